@@ -1,0 +1,37 @@
+"""The project's own exceptions: each message is one line that says what is wrong, where, and what to do.
+
+The scripts at the root print such an error without a traceback and exit with status 2 (`run_main`).
+"""
+import sys
+
+
+class ProjectError(Exception):
+    """Something the user can mend. The message is one line."""
+
+
+class MissingFile(ProjectError):
+    """A file that is needed is absent; the message says where to get it."""
+
+
+class BadFile(ProjectError):
+    """A file is there but cannot be used: truncated, of the wrong kind, or of the wrong shape."""
+
+
+class BadConfig(ProjectError):
+    """A config key or command-line flag is unknown or has a value that cannot be used."""
+
+
+class WrongBody(ProjectError):
+    """An asset, checkpoint or fit was made for another body model than the one in use."""
+
+
+def run_main(main):
+    """Run `main()`; a ProjectError ends the process with one line on stderr and status 2."""
+    try:
+        sys.exit(main())
+    except ProjectError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,257 @@
+"""Files in and out: nothing read here can run code, nothing written here is ever half there.
+
+Reading: pickles (SMPL `.pkl`, object arrays inside `.npy` and `.npz`) go through an unpickler that can
+build arrays, sparse matrices and plain containers, and nothing else. Chumpy objects, which the licensed
+SMPL files hold, are reduced to the array inside them, so chumpy need not be installed.
+Writing: `atomic_write` writes aside, syncs and renames, so a reader sees the old file or the new one.
+"""
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import scipy.sparse
+
+from utils.errors import BadFile, MissingFile, ProjectError
+
+_SPARSE_NAMES = {f'{kind}_{what}' for kind in ('csc', 'csr', 'coo') for what in ('matrix', 'array')}
+_PLAIN_BUILTINS = {'dict': dict, 'list': list, 'tuple': tuple, 'set': set, 'frozenset': frozenset, 'int': int,
+                   'float': float, 'bool': bool, 'complex': complex, 'str': str, 'bytes': bytes,
+                   'bytearray': bytearray, 'slice': slice, 'range': range}
+
+
+class ChumpyArray:
+    """Stands in for any chumpy object while unpickling; keeps the array that it wraps."""
+
+    def __init__(self, *args):
+        self.x = args[0] if args else None
+
+    def __setstate__(self, state):
+        if isinstance(state, dict):
+            self.x = state.get('x', self.x)
+
+    def to_array(self):
+        if self.x is None:
+            raise BadFile('a chumpy object without a plain array inside cannot be read')
+        return np.asarray(self.x)
+
+
+def _latin1_bytes(text, encoding):
+    """What Python 2 pickles call to restore byte strings: `_codecs.encode(text, 'latin1')`."""
+    if encoding not in ('latin1', 'latin-1'):
+        raise pickle.UnpicklingError(f'encoding {encoding!r} is not allowed')
+    return text.encode('latin1')
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Builds numpy arrays, scipy sparse matrices and plain containers; refuses every other class."""
+
+    def find_class(self, module, name):
+        root = module.split('.')[0]
+        if module in ('builtins', '__builtin__') and name in _PLAIN_BUILTINS:
+            return _PLAIN_BUILTINS[name]
+        if module == 'collections' and name == 'OrderedDict':
+            return dict
+        if module == '_codecs' and name == 'encode':
+            return _latin1_bytes
+        if root == 'numpy':
+            if name in ('ndarray', 'dtype'):
+                return getattr(np, name)
+            if name in ('_reconstruct', 'scalar') and 'multiarray' in module:
+                return getattr(np._core.multiarray if hasattr(np, '_core') else np.core.multiarray, name)
+            if name == '_frombuffer' and module.endswith('numeric'):
+                return getattr(np._core.numeric if hasattr(np, '_core') else np.core.numeric, name)
+        if root == 'scipy' and 'sparse' in module and name in _SPARSE_NAMES:
+            return getattr(scipy.sparse, name)
+        if root == 'chumpy':
+            return ChumpyArray
+        raise pickle.UnpicklingError(f'it asks for {module}.{name}, which is not an array or a plain container')
+
+
+def _plain(value):
+    """Replace chumpy stand-ins by their arrays, all the way down."""
+    if isinstance(value, ChumpyArray):
+        return _plain(value.to_array())
+    if isinstance(value, dict):
+        return {_plain(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return type(value)(_plain(v) for v in value)
+    return value
+
+
+def unpickle_arrays(stream, name):
+    """Read one pickle from a binary stream; anything but arrays and containers is a BadFile naming `name`."""
+    try:
+        return _plain(ArrayUnpickler(stream, encoding='latin1').load())
+    except ProjectError as error:
+        raise BadFile(f'{name}: {error}') from None
+    except Exception as error:  # a hostile or broken stream can raise anything
+        raise BadFile(f'{name}: not a readable pickle of arrays ({_one_line(error)})') from None
+
+
+def load_pickle(path):
+    """Read a pickle of arrays, sparse matrices and plain containers. Raises MissingFile, BadFile."""
+    with _open(path) as stream:
+        return unpickle_arrays(stream, path)
+
+
+def load_npy(path):
+    """Read a `.npy` array; object arrays go through the restricted unpickler."""
+    with _open(path) as stream:
+        return _read_npy(stream, path)
+
+
+def load_npz(path):
+    """Read every array of a `.npz` into a dict; object arrays go through the restricted unpickler."""
+    with _open(path) as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                return {member.removesuffix('.npy'): _read_npy(io.BytesIO(archive.read(member)), f'{path}: {member}')
+                        for member in archive.namelist()}
+        except ProjectError:
+            raise
+        except Exception as error:
+            raise BadFile(f'{path}: not a readable .npz file ({_one_line(error)})') from None
+
+
+def load_mat(path):
+    """Read a MATLAB `.mat` file (version 7 or older) into a dict. Raises MissingFile, BadFile."""
+    with _open(path) as stream:
+        try:
+            return {k: v for k, v in scipy.io.loadmat(stream).items() if not k.startswith('__')}
+        except Exception as error:
+            raise BadFile(f'{path}: not a readable .mat file ({_one_line(error)})') from None
+
+
+def load_json(path):
+    """Read a JSON file. Raises MissingFile, BadFile."""
+    with _open(path) as stream:
+        try:
+            return json.load(stream)
+        except (ValueError, RecursionError) as error:
+            raise BadFile(f'{path}: not readable as JSON ({_one_line(error)})') from None
+
+
+def _read_npy(stream, name):
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran, dtype = reader(stream)
+        if dtype.hasobject:
+            value = unpickle_arrays(stream, name)
+            return value if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
+        data = stream.read()
+        count = int(np.prod(shape, dtype=np.int64))
+        array = np.frombuffer(data, dtype=dtype, count=count).copy()
+        return array.reshape(shape, order='F' if fortran else 'C')
+    except ProjectError:
+        raise
+    except Exception as error:
+        raise BadFile(f'{name}: not a readable numpy array ({_one_line(error)})') from None
+
+
+def _open(path):
+    try:
+        return open(path, 'rb')
+    except FileNotFoundError:
+        raise MissingFile(f'{path}: no such file') from None
+    except OSError as error:
+        raise BadFile(f'{path}: cannot be opened ({error.strerror})') from None
+
+
+def _one_line(error):
+    return ' '.join(str(error).split())[:200] or type(error).__name__
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode='wb'):
+    """Open a file beside `path` for writing; on leaving without error, sync it and rename it to `path`.
+
+    On any error the old file stays and nothing is left behind. A full disk is a ProjectError.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    except OSError as error:
+        raise _write_error(path, error) from None
+    try:
+        with os.fdopen(descriptor, mode) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(aside, 0o666 & ~umask)
+        os.replace(aside, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        if isinstance(error, OSError):
+            raise _write_error(path, error) from None
+        raise
+
+
+def _write_error(path, error):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ProjectError(f'{path}: the disk is full; the file was not written and the old one, if any, is as it was')
+    return ProjectError(f'{path}: cannot be written ({error.strerror or error})')
+
+
+def _sync_folder(folder):
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_npz(path, **arrays):
+    """Write arrays to a compressed `.npz` atomically; the same arrays give the same bytes."""
+    with atomic_write(path) as stream, zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=True)
+            entry = zipfile.ZipInfo(f'{name}.npy', date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=3)
+
+
+def save_npy(path, array):
+    """Write one array to `.npy` atomically."""
+    with atomic_write(path) as stream:
+        np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+
+
+def save_json(path, value, indent=1):
+    """Write a value as JSON atomically."""
+    with atomic_write(path, 'w') as stream:
+        json.dump(value, stream, indent=indent)
+        stream.write('\n')
+
+
+def save_mat(path, arrays):
+    """Write arrays to a `.mat` file atomically, without the time stamp scipy puts in its header."""
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, arrays, do_compression=True)
+    content = bytearray(buffer.getvalue())
+    content[:116] = b'MATLAB 5.0 MAT-file'.ljust(116)
+    with atomic_write(path) as stream:
+        stream.write(content)
+
+
+def sha256_of(path):
+    """Hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with _open(path) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
