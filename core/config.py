@@ -1,0 +1,255 @@
+"""Every config key with its default and meaning, and `load_config`, which merges a YAML file and overrides.
+
+Key names that PyMAF's published configs use are kept (SOLVER.BASE_LR, LOSS.KP_2D_W, MODEL.PyMAF.MLP_DIM, ...).
+"""
+import copy
+import difflib
+from pathlib import Path
+
+import yaml
+from yacs.config import CfgNode as CN
+
+from utils.errors import BadConfig, MissingFile
+
+_C = CN()
+_C.NAME = ''  # experiment; logs go to LOG_DIR/NAME. '' takes the regressor's name
+_C.LOG_DIR = 'logs'  # folder of all experiments
+_C.SEED = 0  # seed of weights, augmentation, sampling and dropout
+_C.DEVICE = 'auto'  # 'auto' (CUDA where there is one), 'cuda' or 'cpu'
+
+_C.PATHS = CN()
+_C.PATHS.DATA_DIR = 'data'  # asset folder; its free/ subfolder is used where it holds no licensed body
+_C.PATHS.IMAGE_DIRS = []  # 'dataset=folder' strings; default DATA_DIR/datasets/<dataset>
+
+_C.MODEL = CN()
+_C.MODEL.REGRESSOR = 'pymaf_net'  # hmr (also spin), pymaf_net, danet, multi_spin
+_C.MODEL.BACKBONE = CN()
+_C.MODEL.BACKBONE.NAME = 'resnet50'  # resnet18, resnet34, resnet50, resnet101, ...
+_C.MODEL.BACKBONE.PRETRAINED = 'imagenet'  # 'imagenet', 'coco', '' (random weights) or a path
+_C.MODEL.HMR = CN()
+_C.MODEL.HMR.N_ITER = 3  # refinements of the mean parameters
+_C.MODEL.HMR.HIDDEN = 1024  # width of the two hidden layers
+_C.MODEL.PyMAF = CN()
+_C.MODEL.PyMAF.N_ITER = 3  # feedback loops, one a pyramid level: 1 to 3
+_C.MODEL.PyMAF.MLP_DIM = [256, 128, 64, 5]  # channels of the point-feature reduction; the first is the pyramid's
+_C.MODEL.PyMAF.GRID_SIZE = 21  # points a side of the first level's sampling grid
+_C.MODEL.PyMAF.DECONV_FILTERS = [256, 256, 256]  # channels of the pyramid's levels
+_C.MODEL.PyMAF.DECONV_KERNELS = [4, 4, 4]  # kernel sizes of the pyramid's transposed convolutions
+_C.MODEL.PyMAF.HIDDEN = 1024  # width of the regressors' hidden layers
+_C.MODEL.PyMAF.AUX_SUPV_ON = True  # predict IUV from the last level and supervise it
+_C.MODEL.PyMAF.DP_HEATMAP_SIZE = 56  # pixels a side of the IUV target
+
+_C.DATA = CN()
+_C.DATA.IMG_RES = 224  # pixels a side of the network's input
+_C.DATA.MIXTURE = ['h36m:0.3', 'lsp-orig+mpii+lspet+coco:0.6', 'mpi-inf-3dhp:0.1']  # name[+name...]:share; a group splits its share by size
+_C.DATA.SINGLE_DATASET = False  # train on SINGLE_NAME alone
+_C.DATA.SINGLE_NAME = 'h36m'
+_C.DATA.EPOCH_LENGTH = 0  # samples an epoch; 0: as many as the longest dataset has
+_C.DATA.EVAL_DATASET = '3dpw'  # validation after every epoch, and eval.py's default
+_C.DATA.IGNORE_3D = False  # act as if no 3D annotation existed
+_C.DATA.FLIP = True  # mirror half of the training samples
+_C.DATA.ROT_FACTOR = 30.0  # degrees; deviation of the random rotation, cut at twice that
+_C.DATA.ROT_PROB = 0.4  # share of training samples that are rotated
+_C.DATA.NOISE_FACTOR = 0.4  # each colour channel is multiplied by 1 - x to 1 + x
+_C.DATA.SCALE_FACTOR = 0.25  # deviation of the box's random scale, cut at 1 - x and 1 + x
+_C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' and count it
+_C.DATA.LEGACY_CROP_EVAL = False  # evaluate on the published integer crop (for published weights)
+
+_C.LOSS = CN()
+_C.LOSS.SCALE = 1.0  # factor of the sum of all losses (SPIN: 60)
+_C.LOSS.KP_2D_W = 300.0  # 2D keypoints
+_C.LOSS.KP_3D_W = 300.0  # 3D keypoints
+_C.LOSS.POSE_W = 60.0  # SMPL rotation matrices
+_C.LOSS.SHAPE_W = 0.06  # SMPL betas
+_C.LOSS.VERT_W = 0.0  # vertices
+_C.LOSS.CAM_W = 1.0  # camera scale kept positive
+_C.LOSS.OPENPOSE_TRAIN_WEIGHT = 0.0  # confidence factor of OpenPose keypoints
+_C.LOSS.GT_TRAIN_WEIGHT = 1.0  # confidence factor of annotated keypoints
+_C.LOSS.KP_CRITERION = 'mse'  # 'mse', 'smooth_l1' or 'l1'
+_C.LOSS.INDEX_WEIGHTS = 1.0  # IUV: part index
+_C.LOSS.PART_WEIGHTS = 1.0  # IUV: 15 coarse segments
+_C.LOSS.POINT_REGRESSION_WEIGHTS = 0.5  # IUV: U and V
+
+_C.IUV = CN()
+_C.IUV.SHADING = 'smooth'  # 'smooth' interpolates U and V in a face; 'flat' paints the mean, as published
+_C.IUV.BACKEND = 'auto'  # 'warp' (CPU and CUDA), 'neural_renderer' (CUDA) or 'auto' (warp)
+
+_C.SOLVER = CN()
+_C.SOLVER.BASE_LR = 5e-5  # Adam's learning rate
+_C.SOLVER.GAMMA = 0.1  # decay factor
+_C.SOLVER.EPOCHS = []  # epochs, from 0, at whose start the rate decays
+_C.SOLVER.WARMUP_STEPS = 0  # steps over which the rate rises linearly from zero
+_C.SOLVER.SCHEDULE = 'step'  # 'step' (decay at EPOCHS) or 'cosine' (to zero at the last step)
+_C.SOLVER.WEIGHT_DECAY = 0.0
+_C.SOLVER.GRAD_CLIP = 0.0  # largest gradient norm; 0: no clipping
+_C.SOLVER.ACCUMULATE = 1  # batches whose gradients are summed before a step
+
+_C.TRAIN = CN()
+_C.TRAIN.BATCH_SIZE = 64  # samples a process and batch
+_C.TRAIN.NUM_EPOCHS = 60
+_C.TRAIN.MAX_STEPS = 0  # stop after that many steps; 0: never
+_C.TRAIN.TIME_TO_RUN = 0.0  # seconds after which to save and stop; 0: never
+_C.TRAIN.NUM_WORKERS = 8  # loader processes
+_C.TRAIN.PIN_MEMORY = True
+_C.TRAIN.SHUFFLE = True
+_C.TRAIN.PRETRAINED_CHECKPOINT = ''  # weights to start from, published or ours
+_C.TRAIN.RESUME = False  # go on from the newest checkpoint of LOG_DIR/NAME
+_C.TRAIN.CHECKPOINT = ''  # checkpoint to resume from instead of the newest
+_C.TRAIN.OVERWRITE = False  # start anew in a folder that holds a run
+_C.TRAIN.MIXED_PRECISION = 'no'  # 'no', 'bf16' or 'fp16'
+_C.TRAIN.CHANNELS_LAST = False  # memory format of the network
+_C.TRAIN.COMPILE = False  # torch.compile the backbone
+_C.TRAIN.EMA = 0.0  # decay of the averaged weights that are validated and kept beside; 0: none
+_C.TRAIN.SUMMARY_STEPS = 100  # steps between TensorBoard scalars
+_C.TRAIN.VIS_INTERVAL = 1000  # steps between TensorBoard pictures
+_C.TRAIN.CHECKPOINT_STEPS = 10000  # steps between checkpoints within an epoch
+_C.TRAIN.TEST_STEPS = 0  # steps between validations within an epoch; 0: at its end only
+_C.TRAIN.KEEP_CHECKPOINTS = 3  # newest checkpoints kept, besides the best
+_C.TRAIN.MAX_BAD_STEPS = 10  # NaN or infinite losses in a row before the run stops
+_C.TRAIN.PRETR_STEP = 0  # steps of the first stage of an architecture that trains in two (DaNet's IUV)
+
+_C.TEST = CN()
+_C.TEST.BATCH_SIZE = 32
+_C.TEST.MAX_SAMPLES = 0  # validate on the first so many; 0: all
+_C.TEST.EVAL_PVE = True  # per-vertex error where ground-truth bodies exist
+
+_C.SMPLIFY = CN()
+_C.SMPLIFY.RUN = False  # fit SMPL to each training sample's keypoints, from the network's estimate
+_C.SMPLIFY.THRESHOLD = 100.0  # squared pixels; fits with a larger mean residual are not supervised with
+_C.SMPLIFY.NUM_ITERS = 100  # iterations of each of the two stages
+_C.SMPLIFY.USE_FINAL_FIT = False  # start from data/final_fits instead of data/static_fits
+
+CONFIG_FOLDER = Path(__file__).resolve().parent.parent / 'configs'
+# The config that a regressor gets where none is named.
+DEFAULT_CONFIGS = {'hmr': 'hmr.yaml', 'spin': 'spin.yaml', 'pymaf_net': 'pymaf.yaml', 'danet': 'danet.yaml',
+                   'multi_spin': 'multi_spin.yaml'}
+
+
+def default_config():
+    """A fresh copy of the defaults, not frozen."""
+    return _C.clone()
+
+
+def load_config(path=None, overrides=()):
+    """Defaults, then the YAML file, then overrides [KEY, VALUE, ...] -> frozen CfgNode.
+
+    Raises BadConfig for an unknown key, naming the nearest, and for a value of the wrong type; MissingFile for a
+    missing YAML file.
+    """
+    cfg = default_config()
+    if path:
+        _merge_tree(cfg, _read_yaml(path), str(path))
+    if len(overrides) % 2:
+        raise BadConfig(f'overrides come as KEY VALUE pairs, but {overrides[-1]!r} has no value')
+    for key, value in zip(overrides[::2], overrides[1::2]):
+        set_key(cfg, key, value)
+    _check_values(cfg)
+    cfg.freeze()
+    return cfg
+
+
+def set_key(cfg, key, value, where='the command line'):
+    """Set one dotted key to a value or to its text. Raises BadConfig."""
+    *folders, leaf = key.split('.')
+    node = cfg
+    for name in folders:
+        node = node.get(name) if isinstance(node, CN) else None
+    if not isinstance(node, CN) or leaf not in node or isinstance(node[leaf], CN):
+        raise BadConfig(f'{where}: unknown config key {key!r}; {_suggest(key)}')
+    node[leaf] = _converted(value, node[leaf], key, where)
+
+
+def to_text(cfg):
+    """The config as YAML text."""
+    return cfg.dump()
+
+
+def _read_yaml(path):
+    file = Path(path)
+    if not file.exists() and (CONFIG_FOLDER / file).exists():
+        file = CONFIG_FOLDER / file
+    try:
+        tree = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        known = ', '.join(sorted(str(p.relative_to(CONFIG_FOLDER)) for p in CONFIG_FOLDER.rglob('*.yaml')))
+        raise MissingFile(f'{path}: no such config file; configs/ has {known}') from None
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f'{path}: not readable as YAML ({" ".join(str(error).split())[:150]})') from None
+    if not isinstance(tree or {}, dict):
+        raise BadConfig(f'{path}: not a config file (a mapping of keys is wanted)')
+    return tree or {}
+
+
+def _merge_tree(cfg, tree, where, prefix=''):
+    for name, value in tree.items():
+        key = f'{prefix}{name}'
+        if isinstance(value, dict):
+            _merge_tree(cfg, value, where, key + '.')
+        else:
+            set_key(cfg, key, value, where)
+
+
+def _converted(value, current, key, where):
+    """`value` in the type of `current`; text is read as YAML where the key does not hold text."""
+    kind = type(current)
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BadConfig(f'{where}: {key} wants {kind.__name__}, got {value!r}') from None
+        if isinstance(value, str):  # YAML 1.1 leaves 1e-4 a text
+            try:
+                value = float(value)
+            except ValueError:
+                pass
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and value is None:
+        return ''
+    if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if kind is list and isinstance(value, tuple):
+        return list(value)
+    if type(value) is not kind:
+        raise BadConfig(f'{where}: {key} wants {kind.__name__}, got {value!r}')
+    return copy.deepcopy(value)
+
+
+def _all_keys(node=None, prefix=''):
+    for name, value in (node if node is not None else _C).items():
+        if isinstance(value, CN):
+            yield from _all_keys(value, f'{prefix}{name}.')
+        else:
+            yield prefix + name
+
+
+def _suggest(key):
+    keys = list(_all_keys())
+    by_lower = {k.lower(): k for k in keys}
+    close = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0)
+    return f'the nearest is {by_lower[close[0]]!r}'
+
+
+_CHOICES = {
+    'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
+    'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
+    'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
+    'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16')}
+_POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
+             'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER')
+
+
+def get_key(cfg, key):
+    """The value of a dotted key."""
+    for name in key.split('.'):
+        cfg = cfg[name]
+    return cfg
+
+
+def _check_values(cfg):
+    for key, choices in _CHOICES.items():
+        if get_key(cfg, key) not in choices:
+            raise BadConfig(f'{key} is {get_key(cfg, key)!r}; use one of {", ".join(choices)}')
+    for key in _POSITIVE:
+        if get_key(cfg, key) < 1:
+            raise BadConfig(f'{key} is {get_key(cfg, key)}; it must be at least 1')

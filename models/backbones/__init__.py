@@ -1,0 +1,10 @@
+"""Image backbones: modules that turn images [B,3,H,W] into a feature map; `out_channels` is its depth."""
+from models.backbones.resnet import RESNETS, ResNetBackbone
+from utils.errors import BadConfig
+
+
+def build_backbone(name):
+    """Backbone by name, with random weights. Raises BadConfig for an unknown name."""
+    if name in RESNETS:
+        return ResNetBackbone(name)
+    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of {", ".join(RESNETS)}')

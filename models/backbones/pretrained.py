@@ -1,0 +1,72 @@
+"""Image weights for a backbone before training: ImageNet's, COCO pose's, or a file of the user's."""
+from pathlib import Path
+
+import torchvision
+from torch.hub import load_state_dict_from_url
+
+from utils.errors import BadConfig, BadFile, MissingFile
+from utils.torch_io import load_torch
+
+_OFF = 'set MODEL.BACKBONE.PRETRAINED to \'\' to start from random weights'
+# Names under which published set-ups keep ImageNet weights in data/pretrained_model; the first that is there counts.
+_IMAGENET_FILES = {'resnet50': ('resnet50-19c8e357.pth', 'resnet50-0676ba61.pth'),
+                   'resnet18': ('resnet18-5c106cde.pth', 'resnet18-f37072fd.pth'),
+                   'hrnet_w48': ('hrnetv2_w48_imagenet_pretrained.pth', 'hrnet_w48-8ef0771d.pth')}
+_COCO_FILES = {'resnet50': ('pose_resnet_50_256x192.pth.tar',), 'hrnet_w48': ('pose_hrnet_w48_256x192.pth',)}
+
+
+def load_pretrained_backbone(backbone, pretrained, root):
+    """Give `backbone` the weights that MODEL.BACKBONE.PRETRAINED names; '' leaves it as it is.
+
+    root: asset folder, whose `pretrained_model/` is looked into before torchvision downloads.
+    Raises MissingFile offline without the file, BadFile where the file does not fit.
+    """
+    if not pretrained:
+        return
+    path = _find_file(backbone.name, pretrained, Path(root))
+    state = load_torch(path) if path else _download(backbone.name, root)
+    state = {_plain_name(name): value for name, value in state.get('state_dict', state).items()}
+    wanted = backbone.state_dict()
+    fitting = {name: value for name, value in state.items() if name in wanted and value.shape == wanted[name].shape}
+    missing = [name for name in wanted if name not in fitting and not name.endswith('num_batches_tracked')]
+    if missing:
+        raise BadFile(f'{path}: not weights of {backbone.name}: {missing[0]} and {len(missing) - 1} more are absent '
+                      'or of another shape')
+    backbone.load_state_dict(fitting, strict=False)
+
+
+def _plain_name(name):
+    for prefix in ('module.', 'backbone.', 'feature_extractor.'):
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _find_file(name, pretrained, root):
+    """Path of the weights, or None where torchvision is to fetch them."""
+    if pretrained not in ('imagenet', 'coco'):
+        if not Path(pretrained).exists():
+            raise MissingFile(f'{pretrained}: no such file (MODEL.BACKBONE.PRETRAINED); {_OFF}')
+        return Path(pretrained)
+    names = (_IMAGENET_FILES if pretrained == 'imagenet' else _COCO_FILES).get(name, ())
+    folders = (root / 'pretrained_model', root.parent / 'pretrained_model')
+    for folder in folders:
+        for file in names:
+            if (folder / file).exists():
+                return folder / file
+    if pretrained == 'imagenet' and name in torchvision.models.list_models():
+        return None
+    if not names:
+        raise BadConfig(f'no {pretrained} weights are known for {name}; {_OFF}, or name a file')
+    raise MissingFile(f'{folders[0] / names[0]}: no such file ({pretrained} weights of {name}); `./fetch_data.sh` '
+                      f'says where it is; {_OFF}')
+
+
+def _download(name, root):
+    weights = torchvision.models.get_model_weights(name)['IMAGENET1K_V1']
+    folder = Path(root) / 'pretrained_model'
+    try:
+        return load_state_dict_from_url(weights.url, model_dir=str(folder), progress=False, check_hash=True)
+    except OSError:
+        file = (_IMAGENET_FILES.get(name) or (weights.url.rsplit('/', 1)[1],))[0]
+        raise MissingFile(f'{folder / file}: no such file, and {weights.url} cannot be reached; fetch it '
+                          f'elsewhere, or {_OFF}') from None

@@ -1,0 +1,243 @@
+"""The body model: SMPL's file format read without chumpy, linear blend skinning, and evaluation of few points.
+
+A network's losses need 49 joints, a few hundred mesh points or the whole mesh. All three are `VertexSet`s: some
+vertices of the mesh, or sparse linear combinations of them, that are shaped and skinned from one `Skeleton`
+(SMPL: Loper et al., SIGGRAPH Asia 2015; file format and vertex joints as in smplx).
+"""
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+import torch
+from smplx.vertex_ids import vertex_ids as SMPLX_VERTEX_IDS
+from torch import nn
+
+from utils.assets import Assets, body_digest, find_assets
+from utils.errors import BadFile, MissingFile
+from utils.geometry import axis_angle_to_rotmat
+from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
+from utils.safe_io import load_json, load_npy, load_npz, load_pickle
+
+_SHAPES = {'v_template': ('V', 3), 'f': ('F', 3), 'shapedirs': ('V', 3, None), 'posedirs': ('V', 3, 207),
+           'J_regressor': (24, 'V'), 'weights': ('V', 24), 'kintree_table': (2, 24)}
+
+
+@dataclass
+class Skeleton:
+    """A posed skeleton. Everything that shapes and skins a vertex but the vertex itself."""
+    betas: torch.Tensor          # [B, n]
+    pose_feature: torch.Tensor   # [B, 207] rotations less identity, root left out
+    joints: torch.Tensor         # [B, 24, 3] posed, metres
+    transforms: torch.Tensor     # [B, 24, 12] rest to posed space, rows of [3, 4]
+
+
+class VertexSet(nn.Module):
+    """Vertices of a body, or linear combinations of them, that can be computed without the rest of the mesh.
+
+    body: arrays of a body file. matrix: [P, V], sparse or dense, gives P points, each a combination of vertices;
+    only the vertices with a weight in some row are computed. Without it the set is the whole mesh.
+    """
+
+    def __init__(self, body, num_betas, matrix=None):
+        super().__init__()
+        index = slice(None)
+        if matrix is not None:
+            matrix = scipy.sparse.csr_matrix(matrix)
+            index = np.unique(matrix.indices)
+            self._buffer('matrix', matrix[:, index].toarray())
+        self.has_matrix = matrix is not None
+        self._buffer('template', body['v_template'][index])
+        shapedirs = body['shapedirs'][index, :, :num_betas]
+        self._buffer('shapedirs', shapedirs.reshape(-1, num_betas).T)
+        self._buffer('posedirs', body['posedirs'][index].reshape(-1, 207).T)
+        self._buffer('weights', body['weights'][index])
+        self.vertex_index = np.arange(len(body['v_template']))[index]
+
+    def _buffer(self, name, array):
+        self.register_buffer(name, torch.from_numpy(np.array(array, dtype=np.float32, order='C')), persistent=False)
+
+    def forward(self, skeleton):
+        """Skeleton -> points [B, P, 3] in metres."""
+        count = len(self.template)
+        offsets = skeleton.betas @ self.shapedirs + skeleton.pose_feature @ self.posedirs
+        rest = self.template + offsets.unflatten(-1, (count, 3))
+        transforms = (self.weights @ skeleton.transforms).unflatten(-1, (3, 4))
+        points = (transforms[..., :3] @ rest.unsqueeze(-1)).squeeze(-1) + transforms[..., 3]
+        return self.matrix @ points if self.has_matrix else points
+
+
+class BodyOutput:
+    """A posed body: `smpl_joints` [B,24,3], and on first use `vertices` [B,V,3] and `joints` [B,49,3], in metres."""
+
+    def __init__(self, body, skeleton):
+        self._body, self.skeleton = body, skeleton
+
+    @property
+    def smpl_joints(self):
+        return self.skeleton.joints
+
+    @cached_property
+    def vertices(self):
+        return self._body.mesh(self.skeleton)
+
+    @cached_property
+    def joints(self):
+        return self._body.joints49(self.skeleton)
+
+
+class BodyModel(nn.Module):
+    """SMPL, or the free body in the same format.
+
+    path: an asset folder, its `smpl` folder, or one body file (`.pkl` or `.npz`) whose regressors lie in its asset
+    folder. gender: 'neutral', 'male' or 'female'; a file decides by itself. Buffers are not part of the
+    state dict, so no checkpoint holds a licensed body.
+    Raises MissingFile, BadFile.
+    """
+
+    def __init__(self, path, gender='neutral', num_betas=10):
+        super().__init__()
+        assets, file = _locate(path, gender)
+        arrays = read_body_file(file)
+        self.file, self.gender, self.num_betas = file, gender, num_betas
+        self.origin = arrays['body_origin']
+        self.digest = arrays['body_digest']
+        self.num_vertices = len(arrays['v_template'])
+        self.parents = [int(p) for p in arrays['kintree_table'][0].astype(np.int64)]
+        self.parents[0] = -1
+        self._assets, self._arrays = assets, arrays
+
+        self.register_buffer('faces', torch.from_numpy(arrays['f'].astype(np.int64)), persistent=False)
+        joint_dirs = np.einsum('jv,vck->jck', arrays['J_regressor'], arrays['shapedirs'][..., :num_betas])
+        self._buffer('joint_template', arrays['J_regressor'] @ arrays['v_template'])
+        self._buffer('joint_shapedirs', joint_dirs.reshape(-1, num_betas).T)
+        self._buffer('identity', np.eye(3))
+        self._register_levels()
+        self.mesh = VertexSet(arrays, num_betas)
+        self.landmarks = self.vertex_set(self._landmark_matrix())
+        self.register_buffer('joint_map', torch.from_numpy(BODY54_TO_J49), persistent=False)
+
+    def _buffer(self, name, array):
+        self.register_buffer(name, torch.from_numpy(np.array(array, dtype=np.float32, order='C')), persistent=False)
+
+    def _register_levels(self):
+        """Joints grouped by depth in the tree, so that kinematics takes one product a level, not one a joint."""
+        depth = [0] * len(self.parents)
+        for joint, parent in enumerate(self.parents[1:], 1):
+            depth[joint] = depth[parent] + 1
+        levels = [[j for j, d in enumerate(depth) if d == level] for level in range(max(depth) + 1)]
+        self.num_levels = len(levels)
+        for number, level in enumerate(levels):
+            above = levels[number - 1] if number else []
+            place = [above.index(self.parents[j]) for j in level] if number else [0]
+            self.register_buffer(f'level{number}', torch.tensor(level), persistent=False)
+            self.register_buffer(f'level{number}_parent', torch.tensor(place), persistent=False)
+        order = torch.tensor([j for level in levels for j in level])
+        self.register_buffer('level_order', torch.argsort(order), persistent=False)
+        self.register_buffer('parent_index', torch.tensor([0, *self.parents[1:]]), persistent=False)
+
+    def _landmark_matrix(self):
+        """[30, V]: smplx's 21 vertex joints, then the nine rows of J_regressor_extra.npy."""
+        ids = self._vertex_ids()
+        vertices = scipy.sparse.csr_matrix((np.ones(21), (np.arange(21), [ids[name] for name in VERTEX_JOINTS])),
+                                           shape=(21, self.num_vertices))
+        return scipy.sparse.vstack([vertices, self.regressor_file('J_regressor_extra.npy', rows=9)])
+
+    def _vertex_ids(self):
+        if self.origin != 'free':
+            return SMPLX_VERTEX_IDS['smplh']
+        return load_json(self._assets.file('vertex_ids.json'))
+
+    def regressor_file(self, name, rows):
+        """A joint regressor [rows, V] of the asset folder, checked against this body. Raises BadFile."""
+        path = self._assets.file(name)
+        matrix = load_npy(path)
+        if matrix.shape != (rows, self.num_vertices):
+            raise BadFile(f'{path}: shape {list(matrix.shape)}, but {self.file} needs [{rows}, {self.num_vertices}]')
+        return matrix
+
+    def vertex_set(self, matrix):
+        """A VertexSet of this body from a [P, V] matrix; it moves with the module it is assigned to."""
+        return VertexSet(self._arrays, self.num_betas, matrix)
+
+    def skeleton(self, betas, rotmat):
+        """Pose the skeleton. betas: [B, n]; rotmat: [B, 24, 3, 3] relative to the parents -> Skeleton."""
+        batch = len(rotmat)
+        betas = betas.expand(batch, -1)
+        rest = self.joint_template + (betas @ self.joint_shapedirs).unflatten(-1, (24, 3))
+        offset = torch.cat([rest[:, :1], rest[:, 1:] - rest[:, self.parent_index[1:]]], dim=1)
+        rotations, positions = [rotmat[:, self.level0]], [offset[:, self.level0]]
+        for number in range(1, self.num_levels):
+            level, above = getattr(self, f'level{number}'), getattr(self, f'level{number}_parent')
+            turned = rotations[-1][:, above]
+            positions.append(positions[-1][:, above] + (turned @ offset[:, level, :, None]).squeeze(-1))
+            rotations.append(turned @ rotmat[:, level])
+        rotation = torch.cat(rotations, 1)[:, self.level_order]
+        joints = torch.cat(positions, 1)[:, self.level_order]
+        translation = joints - (rotation @ rest.unsqueeze(-1)).squeeze(-1)
+        transforms = torch.cat([rotation, translation.unsqueeze(-1)], -1).flatten(2)
+        return Skeleton(betas, (rotmat[:, 1:] - self.identity).flatten(1), joints, transforms)
+
+    def joints49(self, skeleton):
+        """The 49 joints [B, 49, 3] of utils/keypoints.py, without computing the mesh."""
+        return torch.cat([skeleton.joints, self.landmarks(skeleton)], dim=1)[:, self.joint_map]
+
+    def forward(self, betas, rotmat=None, pose=None):
+        """Pose the body. betas: [B, n]; rotmat: [B, 24, 3, 3], or pose: [B, 72] axis-angle -> BodyOutput."""
+        if rotmat is None:
+            rotmat = axis_angle_to_rotmat(pose)
+        return BodyOutput(self, self.skeleton(betas, rotmat))
+
+
+def load_bodies(data_dir, num_betas=10):
+    """The three gendered bodies of an asset folder, as an nn.ModuleDict by gender; neutral where one is absent."""
+    neutral = BodyModel(data_dir, 'neutral', num_betas)
+    bodies = nn.ModuleDict({'neutral': neutral})
+    for gender in ('male', 'female'):
+        try:
+            bodies[gender] = BodyModel(data_dir, gender, num_betas)
+        except MissingFile:
+            bodies[gender] = neutral
+    return bodies
+
+
+def _locate(path, gender):
+    """(Assets, body file) for an asset folder, its smpl folder, or a body file."""
+    path = Path(path)
+    if path.is_dir():
+        root = path.parent if path.name == 'smpl' else path
+        assets = find_assets(root)
+        return assets, assets.body_file(gender)
+    if not path.exists():
+        raise MissingFile(f'{path}: no such body model; get SMPL from https://smpl.is.tue.mpg.de, or run `make assets`')
+    root = path.parent.parent if path.parent.name == 'smpl' else path.parent
+    return Assets(root, is_free=False), path
+
+
+def read_body_file(file):
+    """Arrays of an SMPL `.pkl` or `.npz`, checked and dense, plus 'body_origin' and 'body_digest'.
+
+    Raises BadFile that names key, shape found and shape wanted.
+    """
+    raw = load_npz(file) if Path(file).suffix == '.npz' else load_pickle(file)
+    if not isinstance(raw, dict):
+        raise BadFile(f'{file}: not a body model (a dictionary of arrays is wanted)')
+    sizes, arrays = {}, {}
+    for key, shape in _SHAPES.items():
+        if key not in raw:
+            raise BadFile(f'{file}: no key {key!r}; not an SMPL body model')
+        value = raw[key]
+        array = value.toarray() if scipy.sparse.issparse(value) else np.asarray(value)
+        wanted = [sizes.get(n, n) for n in shape]
+        if array.dtype == object or array.ndim != len(shape) or any(
+                isinstance(w, int) and w != n for w, n in zip(wanted, array.shape)):
+            raise BadFile(f'{file}: {key} has shape {list(array.shape)}, wanted {wanted}')
+        sizes.update({name: n for name, n in zip(shape, array.shape) if isinstance(name, str)})
+        arrays[key] = array
+    if arrays['shapedirs'].shape[-1] < 10:
+        raise BadFile(f'{file}: shapedirs has {arrays["shapedirs"].shape[-1]} shape components, wanted 10 or more')
+    arrays['body_origin'] = str(raw.get('body_origin', 'smpl'))
+    arrays['body_digest'] = str(raw.get('body_digest') or body_digest(
+        arrays['v_template'], arrays['f'], arrays['shapedirs']))
+    return arrays

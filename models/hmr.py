@@ -1,0 +1,32 @@
+"""HMR and SPIN: one feature vector an image, refined estimates of pose, shape and camera.
+
+Kanazawa et al., CVPR 2018; Kolotouros et al., ICCV 2019 (6D rotations, the training in the loop is the trainer's).
+"""
+from models.backbones import build_backbone
+from models.output import RegressorOutput, Stage
+from models.regressor import MeanParameters, ParameterHead, Regressor, pose6d_to_rotmat
+
+
+class HMR(Regressor):
+    """images [B,3,H,W] -> stages: the mean parameters, then one a refinement; only the last is supervised."""
+    published_source = 'spin'
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.backbone = build_backbone(cfg.MODEL.BACKBONE.NAME)
+        self.head = ParameterHead(self.backbone.out_channels, cfg.MODEL.HMR.HIDDEN)
+        self.mean = MeanParameters(self.assets)
+        self.n_iter = cfg.MODEL.HMR.N_ITER
+
+    def forward(self, images):
+        features = self.backbone(images).mean((2, 3))
+        estimate = self.mean.expand(len(images))
+        stages = [self._stage(estimate, supervised=False)]
+        for i in range(self.n_iter):
+            estimate = self.head(features, *estimate)
+            stages.append(self._stage(estimate, supervised=i == self.n_iter - 1))
+        return RegressorOutput(stages)
+
+    def _stage(self, estimate, supervised):
+        pose, shape, camera = estimate
+        return Stage(pose6d_to_rotmat(pose), shape.float(), camera.float(), self.body, supervised)

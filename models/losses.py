@@ -1,0 +1,68 @@
+"""Losses on tensors, for the trainer and for a regressor's own: pure functions that know no architecture.
+
+Every function averages over the rows that its mask allows and is zero, not NaN, where there are none. None of them
+reads a value back to the host.
+"""
+import torch
+import torch.nn.functional as F
+
+from utils.keypoints import NUM_OPENPOSE
+
+_CRITERIA = {'mse': F.mse_loss, 'smooth_l1': F.smooth_l1_loss, 'l1': F.l1_loss}
+
+
+def masked_mean(values, mask):
+    """Mean of values [B, ...] over the rows where mask [B] is true; 0 where none is."""
+    mask = mask.to(values.dtype)
+    per_row = values.flatten(1).mean(1)
+    # where() keeps a NaN of a masked row out of the sum.
+    return torch.where(mask > 0, per_row * mask, 0.0).sum() / mask.sum().clamp_min(1.0)
+
+
+def keypoint_2d_loss(predicted, target, openpose_weight=0.0, annotated_weight=1.0, criterion='mse'):
+    """Error of 2D keypoints weighted by confidence, averaged over all rows, joints and axes (SPIN).
+
+    predicted: [B,49,2] in [-1, 1]; target: [B,49,3] with confidence. The weights scale the confidence of the
+    first 25 (OpenPose) and the last 24 (annotated) joints.
+    """
+    confidence = target[..., 2:] * _joint_weights(target, openpose_weight, annotated_weight)
+    error = _CRITERIA[criterion](predicted, target[..., :2], reduction='none')
+    return torch.where(confidence > 0, confidence * error, 0.0).mean()
+
+
+def _joint_weights(target, openpose_weight, annotated_weight):
+    weights = target.new_full((target.shape[1], 1), annotated_weight)
+    weights[:NUM_OPENPOSE] = openpose_weight
+    return weights
+
+
+def keypoint_3d_loss(joints, target, has_3d, criterion='mse'):
+    """Error of the 24 common joints after both are centred at the mid-hip, weighted by confidence (SPIN).
+
+    joints: [B,49,3] metres; target: [B,24,4] metres with confidence; has_3d: [B].
+    """
+    predicted = joints[:, NUM_OPENPOSE:]
+    predicted = predicted - predicted[:, 2:4].mean(1, keepdim=True)
+    wanted = target[..., :3] - target[:, 2:4, :3].mean(1, keepdim=True)
+    error = target[..., 3:] * _CRITERIA[criterion](predicted, wanted, reduction='none')
+    return masked_mean(error, has_3d)
+
+
+def pose_loss(rotmat, target, valid):
+    """Mean squared error of rotation matrices [B,24,3,3] over valid rows [B]."""
+    return masked_mean((rotmat - target).square(), valid)
+
+
+def betas_loss(betas, target, valid):
+    """Mean squared error of shape coefficients [B,10] over valid rows [B]."""
+    return masked_mean((betas - target).square(), valid)
+
+
+def vertex_loss(vertices, target, valid):
+    """Mean absolute error of vertices [B,V,3] in metres over valid rows [B]."""
+    return masked_mean((vertices - target).abs(), valid)
+
+
+def camera_loss(camera):
+    """exp(-10 s)^2 averaged: keeps the camera's scale positive (SPIN). camera: [B,3]."""
+    return torch.exp(-20.0 * camera[:, 0]).mean()

@@ -1,0 +1,85 @@
+"""What every regressor returns: its estimates stage by stage, each with a mesh that is computed when asked for."""
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+
+from utils.geometry import project
+
+
+@dataclass
+class Stage:
+    """One estimate of body and camera.
+
+    rotmat [B,24,3,3]; betas [B,10]; camera [B,3] weak perspective (scale, tx, ty) in the crop; body: BodyModel.
+    Derived on first use, once: skeleton, vertices [B,V,3], joints [B,49,3] and smpl_joints [B,24,3] in metres,
+    keypoints_2d [B,49,2] in [-1, 1]. `supervised` is False for stages that a training step leaves alone.
+    n_views: how many views of one person stand in successive rows (views fastest).
+    """
+    rotmat: torch.Tensor
+    betas: torch.Tensor
+    camera: torch.Tensor
+    body: object = field(repr=False)
+    supervised: bool = True
+    n_views: int = 1
+
+    @cached_property
+    def skeleton(self):
+        return self.body.skeleton(self.betas, self.rotmat)
+
+    @cached_property
+    def vertices(self):
+        return self.body.mesh(self.skeleton)
+
+    @cached_property
+    def joints(self):
+        return self.body.joints49(self.skeleton)
+
+    @property
+    def smpl_joints(self):
+        return self.skeleton.joints
+
+    @cached_property
+    def keypoints_2d(self):
+        return project(self.joints, self.camera)
+
+    def detach(self):
+        """The same estimate, cut off from the graph."""
+        return replace(self, rotmat=self.rotmat.detach(), betas=self.betas.detach(), camera=self.camera.detach())
+
+    def select(self, index):
+        """The estimates of some rows of the batch (a slice, index or mask)."""
+        return replace(self, rotmat=self.rotmat[index], betas=self.betas[index], camera=self.camera[index], n_views=1)
+
+    def view(self, i):
+        """Stage of view i: every field [B, ...]."""
+        if not 0 <= i < self.n_views:
+            raise IndexError(f'view {i} of {self.n_views}')
+        return self.select(slice(i, None, self.n_views))
+
+
+@dataclass
+class DenseOutput:
+    """A dense prediction: scores of 25 parts (0: background), U and V of each, and scores of 15 coarse segments.
+
+    index, u, v: [B,25,h,w]; part: [B,15,h,w] or None.
+    """
+    index: torch.Tensor
+    u: torch.Tensor
+    v: torch.Tensor
+    part: torch.Tensor | None = None
+
+
+@dataclass
+class RegressorOutput:
+    """stages: first to last, stages[0] the mean pose where the architecture has one. iuv: DenseOutput or None.
+
+    extras: whatever else one architecture's own losses need; nothing outside that architecture reads it.
+    """
+    stages: list
+    iuv: DenseOutput | None = None
+    extras: dict = field(default_factory=dict)
+
+    @property
+    def final(self):
+        return self.stages[-1]

@@ -1,0 +1,126 @@
+"""PyMAF: a feature pyramid, sampled where the current mesh projects, refines the estimate level by level.
+
+Zhang et al., "PyMAF: 3D Human Pose and Shape Regression with Pyramidal Mesh Alignment Feedback Loop", ICCV 2021.
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from models.backbones import build_backbone
+from models.output import DenseOutput, RegressorOutput, Stage
+from models.regressor import MeanParameters, ParameterHead, Regressor, pose6d_to_rotmat
+from utils.geometry import project
+from utils.iuv_maps import dense_iuv_losses
+from utils.mesh_sampling import downsampling_matrix
+
+# Padding and output padding that make a transposed convolution of stride 2 double its input, by kernel size.
+_DECONV_PADDING = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
+
+
+class PyMAF(Regressor):
+    """images [B,3,H,W] -> stages: the mean parameters, then one a pyramid level; and the dense IUV prediction."""
+    published_source = 'pymaf'
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        options = cfg.MODEL.PyMAF
+        self.backbone = build_backbone(cfg.MODEL.BACKBONE.NAME)
+        self.mean = MeanParameters(self.assets)
+        points = downsampling_matrix(self.assets.file('mesh_downsampling.npz'), self.body.num_vertices)
+        self.mesh_points = self.body.vertex_set(points)
+        self.register_buffer('grid', sampling_grid(options.GRID_SIZE), persistent=False)
+
+        levels = range(options.N_ITER)
+        inputs = [self.backbone.out_channels, *options.DECONV_FILTERS]
+        self.deconv = nn.ModuleList(
+            deconv_block(inputs[i], inputs[i + 1], options.DECONV_KERNELS[i]) for i in levels)
+        self.point_features = nn.ModuleList(
+            PointFeatures([options.DECONV_FILTERS[i], *options.MLP_DIM[1:]]) for i in levels)
+        counts = [self.grid.shape[1]] + [points.shape[0]] * (options.N_ITER - 1)
+        self.heads = nn.ModuleList(
+            ParameterHead(count * options.MLP_DIM[-1], options.HIDDEN) for count in counts)
+        self.iuv_head = IUVHead(options.DECONV_FILTERS[options.N_ITER - 1]) if options.AUX_SUPV_ON else None
+        self.loss_weights = {'index': cfg.LOSS.INDEX_WEIGHTS, 'part': cfg.LOSS.PART_WEIGHTS,
+                             'u': cfg.LOSS.POINT_REGRESSION_WEIGHTS, 'v': cfg.LOSS.POINT_REGRESSION_WEIGHTS}
+
+    def forward(self, images):
+        features = self.backbone(images)
+        estimate = self.mean.expand(len(images))
+        stages = [self._stage(estimate, supervised=False)]
+        for level, (deconv, sample, head) in enumerate(zip(self.deconv, self.point_features, self.heads)):
+            features = deconv(features)
+            # Each level refines what it is given; gradients do not flow back into earlier estimates.
+            estimate = tuple(value.detach() for value in estimate)
+            estimate = head(sample(features, self._sample_points(level, stages[-1])), *estimate)
+            stages.append(self._stage(estimate))
+        return RegressorOutput(stages, self.iuv_head(features) if self.iuv_head else None)
+
+    def auxiliary_losses(self, out, targets):
+        """IUV losses against the rendered target body (paper, section 3.3)."""
+        if out.iuv is None:
+            return {}
+        losses = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.valid)
+        return {f'iuv_{name}': self.loss_weights[name] * value for name, value in losses.items()}
+
+    def _stage(self, estimate, supervised=True):
+        pose, shape, camera = estimate
+        return Stage(pose6d_to_rotmat(pose), shape.float(), camera.float(), self.body, supervised)
+
+    @torch.no_grad()
+    def _sample_points(self, level, stage):
+        """Where to read features, [B,N,2] in [-1, 1]: a regular grid first, then the projected mesh points."""
+        if level == 0:
+            return self.grid.expand(len(stage.camera), -1, -1)
+        return project(self.mesh_points(stage.skeleton), stage.camera)
+
+
+class PointFeatures(nn.Module):
+    """Features [B,C,h,w] read at points [B,N,2] and reduced point by point -> [B, n * N], channel by channel.
+
+    Every layer but the first also sees the unreduced feature.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        widths = [channels[0]] + [width + channels[0] for width in channels[1:-1]]
+        self.layers = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(widths, channels[1:]))
+
+    def forward(self, features, points):
+        # One dtype under autocast: the points are float32, the features may be bfloat16.
+        point_features = F.grid_sample(
+            features, points.to(features.dtype).unsqueeze(2), align_corners=True).squeeze(-1)
+        reduced = self.layers[0](point_features)
+        for layer in self.layers[1:]:
+            reduced = layer(torch.cat([F.leaky_relu(reduced), point_features], dim=1))
+        return F.relu(reduced).flatten(1)
+
+
+class IUVHead(nn.Module):
+    """features [B,C,h,w] -> DenseOutput: 25 part scores, U and V of each part, and 15 coarse segments."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.predict_u = nn.Conv2d(channels, 25, 3, padding=1)
+        self.predict_v = nn.Conv2d(channels, 25, 3, padding=1)
+        self.predict_ann_index = nn.Conv2d(channels, 15, 3, padding=1)
+        self.predict_uv_index = nn.Conv2d(channels, 25, 3, padding=1)
+
+    def forward(self, features):
+        return DenseOutput(index=self.predict_uv_index(features), u=self.predict_u(features),
+                           v=self.predict_v(features), part=self.predict_ann_index(features))
+
+
+def deconv_block(channels_in, channels_out, kernel):
+    """A transposed convolution that doubles the resolution, normalized (Xiao et al., ECCV 2018)."""
+    padding, output_padding = _DECONV_PADDING[kernel]
+    return nn.Sequential(
+        nn.ConvTranspose2d(channels_in, channels_out, kernel, stride=2, padding=padding,
+                           output_padding=output_padding, bias=False),
+        nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
+
+
+def sampling_grid(size):
+    """[1, size^2, 2] points that cover [-1, 1]^2; the first coordinate changes slowest, as published weights expect."""
+    line = torch.linspace(-1, 1, size)
+    first, second = torch.meshgrid(line, line, indexing='ij')
+    return torch.stack([first.flatten(), second.flatten()], dim=-1).unsqueeze(0)

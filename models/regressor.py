@@ -1,0 +1,81 @@
+"""What the harness asks of a regressor, and the parts that several regressors share."""
+import numpy as np
+import torch
+from torch import nn
+
+from models.body import BodyModel
+from utils.assets import find_assets
+from utils.errors import BadFile
+from utils.geometry import rot6d_to_rotmat
+from utils.safe_io import load_npz
+
+
+class Regressor(nn.Module):
+    """Base of all regressors. `body` is the neutral BodyModel; `backbone` takes pre-trained image weights.
+
+    forward(images) -> RegressorOutput. `auxiliary_losses` adds what this architecture alone supervises.
+    `published_source` names the published checkpoint family that fits ('spin', 'pymaf', ...).
+    """
+    published_source = ''
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.assets = find_assets(cfg.PATHS.DATA_DIR)
+        self.body = BodyModel(self.assets.root)
+
+    def auxiliary_losses(self, out, targets):
+        """{name: weighted scalar} of losses that only this architecture has. targets: Targets."""
+        return {}
+
+    def set_training_progress(self, step):
+        """Told the number of finished steps before each one; for architectures that train in stages."""
+
+
+class MeanParameters(nn.Module):
+    """The mean pose, shape and camera that iterative regressors start from (smpl_mean_params.npz).
+
+    pose [1,144] 6D, shape [1,10], camera [1,3]; buffers, not learned, not saved.
+    """
+
+    def __init__(self, assets):
+        super().__init__()
+        path = assets.file('smpl_mean_params.npz')
+        arrays = load_npz(path)
+        for key, size in (('pose', 144), ('shape', 10), ('cam', 3)):
+            if key not in arrays or arrays[key].size != size:
+                raise BadFile(f'{path}: {key!r} with {size} values is wanted')
+            value = torch.from_numpy(np.asarray(arrays[key], np.float32).reshape(1, size))
+            self.register_buffer(key, value, persistent=False)
+
+    def expand(self, batch):
+        """Pose [B,144], shape [B,10] and camera [B,3]."""
+        return self.pose.expand(batch, -1), self.shape.expand(batch, -1), self.cam.expand(batch, -1)
+
+
+class ParameterHead(nn.Module):
+    """Two hidden layers that refine pose, shape and camera from features (HMR, Kanazawa et al., CVPR 2018).
+
+    features [B,n], pose [B,144] 6D, shape [B,10], camera [B,3] -> refined pose, shape, camera.
+    """
+
+    def __init__(self, features, hidden=1024):
+        super().__init__()
+        self.fc1 = nn.Linear(features + 144 + 13, hidden)
+        self.drop1 = nn.Dropout()
+        self.fc2 = nn.Linear(hidden, hidden)
+        self.drop2 = nn.Dropout()
+        self.decpose = nn.Linear(hidden, 144)
+        self.decshape = nn.Linear(hidden, 10)
+        self.deccam = nn.Linear(hidden, 3)
+        for decoder in (self.decpose, self.decshape, self.deccam):
+            nn.init.xavier_uniform_(decoder.weight, gain=0.01)
+
+    def forward(self, features, pose, shape, camera):
+        hidden = self.drop1(self.fc1(torch.cat([features, pose, shape, camera], dim=1)))
+        hidden = self.drop2(self.fc2(hidden))
+        return pose + self.decpose(hidden), shape + self.decshape(hidden), camera + self.deccam(hidden)
+
+
+def pose6d_to_rotmat(pose):
+    """[B,144] -> [B,24,3,3]"""
+    return rot6d_to_rotmat(pose.float().unflatten(-1, (24, 6)))

@@ -1,0 +1,177 @@
+"""Reads checkpoints: this project's, and those published by SPIN, PyMAF, DaNet, Multi-SPIN and mmhuman3d.
+
+A published file is recognized by its entries' names, which are then translated to this project's by a table.
+"""
+import re
+from dataclasses import dataclass, field
+
+import torch
+
+from utils.errors import BadFile, WrongBody
+from utils.logging import get_logger
+from utils.torch_io import load_torch
+
+_HEAD = 'fc1|fc2|decpose|decshape|deccam'
+_ASSETS = r'(init_pose|init_shape|init_cam|mean_params)$'
+# By source: (pattern, name here). None: known, and not needed here (body models, constants from the assets, ...).
+_TABLES = {
+    'spin': [
+        (rf'({_HEAD})\.', r'head.\1.'), (r'(conv1|bn1|layer\d)\.', r'backbone.\1.'),
+        (r'fc\.', None), (_ASSETS, None), (r'smpl\.', None)],
+    'mmhuman3d': [
+        (rf'head\.({_HEAD})\.', r'head.\1.'), (r'backbone\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
+        (r'backbone\.fc\.', None), (r'head\.' + _ASSETS, None),
+        (r'(body_model\w*|smpl\w*|disc\w*|discriminator\w*|registrant|neck|convention\w*)\.', None)],
+    'pymaf': [
+        (r'feature_extractor\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
+        (r'feature_extractor\.', None),
+        (r'deconv_layers\.(\d+)\.', lambda m: f'deconv.{int(m[1]) // 3}.{int(m[1]) % 3}.'),
+        (r'maf_extractor\.(\d+)\.conv(\d+)\.', r'point_features.\1.layers.\2.'),
+        (r'maf_extractor\.\d+\.Dmap$', None), (r'points_grid$', None),
+        (rf'regressor\.(\d+)\.({_HEAD})\.', r'heads.\1.\2.'),
+        (r'regressor\.\d+\.' + _ASSETS, None), (r'regressor\.\d+\.smpl\.', None),
+        (r'dp_head\.', 'iuv_head.')],
+}
+# The first pattern that some entry's name begins with decides the source.
+_MARKS = [('danet', r'img2iuv\.|iuv2smpl\.'), ('pymaf', r'maf_extractor\.|feature_extractor\.'),
+          ('multi_spin', r'(resnet|encoder)\..*'), ('mmhuman3d', r'head\.fc1\.'), ('spin', r'fc1\.')]
+_REGRESSOR_OF = {'spin': 'hmr', 'mmhuman3d': 'hmr', 'pymaf': 'pymaf_net', 'danet': 'danet',
+                 'multi_spin': 'multi_spin'}
+
+
+@dataclass
+class WeightsReport:
+    """How a checkpoint was read. source: 'native', 'spin', 'pymaf', 'danet', 'multi_spin' or 'mmhuman3d'.
+
+    missing: names of the network that the file lacks; unexpected: names of the file that the network lacks;
+    ignored: names of the file that are known not to be needed (body models, constants from the assets).
+    """
+    source: str
+    missing: list = field(default_factory=list)
+    unexpected: list = field(default_factory=list)
+    ignored: list = field(default_factory=list)
+
+
+def load_weights(module, path_or_state_dict):
+    """Load a checkpoint into a regressor -> WeightsReport.
+
+    Raises BadFile for a file of another architecture (naming which) or with entries of another shape, and WrongBody
+    where the file belongs to another body than the module's.
+    """
+    content, name = path_or_state_dict, 'checkpoint'
+    if not isinstance(content, dict):
+        content, name = load_torch(path_or_state_dict), str(path_or_state_dict)
+    check_checkpoint_body(content, module.body, name)
+    state = _state_dict(content, name)
+    source = _source(state, module, content, name)
+    _check_architecture(module, content, source, name)
+    if source != 'native' and module.body.origin == 'free':
+        raise WrongBody(f'{name}: published weights (of {source}) belong to the licensed SMPL body, but the free body '
+                        'is in use; set PATHS.DATA_DIR to a folder with SMPL')
+    state, ignored = _translate(state, source)
+    _check_shapes(module, state, name)
+    result = module.load_state_dict(state, strict=False)
+    report = WeightsReport(source, list(result.missing_keys), list(result.unexpected_keys), ignored)
+    if len(report.missing) == len(module.state_dict()):
+        raise BadFile(f'{name}: holds none of the weights of {type(module).__name__}')
+    return report
+
+
+def checkpoint_regressor(path):
+    """(regressor name, config YAML text or None) that a checkpoint file was made with."""
+    content = load_torch(path)
+    if isinstance(content, dict) and 'config' in content and 'regressor' in content:
+        return content['regressor'], content['config']
+    source = _published_source(_state_dict(content, path))
+    if source is None:
+        raise BadFile(f'{path}: not a checkpoint of a known regressor')
+    return _REGRESSOR_OF[source], None
+
+
+def check_checkpoint_body(content, body, name):
+    """Raise WrongBody where a checkpoint's body digest is not that of `body`."""
+    digest = content.get('body_digest') if isinstance(content, dict) else None
+    if digest and digest != body.digest:
+        raise WrongBody(f'{name}: made with another body model ({digest}, in use: {body.digest} from {body.file})')
+
+
+def log_report(report, name):
+    """Log one line about how a checkpoint was read; warn where the network was not filled."""
+    log = get_logger()
+    log.info(f'{name}: read as {report.source}, {len(report.ignored)} entries not needed')
+    for what, names in (('missing', report.missing), ('unexpected', report.unexpected)):
+        if names:
+            log.warning(f'{name}: {len(names)} {what}: {", ".join(names[:4])}{", ..." if len(names) > 4 else ""}')
+
+
+def _state_dict(content, name):
+    """The {name: tensor} part of a checkpoint, without the prefix of wrapped modules."""
+    if isinstance(content, dict):
+        for key in ('model', 'state_dict'):
+            if isinstance(content.get(key), dict):
+                content = content[key]
+                break
+    if not isinstance(content, dict) or not any(isinstance(v, torch.Tensor) for v in content.values()):
+        raise BadFile(f'{name}: holds no network weights')
+    return {key.removeprefix('module.'): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _published_source(state):
+    for source, mark in _MARKS:
+        if any(re.match(mark, key) for key in state):
+            return source
+    return None
+
+
+def _source(state, module, content, name):
+    if 'regressor' in content and 'config' in content:
+        return 'native'
+    own = module.state_dict()
+    # mmhuman3d's names are nearly this project's: only entries of its own tell them apart.
+    foreign = any(re.match(r'head\.init_|body_model|disc', key) for key in state)
+    if not foreign and sum(key in own for key in state) > len(state) // 2 and 'state_dict' not in content:
+        return 'native'
+    source = _published_source(state)
+    if source is None:
+        raise BadFile(f'{name}: not a checkpoint of a known regressor (its first entry is {next(iter(state))!r})')
+    return source
+
+
+def _check_architecture(module, content, source, name):
+    if source == 'native':
+        fits, made_by = content.get('regressor_class', type(module).__name__), content.get('regressor')
+        if fits != type(module).__name__:
+            raise BadFile(f'{name}: a checkpoint of {made_by}, not of {type(module).__name__}; '
+                          f'use --regressor {made_by}')
+        return
+    if _REGRESSOR_OF[source] != _REGRESSOR_OF.get(module.published_source):
+        raise BadFile(f'{name}: a checkpoint of {source}, not of {type(module).__name__}; '
+                      f'use --regressor {_REGRESSOR_OF[source]}')
+
+
+def _translate(state, source):
+    """(state under this project's names, names left out)."""
+    if source == 'native':
+        return state, []
+    translated, ignored = {}, []
+    for key, value in state.items():
+        name = _translated(key, _TABLES[source])
+        if name is None:
+            ignored.append(key)
+        else:
+            translated[name] = value
+    return translated, ignored
+
+
+def _translated(key, table):
+    for pattern, replacement in table:
+        if re.match(pattern, key):
+            return None if replacement is None else re.sub('^' + pattern, replacement, key, count=1)
+    return key
+
+
+def _check_shapes(module, state, name):
+    for key, value in module.state_dict().items():
+        if key in state and state[key].shape != value.shape:
+            raise BadFile(f'{name}: {key} has shape {list(state[key].shape)}, the network needs {list(value.shape)}; '
+                          'is MODEL.BACKBONE.NAME, or another key of the network, not the checkpoint\'s?')

@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests: stand-in assets of the licensed formats, and the free assets where they are built."""
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.reference.standin import write_assets
+from utils.assets import is_complete_free_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope='session')
+def standin_assets(tmp_path_factory):
+    """An asset folder in the licensed layout whose arrays are those of the reference values."""
+    folder = tmp_path_factory.mktemp('standin')
+    write_assets(folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def free_assets():
+    """The free asset folder `data/free`; made by `make test` before the tests run."""
+    folder = ROOT / 'data' / 'free'
+    if not is_complete_free_folder(folder):
+        pytest.skip('data/free is not built; run `make assets`')
+    return folder

@@ -1,0 +1,22 @@
+"""Reads mesh_downsampling.npz (GraphCMR's format): which points stand for the mesh at a coarser level."""
+import scipy.sparse
+
+from utils.errors import BadFile
+from utils.safe_io import load_npz
+
+
+def downsampling_matrix(path, num_vertices):
+    """Sparse [P, V] that takes the mesh to its coarsest points (431 for SMPL): the product of all levels D.
+
+    Raises MissingFile, BadFile.
+    """
+    arrays = load_npz(path)
+    if 'D' not in arrays:
+        raise BadFile(f'{path}: no key D; not a mesh_downsampling.npz')
+    product = scipy.sparse.identity(num_vertices, format='csr')
+    for level in arrays['D']:
+        level = scipy.sparse.csr_matrix(level)
+        if level.shape[1] != product.shape[0]:
+            raise BadFile(f'{path}: D is for a body of {level.shape[1]} vertices, the body has {num_vertices}')
+        product = level @ product
+    return product

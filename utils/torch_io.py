@@ -1,0 +1,71 @@
+"""Torch files in and out: `weights_only` always, written whole or not at all, with a digest of what is inside."""
+import hashlib
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from utils.errors import BadFile, MissingFile
+from utils.safe_io import atomic_write
+
+DIGEST_KEY = 'content_sha256'
+# Plain numbers that published checkpoints hold beside their tensors; none of them runs code.
+_multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+_SAFE = [_multiarray.scalar, _multiarray._reconstruct, np.dtype, np.ndarray,
+         *{type(np.dtype(code)) for code in 'fdilqbBhHI?'}]
+_SAFE += [(_multiarray.scalar, 'numpy.core.multiarray.scalar'),
+          (_multiarray._reconstruct, 'numpy.core.multiarray._reconstruct')]
+
+
+def load_torch(path, map_location='cpu'):
+    """Read a torch file with `weights_only=True`; where it holds a digest, check it.
+
+    Raises MissingFile; BadFile where the file is truncated, altered, or asks for code.
+    """
+    if not Path(path).exists():
+        raise MissingFile(f'{path}: no such checkpoint')
+    try:
+        with torch.serialization.safe_globals(_SAFE):
+            content = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
+            AttributeError, AssertionError, UnicodeDecodeError, MemoryError, zipfile.BadZipFile) as error:
+        reason = 'it asks for code to be run' if 'Unsupported' in str(error) else 'truncated or not a torch file'
+        raise BadFile(f'{path}: not a readable checkpoint ({reason})') from None
+    if isinstance(content, dict) and DIGEST_KEY in content:
+        wanted = content.pop(DIGEST_KEY)
+        if content_digest(content) != wanted:
+            raise BadFile(f'{path}: its content does not match its digest; the file is damaged')
+    return content
+
+
+def save_torch(path, content):
+    """Write a dict of tensors and plain containers atomically, with its digest."""
+    with atomic_write(path) as stream:
+        torch.save({**content, DIGEST_KEY: content_digest(content)}, stream)
+
+
+def content_digest(value):
+    """SHA-256 (hex) of a nest of dicts, lists, tensors and plain values; the same for equal content."""
+    digest = hashlib.sha256()
+    _feed(digest, value)
+    return digest.hexdigest()
+
+
+def _feed(digest, value):
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f'tensor {tensor.dtype} {tuple(tensor.shape)} '.encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b'')
+    elif isinstance(value, dict):
+        digest.update(f'dict {len(value)} '.encode())
+        for key, entry in value.items():
+            digest.update(f'{key!r} '.encode())
+            _feed(digest, entry)
+    elif isinstance(value, (list, tuple)):
+        digest.update(f'list {len(value)} '.encode())
+        for entry in value:
+            _feed(digest, entry)
+    else:
+        digest.update(f'{type(value).__name__} {value!r} '.encode())
