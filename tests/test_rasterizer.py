@@ -81,7 +81,7 @@ def brute_force(verts, faces, cull_backfaces=False):
 @pytest.mark.parametrize('extent, count', [(12, 400), (1.5, 1500), (60, 60)])
 @pytest.mark.parametrize('cull', [False, True])
 def test_agrees_with_brute_force(extent, count, cull):
-    """Outside the unsure pixels (at most 2 %) every face index agrees, and so do barycentrics and depth."""
+    """Outside the unsure pixels (at most 0.2 %; none differed when this was written) every face index agrees, and so do barycentrics and depth."""
     scenes = [random_scene(seed, count, extent) for seed in range(2)]
     verts, faces = np.stack([s[0] for s in scenes]), scenes[0][1]
     index, barycentric, depth = (t.numpy() for t in rasterize(torch.tensor(verts), torch.tensor(faces),
@@ -89,7 +89,7 @@ def test_agrees_with_brute_force(extent, count, cull):
     assert np.isfinite(barycentric).all() and np.isfinite(depth).all()
     for i in range(len(scenes)):
         expected, weights, distance, unsure = brute_force(verts[i], faces, cull)
-        assert unsure.mean() < 0.02
+        assert unsure.mean() < 0.002
         assert (expected >= 0).mean() > 0.3
         sure = ~unsure
         np.testing.assert_array_equal(index[i][sure], expected[sure])
@@ -152,7 +152,7 @@ def test_perspective_correct_barycentrics():
     point = points[0, row, column]
     assert len(row) > 100
     torch.testing.assert_close(point[:, 2], depth[0, row, column])
-    torch.testing.assert_close(point[:, :2] / point[:, 2:] * focal + centre, torch.stack([column, row], -1) + 0.5)
+    torch.testing.assert_close(point[:, :2] / point[:, 2:] * focal + centre, torch.stack([column, row], -1).double() + 0.5)
 
 
 def test_gradients():

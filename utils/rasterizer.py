@@ -1,0 +1,274 @@
+"""Triangle rasterizer: warp kernels, one source for CPU and CUDA, batched, differentiable in the barycentrics.
+
+Visibility is a z-buffer of 64-bit keys, depth bits above and face index below, lowered by atomic minimum: the
+result does not depend on the order of the faces' threads, and of two faces at the same depth the lower index wins.
+Edge functions are float64 products of float32 differences, exact and antisymmetric for ordinary pixel coordinates,
+and edges are inclusive: two faces that share an edge leave no hole between them.
+"""
+import atexit
+import contextlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+import warp as wp
+
+from utils.errors import ProjectError
+
+# Metres. A face with a corner at or before this depth is not drawn; it is not clipped.
+NEAR = 1e-6
+EMPTY = 2 ** 63 - 1
+_EMPTY = wp.constant(wp.int64(EMPTY))
+_NEAR = wp.constant(wp.float32(NEAR))
+
+wp.set_module_options({'enable_backward': False})
+
+
+@wp.func
+def _cross_at(a: wp.vec3d, b: wp.vec3d, x: wp.float64, y: wp.float64):
+    """Twice the signed area of the triangle (p, a, b) with p = (x, y)."""
+    return (a[0] - x) * (b[1] - y) - (a[1] - y) * (b[0] - x)
+
+
+@wp.func
+def _corner(v: wp.vec3f):
+    return wp.vec3d(wp.float64(v[0]), wp.float64(v[1]), wp.float64(v[2]))
+
+
+@wp.kernel
+def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), cull_backfaces: wp.bool,
+                height: wp.int32, width: wp.int32, zbuffer: wp.array3d(dtype=wp.int64)):
+    image, f = wp.tid()
+    face = faces[f]
+    count = verts.shape[1]
+    if wp.min(face) < 0 or wp.max(face) >= count:
+        return
+    va = verts[image, face[0]]
+    vb = verts[image, face[1]]
+    vc = verts[image, face[2]]
+
+    x_min = wp.min(va[0], wp.min(vb[0], vc[0]))
+    x_max = wp.max(va[0], wp.max(vb[0], vc[0]))
+    y_min = wp.min(va[1], wp.min(vb[1], vc[1]))
+    y_max = wp.max(va[1], wp.max(vb[1], vc[1]))
+    # Clamped as floats: a far-off corner does not fit an integer.
+    x_first = int(wp.clamp(wp.ceil(x_min - 0.5), 0.0, float(width)))
+    x_last = int(wp.clamp(wp.floor(x_max - 0.5), -1.0, float(width - 1)))
+    y_first = int(wp.clamp(wp.ceil(y_min - 0.5), 0.0, float(height)))
+    y_last = int(wp.clamp(wp.floor(y_max - 0.5), -1.0, float(height - 1)))
+    if x_first > x_last or y_first > y_last:
+        return
+    if not wp.isfinite(va[0] + va[1] + va[2] + vb[0] + vb[1] + vb[2] + vc[0] + vc[1] + vc[2]):
+        return
+    if wp.min(va[2], wp.min(vb[2], vc[2])) <= _NEAR:
+        return
+
+    a = _corner(va)
+    b = _corner(vb)
+    c = _corner(vc)
+    area = _cross_at(b, c, a[0], a[1])
+    zero = wp.float64(0.0)
+    if area == zero or (cull_backfaces and area > zero):
+        return
+    sign = wp.float64(1.0)
+    if area < zero:
+        sign = wp.float64(-1.0)
+    for row in range(y_first, y_last + 1):
+        y = wp.float64(row) + wp.float64(0.5)
+        for column in range(x_first, x_last + 1):
+            x = wp.float64(column) + wp.float64(0.5)
+            wa = sign * _cross_at(b, c, x, y)
+            wb = sign * _cross_at(c, a, x, y)
+            wc = sign * _cross_at(a, b, x, y)
+            if wa >= zero and wb >= zero and wc >= zero:
+                inverse = wa / a[2] + wb / b[2] + wc / c[2]
+                depth = wp.float32((wa + wb + wc) / inverse)
+                key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | wp.int64(f)
+                wp.atomic_min(zbuffer, image, row, column, key)
+
+
+@wp.kernel
+def _resolve(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), height: wp.int32, width: wp.int32,
+             zbuffer: wp.array(dtype=wp.int64), face_index: wp.array(dtype=wp.int64),
+             barycentric: wp.array(dtype=wp.vec3f), depth: wp.array(dtype=wp.float32)):
+    # One flat index over batch, rows and columns: most pixels are empty and need no coordinates.
+    pixel = wp.tid()
+    key = zbuffer[pixel]
+    if key == _EMPTY:
+        face_index[pixel] = wp.int64(-1)
+        barycentric[pixel] = wp.vec3f(0.0, 0.0, 0.0)
+        depth[pixel] = 0.0
+        return
+    line = pixel // width
+    image = line // height
+    f = wp.int32(key & wp.int64(0x7fffffff))
+    face = faces[f]
+    a = _corner(verts[image, face[0]])
+    b = _corner(verts[image, face[1]])
+    c = _corner(verts[image, face[2]])
+    x = wp.float64(pixel - line * width) + wp.float64(0.5)
+    y = wp.float64(line - image * height) + wp.float64(0.5)
+    w = wp.vec3d(_cross_at(b, c, x, y) / a[2], _cross_at(c, a, x, y) / b[2], _cross_at(a, b, x, y) / c[2])
+    w = w / (w[0] + w[1] + w[2])
+    face_index[pixel] = wp.int64(f)
+    barycentric[pixel] = wp.vec3f(wp.float32(w[0]), wp.float32(w[1]), wp.float32(w[2]))
+    depth[pixel] = wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
+
+
+def rasterize(verts_pix, faces, height, width, backend='auto', cull_backfaces=False):
+    """Find the nearest face at every pixel centre, and where in it the centre lies.
+
+    verts_pix: [B,V,3], x and y in pixels (the centre of the first pixel is at 0.5, 0.5) and depth z > 0 in metres.
+    faces: [F,3] integers. backend: 'auto' or 'warp'.
+    cull_backfaces: draw front faces only. A front face runs counter-clockwise seen from the camera (x right, y down,
+    z forward), as the faces of a body seen from outside do: its signed area in pixel coordinates is negative.
+
+    Returns face_index [B,H,W] int64 (-1: none), perspective-correct barycentric [B,H,W,3] and depth [B,H,W] in metres
+    (zeros where no face is), on the device of `verts_pix`; float32, or float64 for float64 vertices.
+    Barycentrics and depth are differentiable with respect to `verts_pix`; visibility, decided in float32, is not.
+    Faces that have a corner at z <= NEAR, a corner that is not finite, or no area are not drawn.
+
+    Raises ValueError for wrong shapes or a vertex index out of range (on CUDA, where checking would wait for the
+    device, such faces are not drawn), ProjectError for an unknown backend.
+    """
+    if backend not in ('auto', 'warp'):
+        raise ProjectError(f"rasterize: unknown backend {backend!r}: use 'auto' or 'warp'")
+    _check_arguments(verts_pix, faces, height, width)
+    faces = faces.to(device=verts_pix.device, dtype=torch.int32).contiguous()
+    visible = verts_pix.detach().to(torch.float32).contiguous()
+    face_index, barycentric, depth = _rasterize_warp(visible, faces, height, width, cull_backfaces)
+    exact = verts_pix.dtype == torch.float64
+    if exact or (verts_pix.requires_grad and torch.is_grad_enabled()):
+        barycentric, depth = barycentrics_of(verts_pix if exact else verts_pix.float(), faces, face_index)
+    return face_index, barycentric, depth
+
+
+def barycentrics_of(verts_pix, faces, face_index):
+    """Perspective-correct barycentrics and depth of pixel centres in given faces, differentiable in torch.
+
+    verts_pix [B,V,3], faces [F,3], face_index [B,H,W] (-1: none). Returns [B,H,W,3] and [B,H,W], zeros where none.
+    """
+    batch, height, width = face_index.shape
+    if faces.shape[0] == 0:
+        return verts_pix.new_zeros(batch, height, width, 3), verts_pix.new_zeros(batch, height, width)
+    drawn = face_index >= 0
+    corner_index = faces.long()[face_index.clamp(min=0)].view(batch, -1, 1).expand(-1, -1, 3)
+    corners = verts_pix.gather(1, corner_index).view(batch, height, width, 3, 3)
+    # Background pixels get a harmless triangle: 0 * NaN would spoil the gradients of face 0.
+    harmless = verts_pix.new_tensor([[0, 0, 1], [1, 0, 1], [0, 1, 1]])
+    corners = torch.where(drawn[..., None, None], corners, harmless)
+    rows = torch.arange(height, device=verts_pix.device, dtype=verts_pix.dtype) + 0.5
+    columns = torch.arange(width, device=verts_pix.device, dtype=verts_pix.dtype) + 0.5
+    dx, dy = corners[..., 0] - columns[:, None], corners[..., 1] - rows[:, None, None]
+    following, last = [1, 2, 0], [2, 0, 1]
+    area = dx[..., following] * dy[..., last] - dy[..., following] * dx[..., last]
+    area = torch.where(drawn[..., None], area, 1)
+    over_depth = area / corners[..., 2]
+    inverse = over_depth.sum(-1)
+    barycentric = torch.where(drawn[..., None], over_depth / inverse[..., None], 0)
+    depth = torch.where(drawn, area.sum(-1) / inverse, 0)
+    return barycentric, depth
+
+
+def interpolate(attributes, faces, face_index, barycentric):
+    """Blend attributes of the corners at every pixel: [B,V,C] or [V,C] -> [B,H,W,C]; zeros where no face is."""
+    batch, height, width = face_index.shape
+    corner_index = faces.long()[face_index.clamp(min=0)]
+    if attributes.dim() == 2:
+        corners = attributes[corner_index]
+    else:
+        index = corner_index.view(batch, -1, 1).expand(-1, -1, attributes.shape[-1])
+        corners = attributes.gather(1, index).view(batch, height, width, 3, -1)
+    blended = (corners * barycentric[..., None]).sum(-2)
+    return torch.where((face_index >= 0)[..., None], blended, 0)
+
+
+def _check_arguments(verts_pix, faces, height, width):
+    if verts_pix.dim() != 3 or verts_pix.shape[-1] != 3:
+        raise ValueError(f'verts_pix must be [B,V,3], not {list(verts_pix.shape)}')
+    if faces.dim() != 2 or faces.shape[-1] != 3:
+        raise ValueError(f'faces must be [F,3], not {list(faces.shape)}')
+    if height < 1 or width < 1:
+        raise ValueError(f'image size must be positive, not {height} x {width}')
+    if faces.numel() and not faces.is_cuda and (faces.min() < 0 or faces.max() >= verts_pix.shape[1]):
+        raise ValueError(f'faces name vertices {int(faces.min())} to {int(faces.max())}, '
+                         f'but there are {verts_pix.shape[1]}')
+
+
+def _rasterize_warp(verts, faces, height, width, cull_backfaces):
+    """Run the kernels on float32 vertices [B,V,3] and int32 faces [F,3] of one device.
+
+    On the CPU a kernel runs in the calling thread alone; threads over slices of the batch gained under 15 % on two
+    cores and are left out.
+    """
+    start_warp()
+    batch, device = verts.shape[0], verts.device
+    zbuffer = torch.full((batch, height, width), EMPTY, dtype=torch.int64, device=device)
+    face_index = torch.empty_like(zbuffer)
+    barycentric = torch.empty(batch, height, width, 3, device=device)
+    depth = torch.empty(batch, height, width, device=device)
+    if batch == 0:
+        return face_index, barycentric, depth
+    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == 'cuda' else None
+    warp_device = wp.device_from_torch(device)
+    warp_verts, warp_faces = wp.from_torch(verts, dtype=wp.vec3f), wp.from_torch(faces, dtype=wp.vec3i)
+
+    zbuffer_image = wp.from_torch(zbuffer)
+    pixels = [wp.from_torch(t.view(-1)) for t in (zbuffer, face_index)]
+    pixels += [wp.from_torch(barycentric.view(-1, 3), dtype=wp.vec3f), wp.from_torch(depth.view(-1))]
+    if faces.shape[0]:
+        wp.launch(_draw_faces, dim=(batch, faces.shape[0]), device=warp_device, stream=stream,
+                  inputs=[warp_verts, warp_faces, cull_backfaces, height, width, zbuffer_image])
+    wp.launch(_resolve, dim=zbuffer.numel(), device=warp_device, stream=stream,
+              inputs=[warp_verts, warp_faces, height, width, *pixels])
+    return face_index, barycentric, depth
+
+
+@lru_cache(maxsize=1)
+def start_warp():
+    """Start warp without its banner and with a kernel cache that can be written. Anything with kernels calls it first.
+
+    Where the user's cache folder cannot be written, kernels are compiled into a temporary folder, anew in each process:
+    a lasting folder in a shared place would run code that others can plant.
+    """
+    if hasattr(wp.config, 'log_level'):
+        wp.config.log_level = logging.ERROR
+    else:  # warp before 1.9
+        wp.config.quiet = True
+    if not wp.config.kernel_cache_dir and 'WARP_CACHE_PATH' not in os.environ and not _can_write(_user_cache_folder()):
+        wp.config.kernel_cache_dir = tempfile.mkdtemp(prefix='warp-')
+        atexit.register(shutil.rmtree, wp.config.kernel_cache_dir, ignore_errors=True)
+    with contextlib.nullcontext() if torch.cuda.is_available() else _native_stderr_closed():
+        wp.init()
+
+
+def _user_cache_folder():
+    return Path(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'))
+
+
+def _can_write(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _native_stderr_closed():
+    """Drop what C code prints: warp's library warns at every start on a machine without a CUDA driver."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
