@@ -1,0 +1,123 @@
+"""Whether the limbs of a pose pass through the body: capsules on a nominal skeleton.
+
+The skeleton is that of an adult of 1.7 m, its segments by Drillis & Contini (1966) as fractions of the height; the
+capsules are about as thick as the limbs of a slender adult.
+"""
+import numpy as np
+
+from datasets.synthetic.anatomy import JOINT
+from utils.keypoints import SMPL_JOINTS, SMPL_PARENTS
+
+# Rest joints of a nominal adult of 1.7 m, metres, pelvis at the origin; left side and axis only.
+_NOMINAL = {
+    'pelvis': (0, 0, 0), 'left_hip': (.09, -.06, 0), 'spine1': (0, .10, -.02), 'left_knee': (.10, -.47, 0),
+    'spine2': (0, .23, -.01), 'left_ankle': (.10, -.87, -.03), 'spine3': (0, .30, 0), 'left_foot': (.12, -.93, .09),
+    'neck': (0, .50, -.03), 'left_collar': (.07, .42, -.02), 'head': (0, .58, 0), 'left_shoulder': (.18, .45, -.02),
+    'left_elbow': (.45, .44, -.03), 'left_wrist': (.70, .44, -.02), 'left_hand': (.79, .44, -.02)}
+
+
+def _nominal_joints():
+    joints = np.zeros((24, 3))
+    for number, name in enumerate(SMPL_JOINTS):
+        left = np.array(_NOMINAL[name.replace('right', 'left')], float)
+        joints[number] = left * (-1, 1, 1) if name.startswith('right') else left
+    return joints
+
+
+_REST = _nominal_joints()
+
+# Left side of the body: name, joint that carries it, both ends, radius; metres in the rest pose.
+_CAPSULES = (
+    ('head', 'head', (0, .64, .02), (0, .72, .03), .095), ('neck', 'neck', (0, .50, -.02), (0, .56, 0), .06),
+    ('chest', 'spine3', (.065, .40, .01), (.06, .28, .01), .10),
+    ('belly', 'spine1', (.05, .22, 0), (.05, .10, 0), .105),
+    ('pelvis', 'pelvis', (.07, .03, -.01), (.075, -.06, -.02), .105),
+    ('upper_arm', 'left_shoulder', (.30, .45, -.02), (.45, .44, -.03), .045),
+    ('forearm', 'left_elbow', (.48, .44, -.03), (.70, .44, -.02), .042),
+    ('hand', 'left_wrist', (.72, .44, -.02), (.86, .43, 0), .04),
+    ('thigh', 'left_hip', (.095, -.17, 0), (.10, -.45, 0), .078),
+    ('shin', 'left_knee', (.10, -.50, -.005), (.10, -.87, -.03), .05),
+    ('foot', 'left_ankle', (.105, -.91, -.04), (.125, -.93, .12), .04))
+_AXIAL_CAPSULES = ('head', 'neck')
+# Which pairs are tested: what an arm or a leg may meet. Neighbours in the skeleton are left to the ranges of motion.
+_OWN_SIDE = {'forearm': ('head', 'neck', 'chest', 'belly', 'pelvis', 'thigh', 'shin', 'foot'),
+             'hand': ('head', 'neck', 'chest', 'belly', 'pelvis', 'thigh', 'shin', 'foot', 'upper_arm'),
+             'upper_arm': ('chest', 'belly', 'pelvis', 'thigh', 'head', 'shin'),
+             'shin': ('pelvis', 'belly', 'chest'), 'foot': ('pelvis', 'thigh', 'belly', 'chest')}
+_OTHER_SIDE = {'forearm': ('chest', 'belly', 'pelvis', 'thigh', 'shin', 'foot', 'forearm', 'hand', 'upper_arm'),
+               'hand': ('chest', 'belly', 'pelvis', 'thigh', 'shin', 'foot', 'hand', 'upper_arm'),
+               'upper_arm': ('chest', 'thigh', 'shin', 'upper_arm'), 'thigh': ('thigh', 'shin', 'foot'),
+               'shin': ('shin', 'foot', 'pelvis', 'belly', 'chest'), 'foot': ('foot', 'pelvis')}
+
+
+def _build_capsules():
+    """Names, carrying joints, ends relative to the joint and radii of the capsules of both sides."""
+    names, joints, ends, radii = [], [], [], []
+    for side, sign in (('left', 1), ('right', -1)):
+        for name, joint, first, last, radius in _CAPSULES:
+            if name in _AXIAL_CAPSULES and side == 'right':
+                continue
+            joint = JOINT[joint.replace('left', side)]
+            names.append((side if name not in _AXIAL_CAPSULES else 'axial', name))
+            joints.append(joint)
+            ends.append(np.array([first, last]) * (sign, 1, 1) - _REST[joint])
+            radii.append(radius)
+    return names, np.array(joints), np.array(ends), np.array(radii)
+
+
+_CAPSULE_NAMES, _CAPSULE_JOINTS, _CAPSULE_ENDS, _CAPSULE_RADII = _build_capsules()
+
+
+def _build_pairs():
+    place = {name: number for number, name in enumerate(_CAPSULE_NAMES)}
+    pairs = set()
+    for side, other in (('left', 'right'), ('right', 'left')):
+        for table, second_side in ((_OWN_SIDE, side), (_OTHER_SIDE, other)):
+            for first, partners in table.items():
+                for second in partners:
+                    where = 'axial' if second in _AXIAL_CAPSULES else second_side
+                    pairs.add(tuple(sorted((place[side, first], place[where, second]))))
+    return np.array(sorted(pairs)).T
+
+
+_PAIR_FIRST, _PAIR_SECOND = _build_pairs()
+
+
+def forward_kinematics(rotmat, rest):
+    """Rotations [N, 24, 3, 3] relative to the parents -> global rotations [N, 24, 3, 3] and joints [N, 24, 3].
+
+    rest: joints of the rest pose, [24, 3], metres. The pelvis stays where it is in the rest pose.
+    """
+    turned, places = [rotmat[:, 0]], [np.broadcast_to(rest[0], (len(rotmat), 3))]
+    for joint in range(1, 24):
+        parent = SMPL_PARENTS[joint]
+        places.append(places[parent] + turned[parent] @ (rest[joint] - rest[parent]))
+        turned.append(turned[parent] @ rotmat[:, joint])
+    return np.stack(turned, 1), np.stack(places, 1)
+
+
+def penetration(rotmat, girth=1.0):
+    """Deepest overlap [N] in metres of limbs with each other or the trunk; negative where all are apart.
+
+    rotmat: [N, 24, 3, 3]; girth: factor on the capsules' radii, a number or [N].
+    """
+    turned, places = forward_kinematics(rotmat, _REST)
+    ends = np.einsum('nkij,kej->nkei', turned[:, _CAPSULE_JOINTS], _CAPSULE_ENDS) \
+        + places[:, _CAPSULE_JOINTS][:, :, None]
+    gap = _segment_distance(ends[:, _PAIR_FIRST], ends[:, _PAIR_SECOND])
+    touching = _CAPSULE_RADII[_PAIR_FIRST] + _CAPSULE_RADII[_PAIR_SECOND]
+    return (touching * np.reshape(girth, (-1, 1)) - gap).max(1)
+
+
+def _segment_distance(first, second):
+    """Distance between segments [..., 2, 3] and [..., 2, 3] (Ericson, "Real-Time Collision Detection", 5.1.9)."""
+    along_first, along_second = first[..., 1, :] - first[..., 0, :], second[..., 1, :] - second[..., 0, :]
+    between = first[..., 0, :] - second[..., 0, :]
+    a, e = (along_first ** 2).sum(-1), (along_second ** 2).sum(-1)
+    b, c, f = ((along_first * along_second).sum(-1), (along_first * between).sum(-1), (along_second * between).sum(-1))
+    determinant = a * e - b * b
+    s = np.clip((b * f - c * e) / np.maximum(determinant, 1e-12), 0, 1)
+    t = np.clip((b * s + f) / e, 0, 1)
+    s = np.clip((b * t - c) / a, 0, 1)
+    nearest = between + s[..., None] * along_first - t[..., None] * along_second
+    return np.sqrt((nearest ** 2).sum(-1))
