@@ -21,7 +21,7 @@ train: assets
 	$(PY) -m datasets.synthetic.generate --preset quick
 	$(PY) train.py --cfg_file configs/free/pymaf_quick.yaml
 
-test: venv lint
+test: assets lint
 	$(PY) -m pytest
 
 test-slow: venv

@@ -37,7 +37,6 @@ _C.MODEL.PyMAF.DECONV_FILTERS = [256, 256, 256]  # channels of the pyramid's lev
 _C.MODEL.PyMAF.DECONV_KERNELS = [4, 4, 4]  # kernel sizes of the pyramid's transposed convolutions
 _C.MODEL.PyMAF.HIDDEN = 1024  # width of the regressors' hidden layers
 _C.MODEL.PyMAF.AUX_SUPV_ON = True  # predict IUV from the last level and supervise it
-_C.MODEL.PyMAF.DP_HEATMAP_SIZE = 56  # pixels a side of the IUV target
 
 _C.DATA = CN()
 _C.DATA.IMG_RES = 224  # pixels a side of the network's input
@@ -71,6 +70,7 @@ _C.LOSS.PART_WEIGHTS = 1.0  # IUV: 15 coarse segments
 _C.LOSS.POINT_REGRESSION_WEIGHTS = 0.5  # IUV: U and V
 
 _C.IUV = CN()
+_C.IUV.SIZE = 56  # pixels a side of the dense targets
 _C.IUV.SHADING = 'smooth'  # 'smooth' interpolates U and V in a face; 'flat' paints the mean, as published
 _C.IUV.BACKEND = 'auto'  # 'warp' (CPU and CUDA), 'neural_renderer' (CUDA) or 'auto' (warp)
 

@@ -1,0 +1,202 @@
+"""Command-line flags of the training script: every one is an alias of a config key.
+
+The flags are those of SPIN's, PyMAF's and DaNet's training scripts. Precedence: flags, then `--misc`, then the YAML
+file, then the defaults of core/config.py.
+"""
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config import DEFAULT_CONFIGS, load_config
+from models import regressor_names
+from models.weights import checkpoint_regressor
+from utils.errors import BadConfig, MissingFile
+from utils.safe_io import load_json
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag. value: what a flag without argument sets; None: it takes an argument."""
+    name: str
+    keys: tuple
+    help: str
+    value: object = None
+
+
+def _flag(name, keys, text, value=None):
+    return Flag(name, (keys,) if isinstance(keys, str) else keys, text, value)
+
+
+FLAGS = (
+    _flag('name', 'NAME', 'experiment; its logs go to LOG_DIR/NAME'),
+    _flag('regressor', 'MODEL.REGRESSOR', f'network: {", ".join(regressor_names())}'),
+    _flag('log_dir', 'LOG_DIR', 'folder of all experiments'),
+    _flag('resume', 'TRAIN.RESUME', 'go on from the newest checkpoint of the experiment', True),
+    _flag('checkpoint', 'TRAIN.CHECKPOINT', 'checkpoint to resume from'),
+    _flag('pretrained_checkpoint', 'TRAIN.PRETRAINED_CHECKPOINT', 'weights to start from, published or ours'),
+    _flag('overwrite', 'TRAIN.OVERWRITE', 'start anew in a folder that holds a run', True),
+    _flag('num_epochs', 'TRAIN.NUM_EPOCHS', 'epochs'),
+    _flag('time_to_run', 'TRAIN.TIME_TO_RUN', 'seconds after which to save and stop'),
+    _flag('lr', 'SOLVER.BASE_LR', 'learning rate'),
+    _flag('batch_size', 'TRAIN.BATCH_SIZE', 'samples a batch'),
+    _flag('num_workers', 'TRAIN.NUM_WORKERS', 'loader processes'),
+    _flag('pin_memory', 'TRAIN.PIN_MEMORY', 'page-locked batches', True),
+    _flag('no_pin_memory', 'TRAIN.PIN_MEMORY', 'ordinary batches', False),
+    _flag('shuffle_train', 'TRAIN.SHUFFLE', 'shuffle training samples', True),
+    _flag('no_shuffle_train', 'TRAIN.SHUFFLE', 'keep the order of training samples', False),
+    _flag('summary_steps', 'TRAIN.SUMMARY_STEPS', 'steps between TensorBoard scalars'),
+    _flag('vis_interval', 'TRAIN.VIS_INTERVAL', 'steps between TensorBoard pictures'),
+    _flag('checkpoint_steps', 'TRAIN.CHECKPOINT_STEPS', 'steps between checkpoints'),
+    _flag('test_steps', 'TRAIN.TEST_STEPS', 'steps between validations within an epoch'),
+    _flag('pretr_step', 'TRAIN.PRETR_STEP', 'steps of the first stage of a two-stage training'),
+    _flag('img_res', 'DATA.IMG_RES', 'pixels a side of the network\'s input'),
+    _flag('rot_factor', 'DATA.ROT_FACTOR', 'degrees; deviation of the random rotation'),
+    _flag('noise_factor', 'DATA.NOISE_FACTOR', 'range of the random channel gains'),
+    _flag('scale_factor', 'DATA.SCALE_FACTOR', 'deviation of the random box scale'),
+    _flag('ignore_3d', 'DATA.IGNORE_3D', 'act as if no 3D annotation existed', True),
+    _flag('single_dataset', 'DATA.SINGLE_DATASET', 'train on one dataset', True),
+    _flag('single_dataname', 'DATA.SINGLE_NAME', 'the dataset of --single_dataset'),
+    _flag('eval_dataset', 'DATA.EVAL_DATASET', 'dataset validated on'),
+    _flag('eval_pve', 'TEST.EVAL_PVE', 'report per-vertex errors', True),
+    _flag('openpose_train_weight', 'LOSS.OPENPOSE_TRAIN_WEIGHT', 'weight of OpenPose keypoints'),
+    _flag('gt_train_weight', 'LOSS.GT_TRAIN_WEIGHT', 'weight of annotated keypoints'),
+    _flag('shape_loss_weight', 'LOSS.VERT_W', 'weight of the per-vertex loss'),
+    _flag('keypoint_loss_weight', ('LOSS.KP_2D_W', 'LOSS.KP_3D_W'), 'weight of 2D and 3D keypoint losses'),
+    _flag('pose_loss_weight', 'LOSS.POSE_W', 'weight of the pose loss'),
+    _flag('beta_loss_weight', 'LOSS.SHAPE_W', 'weight of the betas loss'),
+    _flag('run_smplify', 'SMPLIFY.RUN', 'fit SMPL to the keypoints of each training sample', True),
+    _flag('smplify_threshold', 'SMPLIFY.THRESHOLD', 'largest residual of a fit that is supervised with'),
+    _flag('num_smplify_iters', 'SMPLIFY.NUM_ITERS', 'iterations of each stage of a fit'),
+    _flag('use_final_fit', 'SMPLIFY.USE_FINAL_FIT', 'start from data/final_fits', True),
+)
+# Understood, and handed to accelerate's launcher (core/launch.py); (name, takes an argument, default).
+LAUNCH_FLAGS = (('distributed', False, False), ('multiprocessing_distributed', False, False),
+                ('dist_backend', True, 'nccl'), ('dist_url', True, 'tcp://127.0.0.1:10356'),
+                ('world_size', True, '1'), ('rank', True, '0'), ('local_rank', True, '0'))
+# Flags of DaNet's script, whose regressor is not in this version.
+DANET_FLAGS = (('danet_cfg_file', True), ('hrnet_cfg_file', True), ('use_coco', False), ('no_3dhp', False),
+               ('dp_itw', False), ('daloss_only', False), ('use_hmr_hr', False))
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the project's one-line errors."""
+
+    def error(self, message):
+        raise BadConfig(f'{message}; see {self.prog} --help')
+
+
+def build_parser(prog='train.py'):
+    """The parser of the training script. Flags that are not given stay out of the result."""
+    parser = _Parser(prog=prog, argument_default=argparse.SUPPRESS, description=(
+        'Train a regressor of the human body mesh. Each flag is an alias of a config key (core/config.py).'))
+    parser.add_argument('--cfg_file', help='YAML file; default: configs/ has one for each regressor')
+    parser.add_argument('--from_json', help='flags from a JSON file, such as SPIN\'s logs/NAME/config.json')
+    parser.add_argument('--timestamp', action='store_true', help='append the time to NAME')
+    for flag in FLAGS:
+        text = f'{flag.help} [{", ".join(flag.keys)}]'.replace('%', '%%')
+        if flag.value is None:
+            parser.add_argument(f'--{flag.name}', help=text)
+        else:
+            parser.add_argument(f'--{flag.name}', action='store_true', help=text)
+    for name, has_value, _ in LAUNCH_FLAGS:
+        _add_plain(parser, name, has_value, 'leads to accelerate\'s launcher')
+    for name, has_value in DANET_FLAGS:
+        _add_plain(parser, name, has_value, 'DaNet')
+    parser.add_argument('--misc', nargs='*', metavar='KEY VALUE', help='any config keys with their values')
+    return parser
+
+
+def _add_plain(parser, name, has_value, text):
+    if has_value:
+        parser.add_argument(f'--{name}', help=text)
+    else:
+        parser.add_argument(f'--{name}', action='store_true', help=text)
+
+
+def parse_training_options(argv=None):
+    """Command line -> (frozen config, launch options {name: value}).
+
+    Raises BadConfig, MissingFile, BadFile.
+    """
+    given = vars(build_parser().parse_args(argv))
+    if 'from_json' in given:
+        given = {**_flags_from_json(given['from_json']), **given}
+    for name, _ in DANET_FLAGS:
+        if given.get(name):
+            raise BadConfig(f'--{name} belongs to the danet regressor, which this version does not have')
+    overrides = [*given.get('misc', ()), *_overrides(given)]
+    path = _config_path(given, overrides)
+    cfg = load_config(path, overrides)
+    cfg = _with_name(cfg, path, given)
+    launch = {name: given.get(name, default) for name, _, default in LAUNCH_FLAGS}
+    return cfg, launch
+
+
+def _overrides(given):
+    pairs = []
+    for flag in FLAGS:
+        if given.get(flag.name) not in (None, False):
+            value = given[flag.name] if flag.value is None else flag.value
+            for key in flag.keys:
+                pairs += [key, value]
+    return pairs
+
+
+def _flags_from_json(path):
+    """Flags of a stored options file; entries that are no flags (derived paths) are left out."""
+    stored = load_json(path)
+    if not isinstance(stored, dict):
+        raise BadConfig(f'{path}: not a file of options (a mapping of flags is wanted)')
+    given = {}
+    for flag in FLAGS:
+        value = stored.get(flag.name)
+        # A stored False of a negative flag's partner (pin_memory: false) means the negative flag.
+        if isinstance(value, bool) and flag.value is not None and value != flag.value:
+            negative = f'no_{flag.name}'
+            if any(other.name == negative for other in FLAGS):
+                given[negative] = True
+        elif value is not None and value != float('inf'):
+            given[flag.name] = value if flag.value is not None else str(value)
+    return given
+
+
+def _config_path(given, overrides):
+    """The YAML file to build on: the named one, the resumed run's own, or the regressor's."""
+    if 'cfg_file' in given:
+        return given['cfg_file']
+    pairs = dict(zip(overrides[::2], overrides[1::2]))
+    if given.get('resume') and pairs.get('NAME'):
+        stored = Path(pairs.get('LOG_DIR', 'logs')) / pairs['NAME'] / 'config.yaml'
+        if stored.exists():
+            return stored
+    regressor = pairs.get('MODEL.REGRESSOR')
+    checkpoint = pairs.get('TRAIN.CHECKPOINT') or pairs.get('TRAIN.PRETRAINED_CHECKPOINT')
+    if regressor is None:
+        regressor = checkpoint_regressor(checkpoint)[0] if checkpoint else 'pymaf_net'
+    if regressor not in regressor_names():
+        if regressor in DEFAULT_CONFIGS:
+            raise BadConfig(f'the regressor {regressor} is not in this version; it has {", ".join(regressor_names())}')
+        raise BadConfig(f'unknown regressor {regressor!r}; use one of {", ".join(regressor_names())}')
+    if pairs.get('SMPLIFY.RUN') and regressor in ('hmr', 'spin'):
+        regressor = 'spin'
+    return DEFAULT_CONFIGS[regressor]
+
+
+def _with_name(cfg, path, given):
+    name = cfg.NAME or cfg.MODEL.REGRESSOR
+    if given.get('timestamp'):
+        name += time.strftime('_%Y%m%d_%H%M%S')
+    if name == cfg.NAME:
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.NAME = name
+    cfg.freeze()
+    return cfg
+
+
+def command_line():
+    """The command as the user typed it, for the logs."""
+    return ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])

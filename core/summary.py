@@ -1,0 +1,70 @@
+"""What a run leaves to look at: TensorBoard scalars and picture panels."""
+from pathlib import Path
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from utils.iuv_maps import maps_to_iuv
+from utils.keypoints import IMAGE_MEAN, IMAGE_STD
+from utils.rendering import colorize_iuv, overlay_batch
+
+
+class Summary:
+    """TensorBoard writer of one run. Only the main process has one."""
+
+    def __init__(self, folder):
+        self._writer = SummaryWriter(str(Path(folder) / 'tensorboard'))
+
+    def scalars(self, values, step, group='losses'):
+        """{name: number} at a step."""
+        for name, value in values.items():
+            self._writer.add_scalar(f'{group}/{name}', value, step)
+
+    def text(self, name, text):
+        self._writer.add_text(name, text)
+
+    def picture(self, name, image, step):
+        """One picture [3,H,W] in [0, 1]."""
+        self._writer.add_image(name, image, step)
+
+    def close(self):
+        self._writer.close()
+
+
+@torch.no_grad()
+def panel(images, out, targets, faces, rows=4):
+    """A picture [3,H,W] in [0, 1], one row a sample.
+
+    From left to right: input, target mesh (where there is one), predicted mesh of the last stage, target IUV,
+    predicted IUV. images: [B,3,R,R] normalized.
+    """
+    pictures = denormalize(images[:rows].float()).cpu()
+    columns = [pictures, _target_overlay(pictures, targets, faces, rows),
+               overlay_batch(pictures, out.final.vertices[:rows].float().cpu(),
+                             out.final.camera[:rows].float().cpu(), faces.cpu())]
+    size = pictures.shape[-1]
+    if targets.iuv_renderer is not None:
+        columns.append(_enlarged(colorize_iuv(targets.iuv[:rows].float().cpu()), size))
+    if out.iuv is not None:
+        dense = maps_to_iuv(out.iuv.index[:rows].float(), out.iuv.u[:rows].float(), out.iuv.v[:rows].float(),
+                            None if out.iuv.part is None else out.iuv.part[:rows].float())
+        columns.append(_enlarged(colorize_iuv(dense.cpu()), size))
+    sheet = torch.cat(columns, dim=3)
+    return torch.cat(list(sheet), dim=1).clamp(0, 1)
+
+
+def _target_overlay(pictures, targets, faces, rows):
+    """Target meshes over the pictures that have a valid one, the plain pictures elsewhere."""
+    drawn = overlay_batch(pictures, targets.vertices[:rows].float().cpu(), targets.camera[:rows].float().cpu(),
+                          faces.cpu())
+    return torch.where(targets.valid[:rows].bool().cpu()[:, None, None, None], drawn, pictures)
+
+
+def denormalize(images):
+    """Network input [B,3,H,W] back to RGB in [0, 1]."""
+    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
+    return (images * std + mean).clamp(0, 1)
+
+
+def _enlarged(pictures, size):
+    return torch.nn.functional.interpolate(pictures, size=(size, size), mode='nearest')

@@ -1,0 +1,48 @@
+"""Turns a batch into targets, and estimates and targets into named losses. Knows no architecture."""
+from models import losses as L
+from models.targets import Targets
+
+
+def flatten_views(batch):
+    """Merge the view axis of a several-view batch into rows, views fastest -> (batch, n_views)."""
+    if batch['img'].dim() == 4:
+        return batch, 1
+    n_views = batch['img'].shape[1]
+    flat = {key: value.flatten(0, 1) if hasattr(value, 'flatten') else value for key, value in batch.items()}
+    return flat, n_views
+
+
+def build_targets(batch, body, iuv_renderer, n_views=1):
+    """Targets from annotations alone: a body is supervised where the batch holds ground truth."""
+    return Targets(
+        keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
+        joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'], pose=batch['pose'], betas=batch['betas'],
+        valid=batch['has_smpl'], body=body, iuv_renderer=iuv_renderer, n_views=n_views)
+
+
+def stage_losses(stage, targets, cfg):
+    """{name: weighted scalar} of one estimate: what every architecture is supervised with (SPIN, section 3)."""
+    weights = cfg.LOSS
+    losses = {
+        'keypoints_2d': weights.KP_2D_W * L.keypoint_2d_loss(
+            stage.keypoints_2d, targets.keypoints_2d, weights.OPENPOSE_TRAIN_WEIGHT, weights.GT_TRAIN_WEIGHT,
+            weights.KP_CRITERION),
+        'keypoints_3d': weights.KP_3D_W * L.keypoint_3d_loss(
+            stage.joints, targets.joints_3d, targets.has_3d, weights.KP_CRITERION),
+        'pose': weights.POSE_W * L.pose_loss(stage.rotmat, targets.rotmat, targets.valid),
+        'betas': weights.SHAPE_W * L.betas_loss(stage.betas, targets.betas, targets.valid),
+        'camera': weights.CAM_W * L.camera_loss(stage.camera)}
+    if weights.VERT_W > 0:
+        losses['vertices'] = weights.VERT_W * L.vertex_loss(stage.vertices, targets.vertices, targets.valid)
+    return losses
+
+
+def all_losses(regressor, out, targets, cfg):
+    """{name: scalar} of every supervised stage and of the regressor's own losses; the training loss is their sum."""
+    supervised = [(i, stage) for i, stage in enumerate(out.stages) if stage.supervised]
+    losses = {}
+    for i, stage in supervised:
+        suffix = f'_{i}' if len(supervised) > 1 else ''
+        losses.update({name + suffix: value for name, value in stage_losses(stage, targets, cfg).items()})
+    losses.update(regressor.auxiliary_losses(out, targets))
+    return {name: cfg.LOSS.SCALE * value for name, value in losses.items()}

@@ -1,0 +1,18 @@
+"""Train a regressor: python train.py --regressor pymaf_net [--cfg_file FILE] [flags] [--misc KEY VALUE ...]"""
+import sys
+
+from utils.errors import run_main
+
+
+def main():
+    from core.launch import relaunch_if_distributed
+    from core.options import parse_training_options
+    cfg, launch = parse_training_options()
+    relaunch_if_distributed(launch, __file__, sys.argv[1:])
+    from core.trainer import Trainer
+    Trainer(cfg).fit()
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)
