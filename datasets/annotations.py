@@ -1,0 +1,294 @@
+"""One in-memory form of a dataset's labels, whatever file they come from (docs/data.md has the formats).
+
+Pixel coordinates are continuous: pixel (0, 0) covers [0, 1] x [0, 1], its centre is at (0.5, 0.5).
+"""
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from utils.errors import BadFile, WrongBody
+from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE
+from utils.logging import log_once
+from utils.safe_io import load_npz, save_npz
+
+GENDER_CODES = {'m': 0, 'male': 0, 'f': 1, 'female': 1, 'n': -1, 'neutral': -1, '': -1}
+_GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
+
+
+@dataclass(frozen=True)
+class Person:
+    """The labels of one row; fields as in `Annotations`, without the leading N."""
+    center: np.ndarray
+    scale: float
+    keypoints_2d: np.ndarray
+    joints_3d: np.ndarray
+    has_joints_3d: bool
+    pose: np.ndarray
+    betas: np.ndarray
+    has_smpl: bool
+    gender: int
+    smpl_keypoints_2d: np.ndarray | None = None
+
+
+@dataclass
+class Annotations:
+    """Labels of N people. What a file does not give is zeros under a False mask or zero confidence.
+
+    imgname [N] str, relative to the dataset's image folder; center [N,2] and scale [N] float64: the middle of the
+    square box in pixels and its side / 200; keypoints_2d [N,49,3] float32: 25 OpenPose and 24 common joints, x, y in
+    pixels and confidence; joints_3d [N,24,4] float32: common joints, metres and confidence; pose [N,72] axis-angle
+    and betas [N,10] float32; gender [N] int8: -1 unknown or neutral, 0 male, 1 female; smpl_keypoints_2d [N,24,3]
+    float32 or None: SMPL's own joints; maskname and partname [N] str or None: silhouette and part pictures (LSP).
+    `extra` keeps any other array with one entry a row and `whole` any array that has not; both are saved again.
+    `body_digest` names the body model that pose and betas belong to, where the file says it.
+    """
+    imgname: np.ndarray
+    center: np.ndarray
+    scale: np.ndarray
+    keypoints_2d: np.ndarray
+    joints_3d: np.ndarray
+    has_joints_3d: np.ndarray
+    pose: np.ndarray
+    betas: np.ndarray
+    has_smpl: np.ndarray
+    gender: np.ndarray
+    smpl_keypoints_2d: np.ndarray | None = None
+    maskname: np.ndarray | None = None
+    partname: np.ndarray | None = None
+    extra: dict = field(default_factory=dict)
+    whole: dict = field(default_factory=dict)
+    body_digest: str | None = None
+
+    ROW_FIELDS = ('imgname', 'center', 'scale', 'keypoints_2d', 'joints_3d', 'has_joints_3d', 'pose', 'betas',
+                  'has_smpl', 'gender')
+    OPTIONAL_FIELDS = ('smpl_keypoints_2d', 'maskname', 'partname')
+
+    @classmethod
+    def load(cls, path):
+        """Read a SPIN `.npz`.
+
+        Raises MissingFile, and BadFile naming file, key, the shape found and the shape wanted.
+        """
+        return cls.from_spin(load_npz(path), path)
+
+    @classmethod
+    def from_spin(cls, raw, path):
+        """Annotations from the arrays of a SPIN `.npz`; `path` is for messages. Raises BadFile."""
+        reader = ArrayReader(raw, path)
+        n = reader.n
+        openpose = reader.points('openpose', (NUM_OPENPOSE, 3))
+        common = reader.points('part', (NUM_COMMON, 3))
+        joints_3d = reader.points('S', (NUM_COMMON, 4))
+        pose, betas, has_smpl = reader.smpl_labels('pose', 'shape', 'has_smpl')
+        has_joints_3d = reader.mask('has_joints_3d', default=joints_3d is not None)
+        digest = reader.take('body_digest')
+        return cls(
+            imgname=reader.strings('imgname'), center=reader.box('center', (2,)), scale=reader.box('scale', ()),
+            keypoints_2d=np.concatenate([_zeros_if_none(openpose, (n, NUM_OPENPOSE, 3)),
+                                         _zeros_if_none(common, (n, NUM_COMMON, 3))], axis=1),
+            joints_3d=_zeros_if_none(joints_3d, (n, NUM_COMMON, 4)),
+            has_joints_3d=has_joints_3d & (joints_3d is not None),
+            pose=pose, betas=betas, has_smpl=has_smpl, gender=reader.gender('gender'),
+            smpl_keypoints_2d=reader.points('smpl_2dkps', (24, 3)),
+            maskname=reader.strings('maskname', required=False), partname=reader.strings('partname', required=False),
+            body_digest=None if digest is None else str(digest), **reader.rest())
+
+    @classmethod
+    def blank(cls, imgname, center, scale, **fields):
+        """Annotations of N people of whom only the box is known, plus the given fields."""
+        n = len(imgname)
+        absent = {
+            'keypoints_2d': np.zeros((n, NUM_JOINTS, 3), np.float32),
+            'joints_3d': np.zeros((n, NUM_COMMON, 4), np.float32), 'has_joints_3d': np.zeros(n, bool),
+            'pose': np.zeros((n, 72), np.float32), 'betas': np.zeros((n, 10), np.float32),
+            'has_smpl': np.zeros(n, bool), 'gender': np.full(n, -1, np.int8)}
+        return cls(imgname=np.asarray(imgname, dtype=np.str_).reshape(n),
+                   center=np.asarray(center, np.float64).reshape(n, 2),
+                   scale=np.asarray(scale, np.float64).reshape(n), **{**absent, **fields})
+
+    def __len__(self):
+        return len(self.imgname)
+
+    def person(self, index):
+        """Row `index` as a Person; arrays are views, not to be written to."""
+        smpl_points = self.smpl_keypoints_2d
+        return Person(self.center[index], float(self.scale[index]), self.keypoints_2d[index], self.joints_3d[index],
+                      bool(self.has_joints_3d[index]), self.pose[index], self.betas[index],
+                      bool(self.has_smpl[index]), int(self.gender[index]),
+                      None if smpl_points is None else smpl_points[index])
+
+    def subset(self, indices):
+        """The rows `indices` (a list, slice or mask), in that order."""
+        fields = {name: getattr(self, name)[indices] for name in self.ROW_FIELDS}
+        for name in self.OPTIONAL_FIELDS:
+            value = getattr(self, name)
+            fields[name] = None if value is None else value[indices]
+        extra = {key: value[indices] for key, value in self.extra.items()}
+        return Annotations(**fields, extra=extra, whole=dict(self.whole), body_digest=self.body_digest)
+
+    @classmethod
+    def concatenate(cls, parts):
+        """Join lists of people. Optional fields that some parts lack are filled with absent values; `extra` and
+        `whole` entries stay where all parts have them (`whole`: have them equal). Raises WrongBody for two bodies."""
+        parts = list(parts)
+        digests = {part.body_digest for part in parts if part.has_smpl.any() and part.body_digest is not None}
+        if len(digests) > 1:
+            raise WrongBody(f'annotations of different bodies cannot be joined (digests {", ".join(sorted(digests))})')
+        fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.ROW_FIELDS}
+        blanks = {'smpl_keypoints_2d': lambda n: np.zeros((n, 24, 3), np.float32),
+                  'maskname': lambda n: np.full(n, ''), 'partname': lambda n: np.full(n, '')}
+        for name in cls.OPTIONAL_FIELDS:
+            values = [getattr(part, name) for part in parts]
+            if any(value is not None for value in values):
+                fields[name] = np.concatenate([blanks[name](len(part)) if value is None else value
+                                               for part, value in zip(parts, values)])
+        extra = {key: np.concatenate([part.extra[key] for part in parts])
+                 for key in parts[0].extra if _can_join([part.extra.get(key) for part in parts])}
+        whole = {key: value for key, value in parts[0].whole.items()
+                 if all(key in part.whole and np.array_equal(part.whole[key], value) for part in parts[1:])}
+        return cls(**fields, extra=extra, whole=whole, body_digest=next(iter(digests), None))
+
+    def save(self, path):
+        """Write a SPIN `.npz` atomically. Keys of labels that no row has are left out."""
+        arrays = {'imgname': self.imgname, 'center': self.center, 'scale': self.scale,
+                  'part': self.keypoints_2d[:, NUM_OPENPOSE:]}
+        if self.keypoints_2d[:, :NUM_OPENPOSE, 2].any():
+            arrays['openpose'] = self.keypoints_2d[:, :NUM_OPENPOSE]
+        if self.has_joints_3d.any():
+            arrays.update(S=self.joints_3d, has_joints_3d=self.has_joints_3d)
+        if self.has_smpl.any():
+            arrays.update(pose=self.pose, shape=self.betas, has_smpl=self.has_smpl)
+        if (self.gender >= 0).any():
+            arrays['gender'] = _GENDER_LETTERS[self.gender]
+        arrays.update({key: value for key, value in (('smpl_2dkps', self.smpl_keypoints_2d),
+                                                     ('maskname', self.maskname), ('partname', self.partname),
+                                                     ('body_digest', self.body_digest)) if value is not None})
+        save_npz(path, **{**self.extra, **self.whole, **arrays})
+
+
+class ArrayReader:
+    """Takes checked arrays out of a dict of raw ones; what is wrong is a BadFile naming file and key."""
+
+    def __init__(self, raw, path, names_key='imgname'):
+        self.raw = dict(raw)
+        self.path = path
+        names = self.raw.get(names_key)
+        if names is None:
+            keys = ', '.join(sorted(self.raw)[:12])
+            raise BadFile(f'{path}: not an annotation file: no key {names_key!r} (it has: {keys or "nothing"})')
+        self.n = len(names) if np.ndim(names) else 0
+        if np.ndim(names) != 1:
+            self._wrong_shape(names_key, names, '[N]')
+
+    def take(self, key):
+        return self.raw.pop(key, None)
+
+    def numbers(self, key, row_shape, dtype=np.float32):
+        """Key's array as [N, *row_shape] of `dtype`, or None where the file has no such key."""
+        value = self.take(key)
+        if value is None:
+            return None
+        value = np.asarray(value)
+        if value.shape != (self.n, *row_shape):
+            self._wrong_shape(key, value, str([self.n, *row_shape]))
+        if value.dtype.kind not in 'biuf':
+            raise BadFile(f'{self.path}: key {key!r} holds {value.dtype}, numbers are wanted')
+        with np.errstate(over='ignore'):  # what float32 cannot hold becomes infinite, and is caught as such
+            return value.astype(dtype)
+
+    def points(self, key, row_shape):
+        """Points with confidence last; NaN and infinite ones lose their confidence and are counted in the log."""
+        value = self.numbers(key, row_shape)
+        if value is None:
+            return None
+        broken = ~np.isfinite(value).all(-1)
+        if broken.any():
+            log_once(f'{self.path}: key {key!r}: {broken.sum()} of {broken.size} points are NaN or infinite; '
+                     'they count as absent')
+            value[broken] = 0
+        np.maximum(value[..., -1], 0, out=value[..., -1])
+        return value
+
+    def box(self, key, row_shape):
+        """Finite numbers that every row must have; scale must also be above zero."""
+        value = self.numbers(key, row_shape, np.float64)
+        if value is None:
+            raise BadFile(f'{self.path}: no key {key!r}, which every row needs')
+        good = np.isfinite(value).reshape(self.n, -1).all(1)
+        if key == 'scale':
+            good &= value > 0
+        if not good.all():
+            row = int(np.argmin(good))
+            raise BadFile(f'{self.path}: key {key!r}, row {row}: {value[row].tolist()} is not a usable box '
+                          f'({int((~good).sum())} of {self.n} rows are so)')
+        return value
+
+    def mask(self, key, default):
+        value = self.numbers(key, ())
+        return np.full(self.n, default) if value is None else value > 0
+
+    def smpl_labels(self, pose_key, betas_key, mask_key):
+        """pose [N,72], betas [N,10] and mask [N]. A row has labels where both are there and finite."""
+        if pose_key not in self.raw or betas_key not in self.raw:
+            self.take(mask_key)
+            return np.zeros((self.n, 72), np.float32), np.zeros((self.n, 10), np.float32), np.zeros(self.n, bool)
+        pose, betas = self.numbers(pose_key, (72,)), self.numbers(betas_key, (10,))
+        mask = self.mask(mask_key, default=True)
+        broken = mask & ~(np.isfinite(pose).all(1) & np.isfinite(betas).all(1))
+        if broken.any():
+            log_once(f'{self.path}: {broken.sum()} of {self.n} rows have NaN or infinite SMPL parameters; '
+                     'they count as absent')
+        mask &= ~broken
+        pose[~np.isfinite(pose).all(1)] = 0
+        betas[~np.isfinite(betas).all(1)] = 0
+        return pose, betas, mask
+
+    def strings(self, key, required=True):
+        """Key's array as [N] str, from text, bytes or an object array of either."""
+        value = self.take(key)
+        if value is None:
+            if required:
+                raise BadFile(f'{self.path}: no key {key!r}')
+            return None
+        value = np.asarray(value)
+        if value.shape != (self.n,):
+            self._wrong_shape(key, value, f'[{self.n}]')
+        kind = value.dtype.kind
+        if kind not in 'USO' or (kind == 'O' and not all(isinstance(item, (str, bytes)) for item in value)):
+            raise BadFile(f'{self.path}: key {key!r} holds {value.dtype}, text is wanted')
+        try:
+            return np.array([item.decode() if isinstance(item, bytes) else item for item in value.tolist()], np.str_)
+        except UnicodeDecodeError:
+            raise BadFile(f'{self.path}: key {key!r} holds bytes that are not UTF-8 text') from None
+
+    def gender(self, key):
+        """[N] int8 from letters, words or codes; -1 where the file has none."""
+        if key not in self.raw:
+            return np.full(self.n, -1, np.int8)
+        if np.asarray(self.raw[key]).dtype.kind in 'biuf':
+            codes = self.numbers(key, ())
+        else:
+            codes = np.array([GENDER_CODES.get(text.lower(), np.nan) for text in self.strings(key)])
+        if not np.isin(codes, (-1, 0, 1)).all():
+            raise BadFile(f'{self.path}: key {key!r} holds something other than m, f and n (or 0, 1 and -1)')
+        return codes.astype(np.int8)
+
+    def rest(self):
+        """What nobody took, as {'extra': ..., 'whole': ...}: with one entry a row, and without."""
+        extra, whole = {}, {}
+        for key, value in self.raw.items():
+            per_row = np.ndim(value) > 0 and len(value) == self.n
+            (extra if per_row else whole)[key] = value
+        self.raw = {}
+        return {'extra': extra, 'whole': whole}
+
+    def _wrong_shape(self, key, value, wanted):
+        raise BadFile(f'{self.path}: key {key!r} has shape {list(np.shape(value))}, wanted is {wanted}')
+
+
+def _zeros_if_none(value, shape):
+    return np.zeros(shape, np.float32) if value is None else value
+
+
+def _can_join(values):
+    return all(value is not None for value in values) and len({np.shape(value)[1:] for value in values}) == 1

@@ -1,0 +1,105 @@
+"""People in pictures on disk, as samples for training or evaluation."""
+import os
+from multiprocessing import Value
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from datasets.augmentation import draw_augmentation
+from datasets.catalog import find_dataset, load_annotations
+from datasets.image_io import read_picture
+from datasets.sample import NO_AUGMENTATION, make_sample
+from utils.errors import BadFile, ProjectError
+from utils.logging import log_once
+
+# How many rows in a row may be unreadable before DATA.ON_BAD_IMAGE 'skip' gives up.
+MAX_SKIPS = 100
+
+
+def init_worker(_worker_id):
+    """`worker_init_fn` of a DataLoader: one thread a worker, since there are as many workers as wanted threads."""
+    cv2.setNumThreads(0)
+
+
+class PersonDataset(Dataset):
+    """What file and stream datasets share: indices, random augmentation, packing.
+
+    Indexed by `index`, or by (epoch, index). Augmentation is drawn from (seed, epoch, dataset_index, index) alone, so
+    a sample depends neither on the worker nor on what came before. Subclasses give `__len__` and `_read`.
+    """
+
+    def __init__(self, cfg, name, split, seed=None, dataset_index=0):
+        if split not in ('train', 'eval'):
+            raise ValueError(f"split is 'train' or 'eval', got {split!r}")
+        self.cfg, self.name, self.split = cfg, name, split
+        self.seed = cfg.SEED if seed is None else seed
+        self.dataset_index = dataset_index
+        self.legacy = split == 'eval' and cfg.DATA.LEGACY_CROP_EVAL
+
+    def __getitem__(self, key):
+        epoch, index = key if isinstance(key, tuple) else (0, int(key))
+        if not 0 <= index < len(self):
+            raise IndexError(f'{self.name}: index {index} of {len(self)}')
+        return self.sample(epoch, index, np.random.default_rng([self.seed, epoch, self.dataset_index, index]))
+
+    def sample(self, epoch, index, rng):
+        """The sample of row `index`, its augmentation drawn from `rng` (training only)."""
+        augmentation = draw_augmentation(rng, self.cfg) if self.split == 'train' else NO_AUGMENTATION
+        picture, person, row, imgname = self._read(epoch, index, augmentation.scale)
+        try:
+            sample = make_sample(picture, person, augmentation, self.cfg, self.legacy)
+        except ProjectError as error:
+            raise type(error)(f'{imgname}: {error}') from None
+        sample.update(dataset_index=torch.tensor(self.dataset_index), sample_index=torch.tensor(row),
+                      dataset_name=self.name, imgname=imgname)
+        return sample
+
+    def _read(self, epoch, index, box_factor):
+        """-> (Picture, Person, row, image name); `box_factor`: scale of the box about to be cut."""
+        raise NotImplementedError
+
+
+class ImageDataset(PersonDataset):
+    """A dataset of the catalog, or a user's own (docs/data.md), read from an annotation file and an image folder.
+
+    split: 'train' augments, 'eval' does not. `skipped` counts the unreadable pictures that DATA.ON_BAD_IMAGE 'skip'
+    passed over, over all loader processes; each was replaced by the next readable row, and the sample's
+    `sample_index` says which. Raises MissingFile, BadFile, WrongBody.
+    """
+
+    def __init__(self, cfg, name, split='train', seed=None, dataset_index=0):
+        source = find_dataset(cfg, name, split)
+        super().__init__(cfg, source.name, split, seed, dataset_index)
+        self.source = source
+        self.annotations = load_annotations(cfg, source)
+        if not len(self.annotations):
+            raise BadFile(f'{source.annotations}: no rows')
+        self._skipped = Value('q', 0)
+
+    def __len__(self):
+        return len(self.annotations)
+
+    @property
+    def skipped(self):
+        return self._skipped.value
+
+    def image_path(self, row):
+        return os.path.join(self.source.images, self.annotations.imgname[row])
+
+    def _read(self, epoch, index, box_factor):
+        for row in ((index + step) % len(self) for step in range(min(len(self), MAX_SKIPS))):
+            path = self.image_path(row)
+            # The legacy crop starts from full resolution.
+            shrink = 1 if self.legacy else 200 * self.annotations.scale[row] * box_factor / self.cfg.DATA.IMG_RES
+            try:
+                return read_picture(path, shrink), self.annotations.person(row), row, path
+            except ProjectError as error:
+                if self.cfg.DATA.ON_BAD_IMAGE != 'skip':
+                    raise
+                with self._skipped.get_lock():
+                    self._skipped.value += 1
+                log_once(f'skipped: {error}')
+        raise BadFile(f'{self.source.images}: {MAX_SKIPS} pictures in a row from row {index} of '
+                      f'{self.source.annotations} are unreadable')

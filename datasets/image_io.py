@@ -1,0 +1,64 @@
+"""Pictures from disk, decoded no larger than their use needs."""
+import io
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from utils.errors import BadFile, MissingFile
+
+_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
+            8: cv2.IMREAD_REDUCED_COLOR_8}
+_JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Picture:
+    """pixels [h,w,3] uint8; height and width of the full picture; `reduced`: by what factor pixels is smaller."""
+    pixels: np.ndarray
+    height: int
+    width: int
+    reduced: int = 1
+    is_rgb: bool = False
+
+
+def read_picture(path, shrink=1.0):
+    """Decode a picture file to 8-bit BGR, turned upright as its EXIF tag says (annotations count so).
+
+    A JPEG of which the crop needs only 1 / `shrink` of the resolution is decoded at 1/2, 1/4 or 1/8 of its size.
+    Raises MissingFile and BadFile, naming the file.
+    """
+    try:
+        with open(path, 'rb') as stream:
+            content = stream.read()
+    except FileNotFoundError:
+        raise MissingFile(f'{path}: no such picture') from None
+    except (OSError, ValueError) as error:
+        raise BadFile(f'{path}: cannot be opened ({getattr(error, "strerror", None) or error})') from None
+    is_jpeg = content.startswith(_JPEG_START)
+    if is_jpeg and content.rfind(_JPEG_END) < 0:
+        raise BadFile(f'{path}: truncated JPEG')  # OpenCV 4 would give a half-grey picture
+    reduced, size = 1, None
+    if is_jpeg and shrink >= 2:
+        size = _upright_size(content)
+        reduced = max(factor for factor in _REDUCED if factor <= shrink) if size else 1
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), _REDUCED[reduced]) if content else None
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise BadFile(f'{path}: not a readable picture ({len(content)} bytes)')
+    height, width = pixels.shape[:2] if reduced == 1 else size
+    return Picture(pixels, height, width, reduced)
+
+
+def _upright_size(content):
+    """(height, width) from a JPEG's header, after its EXIF turn; None where the header cannot be read."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            turned = 'exif' in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+            return image.size if turned else image.size[::-1]
+    except Exception:  # Pillow raises many kinds on a broken header; the full decode then has the say
+        return None

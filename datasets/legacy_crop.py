@@ -1,0 +1,70 @@
+"""The integer crop of SPIN's and PyMAF's published code, bit for bit.
+
+Corners are cut to whole pixels, the outside is black, rotation is skimage's and resizing is Pillow's bicubic.
+Published weights were measured on such crops, so their evaluation uses them. Training uses `augmentation.warp_crop`.
+"""
+import numpy as np
+from PIL import Image
+from skimage.transform import rotate
+
+from utils.errors import BadFile
+
+# Pixels; the published crop makes the whole box before it resizes, so its memory grows with the box.
+_LARGEST_SIDE = 20000
+
+
+def legacy_crop(image, center, scale, res, rotation=0.0):
+    """Crop uint8 [H,W,3] to [res,res,3]: a box of side 200 * `scale` about `center`, turned counter-clockwise.
+
+    A box that lies wholly outside the image gives black. Raises BadFile for a box of more than 20,000 pixels.
+    """
+    if 200 * scale > _LARGEST_SIDE:
+        raise BadFile(f'a box of {200 * scale:g} pixels is too large for the published crop')
+    to_crop = _transform(center, scale, res)
+    first = _truncated(np.linalg.inv(to_crop), [[0.0, 0.0]])[0]
+    last = _truncated(np.linalg.inv(to_crop), [[res, res]])[0]
+    last = np.maximum(last, first + 1)
+    margin = int(np.linalg.norm(last - first) / 2 - float(last[1] - first[1]) / 2) if rotation else 0
+    window = _window(image, first - margin, last + margin)
+    if rotation:
+        window = rotate(window.astype(np.float64), rotation).astype(np.uint8)
+        window = window[margin:len(window) - margin, margin:window.shape[1] - margin]
+    return np.array(Image.fromarray(window).resize((res, res), Image.BICUBIC))
+
+
+def legacy_transform_points(points, center, scale, res, rotation=0.0):
+    """Crop coordinates of points [J,2], cut to whole pixels and moved by one as the published code does."""
+    return _truncated(_transform(center, scale, res, rotation), points) + 1
+
+
+def _transform(center, scale, res, rotation=0.0):
+    """The published 3x3 matrix; its order of operations decides which side of a whole number a corner falls on."""
+    side = 200 * scale
+    matrix = np.zeros((3, 3))
+    matrix[0, 0] = matrix[1, 1] = float(res) / side
+    matrix[:2, 2] = [res * (-float(c) / side + .5) for c in center]
+    matrix[2, 2] = 1
+    if rotation:
+        angle = -rotation * np.pi / 180
+        turn, there, back = np.eye(3), np.eye(3), np.eye(3)
+        turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        there[:2, 2] = -res / 2
+        back[:2, 2] = res / 2
+        matrix = back @ (turn @ (there @ matrix))
+    return matrix
+
+
+def _truncated(matrix, points):
+    """Points [J,2] through a 3x3 matrix, cut towards zero."""
+    points = np.asarray(points, np.float64)
+    return np.stack([(matrix @ np.array([x, y, 1.0]))[:2].astype(int) for x, y in points])
+
+
+def _window(image, first, last):
+    """Rows and columns first..last (x, y) of the image, black where it has none."""
+    size = np.array([image.shape[1], image.shape[0]])
+    window = np.zeros((last[1] - first[1], last[0] - first[0], 3), np.uint8)
+    (x0, y0), (x1, y1) = np.maximum(first, 0), np.minimum(last, size)
+    if x1 > x0 and y1 > y0:
+        window[y0 - first[1]:y1 - first[1], x0 - first[0]:x1 - first[0]] = image[y0:y1, x0:x1]
+    return window

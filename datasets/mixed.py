@@ -1,0 +1,89 @@
+"""Several datasets as one, each with its share of the samples."""
+import numpy as np
+from torch.utils.data import Dataset
+
+from datasets.catalog import STREAM
+from datasets.image_dataset import ImageDataset
+from datasets.stream_dataset import StreamDataset
+from utils.errors import BadConfig, MissingFile
+from utils.logging import log_once
+
+
+def parse_mixture(items):
+    """['a:0.3', 'b+c:0.7'] -> [(('a',), 0.3), (('b', 'c'), 0.7)]. Raises BadConfig."""
+    groups = []
+    for item in items:
+        names, colon, share = item.rpartition(':')
+        try:
+            weight = float(share)
+        except ValueError:
+            weight = -1.0
+        members = tuple(name.strip() for name in names.split('+'))
+        if not colon or not 0 < weight < float('inf') or not all(members):
+            raise BadConfig(f"DATA.MIXTURE takes 'name:share' or 'name+name:share' with a share above 0, got {item!r}")
+        groups.append((members, weight))
+    if not groups:
+        raise BadConfig('DATA.MIXTURE names no dataset')
+    return groups
+
+
+def open_train_dataset(cfg, name, seed=None, dataset_index=0):
+    """One training dataset by name: rendered while training for 'free-stream', from files for any other."""
+    if name == STREAM:
+        from datasets.synthetic.stream import FreeStream  # brings in the renderer, which files do not need
+        return StreamDataset(cfg, FreeStream.from_config(cfg), name, seed, dataset_index)
+    return ImageDataset(cfg, name, 'train', seed, dataset_index)
+
+
+class MixedDataset(Dataset):
+    """SPIN's mixture (arXiv 1909.12828): sample i comes from a dataset drawn by share, row i modulo its size.
+
+    `groups` is [(names, share)], by default `cfg.DATA.MIXTURE`; a group's datasets divide its share by their sizes. A
+    dataset that is not on disk is left out and the others' shares grow; the log says so once. An epoch has as many
+    samples as the longest dataset, or `cfg.DATA.EPOCH_LENGTH`.
+
+    datasets: those that are present, in the order of `groups`; `dataset_index` of a sample points into it.
+    shares: [len(datasets)], summing to 1. Raises MissingFile where no dataset is present.
+    """
+
+    def __init__(self, cfg, seed=None, groups=None):
+        self.seed = cfg.SEED if seed is None else seed
+        groups = parse_mixture(cfg.DATA.MIXTURE) if groups is None else groups
+        self.datasets, weights, absent = [], [], []
+        for names, share in groups:
+            members = []
+            for name in names:
+                try:
+                    members.append(open_train_dataset(cfg, name, self.seed, len(self.datasets) + len(members)))
+                except MissingFile as error:
+                    absent.append((name, str(error)))
+            total = sum(len(member) for member in members)
+            weights += [share * len(member) / total for member in members]
+            self.datasets += members
+        if not self.datasets:
+            messages = [error for _, error in absent]
+            raise MissingFile(messages[0] if len(absent) == 1 else f'no training data: {"; ".join(messages)}')
+        self.shares = np.array(weights) / np.sum(weights)
+        self._bounds = np.cumsum(self.shares)[:-1]
+        self.length = cfg.DATA.EPOCH_LENGTH or max(len(dataset) for dataset in self.datasets)
+        if absent:
+            shares = ', '.join(f'{d.name} {s:.0%}' for d, s in zip(self.datasets, self.shares))
+            log_once(f'not on disk, left out of the mixture: {", ".join(name for name, _ in absent)}; '
+                     f'training on {shares}')
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, key):
+        epoch, index = key if isinstance(key, tuple) else (0, int(key))
+        if not 0 <= index < self.length:
+            raise IndexError(f'index {index} of {self.length}')
+        rng = np.random.default_rng([self.seed, epoch, index])
+        dataset = self.datasets[int(np.searchsorted(self._bounds, rng.random(), side='right'))]
+        # Epochs shorter than a dataset go on where the last one ended.
+        return dataset.sample(epoch, (epoch * self.length + index) % len(dataset), rng)
+
+    @property
+    def skipped(self):
+        """Unreadable pictures passed over so far, in all loader processes."""
+        return sum(getattr(dataset, 'skipped', 0) for dataset in self.datasets)

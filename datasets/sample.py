@@ -1,0 +1,89 @@
+"""From a picture and one person's labels to the sample that a batch is made of (docs/architecture.md: "Batch")."""
+import numpy as np
+import torch
+
+from datasets.augmentation import (
+    Augmentation,
+    crop_transform,
+    flip_keypoints,
+    flip_pose,
+    rotate_points,
+    rotate_pose,
+    to_network_input,
+    transform_points,
+    warp_crop,
+)
+from datasets.legacy_crop import legacy_crop, legacy_transform_points
+from utils.errors import BadFile
+from utils.keypoints import J24_FLIP, J49_FLIP, SMPL_FLIP
+
+NO_AUGMENTATION = Augmentation()
+_ZERO_POINTS = np.zeros((24, 3), np.float32)
+
+
+def make_sample(picture, person, augmentation, cfg, legacy=False):
+    """One sample, a dict of tensors, without the entries that name dataset and row.
+
+    picture: `image_io.Picture`; person: `annotations.Person`; `legacy` takes the published integer crop, which knows
+    no flip. `cfg.DATA.IGNORE_3D` hides 3D labels.
+    """
+    res = cfg.DATA.IMG_RES
+    scale = person.scale * augmentation.scale
+    if legacy:
+        crop, to_crop = _legacy_view(picture, person.center, scale, res, augmentation)
+        flip = False
+    else:
+        flip = augmentation.flip
+        matrix = crop_transform(person.center, scale, res, augmentation.rotation, flip)
+        crop = warp_crop(picture.pixels, matrix, res, picture.reduced)
+
+        def to_crop(points):
+            return transform_points(points, matrix)
+    has_joints_3d = person.has_joints_3d and not cfg.DATA.IGNORE_3D
+    has_smpl = person.has_smpl and not cfg.DATA.IGNORE_3D
+    pose, joints_3d = _turned(person, augmentation.rotation, flip, has_smpl, has_joints_3d)
+    smpl_points = _ZERO_POINTS if person.smpl_keypoints_2d is None else person.smpl_keypoints_2d
+    return {
+        'img': torch.from_numpy(to_network_input(crop, augmentation.gains, picture.is_rgb)),
+        'keypoints': torch.from_numpy(_crop_points(person.keypoints_2d, to_crop, res, J49_FLIP if flip else None)),
+        'smpl_keypoints_2d': torch.from_numpy(_crop_points(smpl_points, to_crop, res, SMPL_FLIP if flip else None)),
+        'pose': torch.from_numpy(pose),
+        'betas': torch.tensor(person.betas if has_smpl else np.zeros(10, np.float32)),
+        'has_smpl': torch.tensor(has_smpl),
+        'joints_3d': torch.from_numpy(joints_3d),
+        'has_joints_3d': torch.tensor(has_joints_3d),
+        'gender': torch.tensor(person.gender),
+        'center': torch.tensor(np.asarray(person.center, np.float32)),
+        'scale': torch.tensor(scale, dtype=torch.float32),
+        'orig_shape': torch.tensor([picture.height, picture.width], dtype=torch.float32),
+        'is_flipped': torch.tensor(flip),
+        'rot_angle': torch.tensor(augmentation.rotation, dtype=torch.float32),
+    }
+
+
+def _legacy_view(picture, center, scale, res, augmentation):
+    if picture.reduced != 1:
+        raise BadFile('the published crop needs the picture at full size')
+    crop = legacy_crop(picture.pixels, center, scale, res, augmentation.rotation)
+    return crop, lambda points: legacy_transform_points(points, center, scale, res, augmentation.rotation)
+
+
+def _crop_points(points, to_crop, res, permutation):
+    """Points [J,3] of the picture in [-1, 1] over the crop; absent ones are zeros. With a permutation, sides swap."""
+    out = np.empty(points.shape, np.float32)
+    out[:, :2] = to_crop(points[:, :2].astype(np.float64)) * (2.0 / res) - 1.0
+    out[:, 2] = points[:, 2]
+    out[points[:, 2] == 0] = 0
+    return out if permutation is None else out[permutation]
+
+
+def _turned(person, rotation, flip, has_smpl, has_joints_3d):
+    """Pose [72] and 3D joints [24,4] turned and mirrored with the picture; zeros where there are none."""
+    pose, joints = np.zeros(72, np.float32), np.zeros((24, 4), np.float32)
+    if has_smpl:
+        pose = rotate_pose(person.pose, rotation) if rotation else person.pose.copy()
+        pose = flip_pose(pose) if flip else pose
+    if has_joints_3d:
+        joints = rotate_points(person.joints_3d, rotation) if rotation else person.joints_3d.copy()
+        joints = flip_keypoints(joints, J24_FLIP) if flip else joints
+    return pose.astype(np.float32), joints.astype(np.float32)
