@@ -19,6 +19,7 @@ import torch
 import warp as wp
 
 from utils.errors import ProjectError
+from utils.neural_renderer_backend import rasterize_front_faces
 
 # Metres. A face with a corner at or before this depth is not drawn; it is not clipped.
 NEAR = 1e-6
@@ -124,7 +125,8 @@ def rasterize(verts_pix, faces, height, width, backend='auto', cull_backfaces=Fa
     """Find the nearest face at every pixel centre, and where in it the centre lies.
 
     verts_pix: [B,V,3], x and y in pixels (the centre of the first pixel is at 0.5, 0.5) and depth z > 0 in metres.
-    faces: [F,3] integers. backend: 'auto' or 'warp'.
+    faces: [F,3] integers.
+    backend: 'auto' (warp), 'warp', or 'neural_renderer' (CUDA, square pictures of front faces only).
     cull_backfaces: draw front faces only. A front face runs counter-clockwise seen from the camera (x right, y down,
     z forward), as the faces of a body seen from outside do: its signed area in pixel coordinates is negative.
 
@@ -134,14 +136,19 @@ def rasterize(verts_pix, faces, height, width, backend='auto', cull_backfaces=Fa
     Faces that have a corner at z <= NEAR, a corner that is not finite, or no area are not drawn.
 
     Raises ValueError for wrong shapes or a vertex index out of range (on CUDA, where checking would wait for the
-    device, such faces are not drawn), ProjectError for an unknown backend.
+    device, such faces are not drawn), ProjectError for a backend that is unknown or cannot do what is asked.
     """
-    if backend not in ('auto', 'warp'):
-        raise ProjectError(f"rasterize: unknown backend {backend!r}: use 'auto' or 'warp'")
     _check_arguments(verts_pix, faces, height, width)
     faces = faces.to(device=verts_pix.device, dtype=torch.int32).contiguous()
     visible = verts_pix.detach().to(torch.float32).contiguous()
-    face_index, barycentric, depth = _rasterize_warp(visible, faces, height, width, cull_backfaces)
+    if backend == 'neural_renderer':
+        if height != width or not cull_backfaces:
+            raise ProjectError("backend 'neural_renderer' draws square pictures of front faces only; use 'warp'")
+        face_index, barycentric, depth = rasterize_front_faces(visible, faces, height, NEAR)
+    elif backend in ('auto', 'warp'):
+        face_index, barycentric, depth = _rasterize_warp(visible, faces, height, width, cull_backfaces)
+    else:
+        raise ProjectError(f"unknown rasterizer {backend!r}: use 'auto', 'warp' or 'neural_renderer'")
     exact = verts_pix.dtype == torch.float64
     if exact or (verts_pix.requires_grad and torch.is_grad_enabled()):
         barycentric, depth = barycentrics_of(verts_pix if exact else verts_pix.float(), faces, face_index)
@@ -238,7 +245,7 @@ def start_warp():
     """
     if hasattr(wp.config, 'log_level'):
         wp.config.log_level = logging.ERROR
-    else:  # warp before 1.9
+    else:  # older warp
         wp.config.quiet = True
     if not wp.config.kernel_cache_dir and 'WARP_CACHE_PATH' not in os.environ and not _can_write(_user_cache_folder()):
         wp.config.kernel_cache_dir = tempfile.mkdtemp(prefix='warp-')
