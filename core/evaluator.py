@@ -71,7 +71,9 @@ class Evaluator:
     def _loader(self, dataset):
         if self.cfg.TEST.MAX_SAMPLES:
             dataset = torch.utils.data.Subset(dataset, range(min(self.cfg.TEST.MAX_SAMPLES, len(dataset))))
-        return DataLoader(dataset, self.cfg.TEST.BATCH_SIZE, num_workers=min(self.cfg.TRAIN.NUM_WORKERS, 8))
+        # A generator of its own, so that validating does not disturb the random stream of a training run.
+        return DataLoader(dataset, self.cfg.TEST.BATCH_SIZE, num_workers=min(self.cfg.TRAIN.NUM_WORKERS, 8),
+                          generator=torch.Generator())
 
     def _errors(self, regressor, batch, device):
         out = regressor(batch['img'].to(device, non_blocking=True))

@@ -241,13 +241,13 @@ class Trainer:
         """Progress, summaries, checkpoints within the epoch, and limits."""
         cfg, step = self.cfg, self.global_step
         if self.is_main and (step % cfg.TRAIN.SUMMARY_STEPS == 0 or step == 1):
-            values = {name: float(value) for name, value in losses.items()}
+            values = {name: float(value.detach()) for name, value in losses.items()}
             self.summary.scalars({'total': float(total), **values}, step)
             self.summary.scalars({'learning_rate': self.learning_rate, 'images_per_second': rate,
                                   'skipped_steps': self.skipped_steps,
                                   'skipped_images': getattr(self.train_data, 'skipped', 0)}, step, 'run')
         if self.is_main and step % 10 == 0:
-            shown = {name.split('_iuv')[0]: f'{float(value):.2f}' for name, value in losses.items()}
+            shown = {name: f'{float(value.detach()):.2f}' for name, value in losses.items()}
             bar.set_postfix({'loss': f'{float(total):.2f}', **dict(list(shown.items())[-3:]), 'img/s': f'{rate:.0f}'})
         if picture is not None:
             self.summary.picture('train', picture, step)
@@ -347,7 +347,7 @@ class Trainer:
     @torch.no_grad()
     def _held_out_picture(self, rows=6):
         network = (self.ema.module if self.ema is not None else self.regressor).eval()
-        batch = next(iter(DataLoader(self.eval_data, rows)))
+        batch = next(iter(DataLoader(self.eval_data, rows, generator=torch.Generator())))
         batch, n_views = flatten_views(self._to_device(batch))
         out = network(batch['img'].unflatten(0, (-1, n_views)) if n_views > 1 else batch['img'])
         targets = build_targets(batch, self.regressor.body, self.iuv_renderer, n_views)

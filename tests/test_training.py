@@ -18,7 +18,7 @@ from utils.torch_io import load_torch, save_torch
 @pytest.fixture(scope='module')
 def assets(standin_assets):
     write_tiny_dataset(standin_assets, 'tiny', 'train')
-    write_tiny_dataset(standin_assets, 'tiny', 'eval', count=6, seed=1)
+    write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
     return standin_assets
 
 
@@ -174,7 +174,7 @@ def test_pretrained_backbone_is_loaded_from_the_asset_folder(assets, tmp_path):
     state = build_regressor(cfg).backbone.state_dict()
     filled = {name: torch.full_like(value, 0.25) for name, value in state.items()}
     folder = assets / 'pretrained_model'
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     try:
         torch.save({**filled, 'fc.weight': torch.zeros(1000, 512)}, folder / 'resnet18-5c106cde.pth')
         trainer = Trainer(cfg)
