@@ -49,14 +49,19 @@ def sample_view(rng, count):
     return WORLD_TO_CAMERA @ turned
 
 
-def sample_poses(rng, count, girth=1.0):
-    """Draw natural poses [count, 72], axis-angle in radians, the root in the camera frame."""
+def sample_people(rng, count, girth=1.0):
+    """Draw poses [count, 72] (root in the camera frame) and their views [count, 3, 3], world to camera."""
     rotmat = sample_body_rotations(rng, count, girth)
-    heading = rotation_about(1, sample_heading(rng, count))
-    rotmat[:, 0] = sample_view(rng, count) @ heading @ rotmat[:, 0]
-    return rotmat_to_pose(rotmat)
+    view = sample_view(rng, count)
+    rotmat[:, 0] = view @ rotation_about(1, sample_heading(rng, count)) @ rotmat[:, 0]
+    return rotmat_to_pose(rotmat), view
+
+
+def sample_poses(rng, count, girth=1.0):
+    """Draw natural poses [count, 72], axis-angle in radians, the root in the camera frame. rng: numpy Generator."""
+    return sample_people(rng, count, girth)[0]
 
 
 def sample_pose(rng, girth=1.0):
-    """Draw one natural pose [72], axis-angle in radians, the root in the camera frame. rng: numpy Generator."""
+    """Draw one natural pose [72], as `sample_poses`."""
     return sample_poses(rng, 1, girth)[0]

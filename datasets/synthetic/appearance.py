@@ -1,0 +1,202 @@
+"""What a person wears and looks like: skin, hair, garments with their cuts, colours and patterns."""
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from datasets.synthetic import shading
+from datasets.synthetic.anatomy import JOINT
+from datasets.synthetic.shading import BOTTOM, EYE, GLOVE, HAIR, LIP, SHOE, SKIN, SOCK, SOLE, TOP, Cut, label_points
+
+_NOWHERE = 10.0
+# Ends of the range of skin colours, sRGB: between them lies a curve from light to dark, not a straight line.
+_SKIN_TONES = np.array([[246, 214, 192], [232, 186, 152], [206, 150, 112], [166, 110, 74], [120, 76, 50], [78, 48, 34]])
+_HAIR_COLOURS = np.array([[24, 18, 16], [48, 32, 22], [92, 60, 36], [150, 104, 60], [206, 168, 110], [132, 60, 30],
+                          [150, 150, 150], [222, 220, 214]])
+_HAIR_WEIGHTS = np.array([.3, .2, .16, .1, .1, .04, .06, .04])
+
+
+@dataclass(frozen=True)
+class BodyMarks:
+    """Heights and distances on the template's T pose, metres, that garments are cut by."""
+    shoulder_x: float
+    elbow_x: float
+    wrist_x: float
+    hip_y: float
+    knee_y: float
+    ankle_y: float
+    waist_y: float
+    shoulder_y: float
+    floor_y: float
+    top_y: float
+    neck: np.ndarray
+    head: np.ndarray
+    left_eye: np.ndarray
+    right_eye: np.ndarray
+    nose: np.ndarray
+
+    @classmethod
+    def of(cls, body):
+        """Marks of a FreeBody."""
+        joints = body.joint_template
+        vertex = {name: body.template[number] for name, number in body.vertex_ids.items()}
+        return cls(
+            *(abs(joints[JOINT[f'left_{n}']][0]) for n in ('shoulder', 'elbow', 'wrist')),
+            *(joints[JOINT[f'left_{n}']][1] for n in ('hip', 'knee', 'ankle')),
+            waist_y=joints[JOINT['spine1']][1], shoulder_y=joints[JOINT['left_shoulder']][1],
+            floor_y=body.template[:, 1].min(), top_y=body.template[:, 1].max(), neck=joints[JOINT['neck']],
+            head=(vertex['lear'] + vertex['rear']) / 2, left_eye=vertex['leye'], right_eye=vertex['reye'],
+            nose=vertex['nose'])
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything `shading.shade` needs to dress a body; arrays have one row a region (`shading.REGIONS`).
+
+    first, second: linear colours [R,3] that the pattern mixes; texture [R,4]: frequency (1/m), phase, folds, gloss;
+    thickness [R]: metres by which the region stands off the skin; arm: |x| beyond which rings go around the arm.
+    """
+    cut: Cut
+    first: np.ndarray
+    second: np.ndarray
+    pattern: np.ndarray
+    texture: np.ndarray
+    thickness: np.ndarray
+    arm: float
+
+    def offsets(self, body, normals):
+        """Metres [V,3] by which clothes and hair stand off the template's vertices, whose unit normals are given."""
+        region = label_points(body.template, self.cut)
+        return (self.thickness[region][:, None] * normals).astype(np.float32)
+
+
+def sample_look(rng, marks):
+    """Draw a Look for a body with these BodyMarks. rng: numpy Generator."""
+    skin, hair = _skin_colour(rng), _hair_colour(rng)
+    first, second = np.tile(skin, (len(shading.REGIONS), 1)), np.tile(skin, (len(shading.REGIONS), 1))
+    pattern = np.zeros(len(shading.REGIONS), np.int32)
+    texture = np.zeros((len(shading.REGIONS), 4), np.float32)
+    texture[:, 1] = rng.uniform(0, 6.28, len(shading.REGIONS))
+    thickness = np.zeros(len(shading.REGIONS), np.float32)
+
+    for region in (TOP, BOTTOM, SHOE, SOCK, GLOVE):
+        first[region], second[region] = cloth_colour(rng), cloth_colour(rng)
+    first[BOTTOM] = first[TOP] if rng.random() < 0.12 else _trouser_colour(rng)
+    pattern[TOP] = _draw(rng, {0: .42, 1: .13, 2: .05, 3: .08, 4: .08, 5: .05, 6: .13, 7: .06})
+    pattern[BOTTOM] = _draw(rng, {0: .8, 2: .04, 3: .05, 4: .06, 7: .05})
+    texture[[TOP, BOTTOM], 0] = 2 * np.pi / rng.uniform([.025, .025], [.16, .09])
+    texture[TOP, 2], texture[BOTTOM, 2] = rng.uniform(.05, .22), rng.uniform(.04, .2)
+    thickness[TOP], thickness[BOTTOM] = rng.uniform(.002, .022), rng.uniform(.002, .016)
+    thickness[[SHOE, SOLE]], thickness[SOCK] = rng.uniform(.006, .012), .003
+    first[SOLE] = first[SHOE] if rng.random() < 0.5 else srgb_to_linear(np.full(3, rng.uniform(.1, .95)))
+
+    first[HAIR] = hair
+    second[HAIR] = hair * rng.uniform(.6, .9)
+    pattern[HAIR], texture[HAIR, 0] = shading.PATTERNS.index('stripes'), rng.uniform(250, 500)
+    thickness[HAIR] = rng.uniform(.004, .026)
+    first[EYE], first[LIP] = srgb_to_linear(np.array([.08, .06, .05])), skin * (.75, .5, .5)
+    texture[[SKIN, LIP], 3], texture[HAIR, 3], texture[[SHOE, SOLE], 3] = rng.uniform(0, .25), .15, rng.uniform(0, .4)
+    second[[EYE, LIP, SOLE]] = first[[EYE, LIP, SOLE]]
+    return Look(_sample_cut(rng, marks), first.astype(np.float32), second.astype(np.float32), pattern, texture,
+                thickness, float(marks.shoulder_x + .015))
+
+
+def _sample_cut(rng, marks):
+    cut = Cut()
+    cut.neck, cut.head = _vec(marks.neck + (0, .015, .02)), _vec(marks.head)
+    cut.left_eye, cut.right_eye = _vec(marks.left_eye), _vec(marks.right_eye)
+    cut.mouth = _vec(marks.nose * (0, 1, 1) + (0, -.042, -.012))
+    _cut_top(rng, marks, cut)
+    _cut_bottom(rng, marks, cut)
+    _cut_hair(rng, marks, cut)
+    cut.phase, cut.wobble = rng.uniform(0, 6.28), rng.uniform(.001, .007)
+    return cut
+
+
+def _cut_top(rng, marks, cut):
+    kind = _draw(rng, {'short': .42, 'long': .36, 'vest': .09, 'dress': .07, 'none': .06})
+    depth = rng.uniform(.03, .12)
+    cut.collar = _vec((rng.uniform(.07, .11), depth, .16))
+    upper, lower = marks.elbow_x - marks.shoulder_x, marks.wrist_x - marks.elbow_x
+    cut.sleeve = {'short': marks.shoulder_x + upper * rng.uniform(.35, 1.0),
+                  'long': marks.elbow_x + lower * (rng.uniform(.2, 1.03) if rng.random() < .3 else 1.0),
+                  'vest': marks.shoulder_x - rng.uniform(.0, .03), 'none': 0.0,
+                  'dress': marks.shoulder_x + (upper + lower) * rng.uniform(-.05, .9)}[kind]
+    cut.hem = marks.hip_y + rng.uniform(-.10, .08)
+    if kind == 'dress':
+        cut.hem = marks.knee_y + (marks.hip_y - marks.knee_y) * rng.uniform(-.2, .6)
+    cut.wrist = marks.wrist_x + .01 if rng.random() < .04 else _NOWHERE
+
+
+def _cut_bottom(rng, marks, cut):
+    thigh, shin = marks.hip_y - marks.knee_y, marks.knee_y - marks.ankle_y
+    kind = _draw(rng, {'long': .62, 'shorts': .24, 'cropped': .08, 'briefs': .06})
+    cut.leg = {'long': marks.ankle_y + rng.uniform(-.02, .04), 'cropped': marks.ankle_y + shin * rng.uniform(.15, .8),
+               'shorts': marks.knee_y + thigh * rng.uniform(-.05, .6),
+               'briefs': marks.hip_y - rng.uniform(.06, .1)}[kind]
+    cut.waist = marks.waist_y + rng.uniform(-.05, .03)
+    barefoot = rng.random() < .1
+    cut.shoe = -_NOWHERE if barefoot else marks.ankle_y + (rng.uniform(.02, .2) if rng.random() < .2 else
+                                                           rng.uniform(-.03, .015))
+    cut.sole = -_NOWHERE if barefoot else marks.floor_y + rng.uniform(.008, .028)
+    cut.sock = marks.ankle_y + rng.uniform(.0, .3) * shin if not barefoot and rng.random() < .6 else -_NOWHERE
+
+
+def _cut_hair(rng, marks, cut):
+    style = _draw(rng, {'short': .5, 'long': .3, 'bald': .08, 'receding': .12})
+    cut.hairline = {'short': rng.uniform(.0, .03), 'long': rng.uniform(-.01, .02), 'bald': _NOWHERE,
+                    'receding': rng.uniform(.03, .06)}[style]
+    cut.hair_slope = rng.uniform(.55, .85)
+    cut.hair_length = marks.shoulder_y + rng.uniform(-.2, .08) if style == 'long' else _NOWHERE
+    cut.beard = float(style != 'long' and rng.random() < .22)
+    cut.brow = float(rng.random() < .9)
+
+
+def sample_accent(rng):
+    """A vivid or a grey colour, sRGB [3] in [0, 1], for whatever needs one."""
+    hue, saturation, value = rng.random(), rng.beta(1.3, 1.6), rng.beta(2, 1.6)
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+
+
+def cloth_colour(rng):
+    """Linear colour [3] of a piece of cloth: often black, white or grey."""
+    if rng.random() < .35:
+        return srgb_to_linear(np.clip(rng.choice([.06, .14, .3, .55, .85, .93]) + rng.normal(0, .02, 3), 0.02, 1))
+    return srgb_to_linear(sample_accent(rng))
+
+
+def _trouser_colour(rng):
+    if rng.random() < .4:
+        return srgb_to_linear(np.array([.16, .22, .34]) * rng.uniform(.5, 1.9) * (1, 1, rng.uniform(.9, 1.15)))
+    if rng.random() < .4:
+        return srgb_to_linear(np.array([.62, .53, .40]) * rng.uniform(.4, 1.3))
+    return cloth_colour(rng)
+
+
+def _skin_colour(rng):
+    place = rng.uniform(0, len(_SKIN_TONES) - 1)
+    tone = np.array([np.interp(place, np.arange(len(_SKIN_TONES)), _SKIN_TONES[:, c]) for c in range(3)]) / 255
+    return srgb_to_linear(np.clip(tone * rng.normal(1, .03, 3), 0, 1))
+
+
+def _hair_colour(rng):
+    if rng.random() < .06:
+        return srgb_to_linear(sample_accent(rng))
+    tone = _HAIR_COLOURS[rng.choice(len(_HAIR_COLOURS), p=_HAIR_WEIGHTS)] / 255
+    return srgb_to_linear(np.clip(tone * rng.uniform(.8, 1.2), 0, 1))
+
+
+def srgb_to_linear(colour):
+    """sRGB in [0, 1] to linear light, by the exponent 2.2 that the shading undoes."""
+    return np.clip(colour, 0, 1) ** 2.2
+
+
+def _draw(rng, weights):
+    """A key of a dict of weights, drawn by its weight."""
+    values = np.cumsum(list(weights.values()))
+    return list(weights)[int(np.searchsorted(values, rng.random() * values[-1]))]
+
+
+def _vec(values):
+    return wp.vec3(*(float(v) for v in values))

@@ -1,0 +1,116 @@
+"""The free body for the renderer: shape, pose and joints of one person at a time, in numpy.
+
+`models.body` evaluates batches on a training device; this one is made for worker processes, where one body takes about
+two milliseconds on one core. Both follow SMPL (Loper et al., SIGGRAPH Asia 2015).
+"""
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse
+from scipy.spatial.transform import Rotation
+
+from datasets.synthetic.collision import forward_kinematics
+from utils.assets import body_digest
+from utils.errors import BadFile
+from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
+from utils.safe_io import load_json, load_npy, load_npz
+
+_NEEDED = ('v_template', 'f', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
+
+
+@dataclass(frozen=True)
+class PosedBody:
+    """One person: vertices [V,3], SMPL's joints [24,3] and the 49 joints [49,3] in metres; rotations [24,3,3]."""
+    vertices: np.ndarray
+    smpl_joints: np.ndarray
+    joints: np.ndarray
+    rotations: np.ndarray
+
+
+class FreeBody:
+    """A body file of an asset folder. assets: utils.assets.Assets; gender: 'neutral', 'male' or 'female'.
+
+    Raises MissingFile, BadFile.
+    """
+
+    def __init__(self, assets, gender='neutral'):
+        file = assets.body_file(gender)
+        if file.suffix != '.npz':
+            raise BadFile(f'{file}: the training images are rendered from the free body; run `make assets`')
+        arrays = load_npz(file)
+        missing = [key for key in _NEEDED if key not in arrays]
+        if missing:
+            raise BadFile(f'{file}: no key {missing[0]!r}; not an SMPL body model')
+        self.template = np.ascontiguousarray(arrays['v_template'], np.float32)
+        self.faces = np.ascontiguousarray(arrays['f'], np.int32)
+        count = len(self.template)
+        self._shapedirs = np.ascontiguousarray(arrays['shapedirs'][..., :10].reshape(3 * count, 10), np.float32)
+        # Without pose blend shapes half of the work falls away.
+        posedirs = np.asarray(arrays['posedirs'], np.float32).reshape(3 * count, 207)
+        self._posedirs = posedirs if posedirs.any() else None
+        self._weights = np.ascontiguousarray(arrays['weights'], np.float32)
+        regressor = np.asarray(arrays['J_regressor'], np.float64)
+        self.joint_template = regressor @ self.template
+        self._joint_shapedirs = np.einsum('jv,vck->jck', regressor, arrays['shapedirs'][..., :10])
+        self.vertex_ids = load_json(assets.file('vertex_ids.json'))
+        self._extra = scipy.sparse.csr_matrix(load_npy(assets.file('J_regressor_extra.npy')))
+        self.digest = body_digest(self.template, self.faces, arrays['shapedirs'])
+
+    def shape(self, betas):
+        """Rest vertices [V,3] and joints [24,3] in metres of shape parameters betas [10]."""
+        vertices = self.template + (self._shapedirs @ np.asarray(betas, np.float32)).reshape(-1, 3)
+        return vertices, self.joint_template + self._joint_shapedirs @ betas
+
+    def pose(self, betas, pose, offsets=None):
+        """Pose the body: betas [10], pose [72] axis-angle -> PosedBody, its pelvis where SMPL puts it.
+
+        offsets: [V,3] metres added to the rest vertices, as clothes are; they move vertices but no joint.
+        """
+        rest, rest_joints = self.shape(betas)
+        rotations = Rotation.from_rotvec(np.reshape(pose, (24, 3))).as_matrix()
+        if self._posedirs is not None:
+            feature = (rotations[1:] - np.eye(3)).reshape(207).astype(np.float32)
+            rest = rest + (self._posedirs @ feature).reshape(-1, 3)
+        turned, joints = (a[0] for a in forward_kinematics(rotations[None], rest_joints))
+        shift = joints - np.einsum('jab,jb->ja', turned, rest_joints)
+        transforms = np.concatenate([turned.reshape(24, 9), shift], 1).astype(np.float32)
+        blended = self._weights @ transforms
+        landmarks = _skin(rest, blended)
+        vertices = landmarks if offsets is None else _skin(rest + offsets, blended)
+        return PosedBody(vertices, joints, self._joints49(joints, landmarks), rotations)
+
+    def _joints49(self, smpl_joints, vertices):
+        fingers_and_face = vertices[[self.vertex_ids[name] for name in VERTEX_JOINTS]]
+        return np.concatenate([smpl_joints, fingers_and_face, self._extra @ vertices])[BODY54_TO_J49]
+
+    @cached_property
+    def dominant_joints(self):
+        """The joint [V] that each vertex follows most."""
+        return self._weights.argmax(1)
+
+    @cached_property
+    def _face_to_vertex(self):
+        """[V, F] sums the normals of the faces around each vertex."""
+        count = len(self.faces)
+        return scipy.sparse.csr_matrix((np.ones(3 * count, np.float32),
+                                        (self.faces.T.ravel(), np.tile(np.arange(count), 3))),
+                                       shape=(len(self.template), count))
+
+    def normals(self, vertices):
+        """Unit normals [V,3] of vertices [V,3], outward, weighted by the areas of the faces."""
+        a, b, c = (vertices[self.faces[:, i]] for i in range(3))
+        normals = self._face_to_vertex @ _cross(b - a, c - a)
+        return normals / np.maximum(np.sqrt((normals ** 2).sum(1, keepdims=True)), 1e-12)
+
+
+def _skin(rest, blended):
+    """Rest vertices [V,3] moved by blended transforms [V,12] (rotation row by row, then shift)."""
+    turned = (blended[:, :9].reshape(-1, 3, 3) * rest[:, None]).sum(-1)
+    return turned + blended[:, 9:]
+
+
+def _cross(a, b):
+    """np.cross without its overhead, which is most of its time on arrays of this size."""
+    return np.stack([a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1], a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2],
+                     a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]], 1)

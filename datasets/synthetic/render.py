@@ -1,0 +1,192 @@
+"""From a Scene to a picture and its ground truth.
+
+The person is drawn at twice the picture's size inside its bounding box and averaged down, so that outlines are soft.
+"""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from datasets.synthetic.backgrounds import noise_octaves, procedural, sample_accent, thing_outline
+from datasets.synthetic.shading import shade
+from utils.rasterizer import rasterize
+
+_SUPERSAMPLING = 2
+# Joints lie inside the body: a surface that much nearer than a joint, in metres, hides it.
+_HIDDEN_BEHIND = 0.16
+# Share of the person's pixels that things in front may cover.
+_MOST_COVERED = 0.45
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """image [H,W,3] uint8 RGB; mask [H,W] bool: pixels that show the person; depth [H,W] metres, infinite elsewhere."""
+    image: np.ndarray
+    mask: np.ndarray
+    depth: np.ndarray
+    covered: np.ndarray
+
+
+def draw(rng, scene, pictures=None):
+    """Render a Scene with a random background, things in front and the faults of cameras -> Drawing.
+
+    pictures: PictureFolder, or None for procedural backgrounds.
+    """
+    size = scene.camera.height
+    background = pictures.sample(rng, size) if pictures else procedural(rng, size, scene.horizon)
+    return compose(rng, scene, background)
+
+
+def compose(rng, scene, background, faults=True, things=True):
+    """The scene's person over a background [H,W,3] float32 -> Drawing."""
+    canvas = background.copy()
+    if rng.random() < .6:
+        _darken_floor(canvas, scene, rng.uniform(.15, .6))
+    opacity, depth = draw_person(canvas, scene)
+    covered = _cover(rng, canvas, opacity) if things and rng.random() < .4 else np.zeros(opacity.shape, bool)
+    image = _spoil(rng, canvas) if faults else canvas
+    image = (np.clip(image, 0, 1) * 255 + .5).astype(np.uint8)
+    return Drawing(image, (opacity > .5) & ~covered, depth, covered)
+
+
+def _bounds(pixels, camera, margin=2):
+    """First and last column and row, cut to the picture, of projected points; None where all are outside."""
+    x0, y0 = np.maximum(np.floor(pixels[:, :2].min(0)).astype(int) - margin, 0)
+    x1, y1 = np.minimum(np.ceil(pixels[:, :2].max(0)).astype(int) + margin, (camera.width, camera.height))
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def draw_person(canvas, scene):
+    """Draw the person into canvas [H,W,3] in place. Returns opacity [H,W] in [0, 1] and depth [H,W] in metres."""
+    person, camera = scene.person, scene.camera
+    opacity = np.zeros(canvas.shape[:2], np.float32)
+    depth = np.full(canvas.shape[:2], np.inf, np.float32)
+    pixels = camera.project(person.vertices)
+    bounds = _bounds(pixels[pixels[:, 2] > 0], camera)
+    if bounds is None:
+        return opacity, depth
+    x0, y0, x1, y1 = bounds
+    scaled = (pixels - (x0, y0, 0)) * (_SUPERSAMPLING, _SUPERSAMPLING, 1)
+    faces = torch.from_numpy(person.body.faces)
+    face_index, barycentric, near = rasterize(torch.from_numpy(scaled[None].astype(np.float32)), faces,
+                                              _SUPERSAMPLING * int(y1 - y0), _SUPERSAMPLING * int(x1 - x0),
+                                              cull_backfaces=True)
+    colour = shade(face_index[0], barycentric[0], person.body.faces, person.body.template, person.normals, person.look,
+                   scene.light)
+    colour = cv2.resize(colour, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    part = canvas[y0:y1, x0:x1]
+    part *= 1 - colour[..., 3:]
+    part += colour[..., :3]
+    opacity[y0:y1, x0:x1] = colour[..., 3]
+    near = near[0].numpy()[::_SUPERSAMPLING, ::_SUPERSAMPLING]
+    depth[y0:y1, x0:x1] = np.where(near > 0, near, np.inf)
+    return opacity, depth
+
+
+def _darken_floor(canvas, scene, strength):
+    """Darken the background where the person, standing on the floor, casts a shadow."""
+    up = scene.view[:, 1]
+    vertices = scene.person.vertices
+    height = vertices @ up
+    height -= height.min()
+    rise = max(float(scene.light_from @ up), .25)
+    flat = vertices - (height / rise)[:, None] * scene.light_from
+    flat = flat[flat[:, 2] > .2]
+    pixels = scene.camera.project(flat)[::2, :2] / 4
+    rows, columns = (canvas.shape[0] + 3) // 4, (canvas.shape[1] + 3) // 4
+    inside = ((pixels >= 0) & (pixels < (columns, rows))).all(1)
+    shadow = np.zeros((rows, columns), np.float32)
+    cells = pixels[inside].astype(int)
+    shadow[cells[:, 1], cells[:, 0]] = 1
+    shadow = cv2.GaussianBlur(cv2.dilate(shadow, np.ones((3, 3))), (0, 0), 1.2)
+    shadow = cv2.resize(shadow, canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    canvas *= 1 - strength * shadow[..., None]
+
+
+def _cover(rng, canvas, opacity):
+    """Draw one to three things over the person in place. Returns the pixels [H,W] that they cover."""
+    covered = np.zeros(opacity.shape, bool)
+    rows, columns = np.nonzero(opacity > .5)
+    if not len(rows):
+        return covered
+    extent = max(np.ptp(rows), np.ptp(columns), 8)
+    for _ in range(rng.integers(1, 4)):
+        pick = rng.integers(len(rows))
+        centre = np.array([columns[pick], rows[pick]]) + rng.normal(0, .08, 2) * extent
+        outline = thing_outline(rng, centre, extent * rng.uniform(.04, .2))
+        layer = np.zeros(opacity.shape, np.float32)
+        cv2.fillPoly(layer, [outline], 1.0, cv2.LINE_AA)
+        candidate = covered | (layer > .5)
+        if candidate[rows, columns].mean() > _MOST_COVERED:
+            continue
+        covered = candidate
+        texture = sample_accent(rng) + rng.uniform(0, .15) * noise_octaves(rng, len(canvas), 4, 4, .8)
+        canvas += layer[..., None] * (texture[:canvas.shape[0], :canvas.shape[1]].astype(np.float32) - canvas)
+    return covered
+
+
+def _spoil(rng, canvas):
+    """Blur, low resolution, colour cast, contrast, noise and JPEG blocks, each now and then."""
+    size = canvas.shape[1::-1]
+    pixel = max(size) / 256
+    if rng.random() < .3:
+        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(.3, 1.4) * pixel)
+    elif rng.random() < .2:
+        factor = rng.uniform(.35, .8)
+        small = cv2.resize(canvas, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        canvas = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+    canvas = np.clip(canvas, 0, 1)
+    if rng.random() < .8:
+        gain = (rng.uniform(.75, 1.2) * (1 + rng.normal(0, .05, 3))).astype(np.float32)
+        canvas = (canvas * gain - .5) * np.float32(rng.uniform(.8, 1.2)) + np.float32(.5 + rng.normal(0, .03))
+    if rng.random() < .5:
+        noise = rng.standard_normal(canvas.shape, np.float32)
+        canvas = canvas + np.float32(rng.uniform(.003, .035)) * noise
+    if rng.random() < .4:
+        canvas = _through_jpeg(canvas, int(rng.integers(25, 90)))
+    return canvas
+
+
+def _through_jpeg(canvas, quality):
+    encoded = cv2.imencode('.jpg', (np.clip(canvas, 0, 1) * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(encoded[1], cv2.IMREAD_UNCHANGED).astype(np.float32) / 255
+
+
+def label(scene, drawing):
+    """Ground truth of one picture as a row under the keys of a SPIN `.npz`, plus focal, translation and visibility.
+
+    Keypoints have confidence 1 inside the picture and 0 outside, hidden or not; visibility [49] is COCO's: 2 seen,
+    1 hidden by the body or a thing, 0 outside. S is in metres in the camera frame, less the pelvis.
+    """
+    person, camera = scene.person, scene.camera
+    joints = camera.project(person.joints)
+    points = _with_confidence(joints, camera)
+    vertices = camera.project(person.vertices)
+    first = np.clip(vertices[:, :2].min(0), 0, (camera.width, camera.height))
+    last = np.clip(vertices[:, :2].max(0), 0, (camera.width, camera.height))
+    common = person.posed.joints[25:] - person.posed.smpl_joints[0]
+    return {
+        'center': (first + last) / 2, 'scale': float(max((last - first).max(), 8.0) * 1.2 / 200),
+        'part': points[25:], 'openpose': points[:25],
+        'pose': person.pose.astype(np.float32), 'shape': person.betas.astype(np.float32),
+        'S': np.concatenate([common, np.ones((24, 1))], 1).astype(np.float32), 'gender': person.gender, 'has_smpl': 1,
+        'smpl_2dkps': _with_confidence(camera.project(person.smpl_joints), camera),
+        'visibility': _visibility(joints, points, drawing), 'focal': np.float32(camera.focal),
+        'translation': person.translation.astype(np.float32)}
+
+
+def _with_confidence(pixels, camera):
+    inside = (pixels[:, 2] > 0) & (pixels[:, :2] >= 0).all(1) & (pixels[:, :2] < (camera.width, camera.height)).all(1)
+    points = np.concatenate([pixels[:, :2], inside[:, None]], 1)
+    points[~inside] = 0
+    return points.astype(np.float32)
+
+
+def _visibility(joints, points, drawing):
+    inside = points[:, 2] > 0
+    columns, rows = points[inside, :2].astype(int).T
+    hidden = drawing.covered[rows, columns] | (drawing.depth[rows, columns] < joints[inside, 2] - _HIDDEN_BEHIND)
+    visibility = np.zeros(len(points), np.uint8)
+    visibility[inside] = np.where(hidden, 1, 2)
+    return visibility

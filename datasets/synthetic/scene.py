@@ -1,0 +1,202 @@
+"""One person before a camera: who, in which pose, dressed how, lit how, seen how. No pixels yet.
+
+Camera frame: x right, y down, z forward, metres; pixels as in the rest of the project (the first pixel's centre is at
+0.5, 0.5).
+"""
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from datasets.synthetic.appearance import BodyMarks, sample_look
+from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.poses import sample_people
+from datasets.synthetic.shading import Light
+from utils.keypoints import SMPL_JOINTS
+
+# Standard deviations at which the shape parameters are cut.
+MAX_BETA = 2.5
+_NEAREST = 0.35
+
+# What a picture shows: weight, joints whose skin must be in it (None: all), share of the picture's side it fills.
+_LEGS = tuple(f'{side}_{name}' for side in ('left', 'right') for name in ('knee', 'ankle', 'foot'))
+_THIGHS = ('left_hip', 'right_hip')
+_FRAMINGS = (
+    (.62, (), (.50, .94)), (.14, _LEGS, (.62, .98)), (.12, (*_LEGS, *_THIGHS, 'pelvis'), (.65, 1.0)),
+    (.05, ('head', 'neck'), (.75, 1.05)), (.07, (), (.95, 1.35)))
+
+
+class Cast:
+    """The bodies that scenes draw from, with what is computed once a body. assets: utils.assets.Assets."""
+
+    def __init__(self, assets, gendered=0.0):
+        self.gendered = gendered
+        self.bodies = {'n': FreeBody(assets, 'neutral')}
+        if gendered > 0:
+            self.bodies |= {'m': FreeBody(assets, 'male'), 'f': FreeBody(assets, 'female')}
+        self.marks = {key: BodyMarks.of(body) for key, body in self.bodies.items()}
+        self.normals = {key: body.normals(body.template) for key, body in self.bodies.items()}
+        self.digest = self.bodies['n'].digest
+
+    def draw(self, rng):
+        """A gender key: 'n', or 'm' or 'f' for the gendered share."""
+        if self.gendered > 0 and rng.random() < self.gendered:
+            return 'm' if rng.random() < .5 else 'f'
+        return 'n'
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera in pixels; the same focal length along both axes."""
+    focal: float
+    center: tuple
+    width: int
+    height: int
+
+    def project(self, points):
+        """Points [N,3] of the camera frame -> [N,3]: pixels and depth."""
+        return np.concatenate([self.focal * points[:, :2] / points[:, 2:] + self.center, points[:, 2:]], 1)
+
+    @property
+    def matrix(self):
+        """Intrinsics [3,3]."""
+        return np.array([[self.focal, 0, self.center[0]], [0, self.focal, self.center[1]], [0, 0, 1.0]])
+
+
+@dataclass(frozen=True)
+class Person:
+    """A dressed, posed person: `posed` has its pelvis near the origin; `translation` [3] puts it before the camera."""
+    body: FreeBody
+    gender: str
+    betas: np.ndarray
+    pose: np.ndarray
+    look: object
+    posed: object
+    normals: np.ndarray
+    translation: np.ndarray
+
+    @property
+    def vertices(self):
+        return self.posed.vertices + self.translation.astype(np.float32)
+
+    @property
+    def joints(self):
+        return self.posed.joints + self.translation
+
+    @property
+    def smpl_joints(self):
+        return self.posed.smpl_joints + self.translation
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A person, a camera, light, and which way is up: `view` [3,3] takes the world (y up) to the camera frame."""
+    person: Person
+    camera: Camera
+    view: np.ndarray
+    light: Light
+    light_from: np.ndarray
+
+    @property
+    def horizon(self):
+        """Row in pixels of the horizon at the picture's middle."""
+        level = self.view @ (0, 0, -1.0)
+        return self.camera.focal * level[1] / max(level[2], 1e-3) + self.camera.center[1]
+
+
+def sample_betas(rng):
+    """Shape parameters [10]: standard normal, cut at MAX_BETA."""
+    betas = rng.standard_normal(10)
+    while (np.abs(betas) > MAX_BETA).any():
+        outside = np.abs(betas) > MAX_BETA
+        betas[outside] = rng.standard_normal(outside.sum())
+    return betas
+
+
+def sample_scene(rng, cast, size):
+    """Draw a Scene for a square picture of `size` pixels. rng: numpy Generator."""
+    poses, views = sample_people(rng, 1)
+    person = dress(rng, cast, poses[0])
+    camera = sample_camera(rng, size)
+    translation = _frame(rng, person, camera)
+    light, light_from = sample_light(rng, views[0])
+    return Scene(place(person, translation), camera, views[0], light, light_from)
+
+
+def dress(rng, cast, pose, betas=None):
+    """Draw who takes the pose [72] and in which clothes -> Person at the origin."""
+    gender = cast.draw(rng)
+    body = cast.bodies[gender]
+    betas = sample_betas(rng) if betas is None else betas
+    look = sample_look(rng, cast.marks[gender])
+    return repose(body, gender, betas, pose, look, look.offsets(body, cast.normals[gender]))
+
+
+def repose(body, gender, betas, pose, look, offsets):
+    """A Person at the origin in a given shape, pose and look; offsets [V,3] from `Look.offsets`."""
+    posed = body.pose(betas, pose, offsets)
+    return Person(body, gender, betas, pose, look, posed, body.normals(posed.vertices), np.zeros(3))
+
+
+def place(person, translation):
+    """The same person at another place."""
+    return Person(person.body, person.gender, person.betas, person.pose, person.look, person.posed, person.normals,
+                  np.asarray(translation, float))
+
+
+def sample_camera(rng, size):
+    """Draw a camera of 15 to 70 degrees' field of view, its principal point in the middle."""
+    angle = np.deg2rad(rng.uniform(15, 45) if rng.random() < .7 else rng.uniform(45, 70))
+    return Camera(size / 2 / np.tan(angle / 2), (size / 2, size / 2), size, size)
+
+
+def _frame(rng, person, camera):
+    """Draw a translation [3] that brings the person, or a part, into the picture."""
+    kind = _FRAMINGS[rng.choice(len(_FRAMINGS), p=[f[0] for f in _FRAMINGS])]
+    unwanted = [SMPL_JOINTS.index(name) for name in kind[1]]
+    points = person.posed.vertices[~np.isin(person.body.dominant_joints, unwanted)][::7]
+    share = rng.uniform(*kind[2])
+    jitter = np.clip(rng.normal(0, .07, 2), -.2, .2)
+    return frame_points(points, camera, share, jitter)
+
+
+def frame_points(points, camera, share, jitter=(0, 0)):
+    """Translation [3] at which points [N,3] fill `share` of the picture's height, about its middle plus `jitter`."""
+    low, high = points.min(0), points.max(0)
+    translation = -(low + high) / 2
+    translation[2] = camera.focal * (high - low)[:2].max() / (share * camera.height) - low[2]
+    middle = np.array([camera.width, camera.height]) * (.5 + np.asarray(jitter))
+    for _ in range(4):
+        translation[2] = max(translation[2], _NEAREST - low[2])
+        pixels = camera.project(points + translation)
+        first, last = pixels[:, :2].min(0), pixels[:, :2].max(0)
+        translation[:2] += (middle - (first + last) / 2) * translation[2] / camera.focal
+        translation[2] += translation[2] * ((last - first).max() / (share * camera.height) - 1) * .9
+    translation[2] = max(translation[2], _NEAREST - low[2])
+    return translation
+
+
+def sample_light(rng, view):
+    """Draw light from the sky, a sun or lamp, and the surroundings -> Light and the lamp's direction [3] (camera)."""
+    azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(8, 80))
+    world = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
+    towards = view @ world
+    light = Light()
+    light.direction = _vec(towards)
+    tint = 1 + rng.normal(0, .06, 3)
+    strength = rng.uniform(.0, 1.1)
+    light.colour = _vec(strength * tint * (1 + rng.uniform(-.1, .1) * np.array([1, 0, -1])))
+    ambient = rng.uniform(.35, .8) * (1.15 - .5 * strength) * (1 + rng.normal(0, .05, 3))
+    light.ambient = _vec(ambient)
+    from_above = -view[:, 1] * -rng.uniform(.05, .45)
+    gradient = from_above + rng.normal(0, .16, 3)
+    for axis, name in enumerate(('gradient_x', 'gradient_y', 'gradient_z')):
+        setattr(light, name, _vec(ambient * gradient[axis] * (1 + rng.normal(0, .08, 3))))
+    light.second = _vec(ambient * rng.normal(0, .12))
+    return light, towards
+
+
+def _vec(values):
+    return wp.vec3(*(float(v) for v in values))
+
+

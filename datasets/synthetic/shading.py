@@ -1,0 +1,222 @@
+"""Colours of a person's pixels: which garment a point of the skin belongs to, its pattern, folds and light.
+
+Garments are regions of the template's T pose (sleeves end at some |x|, trousers at some height), so one formula in the
+template's coordinates dresses every shape and pose. It runs per pixel, in warp kernels: borders stay sharp at any size.
+"""
+import numpy as np
+import torch
+import warp as wp
+
+from utils.rasterizer import start_warp
+
+REGIONS = ('skin', 'hair', 'top', 'bottom', 'shoe', 'sole', 'sock', 'glove', 'eye', 'lip')
+SKIN, HAIR, TOP, BOTTOM, SHOE, SOLE, SOCK, GLOVE, EYE, LIP = range(len(REGIONS))
+PATTERNS = ('plain', 'rings', 'stripes', 'checks', 'camouflage', 'gradient', 'print', 'dots')
+
+wp.set_module_options({'enable_backward': False})
+
+
+@wp.struct
+class Cut:
+    """Where garments end, in metres of the template's T pose."""
+    neck: wp.vec3        # centre of the neckline
+    collar: wp.vec3      # half axes of the ellipsoid that the neckline cuts out
+    head: wp.vec3        # centre of the head, between the ears
+    left_eye: wp.vec3
+    right_eye: wp.vec3
+    mouth: wp.vec3
+    sleeve: float        # |x| where sleeves end
+    wrist: float         # |x| where gloves begin
+    hem: float           # y where the top ends
+    waist: float         # y where the bottom begins
+    leg: float           # y where the bottom ends
+    sock: float          # y where socks end
+    shoe: float          # y where shoes end
+    sole: float          # y where soles end
+    hairline: float      # y above the head's centre of the hairline over the ears
+    hair_slope: float    # how much higher the hairline is in front
+    hair_length: float   # y to which long hair falls at the back
+    beard: float         # 1: bearded
+    brow: float          # 1: visible eyebrows
+    phase: float         # of the irregular borders
+    wobble: float        # metres by which borders are irregular
+
+
+@wp.struct
+class Light:
+    """Light of a scene in the camera frame; colours are linear."""
+    direction: wp.vec3   # towards the light
+    colour: wp.vec3
+    ambient: wp.vec3
+    gradient_x: wp.vec3  # linear and second-order terms of the surrounding light (spherical harmonics, scaled)
+    gradient_y: wp.vec3
+    gradient_z: wp.vec3
+    second: wp.vec3
+
+
+@wp.func
+def _waves(p: wp.vec3, phase: float):
+    return 0.5 * wp.sin(47.0 * p[0] + 31.0 * p[2] + phase) + 0.3 * wp.sin(83.0 * p[1] - 67.0 * p[2] + 2.0 * phase) \
+        + 0.2 * wp.sin(151.0 * (p[0] + p[1] + p[2]) + 3.0 * phase)
+
+
+@wp.func
+def _inside(p: wp.vec3, centre: wp.vec3, half: wp.vec3):
+    d = wp.cw_div(p - centre, half)
+    return wp.dot(d, d) < 1.0
+
+
+@wp.func
+def _face_region(p: wp.vec3, cut: Cut):
+    """Eyes, brows, lips and beard; SKIN elsewhere."""
+    iris = wp.vec3(0.011, 0.008, 0.03)
+    if _inside(p, cut.left_eye, iris) or _inside(p, cut.right_eye, iris):
+        return EYE
+    if cut.brow > 0.5:
+        up = wp.vec3(0.0, 0.021, 0.0)
+        brow = wp.vec3(0.021, 0.0055, 0.03)
+        if _inside(p, cut.left_eye + up, brow) or _inside(p, cut.right_eye + up, brow):
+            return HAIR
+    if _inside(p, cut.mouth, wp.vec3(0.023, 0.0085, 0.03)):
+        return LIP
+    if cut.beard > 0.5 and p[1] < cut.mouth[1] + 0.018 and p[2] > cut.head[2] and p[1] > cut.mouth[1] - 0.075:
+        return HAIR
+    return SKIN
+
+
+@wp.func
+def _region(point: wp.vec3, cut: Cut):
+    """Region of a point of the template."""
+    p = point + wp.vec3(1.0, 1.0, 0.0) * (cut.wobble * _waves(point, cut.phase))
+    side = wp.abs(p[0])
+    # Head and neck.
+    if p[1] > cut.neck[1] - 0.01 and side < 0.13:
+        hair = cut.head[1] + cut.hairline + cut.hair_slope * (p[2] - cut.head[2])
+        if p[1] > hair:
+            return HAIR
+    if p[2] < cut.head[2] - 0.03 and p[1] > cut.hair_length and side < 0.11:
+        return HAIR
+    if p[1] > cut.mouth[1] - 0.09 and side < 0.13:
+        return _face_region(point, cut)
+    if p[1] < cut.shoe:
+        if p[1] < cut.sole:
+            return SOLE
+        return SHOE
+    below_neck = p[1] < cut.neck[1] + 0.02 or side > 0.1
+    if p[1] > cut.hem and side < cut.sleeve and below_neck and not _inside(p, cut.neck, cut.collar):
+        return TOP
+    if p[1] < cut.waist and p[1] > cut.leg:
+        return BOTTOM
+    if p[1] < cut.sock:
+        return SOCK
+    if side > cut.wrist:
+        return GLOVE
+    return SKIN
+
+
+@wp.func
+def _pattern(kind: int, p: wp.vec3, arm: float, frequency: float, phase: float):
+    """Share of the second colour at a point; arm: |x| beyond which rings go around the arm."""
+    along = p[1]
+    across = p[0]
+    if wp.abs(p[0]) > arm:
+        along = wp.abs(p[0])
+        across = p[2]
+    if kind == 1:
+        return wp.where(wp.sin(frequency * along + phase) > 0.0, 1.0, 0.0)
+    if kind == 2:
+        return wp.where(wp.sin(frequency * (across + 0.7 * p[2]) + phase) > 0.3, 1.0, 0.0)
+    if kind == 3:
+        rings = wp.where(wp.sin(frequency * along + phase) > 0.0, 0.5, 0.0)
+        return rings + wp.where(wp.sin(frequency * (across + 0.7 * p[2])) > 0.0, 0.5, 0.0)
+    if kind == 4:
+        q = 0.25 * frequency * p
+        state = wp.rand_init(int(phase * 1000.0))
+        return wp.where(wp.noise(state, q) + 0.5 * wp.noise(state, 2.3 * q) > 0.05, 1.0, 0.0)
+    if kind == 5:
+        return wp.clamp(0.5 + 1.6 * along + 0.3 * wp.sin(phase), 0.0, 1.0)
+    if kind == 6:
+        d = wp.vec3(p[0], 1.3 * (p[1] - 0.22), 0.0)
+        ring = 0.06 + 0.03 * wp.sin(4.0 * wp.atan2(d[1], d[0]) + phase)
+        return wp.where(p[2] > 0.0 and wp.length(d) < ring and p[1] > 0.0, 1.0, 0.0)
+    if kind == 7:
+        s = wp.sin(frequency * along) * wp.sin(frequency * (across + 0.7 * p[2]) + phase)
+        return wp.where(s > 0.55, 1.0, 0.0)
+    return 0.0
+
+
+@wp.func
+def _lit(n: wp.vec3, light: Light, gloss: float):
+    """Linear light that leaves a surface of white colour with normal n (camera frame, towards the viewer is -z)."""
+    around = light.ambient + n[0] * light.gradient_x + n[1] * light.gradient_y + n[2] * light.gradient_z \
+        + (n[0] * n[0] - n[1] * n[1] + n[0] * n[2]) * light.second
+    around = wp.max(around, 0.15 * light.ambient)
+    direct = wp.max(wp.dot(n, light.direction), 0.0)
+    half = wp.normalize(light.direction + wp.vec3(0.0, 0.0, -1.0))
+    shine = gloss * wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0)
+    return around + (direct + shine) * light.colour
+
+
+@wp.kernel
+def _label_points(points: wp.array(dtype=wp.vec3), cut: Cut, region: wp.array(dtype=wp.int32)):
+    i = wp.tid()
+    region[i] = _region(points[i], cut)
+
+
+@wp.kernel
+def _shade_pixels(face_index: wp.array(dtype=wp.int64), barycentric: wp.array(dtype=wp.vec3),
+                  faces: wp.array(dtype=wp.vec3i), canonical: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3),
+                  cut: Cut, light: Light, first: wp.array(dtype=wp.vec3), second: wp.array(dtype=wp.vec3),
+                  pattern: wp.array(dtype=wp.int32), texture: wp.array(dtype=wp.vec4), arm: float,
+                  colour: wp.array(dtype=wp.vec4)):
+    i = wp.tid()
+    f = int(face_index[i])
+    if f < 0:
+        colour[i] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+        return
+    face = faces[f]
+    w = barycentric[i]
+    p = w[0] * canonical[face[0]] + w[1] * canonical[face[1]] + w[2] * canonical[face[2]]
+    n = wp.normalize(w[0] * normals[face[0]] + w[1] * normals[face[1]] + w[2] * normals[face[2]])
+    region = _region(p, cut)
+    # texture: frequency, phase, depth of the folds, gloss
+    t = texture[region]
+    share = _pattern(pattern[region], p, arm, t[0], t[1])
+    albedo = (1.0 - share) * first[region] + share * second[region]
+    fold = t[2] * (wp.sin(38.0 * p[1] + 9.0 * p[0] + t[1]) * wp.sin(21.0 * p[0] + 13.0 * p[2] + 2.0 * t[1])
+                   + 0.6 * wp.sin(74.0 * p[0] - 33.0 * p[1] + 3.0 * t[1]))
+    n = wp.normalize(n + wp.vec3(0.7 * fold, fold, 0.0))
+    grain = 1.0 + 0.05 * _waves(3.0 * p, t[1]) + 0.3 * t[2] * fold
+    linear = grain * wp.cw_mul(albedo, _lit(n, light, t[3]))
+    g = 1.0 / 2.2
+    colour[i] = wp.vec4(wp.pow(wp.min(linear[0], 1.0), g), wp.pow(wp.min(linear[1], 1.0), g),
+                        wp.pow(wp.min(linear[2], 1.0), g), 1.0)
+
+
+def _array(values, dtype):
+    return wp.array(np.ascontiguousarray(values), dtype=dtype, device='cpu', copy=False)
+
+
+def label_points(points, cut):
+    """Region number [N] of points [N,3] of the template, metres."""
+    start_warp()
+    region = np.zeros(len(points), np.int32)
+    wp.launch(_label_points, dim=len(points), device='cpu',
+              inputs=[_array(points.astype(np.float32), wp.vec3), cut, _array(region, wp.int32)])
+    return region
+
+
+def shade(face_index, barycentric, faces, canonical, normals, look, light):
+    """Colour of each pixel: [H,W,4] float32, sRGB in [0, 1] and opacity (0 or 1).
+
+    face_index [H,W], barycentric [H,W,3]: torch, from `rasterize`; faces [F,3] int32; canonical [V,3]: vertices of the
+    template; normals [V,3]: of the posed body in the camera frame; look: appearance.Look; light: Light.
+    """
+    start_warp()
+    colour = torch.empty(*face_index.shape, 4)
+    wp.launch(_shade_pixels, dim=face_index.numel(), device='cpu', inputs=[
+        wp.from_torch(face_index.reshape(-1)), wp.from_torch(barycentric.reshape(-1, 3), dtype=wp.vec3),
+        _array(faces, wp.vec3i), _array(canonical, wp.vec3), _array(normals.astype(np.float32), wp.vec3),
+        look.cut, light, _array(look.first, wp.vec3), _array(look.second, wp.vec3), _array(look.pattern, wp.int32),
+        _array(look.texture, wp.vec4), look.arm, wp.from_torch(colour.view(-1, 4), dtype=wp.vec4)])
+    return colour.numpy()
