@@ -8,6 +8,8 @@ _REGRESSORS = {
     'hmr': ('models.hmr', 'HMR'),
     'spin': ('models.hmr', 'HMR'),
     'pymaf_net': ('models.pymaf', 'PyMAF'),
+    'danet': ('models.danet.regressor', 'DaNet'),
+    'multi_spin': ('models.multiview', 'MultiSPIN'),
 }
 
 

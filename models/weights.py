@@ -12,7 +12,16 @@ from utils.logging import get_logger
 from utils.torch_io import load_torch
 
 _HEAD = 'fc1|fc2|decpose|decshape|deccam'
+_DANET = r'iuv2smpl\.smpl_para_Outs\.'
+_BRANCH = {'body': 'global_branch', 'limb': 'limb_branch'}
 _ASSETS = r'(init_pose|init_shape|init_cam|mean_params)$'
+
+
+def _graph_layer(match):
+    name = {'refine': f'refine.{match[2]}', 'r2p': 'to_position', 'p2r': 'to_rotation'}[match[1]]
+    return f'limb_branch.{name}.'
+
+
 # By source: (pattern, name here). None: known, and not needed here (body models, constants from the assets, ...).
 _TABLES = {
     'spin': [
@@ -31,6 +40,30 @@ _TABLES = {
         (rf'regressor\.(\d+)\.({_HEAD})\.', r'heads.\1.\2.'),
         (r'regressor\.\d+\.' + _ASSETS, None), (r'regressor\.\d+\.smpl\.', None),
         (r'dp_head\.', 'iuv_head.')],
+    'danet': [
+        (r'img2iuv\.learned_(ratio|offset)$', r'estimator.crops.\1'),
+        (r'img2iuv\.iuv_est\.deconv_layers\.(\d+)\.', lambda m: f'estimator.deconv.{int(m[1]) // 3}.{int(m[1]) % 3}.'),
+        (r'img2iuv\.iuv_est\.final_pred\.predict_hm\.0\.', 'estimator.joint_head.blocks.'),
+        (r'img2iuv\.iuv_est\.final_pred\.predict_hm\.1\.', 'estimator.joint_head.predict.'),
+        (r'img2iuv\.iuv_est\.final_pred\.predict_partial_iuv\.', 'estimator.part_head.'),
+        (r'img2iuv\.iuv_est\.final_pred\.', 'estimator.global_head.'),
+        (r'img2iuv\.iuv_est\.', 'backbone.'), (r'iuv2smpl\.smpl\.', None),
+        # Layers of the published network that its graph refinement does not run through, and constants.
+        (_DANET + r'(rot2pos|pos2rot)\.', None), (_DANET + r'(mean_\w+|I_n|A_link|A|A_mask|r2p_A|p2r_A)$', None),
+        (_DANET + r'(body|limb)_net\.([01])\.', lambda m: f'{_BRANCH[m[1]]}.encoder.reduce.{m[2]}.'),
+        (_DANET + r'(body|limb)_net\.3\.layer(\d)\.',
+         lambda m: f'{_BRANCH[m[1]]}.encoder.layers.{int(m[2]) - 1}.'),
+        (_DANET + r'body_net\.3\.final_layer\.', 'global_branch.predict.'),
+        (_DANET + r'(body|limb)_net\.3\.', lambda m: f'{_BRANCH[m[1]]}.encoder.'),
+        (_DANET + r'limb_reslayer\.layer4\.', 'limb_branch.joint_layer.'),
+        (_DANET + r'edge_importance$', 'limb_branch.refine_graph.edge_weight'),
+        (_DANET + r'(refine|r2p|p2r)_gcn\.gc\.(\d)\.', lambda m: _graph_layer(m)),
+        (_DANET + r'(refine|r2p|p2r)_gcn\.act\.(\d)\.0\.', lambda m: _graph_layer(m) + 'norm.'),
+        (_DANET + r'pose_regressors\.(\d)\.1\.', r'limb_branch.rotation_heads.\1.linear.'),
+        (_DANET + r'coord_regressors\.(\d)\.1\.', r'limb_branch.position_heads.\1.linear.')],
+    'multi_spin': [
+        (r'resnet\.fc\.', None), (r'(resnet|encoder)\.', 'backbone.'), (r'(mlp|conv1d)\.', 'fusion.layers.'),
+        (rf'regressor\.({_HEAD})\.', r'head.\1.'), (r'regressor\.' + _ASSETS, None), (r'smpl\.', None)],
 }
 # The first pattern that some entry's name begins with decides the source.
 _MARKS = [('danet', r'img2iuv\.|iuv2smpl\.'), ('pymaf', r'maf_extractor\.|feature_extractor\.'),

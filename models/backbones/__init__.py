@@ -1,4 +1,5 @@
 """Image backbones: modules that turn images [B,3,H,W] into a feature map; `out_channels` is its depth."""
+from models.backbones.convnext import CONVNEXTS, ConvNeXtBackbone
 from models.backbones.resnet import RESNETS, ResNetBackbone
 from utils.errors import BadConfig
 
@@ -7,4 +8,6 @@ def build_backbone(name):
     """Backbone by name, with random weights. Raises BadConfig for an unknown name."""
     if name in RESNETS:
         return ResNetBackbone(name)
-    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of {", ".join(RESNETS)}')
+    if name in CONVNEXTS:
+        return ConvNeXtBackbone(name)
+    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of {", ".join((*RESNETS, *CONVNEXTS))}')

@@ -1,0 +1,127 @@
+"""Several views of one person: the published networks' values, what fusion promises, and the groups of pictures."""
+import pytest
+import torch
+
+from core.config import load_config
+from models import build_regressor
+from models.fusion import draw_kept_views
+from models.weights import load_weights
+from tests.reference.compare import load, published_weights, relative_error
+from tests.reference.standin import smooth_image
+from utils.errors import BadConfig
+
+PUBLISHED = {'avg': ('avg', 'resnet50'), 'mlp': ('mlp', 'resnet50'), 'mlp_convnext': ('mlp', 'convnext_tiny'),
+             'conv1d': ('conv1d', 'convnext_tiny')}
+
+
+def build(assets, *overrides):
+    return build_regressor(load_config('multi_spin.yaml', ['PATHS.DATA_DIR', str(assets), *overrides])).eval()
+
+
+def small(assets, fusion, *overrides):
+    torch.manual_seed(0)
+    return build(assets, 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.HMR.HIDDEN', 32, 'MULTIVIEW.FUSION', fusion,
+                 *overrides)
+
+
+def wake(regressor):
+    """Let the attention's correction, zero in a new network, have its say."""
+    torch.nn.init.normal_(regressor.fusion.correct.weight, std=.1)
+    return regressor
+
+
+@pytest.mark.parametrize('variant', PUBLISHED)
+def test_published_variant(standin_assets, variant):
+    fusion, backbone = PUBLISHED[variant]
+    regressor = build(standin_assets, 'MULTIVIEW.FUSION', fusion, 'MODEL.BACKBONE.NAME', backbone,
+                      'MULTIVIEW.LEGACY_POSE', True)
+    report = load_weights(regressor, {'model': published_weights(f'multispin_emb_{variant}', ('init_',))})
+    assert report.source == 'multi_spin' and not report.missing and not report.unexpected
+    wanted, images = load(f'multispin_emb_{variant}'), torch.stack([smooth_image(1), smooth_image(2)], 1)
+    with torch.no_grad():
+        view = regressor(images).final.view(0)
+        regressor.legacy_pose = False
+        fused = regressor(images).final
+    for name in ('rotmat', 'betas', 'camera'):
+        assert relative_error(getattr(view, name), wanted[name]) < 1e-4, name
+    assert torch.equal(fused.view(0).rotmat[:, 1:], fused.view(1).rotmat[:, 1:])
+    # Without the switch the fused pose is returned, which for mlp and conv1d is another one.
+    error = relative_error(fused.view(0).rotmat, wanted['rotmat'])
+    assert error < 1e-4 if variant == 'avg' else error > 1e-2
+
+
+@pytest.mark.parametrize('fusion', ['avg', 'attention'])
+@pytest.mark.parametrize('order', [(1, 0), (2, 0, 3, 1)])
+def test_permuted_views_permute_the_output(standin_assets, fusion, order):
+    regressor = small(standin_assets, fusion)
+    if fusion == 'attention':
+        wake(regressor)
+    images = torch.stack([smooth_image(i, batch=2, res=64) for i in range(len(order))], 1)
+    with torch.no_grad():
+        before, after = regressor(images).final, regressor(images[:, list(order)]).final
+    for i, view in enumerate(order):
+        for name in ('rotmat', 'betas', 'camera', 'vertices'):
+            torch.testing.assert_close(getattr(after.view(i), name), getattr(before.view(view), name),
+                                       atol=1e-5, rtol=0)
+    assert not torch.allclose(before.view(0).rotmat[:, 0], before.view(1).rotmat[:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize('fusion', ['avg', 'attention', 'mlp', 'conv1d'])
+def test_views_share_a_body_and_keep_their_cameras(standin_assets, fusion):
+    regressor = small(standin_assets, fusion)
+    images = torch.stack([smooth_image(1, res=64), smooth_image(2, res=64)], 1)
+    with torch.no_grad():
+        out = regressor(images)
+    first, second = out.final.view(0), out.final.view(1)
+    assert out.final.n_views == 2 and out.final.rotmat.shape == (4, 24, 3, 3) and len(first.betas) == 2
+    assert torch.equal(first.betas, second.betas) and torch.equal(first.rotmat[:, 1:], second.rotmat[:, 1:])
+    assert not torch.equal(first.camera, second.camera)
+    assert [stage.supervised for stage in out.stages] == [False, False, False, True]
+
+
+def test_one_view_by_averaging_is_hmr(standin_assets):
+    regressor = small(standin_assets, 'avg')
+    hmr = build_regressor(load_config('hmr.yaml', [
+        'PATHS.DATA_DIR', str(standin_assets), 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.HMR.HIDDEN', 32])).eval()
+    hmr.load_state_dict(regressor.state_dict())
+    image = smooth_image(1, res=64)
+    with torch.no_grad():
+        one, wanted = regressor(image).final, hmr(image).final
+    torch.testing.assert_close(one.rotmat, wanted.rotmat, atol=1e-6, rtol=0)
+    torch.testing.assert_close(one.camera, wanted.camera, atol=1e-6, rtol=0)
+
+
+def test_left_out_views_do_not_count(standin_assets):
+    fusion = wake(small(standin_assets, 'attention')).fusion
+    embeddings, keep = torch.randn(3, 4, 512), torch.tensor([True, False, True, False]).expand(3, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(fusion(embeddings, keep), fusion(embeddings[:, ::2]), atol=1e-5, rtol=1e-5)
+
+
+def test_drawn_subsets_of_views_are_never_empty():
+    torch.manual_seed(0)
+    kept = draw_kept_views(4000, 4, 0.5, 'cpu')
+    counts = kept.sum(1)
+    assert counts.min() == 1
+    # Half of the groups are whole, the others have 1 to 4 views alike.
+    assert abs((counts == 4).float().mean() - 0.625) < 0.03
+    assert (kept.float().mean(0) - kept.float().mean()).abs().max() < 0.03
+
+
+@pytest.mark.parametrize('fusion', ['mlp', 'conv1d'])
+def test_a_fixed_fusion_says_how_many_views_it_takes(standin_assets, fusion):
+    with pytest.raises(BadConfig, match=r'fuses 2 views \(MULTIVIEW.N_VIEWS\), but was given 3'):
+        small(standin_assets, fusion)(torch.zeros(1, 3, 3, 64, 64))
+
+
+def test_unknown_fusion(standin_assets):
+    with pytest.raises(BadConfig, match='attention'):
+        small(standin_assets, 'median')
+
+
+def test_a_fusion_of_any_size_learns(standin_assets):
+    regressor = small(standin_assets, 'attention', 'MULTIVIEW.DROP_VIEWS', 1.0).train()
+    final = regressor(torch.randn(2, 3, 3, 64, 64)).final
+    (final.joints.square().mean() + final.keypoints_2d.square().mean()).backward()
+    assert regressor.fusion.correct.weight.grad.abs().sum() > 0
+    assert regressor.backbone.conv1.weight.grad.abs().sum() > 0
