@@ -31,14 +31,21 @@ wp.set_module_options({'enable_backward': False})
 
 
 @wp.func
-def _cross_at(a: wp.vec3d, b: wp.vec3d, x: wp.float64, y: wp.float64):
+def cross_at(a: wp.vec3d, b: wp.vec3d, x: wp.float64, y: wp.float64):
     """Twice the signed area of the triangle (p, a, b) with p = (x, y)."""
     return (a[0] - x) * (b[1] - y) - (a[1] - y) * (b[0] - x)
 
 
 @wp.func
-def _corner(v: wp.vec3f):
+def to_double(v: wp.vec3f):
     return wp.vec3d(wp.float64(v[0]), wp.float64(v[1]), wp.float64(v[2]))
+
+
+@wp.func
+def barycentrics_at(a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, x: wp.float64, y: wp.float64):
+    """Perspective-correct barycentrics of a pixel position in a face that covers it."""
+    w = wp.vec3d(cross_at(b, c, x, y) / a[2], cross_at(c, a, x, y) / b[2], cross_at(a, b, x, y) / c[2])
+    return w / (w[0] + w[1] + w[2])
 
 
 @wp.kernel
@@ -69,26 +76,29 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
     if wp.min(va[2], wp.min(vb[2], vc[2])) <= _NEAR:
         return
 
-    a = _corner(va)
-    b = _corner(vb)
-    c = _corner(vc)
-    area = _cross_at(b, c, a[0], a[1])
+    a = to_double(va)
+    b = to_double(vb)
+    c = to_double(vc)
+    area = cross_at(b, c, a[0], a[1])
     zero = wp.float64(0.0)
     if area == zero or (cull_backfaces and area > zero):
         return
     sign = wp.float64(1.0)
     if area < zero:
         sign = wp.float64(-1.0)
+    one = wp.float64(1.0)
+    near_a = one / a[2]
+    near_b = one / b[2]
+    near_c = one / c[2]
     for row in range(y_first, y_last + 1):
         y = wp.float64(row) + wp.float64(0.5)
         for column in range(x_first, x_last + 1):
             x = wp.float64(column) + wp.float64(0.5)
-            wa = sign * _cross_at(b, c, x, y)
-            wb = sign * _cross_at(c, a, x, y)
-            wc = sign * _cross_at(a, b, x, y)
+            wa = sign * cross_at(b, c, x, y)
+            wb = sign * cross_at(c, a, x, y)
+            wc = sign * cross_at(a, b, x, y)
             if wa >= zero and wb >= zero and wc >= zero:
-                inverse = wa / a[2] + wb / b[2] + wc / c[2]
-                depth = wp.float32((wa + wb + wc) / inverse)
+                depth = wp.float32((wa + wb + wc) / (wa * near_a + wb * near_b + wc * near_c))
                 key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | wp.int64(f)
                 wp.atomic_min(zbuffer, image, row, column, key)
 
@@ -109,13 +119,12 @@ def _resolve(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i),
     image = line // height
     f = wp.int32(key & wp.int64(0x7fffffff))
     face = faces[f]
-    a = _corner(verts[image, face[0]])
-    b = _corner(verts[image, face[1]])
-    c = _corner(verts[image, face[2]])
+    a = to_double(verts[image, face[0]])
+    b = to_double(verts[image, face[1]])
+    c = to_double(verts[image, face[2]])
     x = wp.float64(pixel - line * width) + wp.float64(0.5)
     y = wp.float64(line - image * height) + wp.float64(0.5)
-    w = wp.vec3d(_cross_at(b, c, x, y) / a[2], _cross_at(c, a, x, y) / b[2], _cross_at(a, b, x, y) / c[2])
-    w = w / (w[0] + w[1] + w[2])
+    w = barycentrics_at(a, b, c, x, y)
     face_index[pixel] = wp.int64(f)
     barycentric[pixel] = wp.vec3f(wp.float32(w[0]), wp.float32(w[1]), wp.float32(w[2]))
     depth[pixel] = wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
@@ -202,37 +211,45 @@ def _check_arguments(verts_pix, faces, height, width):
         raise ValueError(f'faces must be [F,3], not {list(faces.shape)}')
     if height < 1 or width < 1:
         raise ValueError(f'image size must be positive, not {height} x {width}')
-    if faces.numel() and not faces.is_cuda and (faces.min() < 0 or faces.max() >= verts_pix.shape[1]):
-        raise ValueError(f'faces name vertices {int(faces.min())} to {int(faces.max())}, '
-                         f'but there are {verts_pix.shape[1]}')
+    if faces.numel() and not faces.is_cuda:
+        low, high = (int(bound) for bound in faces.aminmax())
+        if low < 0 or high >= verts_pix.shape[1]:
+            raise ValueError(f'faces name vertices {low} to {high}, but there are {verts_pix.shape[1]}')
 
 
-def _rasterize_warp(verts, faces, height, width, cull_backfaces):
-    """Run the kernels on float32 vertices [B,V,3] and int32 faces [F,3] of one device.
+def draw_zbuffer(verts_pix, faces, height, width, cull_backfaces):
+    """Visibility alone: [B,H,W] int64, EMPTY or depth's bits in the upper half and face index in the lower.
 
+    verts_pix: float32 [B,V,3], faces: int32 [F,3], both contiguous and on one device.
     On the CPU a kernel runs in the calling thread alone; threads over slices of the batch gained under 15 % on two
     cores and are left out.
     """
     start_warp()
-    batch, device = verts.shape[0], verts.device
-    zbuffer = torch.full((batch, height, width), EMPTY, dtype=torch.int64, device=device)
-    face_index = torch.empty_like(zbuffer)
-    barycentric = torch.empty(batch, height, width, 3, device=device)
-    depth = torch.empty(batch, height, width, device=device)
-    if batch == 0:
-        return face_index, barycentric, depth
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == 'cuda' else None
-    warp_device = wp.device_from_torch(device)
-    warp_verts, warp_faces = wp.from_torch(verts, dtype=wp.vec3f), wp.from_torch(faces, dtype=wp.vec3i)
+    zbuffer = torch.full((verts_pix.shape[0], height, width), EMPTY, dtype=torch.int64, device=verts_pix.device)
+    if verts_pix.shape[0] and faces.shape[0]:
+        launch(_draw_faces, (verts_pix.shape[0], faces.shape[0]), verts_pix.device,
+               wp.from_torch(verts_pix, dtype=wp.vec3f), wp.from_torch(faces, dtype=wp.vec3i), cull_backfaces, height,
+               width, wp.from_torch(zbuffer))
+    return zbuffer
 
-    zbuffer_image = wp.from_torch(zbuffer)
-    pixels = [wp.from_torch(t.view(-1)) for t in (zbuffer, face_index)]
-    pixels += [wp.from_torch(barycentric.view(-1, 3), dtype=wp.vec3f), wp.from_torch(depth.view(-1))]
-    if faces.shape[0]:
-        wp.launch(_draw_faces, dim=(batch, faces.shape[0]), device=warp_device, stream=stream,
-                  inputs=[warp_verts, warp_faces, cull_backfaces, height, width, zbuffer_image])
-    wp.launch(_resolve, dim=zbuffer.numel(), device=warp_device, stream=stream,
-              inputs=[warp_verts, warp_faces, height, width, *pixels])
+
+def launch(kernel, dim, device, *inputs):
+    """Launch a warp kernel on a torch device, on CUDA in torch's current stream."""
+    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == 'cuda' else None
+    wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream)
+
+
+def _rasterize_warp(verts, faces, height, width, cull_backfaces):
+    """`rasterize` on float32 vertices [B,V,3] and int32 faces [F,3] of one device."""
+    zbuffer = draw_zbuffer(verts, faces, height, width, cull_backfaces)
+    face_index = torch.empty_like(zbuffer)
+    barycentric = torch.empty(*zbuffer.shape, 3, device=verts.device)
+    depth = torch.empty(zbuffer.shape, device=verts.device)
+    if zbuffer.numel():
+        pixels = [wp.from_torch(t.view(-1)) for t in (zbuffer, face_index)]
+        pixels += [wp.from_torch(barycentric.view(-1, 3), dtype=wp.vec3f), wp.from_torch(depth.view(-1))]
+        launch(_resolve, zbuffer.numel(), verts.device, wp.from_torch(verts, dtype=wp.vec3f),
+               wp.from_torch(faces, dtype=wp.vec3i), height, width, *pixels)
     return face_index, barycentric, depth
 
 

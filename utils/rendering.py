@@ -1,0 +1,254 @@
+"""Shaded bodies over pictures, on any machine: no OpenGL, only the project's rasterizer.
+
+Bodies are lit per vertex (key, fill and sky light, in the camera frame: x right, y down, z forward), drawn into one
+z-buffer with several samples a pixel, and blended over the picture inside their bounding box only.
+"""
+import colorsys
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+import warp as wp
+
+from utils.iuv import project_to_crop
+from utils.iuv_maps import NUM_PARTS
+from utils.keypoints import COCO_JOINTS, COMMON_JOINTS, JOINT_NAMES, OPENPOSE_JOINTS
+from utils.rasterizer import EMPTY, barycentrics_at, draw_zbuffer, launch, to_double
+
+# Directions towards the lights; strengths add up to about 1 for a surface that faces the key light.
+_KEY_LIGHT, _KEY_STRENGTH = (-0.45, -0.55, -0.7), 0.62
+_FILL_LIGHT, _FILL_STRENGTH = (0.8, -0.1, -0.6), 0.2
+_SKY_STRENGTH, _GROUND_STRENGTH = 0.38, 0.2
+_EMPTY = wp.constant(wp.int64(EMPTY))
+_NAMES_BY_COUNT = {len(names): names for names in (OPENPOSE_JOINTS, COMMON_JOINTS, JOINT_NAMES, COCO_JOINTS)}
+# Limbs by joint name; those are drawn whose two joints a joint set has.
+_SIDE_LIMBS = (('shoulder', 'elbow'), ('elbow', 'wrist'), ('hip', 'knee'), ('knee', 'ankle'), ('eye', 'ear'),
+               ('ankle', 'big_toe'), ('big_toe', 'small_toe'), ('ankle', 'heel'), ('shoulder', 'hip'))
+_LIMBS = (('right_shoulder', 'left_shoulder'), ('right_hip', 'left_hip'), ('nose', 'neck'), ('neck', 'head_top'),
+          ('neck', 'mid_hip'), ('neck', 'pelvis_mpii')) + tuple(
+    limb for side in ('right_', 'left_') for limb in (
+        *((side + a, side + b) for a, b in _SIDE_LIMBS), ('neck', f'{side}shoulder'), ('mid_hip', f'{side}hip'),
+        ('pelvis_mpii', f'{side}hip'), ('nose', f'{side}eye')))
+
+wp.set_module_options({'enable_backward': False})
+
+
+@wp.kernel
+def _shade(verts: wp.array2d(dtype=wp.vec3f), colors: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i),
+           zbuffer: wp.array3d(dtype=wp.int64), samples: wp.int32, rgba: wp.array3d(dtype=wp.vec4f)):
+    image, row, column = wp.tid()
+    total = wp.vec3f(0.0, 0.0, 0.0)
+    color = wp.vec3f(0.0, 0.0, 0.0)
+    covered = wp.int32(0)
+    last = wp.int32(-1)
+    for i in range(samples):
+        for j in range(samples):
+            key = zbuffer[image, row * samples + i, column * samples + j]
+            if key != _EMPTY:
+                f = wp.int32(key & wp.int64(0x7fffffff))
+                # A face has one colour in a pixel: shading it once costs a fraction and cannot be seen.
+                if f != last:
+                    face = faces[f]
+                    a = to_double(verts[image, face[0]])
+                    b = to_double(verts[image, face[1]])
+                    c = to_double(verts[image, face[2]])
+                    x = wp.float64(column * samples + j) + wp.float64(0.5)
+                    y = wp.float64(row * samples + i) + wp.float64(0.5)
+                    w = barycentrics_at(a, b, c, x, y)
+                    color = (wp.float32(w[0]) * colors[image, face[0]] + wp.float32(w[1]) * colors[image, face[1]]
+                             + wp.float32(w[2]) * colors[image, face[2]])
+                    last = f
+                total += color
+                covered += 1
+    share = 1.0 / float(samples * samples)
+    rgba[image, row, column] = wp.vec4f(total[0] * share, total[1] * share, total[2] * share, float(covered) * share)
+
+
+def draw_meshes(verts_pix, faces, colors, height, width, samples=2):
+    """Draw coloured front faces with `samples` x `samples` samples a pixel.
+
+    verts_pix [B,V,3]: x, y in pixels, depth in metres (`rasterize`); faces [F,3]; colors [B,V,3] in [0, 1].
+    Returns RGB, multiplied by coverage, and coverage: [B,height,width,4] float32.
+    """
+    scale = verts_pix.new_tensor([samples, samples, 1])
+    verts = (verts_pix.detach() * scale).float().contiguous()
+    colors = colors.detach().float().contiguous()
+    faces = faces.to(device=verts.device, dtype=torch.int32).contiguous()
+    zbuffer = draw_zbuffer(verts, faces, height * samples, width * samples, cull_backfaces=True)
+    rgba = torch.empty(verts.shape[0], height, width, 4, device=verts.device)
+    if rgba.numel():
+        launch(_shade, rgba.shape[:3], verts.device, wp.from_torch(verts, dtype=wp.vec3f),
+               wp.from_torch(colors, dtype=wp.vec3f), wp.from_torch(faces, dtype=wp.vec3i), wp.from_torch(zbuffer),
+               samples, wp.from_torch(rgba, dtype=wp.vec4f))
+    return rgba
+
+
+def vertex_normals(vertices, faces):
+    """Unit normals [B,V,3], outward where faces run counter-clockwise seen from outside; area-weighted."""
+    faces = faces.long()
+    a, b, c = (vertices[:, faces[:, i]] for i in range(3))
+    normal = torch.linalg.cross(b - a, c - a)
+    total = torch.zeros_like(vertices)
+    for i in range(3):
+        total.index_add_(1, faces[:, i], normal)
+    return F.normalize(total, dim=-1)
+
+
+def light_vertices(vertices, faces, colors):
+    """Lit colours [B,V,3] of bodies in the camera frame: vertices [B,V,3], base colours [B,1 or V,3] in [0, 1]."""
+    normal = vertex_normals(vertices, faces)
+
+    def from_direction(direction):
+        return (normal @ F.normalize(normal.new_tensor(direction), dim=0)).clamp(min=0)
+
+    up = (1 - normal[..., 1]) / 2
+    light = (_KEY_STRENGTH * from_direction(_KEY_LIGHT) + _FILL_STRENGTH * from_direction(_FILL_LIGHT)
+             + _GROUND_STRENGTH + (_SKY_STRENGTH - _GROUND_STRENGTH) * up)
+    return (colors * light[..., None]).clamp(0, 1)
+
+
+def person_color(index):
+    """RGB in [0, 1] of a person by number: the first ones are far apart, and none repeats soon."""
+    hue = (0.58 + index * 0.618034) % 1
+    return np.array(colorsys.hsv_to_rgb(hue, 0.38, 0.97), np.float32)
+
+
+def render_overlay(image, vertices, faces, focal_length, camera_center=None, translations=None, colors=None,
+                   anti_alias=2):
+    """Draw bodies over a picture in full perspective; nearer bodies hide farther ones.
+
+    image: [H,W,3] uint8, or float in [0, 1]. vertices: [N,V,3] metres in the camera frame, N >= 0, to which
+    `translations` [N,3] are added where given. faces: [F,3]. focal_length and camera_center (default: the picture's
+    centre) in pixels. colors: [N,3] in [0, 1]; default `person_color`. anti_alias: samples a pixel, along each side.
+    Arrays may be numpy's or torch tensors. Returns a new numpy array of the image's shape and type.
+    """
+    result = np.array(image)
+    vertices, faces, colors = _scene(vertices, faces, translations, colors)
+    height, width = result.shape[:2]
+    if not len(vertices):
+        return result
+    center = torch.tensor([width / 2, height / 2]) if camera_center is None else torch.as_tensor(camera_center).float()
+    xy = vertices[..., :2] / vertices[..., 2:] * focal_length + center
+    box = _bounding_box(xy[vertices[..., 2] > 0], height, width)
+    if box is None:
+        return result
+    left, top, right, bottom = box
+    lit = light_vertices(vertices, faces, colors[:, None])
+    pixels = torch.cat([xy - xy.new_tensor([left, top]), vertices[..., 2:]], -1)
+    count = vertices.shape[1]
+    all_faces = (faces[None] + count * torch.arange(len(vertices), dtype=torch.int32)[:, None, None]).flatten(0, 1)
+    rgba = draw_meshes(pixels.view(1, -1, 3), all_faces, lit.view(1, -1, 3), bottom - top, right - left, anti_alias)[0]
+    region = torch.from_numpy(result)[top:bottom, left:right]
+    region.copy_(_blend(region, rgba))
+    return result
+
+
+def render_side_view(vertices, faces, focal_length, height, width, camera_center=None, translations=None, colors=None,
+                     angle=90.0, background=1.0, anti_alias=2):
+    """Draw bodies, each turned by `angle` degrees about the vertical axis through its own centre.
+
+    At 90 degrees the picture's right is what was nearest to the camera. background: grey or RGB in [0, 1]; the rest as
+    in `render_overlay`. Returns [height,width,3] uint8.
+    """
+    vertices, faces, colors = _scene(vertices, faces, translations, colors)
+    if len(vertices):
+        centre = (vertices.amin(1, keepdim=True) + vertices.amax(1, keepdim=True)) / 2
+        cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        turn = torch.tensor([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], dtype=torch.float32)
+        vertices = (vertices - centre) @ turn.T + centre
+    canvas = np.empty((height, width, 3), np.uint8)
+    canvas[:] = np.round(np.asarray(background, np.float32) * 255)
+    return render_overlay(canvas, vertices, faces, focal_length, camera_center, colors=colors, anti_alias=anti_alias)
+
+
+def overlay_batch(images, vertices, camera, faces, color=None, anti_alias=2):
+    """Draw one body over each square crop, on the images' device.
+
+    images [B,3,S,S] in [0, 1]; vertices [B,V,3] metres before camera translation; camera [B,3] weak perspective in the
+    crop; faces [F,3]; color [3] in [0, 1]. Returns [B,3,S,S].
+    """
+    size = images.shape[-1]
+    vertices = vertices.detach().float()
+    color = vertices.new_tensor(person_color(0) if color is None else color)
+    pixels = project_to_crop(vertices, camera.detach().float(), size)
+    rgba = draw_meshes(pixels, faces, light_vertices(vertices, faces, color), size, size, anti_alias)
+    return _blend(images.movedim(1, -1), rgba).movedim(-1, 1)
+
+
+def _scene(vertices, faces, translations, colors):
+    """Everything as float32 (faces int32) tensors on the CPU: [N,V,3], [F,3], [N,3]."""
+    vertices = torch.as_tensor(vertices).detach().float().cpu()
+    if translations is not None:
+        vertices = vertices + torch.as_tensor(translations).detach().float().cpu()[:, None]
+    if colors is None:
+        colors = np.stack([person_color(i) for i in range(max(1, len(vertices)))])
+    return vertices, torch.as_tensor(np.asarray(faces, np.int32)), torch.as_tensor(colors).float()
+
+
+def _bounding_box(xy, height, width):
+    """Left, top, right, bottom of the pixels that points [...,2] span in the picture, or None."""
+    xy = xy[torch.isfinite(xy).all(-1)]
+    if not len(xy):
+        return None
+    limits = xy.new_tensor([width, height])
+    low = xy.amin(0).floor().clamp(min=0).minimum(limits).long().tolist()
+    high = xy.amax(0).ceil().clamp(min=0).minimum(limits).long().tolist()
+    return (*low, *high) if low[0] < high[0] and low[1] < high[1] else None
+
+
+def _blend(image, rgba):
+    """Lay RGB, multiplied by coverage, over an image [...,H,W,3] in [0, 1], or [0, 255] if uint8; float result."""
+    full = 255.0 if image.dtype == torch.uint8 else 1.0
+    blended = image * (1 - rgba[..., 3:]) + rgba[..., :3] * full
+    return blended.round_() if full == 255.0 else blended
+
+
+def colorize_iuv(iuv):
+    """IUV images [B,3,h,w] -> RGB [B,3,h,w] in [0, 1]: hue by part, paler with U, brighter with V; background black."""
+    part = (iuv[:, 0] * NUM_PARTS).round()
+    u, v = iuv[:, 1].clamp(0, 1), iuv[:, 2].clamp(0, 1)
+    hue = (part * 0.618034) % 1
+    saturation, value = 0.9 - 0.6 * u, 0.45 + 0.55 * v
+    # HSV to RGB: each channel is a trapezoid over the hue circle.
+    sector = torch.stack([(hue * 6 + shift) % 6 for shift in (5, 3, 1)], 1)
+    ramp = torch.minimum(sector, 4 - sector).clamp(0, 1)
+    return value[:, None] * (1 - saturation[:, None] * ramp) * (part > 0)[:, None]
+
+
+def draw_keypoints(image, keypoints, names=None, min_confidence=0.1):
+    """Draw 2D joints and limbs on a picture: right side orange, left side blue, the middle green.
+
+    image: [H,W,3] uint8 or float in [0, 1]; keypoints: [K,2], or [K,3] with confidence, in pixels. names: K joint names
+    (`utils.keypoints`); by default by number: 25 OpenPose, 24 common, 49 both, 17 COCO. Joints below `min_confidence`
+    or not finite are left out. Returns a new array of the image's shape and type.
+    """
+    result, keypoints = np.array(image), np.asarray(keypoints, np.float64)
+    if names is None:
+        names = _NAMES_BY_COUNT.get(len(keypoints))
+        if names is None:
+            raise ValueError(f'{len(keypoints)} keypoints: give their names')
+    canvas = result if result.dtype == np.uint8 else np.round(result * 255).astype(np.uint8)
+    thickness = max(1, round(min(canvas.shape[:2]) / 200))
+    visible = np.isfinite(keypoints).all(1) & (np.abs(keypoints[:, :2]) < 1e5).all(1)
+    if keypoints.shape[1] > 2:
+        visible &= keypoints[:, 2] >= min_confidence
+    # Fixed point with 4 fraction bits; OpenCV puts pixel centres at whole numbers.
+    points = {name: np.round((xy - 0.5) * 16).astype(int).tolist()
+              for name, xy, shown in zip(names, keypoints[:, :2], visible) if shown}
+    for start, end in _LIMBS:
+        for prefix in ('', 'openpose_'):
+            a, b = points.get(prefix + start), points.get(prefix + end)
+            if a and b:
+                cv2.line(canvas, a, b, _side_color(start + end), thickness, cv2.LINE_AA, 4)
+    for name, point in points.items():
+        cv2.circle(canvas, point, 16 * (thickness + 1), _side_color(name), -1, cv2.LINE_AA, 4)
+    return canvas if result.dtype == np.uint8 else (canvas / 255).astype(result.dtype)
+
+
+def _side_color(names):
+    """Colour of a joint by its name, or of a limb by both its joints' names together."""
+    right, left = 'right' in names, 'left' in names
+    if right == left:
+        return 90, 220, 110
+    return (255, 140, 40) if right else (60, 140, 255)
