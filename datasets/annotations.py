@@ -65,11 +65,13 @@ class Annotations:
 
     @classmethod
     def load(cls, path):
-        """Read a SPIN `.npz`.
+        """Read a SPIN `.npz` or an mmhuman3d HumanData `.npz`.
 
         Raises MissingFile, and BadFile naming file, key, the shape found and the shape wanted.
         """
-        return cls.from_spin(load_npz(path), path)
+        from datasets.humandata import is_humandata, read_humandata  # which builds on this module
+        raw = load_npz(path)
+        return read_humandata(raw, path) if is_humandata(raw) else cls.from_spin(raw, path)
 
     @classmethod
     def from_spin(cls, raw, path):
@@ -214,7 +216,7 @@ class ArrayReader:
         value = self.numbers(key, row_shape, np.float64)
         if value is None:
             raise BadFile(f'{self.path}: no key {key!r}, which every row needs')
-        good = np.isfinite(value).reshape(self.n, -1).all(1)
+        good = np.isfinite(value).all(axis=tuple(range(1, value.ndim)))
         if key == 'scale':
             good &= value > 0
         if not good.all():

@@ -29,6 +29,7 @@ def _preprocess(name):
 
 
 _H36M_EVAL = 'h36m_valid_protocol'
+# Names that start with spin_ are those of mmhuman3d's copies.
 CATALOG = {
     'h36m': Entry(('h36m_mosh_train.npz', 'h36m_train.npz'), (), 'h36m', _preprocess('h36m'), 'h36m'),
     'h36m-mosh': Entry(('h36m_mosh_train.npz',), (), 'h36m', _preprocess('h36m'), ''),
@@ -37,19 +38,22 @@ CATALOG = {
     'h36m-p2': Entry((), (f'{_H36M_EVAL}2_newpath.npz', f'{_H36M_EVAL}2.npz'), 'h36m', _preprocess('h36m')),
     'h36m-p2-mosh': Entry((), ('h36m_mosh_valid_p2.npz',), 'h36m', _preprocess('h36m')),
     'lsp': Entry((), ('lsp_dataset_test.npz',), 'lsp', _preprocess('lsp')),
-    'lsp-orig': Entry(('lsp_dataset_original_train.npz',), (), 'lsp-orig', _preprocess('lsp_original'), 'lsp-orig'),
-    'lspet': Entry(('hr-lspet_train.npz',), (), 'lspet', _preprocess('lspet'), 'lspet'),
+    'lsp-orig': Entry(('lsp_dataset_original_train.npz', 'spin_lsp_train.npz'), (), 'lsp-orig', _preprocess('lsp_original'), 'lsp-orig'),
+    'lspet': Entry(('hr-lspet_train.npz', 'spin_lspet_train.npz'), (), 'lspet', _preprocess('lspet'), 'lspet'),
     'lspet-eft': Entry(('hr-lspet_train_eft.npz',), (), 'lspet', _preprocess('eft')),
-    'mpii': Entry(('mpii_train.npz',), (), 'mpii', _preprocess('mpii'), 'mpii'),
+    'mpii': Entry(('mpii_train.npz', 'spin_mpii_train.npz'), (), 'mpii', _preprocess('mpii'), 'mpii'),
     'mpii-eft': Entry(('mpii_train_eft.npz',), (), 'mpii', _preprocess('eft')),
-    'coco': Entry(('coco_2014_train.npz',), ('coco_2014_val.npz',), 'coco', _preprocess('coco'), 'coco'),
+    'coco': Entry(('coco_2014_train.npz', 'spin_coco_2014_train.npz'), ('coco_2014_val.npz',), 'coco',
+                  _preprocess('coco'), 'coco'),
     'coco-eft': Entry(('coco_2014_train_eft.npz',), (), 'coco', _preprocess('eft')),
     'coco-full': Entry(('coco-full_train_eft.npz',), (), 'coco', _preprocess('eft')),
     'dp_coco': Entry(('dp_coco_2014_train.npz',), ('dp_coco_2014_minival.npz',), 'coco', _preprocess('dp_coco'),
                      'dp_coco'),
-    'mpi-inf-3dhp': Entry(('mpi_inf_3dhp_train.npz',), ('mpi_inf_3dhp_test.npz', 'mpi_inf_3dhp_valid.npz'),
-                          'mpi-inf-3dhp', _preprocess('mpi_inf_3dhp'), 'mpi-inf-3dhp'),
-    '3dpw': Entry(('3dpw_train.npz',), ('3dpw_test.npz', 'pw3d_test.npz'), '3dpw', _preprocess('pw3d')),
+    'mpi-inf-3dhp': Entry(('mpi_inf_3dhp_train.npz', 'spin_mpi_inf_3dhp_train.npz'),
+                          ('mpi_inf_3dhp_test.npz', 'mpi_inf_3dhp_valid.npz'), 'mpi-inf-3dhp',
+                          _preprocess('mpi_inf_3dhp'), 'mpi-inf-3dhp'),
+    '3dpw': Entry(('3dpw_train.npz',), ('3dpw_test.npz', 'spin_pw3d_test.npz', 'pw3d_test.npz'), '3dpw',
+                  _preprocess('pw3d')),
     '3doh50k': Entry(('threeDOH50K_trainset.npz',), ('threeDOH50K_testset.npz',), '3doh50k', _preprocess('oh50k')),
     'surreal': Entry(('surreal_train.npz',), ('surreal_val.npz',), 'surreal'),
     'upi-s1h': Entry(('upi-s1h_train.npz',), ('upi-s1h_test.npz',), 'upi-s1h', _preprocess('up3d')),

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.annotations import Annotations
+from datasets.humandata import write_humandata
 from utils.errors import BadFile, MissingFile, ProjectError, WrongBody
 from utils.safe_io import load_npz, save_npz
 
@@ -167,6 +168,115 @@ class _Unwritable:
         raise RuntimeError('cannot be written')
 
 
+def humandata_arrays(compressed, **changes):
+    """A HumanData file as mmhuman3d writes it: 30 of the 190 joints, a hand among them."""
+    rng = np.random.default_rng(1)
+    joints = np.array([*range(0, 12), 30, 55, *range(144, 160)])  # SMPL's first 12, a finger, nose, extra, OpenPose
+    mask = np.zeros(190, np.uint8)
+    mask[joints] = 1
+    full2d, full3d = rng.uniform(1, 9, (N, 190, 3)) * mask[:, None], rng.uniform(1, 9, (N, 190, 4)) * mask[:, None]
+    boxes = np.array([[10, 20, 30, 50, 1], [0.5, 1, 70, 70, 1], [3, 3, 9, 8, 0.5], [1, 1, 1, 1, 1]])
+
+    def boxed(value):
+        array = np.empty((), object)
+        array[()] = value
+        return array
+    arrays = {
+        'image_path': np.array([f'{i}.jpg' for i in range(N)]), 'bbox_xywh': boxes,
+        'keypoints2d': full2d[:, joints] if compressed else full2d, 'keypoints2d_mask': mask,
+        'keypoints3d': full3d[:, joints] if compressed else full3d, 'keypoints3d_mask': mask,
+        'smpl': boxed({'body_pose': rng.normal(size=(N, 23, 3)), 'global_orient': rng.normal(size=(N, 3)),
+                       'betas': rng.normal(size=(N, 10)), 'transl': rng.normal(size=(N, 3))}),
+        'has_smpl': np.array([1, 1, 0, 1]), 'meta': boxed({'gender': ['f', 'm', 'm', 'f'], 'height': [5, 6, 7, 8]}),
+        'misc': boxed({'bbox_source': 'provided', 'lists': [[1], [1, 2]]}), 'config': np.array('coco'),
+        '__data_len__': np.array(N), '__key_strict__': np.array(False),
+        '__keypoints_compressed__': np.array(compressed)}
+    arrays.update(changes)
+    return {key: value for key, value in arrays.items() if value is not None}, full2d, full3d
+
+
+@pytest.mark.parametrize('compressed', [True, False])
+def test_humandata(tmp_path, compressed):
+    raw, full2d, full3d = humandata_arrays(compressed)
+    np.savez(tmp_path / 'h.npz', **raw)
+    a = Annotations.load(tmp_path / 'h.npz')
+    assert np.allclose(a.center[:2], [[25, 45], [35.5, 36]]) and np.allclose(a.scale[:3], [0.25, 0.35, 0.045])
+    nose, right_knee, right_hip, openpose_nose = 25 + 19, 25 + 1, 25 + 2, 0
+    for ours, theirs in ((nose, 55), (right_knee, 5), (right_hip, 144), (openpose_nose, 153)):
+        assert np.allclose(a.keypoints_2d[:, ours], full2d[:, theirs])
+    assert not a.keypoints_2d[:, 25 + 6].any()  # a wrist, which this file has not
+    assert np.allclose(a.joints_3d[:, 1], full3d[:, 5]) and a.has_joints_3d.all()
+    smpl = raw['smpl'].item()
+    assert np.allclose(a.pose[:, :3], smpl['global_orient']) and np.allclose(a.betas, smpl['betas'])
+    assert np.allclose(a.pose[:, 3:].reshape(N, 23, 3), smpl['body_pose'])
+    assert a.has_smpl.tolist() == [True, True, False, True] and a.gender.tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize('compressed', [True, False])
+def test_humandata_is_written_with_every_value(tmp_path, compressed):
+    raw, full2d, full3d = humandata_arrays(compressed)
+    np.savez(tmp_path / 'h.npz', **raw)
+    a = Annotations.load(tmp_path / 'h.npz')
+    write_humandata(a, tmp_path / 'w.npz')
+    written = load_npz(tmp_path / 'w.npz')
+    for key, full in (('keypoints2d', full2d), ('keypoints3d', full3d)):
+        columns = np.flatnonzero(written[f'{key}_mask'])
+        expanded = np.zeros(full.shape)
+        expanded[:, columns] = written[key]
+        assert np.allclose(expanded, full)
+    assert np.array_equal(written['bbox_xywh'], raw['bbox_xywh'])
+    smpl, meta, misc = (written[key].item() for key in ('smpl', 'meta', 'misc'))
+    assert all(np.allclose(smpl[key], value) for key, value in raw['smpl'].item().items())
+    assert list(meta['gender']) == ['f', 'm', 'm', 'f'] and list(meta['height']) == [5, 6, 7, 8]
+    assert misc['bbox_source'] == 'provided' and misc['lists'].item() == [[1], [1, 2]]
+    assert written['config'] == 'coco' and written['has_smpl'].tolist() == [1, 1, 0, 1]
+    assert written['__data_len__'] == N and written['__keypoints_compressed__']
+    again = Annotations.load(tmp_path / 'w.npz')
+    assert_same(a.subset([0, 1, 2, 3]), again)
+    a.save(tmp_path / 's.npz')  # and through SPIN's form
+    write_humandata(Annotations.load(tmp_path / 's.npz'), tmp_path / 'w2.npz')
+    assert_same(Annotations.load(tmp_path / 'w2.npz'), again)
+
+
+def test_spin_labels_through_humandata(tmp_path):
+    a = load(tmp_path, action=np.arange(N), body_digest=np.array('cafe'))
+    write_humandata(a, tmp_path / 'h.npz')
+    b = Annotations.load(tmp_path / 'h.npz')
+    assert np.allclose(a.center, b.center, atol=1e-9) and np.allclose(a.scale, b.scale)
+    a.center, a.scale = b.center, b.scale  # through x = centre - side / 2 and back, to rounding
+    b.extra.pop('bbox_xywh', None)
+    assert_same(a, b)
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'bbox_xywh': None}, "no key 'bbox_xywh'"),
+    ({'bbox_xywh': np.zeros((N, 5))}, "'scale', row 0: 0.0 is not a usable box"),
+    ({'bbox_xywh': np.zeros((N, 3))}, r"'bbox_xywh' has shape \[4, 3\], wanted is \[4, 5\]"),
+    ({'keypoints2d': np.zeros((N, 17, 3))}, r"'keypoints2d' has shape \[4, 17, 3\]"),
+    ({'keypoints2d': np.zeros((N, 30))}, r"'keypoints2d' has shape \[4, 30\]"),
+    ({'keypoints2d_mask': np.zeros(17)}, r"'keypoints2d_mask' has shape \[17\]"),
+    ({'keypoints2d_mask': None}, r"'keypoints2d' has shape \[4, 30, 3\]"),
+    ({'keypoints3d': np.zeros((N, 30, 3))}, r"'keypoints3d' has shape \[4, 30, 3\], wanted is \[4, 30, 4\]"),
+    ({'keypoints2d_convention': np.array('coco')}, 'convention coco'),
+    ({'smpl': np.array({'body_pose': np.zeros((N, 21, 3)), 'global_orient': np.zeros((N, 3)),
+                        'betas': np.zeros((N, 10))}, dtype=object)}, r"'smpl.body_pose' has shape \[4, 21, 3\]"),
+])
+def test_wrong_humandata_key_is_named(tmp_path, changes, message):
+    np.savez(tmp_path / 'h.npz', **humandata_arrays(True, **changes)[0])
+    with pytest.raises(BadFile, match=rf'h\.npz.*{message}'):
+        Annotations.load(tmp_path / 'h.npz')
+
+
+@pytest.mark.parametrize('make', [spin_arrays, lambda: humandata_arrays(True)[0]])
+def test_a_file_without_people(tmp_path, make):
+    empty = {key: value[:0] if np.ndim(value) and len(value) == N else value for key, value in make().items()}
+    if 'smpl' in empty:
+        empty['smpl'] = np.array({key: value[:0] for key, value in empty['smpl'].item().items()}, dtype=object)
+        empty['meta'] = np.array({'gender': []}, dtype=object)
+    np.savez(tmp_path / 'e.npz', **empty)
+    assert len(Annotations.load(tmp_path / 'e.npz')) == 0
+
+
 SHAPES = st.lists(st.integers(0, 5), max_size=3).map(tuple)
 VALUES = st.one_of(
     st.builds(lambda shape, value, kind: np.full(shape, value).astype(kind), SHAPES,
@@ -176,12 +286,16 @@ VALUES = st.one_of(
     st.none())
 
 
-@settings(max_examples=150, deadline=None)
-@given(key=st.sampled_from(sorted(spin_arrays())), value=VALUES)
-def test_any_change_ends_in_annotations_or_our_own_error(tmp_path_factory, key, value):
+KINDS = {'spin': spin_arrays, 'humandata': lambda **changes: humandata_arrays(True, **changes)[0]}
+
+
+@settings(max_examples=300, deadline=None)
+@given(which=st.sampled_from([(kind, key) for kind, make in KINDS.items() for key in sorted(make())]), value=VALUES)
+def test_any_change_ends_in_annotations_or_our_own_error(tmp_path_factory, which, value):
     path = tmp_path_factory.getbasetemp() / 'mutated.npz'
+    kind, key = which
     with np.errstate(all='ignore'):
-        np.savez(path, **spin_arrays(**{key: value}))
+        np.savez(path, **KINDS[kind](**{key: value}))
     try:
         a = Annotations.load(path)
     except ProjectError as error:
