@@ -38,7 +38,7 @@ def finished_run(assets, tmp_path_factory):
     cfg = tiny_config(assets, tmp_path_factory.mktemp('run'))
     trainer = Trainer(cfg)
     evaluation = trainer.fit()
-    return cfg, trainer.folder, evaluation
+    return cfg, trainer.folder.path, evaluation
 
 
 def test_a_run_leaves_what_it_promises(finished_run):
@@ -116,7 +116,7 @@ def test_nan_losses_are_skipped_then_stop_the_run(assets, tmp_path, monkeypatch)
     bad = {2}
     trainer = Trainer(tiny_config(assets, tmp_path / 'a'))
     trainer.fit()
-    assert trainer.skipped_steps == 1 and trainer.global_step == 6
+    assert trainer.state.progress.skipped_steps == 1 and trainer.state.progress.global_step == 6
     assert all(torch.isfinite(p).all() for p in trainer.regressor.parameters())
     bad, calls[:] = set(range(99)), []
     with pytest.raises(ProjectError, match='bad_batch.json'):
@@ -156,7 +156,7 @@ def test_ema_and_accumulation(assets, tmp_path):
     trainer = Trainer(tiny_config(assets, tmp_path, 'TRAIN.EMA', 0.5, 'SOLVER.ACCUMULATE', 2,
                                   'SOLVER.GRAD_CLIP', 1.0, 'TRAIN.MIXED_PRECISION', 'bf16', 'TRAIN.NUM_EPOCHS', 1))
     trainer.fit()
-    content = load_torch(trainer.store.best())
+    content = load_torch(trainer.folder.store.best())
     assert int(content['ema_count']) == 1  # three batches, two a step: the last waits for its partner
     assert content['model'].keys() == content['training_model'].keys()
 

@@ -1,0 +1,76 @@
+"""Everything that a run must remember to go on as if it had never stopped."""
+from dataclasses import asdict, dataclass
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from core.random_streams import random_state, restore_random_state
+from utils.errors import BadFile
+
+_EMA_NOTE = 'training_model'
+
+
+@dataclass
+class Progress:
+    """Where a run is. epoch and batches_done name the next batch; best is the lowest validation error, mm."""
+    epoch: int = 0
+    batches_done: int = 0
+    global_step: int = 0
+    best: float = float('inf')
+    bad_steps: int = 0
+    skipped_steps: int = 0
+
+
+class TrainingState:
+    """Weights, their running average, optimizer, loss scaler, random streams and progress, in and out of a dict.
+
+    regressor: the unwrapped module; optimizer: as accelerate prepared it.
+    """
+
+    def __init__(self, accelerator, regressor, optimizer, ema_decay=0.0):
+        self._accelerator, self._regressor, self._optimizer = accelerator, regressor, optimizer
+        self.progress = Progress()
+        self._ema = AveragedModel(regressor, multi_avg_fn=get_ema_multi_avg_fn(ema_decay),
+                                  use_buffers=True) if ema_decay else None
+
+    @property
+    def best_weights(self):
+        """The module to validate and to hand out: the average where one is kept."""
+        return self._ema.module if self._ema is not None else self._regressor
+
+    def after_update(self):
+        """Follow an optimizer step."""
+        if self._ema is not None:
+            self._ema.update_parameters(self._regressor)
+
+    def state_dict(self):
+        """A dict of tensors and plain containers. Every process must call it."""
+        content = {'model': self.best_weights.state_dict(), 'optimizer': self._optimizer.state_dict(),
+                   'random': self._gathered_random_states(), **asdict(self.progress)}
+        if self._ema is not None:
+            content.update({_EMA_NOTE: self._regressor.state_dict(), 'ema_count': self._ema.n_averaged})
+        if self._accelerator.scaler is not None:
+            content['scaler'] = self._accelerator.scaler.state_dict()
+        return content
+
+    def load_state_dict(self, content, name):
+        """Put back what `state_dict` gave. Raises BadFile, naming `name`, for weights without a run's state."""
+        if 'optimizer' not in content or 'global_step' not in content:
+            raise BadFile(f'{name}: not a checkpoint of a run; use --pretrained_checkpoint to start from its weights')
+        self._regressor.load_state_dict(content.get(_EMA_NOTE, content['model']))
+        if self._ema is not None and _EMA_NOTE in content:
+            self._ema.module.load_state_dict(content['model'])
+            self._ema.n_averaged.copy_(content['ema_count'])
+        self._optimizer.load_state_dict(content['optimizer'])
+        if self._accelerator.scaler is not None and 'scaler' in content:
+            self._accelerator.scaler.load_state_dict(content['scaler'])
+        self.progress = Progress(**{field: content[field] for field in asdict(self.progress)})
+        states = content['random']
+        restore_random_state(states[min(self._accelerator.process_index, len(states) - 1)])
+
+    def _gathered_random_states(self):
+        if self._accelerator.num_processes == 1:
+            return [random_state()]
+        states = [None] * self._accelerator.num_processes
+        torch.distributed.all_gather_object(states, random_state())
+        return states
