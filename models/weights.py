@@ -57,7 +57,7 @@ _TABLES = {
         (_DANET + r'(body|limb)_net\.3\.', lambda m: f'{_BRANCH[m[1]]}.encoder.'),
         (_DANET + r'limb_reslayer\.layer4\.', 'limb_branch.joint_layer.'),
         (_DANET + r'edge_importance$', 'limb_branch.refine_graph.edge_weight'),
-        (_DANET + r'(refine|r2p|p2r)_gcn\.gc\.(\d)\.', lambda m: _graph_layer(m)),
+        (_DANET + r'(refine|r2p|p2r)_gcn\.gc\.(\d)\.', _graph_layer),
         (_DANET + r'(refine|r2p|p2r)_gcn\.act\.(\d)\.0\.', lambda m: _graph_layer(m) + 'norm.'),
         (_DANET + r'pose_regressors\.(\d)\.1\.', r'limb_branch.rotation_heads.\1.linear.'),
         (_DANET + r'coord_regressors\.(\d)\.1\.', r'limb_branch.position_heads.\1.linear.')],

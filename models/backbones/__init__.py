@@ -1,5 +1,6 @@
 """Image backbones: modules that turn images [B,3,H,W] into a feature map; `out_channels` is its depth."""
 from models.backbones.convnext import CONVNEXTS, ConvNeXtBackbone
+from models.backbones.hrnet import HRNETS, HRNetBackbone
 from models.backbones.resnet import RESNETS, ResNetBackbone
 from utils.errors import BadConfig
 
@@ -10,4 +11,6 @@ def build_backbone(name):
         return ResNetBackbone(name)
     if name in CONVNEXTS:
         return ConvNeXtBackbone(name)
-    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of {", ".join((*RESNETS, *CONVNEXTS))}')
+    if name in HRNETS:
+        return HRNetBackbone(name)
+    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of {", ".join((*RESNETS, *CONVNEXTS, *HRNETS))}')

@@ -12,8 +12,11 @@ _OFF = 'set MODEL.BACKBONE.PRETRAINED to \'\' to start from random weights'
 _IMAGENET_FILES = {'resnet50': ('resnet50-19c8e357.pth', 'resnet50-0676ba61.pth'),
                    'convnext_tiny': ('convnext_tiny-983f1562.pth',),
                    'resnet18': ('resnet18-5c106cde.pth', 'resnet18-f37072fd.pth'),
-                   'hrnet_w48': ('hrnetv2_w48_imagenet_pretrained.pth', 'hrnet_w48-8ef0771d.pth')}
-_COCO_FILES = {'resnet50': ('pose_resnet_50_256x192.pth.tar',), 'hrnet_w48': ('pose_hrnet_w48_256x192.pth',)}
+                   'hrnet_w48': ('hrnetv2_w48_imagenet_pretrained.pth', 'hrnet_w48-imgnet-8ef0771d.pth',
+                                 'hrnet_w48-8ef0771d.pth'),
+                   'hrnet_w32': ('hrnetv2_w32_imagenet_pretrained.pth', 'hrnet_w32-36af842e.pth')}
+_COCO_FILES = {'resnet50': ('pose_resnet_50_256x192.pth.tar',), 'hrnet_w48': ('pose_hrnet_w48_256x192.pth',),
+               'hrnet_w32': ('pose_hrnet_w32_256x192.pth',)}
 
 
 def load_pretrained_backbone(backbone, pretrained, root):

@@ -1,0 +1,101 @@
+"""HRNet: branches of falling resolution that run side by side and exchange features.
+
+Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019. Parameter names are
+the published ones, so that its ImageNet and COCO weights fit.
+"""
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+# Channels of the branch of highest resolution; each next branch has twice as many at half the size.
+HRNETS = {'hrnet_w18': 18, 'hrnet_w32': 32, 'hrnet_w48': 48}
+_STEM, _BLOCKS = 64, 4
+
+
+class HRNetBackbone(nn.Module):
+    """images [B,3,H,W] -> features [B,out_channels,H/4,W/4] of the branch of highest resolution."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name, self.out_channels = name, HRNETS[name]
+        widths = [self.out_channels * 2 ** i for i in range(4)]
+        self.conv1 = nn.Conv2d(3, _STEM, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(_STEM)
+        self.conv2 = nn.Conv2d(_STEM, _STEM, 3, stride=2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(_STEM)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = residual_layer(Bottleneck, _STEM, _STEM, _BLOCKS)
+        self.transition1 = _transition([_STEM * Bottleneck.expansion], widths[:2])
+        self.stage2 = _stage(1, widths[:2])
+        self.transition2 = _transition(widths[:2], widths[:3])
+        self.stage3 = _stage(4, widths[:3])
+        self.transition3 = _transition(widths[:3], widths)
+        self.stage4 = _stage(3, widths, outputs=1)
+
+    def forward(self, images):
+        stem = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(images))))))
+        branches = self.stage2(_branch_out(self.transition1, [self.layer1(stem)]))
+        branches = self.stage3(_branch_out(self.transition2, branches))
+        return self.stage4(_branch_out(self.transition3, branches))[0]
+
+
+class ExchangeModule(nn.Module):
+    """Residual blocks on every branch, then each output sums all branches, brought to its size and width."""
+
+    def __init__(self, widths, outputs):
+        super().__init__()
+        self.branches = nn.ModuleList(residual_layer(BasicBlock, width, width, _BLOCKS) for width in widths)
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList(_resampled(widths, source, target) for source in range(len(widths)))
+            for target in range(outputs))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, branches):
+        branches = [blocks(branch) for blocks, branch in zip(self.branches, branches)]
+        return [self.relu(sum(bring(branch) for bring, branch in zip(row, branches))) for row in self.fuse_layers]
+
+
+def residual_layer(block, channels_in, channels, count, stride=1):
+    """`count` residual blocks of torchvision; the first changes width and resolution where needed."""
+    channels_out = channels * block.expansion
+    shortcut = None
+    if stride != 1 or channels_in != channels_out:
+        shortcut = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False),
+                                 nn.BatchNorm2d(channels_out))
+    blocks = [block(channels_in, channels, stride, shortcut)]
+    blocks += [block(channels_out, channels) for _ in range(count - 1)]
+    return nn.Sequential(*blocks)
+
+
+def _conv(channels_in, channels_out, stride=1, relu=True):
+    layers = [nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False),
+              nn.BatchNorm2d(channels_out)]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
+
+
+def _transition(before, after):
+    """Layers that lead from the branches of one stage to those of the next, which has one more."""
+    kept = [nn.Identity() if a == b else _conv(a, b) for a, b in zip(before, after)]
+    return nn.ModuleList([*kept, nn.Sequential(_conv(before[-1], after[-1], stride=2))])
+
+
+def _branch_out(transition, branches):
+    """Inputs of a stage: the branches before it, and a new one from the last."""
+    return [layer(branch) for layer, branch in zip(transition, [*branches, branches[-1]])]
+
+
+def _stage(count, widths, outputs=None):
+    """`count` exchange modules; the last gives only the first `outputs` branches."""
+    last = outputs or len(widths)
+    return nn.Sequential(*(ExchangeModule(widths, last if i == count - 1 else len(widths)) for i in range(count)))
+
+
+def _resampled(widths, source, target):
+    """Bring a branch to the width and resolution of another: interpolation upwards, strided convolutions downwards."""
+    if source == target:
+        return nn.Identity()
+    if source > target:
+        return nn.Sequential(nn.Conv2d(widths[source], widths[target], 1, bias=False),
+                             nn.BatchNorm2d(widths[target]), nn.Upsample(scale_factor=2 ** (source - target)))
+    steps = target - source
+    halvings = [_conv(widths[source], widths[source], stride=2) for _ in range(steps - 1)]
+    return nn.Sequential(*halvings, _conv(widths[source], widths[target], stride=2, relu=False))

@@ -1,0 +1,86 @@
+"""What only DaNet is supervised with. Every function is zero, not NaN, where no row is valid."""
+import torch
+import torch.nn.functional as F
+
+from models.danet.part_crops import crop
+from models.danet.parts import body_to_crop_parts
+from models.losses import masked_mean, pose_loss
+from utils.geometry import project
+from utils.iuv_maps import dense_iuv_losses, part_labels
+
+
+def danet_losses(out, targets, cfg):
+    """{name: weighted scalar}. out: RegressorOutput of DaNet; targets: Targets; cfg: the whole config."""
+    weights, options = cfg.LOSS, cfg.MODEL.DANET
+    dense_weights = {'index': weights.INDEX_WEIGHTS, 'part': weights.PART_WEIGHTS,
+                     'u': weights.POINT_REGRESSION_WEIGHTS, 'v': weights.POINT_REGRESSION_WEIGHTS}
+    dense = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.valid)
+    losses = {f'iuv_{name}': dense_weights[name] * value for name, value in dense.items()}
+    parts = out.extras['parts']
+    if parts is not None:
+        local = part_iuv_losses(parts, targets.iuv, targets.valid)
+        losses.update({f'part_iuv_{name}': dense_weights[name] * value for name, value in local.items()})
+        losses['part_centers'] = options.CENTER_W * center_loss(parts.centers, center_targets(targets))
+    for i, positions in enumerate(out.extras.get('positions', ())):
+        losses[f'joint_position_{i}'] = options.POSITION_W * position_loss(
+            positions, targets.smpl_joints, targets.valid)
+    # The last stage's rotations are in the losses that every architecture has.
+    for i, stage in enumerate(out.stages[1:-1]):
+        losses[f'rotation_{i}'] = weights.POSE_W * pose_loss(stage.rotmat, targets.rotmat, targets.valid)
+    if options.ORTHOGONAL_W > 0 and 'pose_6d' in out.extras:
+        losses['orthogonality'] = options.ORTHOGONAL_W * orthogonality_loss(out.extras['pose_6d'][-1])
+    return losses
+
+
+def part_iuv_losses(parts, iuv, valid):
+    """Losses of the 24 crops' dense maps, without weights, averaged over the crops.
+
+    parts: PartPrediction; iuv: [B,3,s,s] IUV images of the whole body, cut out here as the features were, nearest
+    pixel; valid: [B]. What a crop's six parts do not hold is background. Returns 'index' (cross entropy, the mean over
+    valid pictures' pixels), 'u' and 'v' (smooth L1 at the true part, summed over pixels, divided by the batch).
+    """
+    u, v, index = parts.iuv.float().unbind(2)
+    target = crop(iuv, parts.transforms, index.shape[-1], mode='nearest')
+    part = part_labels(target.flatten(0, 1)).unflatten(0, target.shape[:2])
+    joint = torch.arange(part.shape[1], device=part.device)[:, None, None]
+    channel = body_to_crop_parts().to(part.device)[joint, part].unsqueeze(2)  # [B,24,1,h,w]
+    mask = valid.float()
+    entropy = F.cross_entropy(index.movedim(2, 1), channel.squeeze(2), reduction='none')
+    losses = {'index': masked_mean(entropy, mask)}
+    shown = (channel > 0).to(target.dtype)
+    for name, predicted, wanted in (('u', u, target[:, :, 1:2]), ('v', v, target[:, :, 2:])):
+        error = F.smooth_l1_loss(predicted.gather(2, channel), wanted * shown, reduction='none')
+        per_picture = error.sum((2, 3, 4)).mean(1)
+        losses[name] = torch.where(mask > 0, per_picture, 0.0).sum() / len(mask)
+    return losses
+
+
+@torch.no_grad()
+def center_targets(targets):
+    """[B,24,3]: where SMPL's joints are in the crop, with confidence: the target body's, else the annotated ones."""
+    projected = project(targets.smpl_joints, targets.camera)
+    from_body = torch.cat([projected, torch.ones_like(projected[..., :1])], dim=-1)
+    return torch.where(targets.valid.bool()[:, None, None], from_body, targets.smpl_keypoints_2d)
+
+
+def center_loss(centers, wanted):
+    """Smooth L1 of the crops' centres [B,24,2] against [B,24,3], weighted by confidence, summed over joints, divided
+    by the batch."""
+    confidence = wanted[..., 2:]
+    error = F.smooth_l1_loss(centers, wanted[..., :2], reduction='none')
+    return torch.where(confidence > 0, confidence * error, 0.0).sum() / len(centers)
+
+
+def position_loss(positions, wanted, valid):
+    """Absolute error of joint positions [B,24,3] in metres, summed over joints and axes, averaged over valid rows."""
+    return masked_mean((positions.float() - wanted).abs(), valid) * positions[0].numel()
+
+
+def orthogonality_loss(pose_6d):
+    """Mean squared deviation of the two axes of each 6D rotation from being of unit length and perpendicular.
+
+    pose_6d: [B,144]. The 6D form is made orthogonal in any case; this keeps its scale near one.
+    """
+    axes = pose_6d.float().unflatten(-1, (24, 3, 2))
+    gram = axes.transpose(-1, -2) @ axes
+    return (gram - torch.eye(2, device=gram.device)).square().mean()

@@ -1,0 +1,124 @@
+"""Where to cut out the 24 body parts: a square around each predicted joint, its side by the bones beside it.
+
+DaNet, section 3.2 (joint-centric RoI pooling). Coordinates are those of the map: [-1, 1] from its first to its last
+pixel's centre, which is grid_sample with align_corners=True, as the published weights expect.
+"""
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from models.danet.parts import NUM_JOINTS, REACH, cover_mask
+from utils.errors import BadFile
+from utils.keypoints import SMPL_PARENTS
+from utils.safe_io import load_pickle
+
+RATIO_FILE = 'pretrained_model/learned_ratio.pkl'
+# Side of the crop of a hidden joint, as a share of the person's.
+_HIDDEN_SHARE = 0.8
+# Sharpens the heat maps before the expectation is taken.
+_SHARPNESS = 10.0
+
+
+class PartCrops(nn.Module):
+    """Places of the crops. options: cfg.MODEL.DANET.
+
+    Half a crop's side is ratio * (the longer bone at the joint, seen in the picture) + offset, both learned: from
+    `learned_ratio.pkl` where the assets have it, else from the body at rest.
+    """
+
+    def __init__(self, assets, body, options):
+        super().__init__()
+        ratio, offset = _read_ratios(assets.file(RATIO_FILE)) if assets.has(RATIO_FILE) else rest_pose_ratios(body)
+        self.register_buffer('ratio', ratio)
+        self.register_buffer('offset', offset)
+        self.register_buffer('cover', cover_mask(), persistent=False)
+        self.parents, self.reach = [max(p, 0) for p in SMPL_PARENTS], list(REACH)
+        self.visible_score = options.VISIBLE_SCORE
+        self.center_jitter, self.scale_jitter = options.CENTER_JITTER, options.SCALE_JITTER
+
+    @torch.no_grad()
+    def forward(self, centers, part):
+        """Affine transforms [B,24,2,3] of affine_grid.
+
+        centers: [B,24,2] predicted joints; part: [B,h,w] predicted part of each pixel. In training, both place and
+        size are jittered, so that later layers do not lean on exact crops.
+        """
+        if self.training and self.center_jitter:
+            centers = centers + self.center_jitter * (torch.rand_like(centers) - 0.5)
+        half = self._half_sides(centers, self._hidden(centers, part))
+        if self.training and self.scale_jitter:
+            half = half * (1 + self.scale_jitter * (torch.rand_like(half) - 0.5))
+        zero = torch.zeros_like(half)
+        rows = [torch.stack([half, zero, centers[..., 0]], -1), torch.stack([zero, half, centers[..., 1]], -1)]
+        return torch.stack(rows, dim=-2)
+
+    def _half_sides(self, centers, hidden):
+        """[B,24]"""
+        bone_up = (centers - centers[:, self.parents]).norm(dim=-1)
+        bone_down = (centers - centers[:, self.reach]).norm(dim=-1)
+        person = (centers.amax(1) - centers.amin(1)).amax(-1, keepdim=True) / 2
+        length = torch.maximum(bone_up, bone_down)
+        length = torch.cat([person, length[:, 1:]], dim=1)
+        half = length * F.relu(self.ratio) + F.relu(self.offset)
+        return torch.where(hidden, _HIDDEN_SHARE * person, half)
+
+    def _hidden(self, centers, part):
+        """[B,24] bool: none of the parts that cover a joint is seen where the joint is. The root never counts."""
+        covered = self.cover[:, part].movedim(0, 1).to(centers.dtype)  # [B,24,h,w]
+        at_joint = F.grid_sample(covered.flatten(0, 1).unsqueeze(1), centers.reshape(-1, 1, 1, 2), align_corners=True)
+        hidden = at_joint.view(-1, NUM_JOINTS) < self.visible_score
+        hidden[:, 0] = False
+        return hidden
+
+
+def expected_positions(heatmaps):
+    """Joints [B,J,2] in [-1, 1] as the expectation over each heat map [B,J,h,w] (Sun et al., ECCV 2018).
+
+    Pixel k of n lies at 2 k / n - 1, which is what the published weights were trained with.
+    """
+    share = F.softmax(_SHARPNESS * heatmaps.float().flatten(2), dim=-1).unflatten(-1, heatmaps.shape[-2:])
+    height, width = heatmaps.shape[-2:]
+    x = (share.sum(2) * torch.arange(width, device=share.device)).sum(-1) * (2 / width) - 1
+    y = (share.sum(3) * torch.arange(height, device=share.device)).sum(-1) * (2 / height) - 1
+    return torch.stack([x, y], dim=-1)
+
+
+def crop(maps, transforms, size, mode='bilinear'):
+    """Cut the crops [B,24,2,3] out of maps [B,C,h,w] -> [B,24,C,size,size]; zero outside."""
+    batch, channels = maps.shape[:2]
+    grid = F.affine_grid(transforms.flatten(0, 1), (batch * NUM_JOINTS, channels, size, size), align_corners=True)
+    # One sampling for all crops of a picture: stacked, they are one tall grid.
+    grid = grid.view(batch, NUM_JOINTS * size, size, 2).to(maps.dtype)
+    crops = F.grid_sample(maps, grid, mode=mode, align_corners=True)
+    return crops.unflatten(2, (NUM_JOINTS, size)).movedim(2, 1)
+
+
+def _read_ratios(path):
+    content = load_pickle(path)
+    values = []
+    for key in ('ratio', 'offset'):
+        if not isinstance(content, dict) or np.size(content.get(key)) != NUM_JOINTS:
+            raise BadFile(f'{path}: {key!r} with {NUM_JOINTS} values is wanted')
+        values.append(torch.from_numpy(np.asarray(content[key], np.float32).reshape(-1)))
+    return values
+
+
+def rest_pose_ratios(body):
+    """(ratio [24], offset [24]) by which each crop holds the flesh around its joint in the rest pose.
+
+    The flesh is what moves with the joint or with its parent. A person is taken to fill 80 % of the map's height.
+    """
+    template, joints = body.mesh.template, body.joint_template
+    driver = body.mesh.weights.argmax(1)
+    unit = 1.6 / (template[:, 1].max() - template[:, 1].min())
+    ratio, offset = torch.ones(NUM_JOINTS), torch.zeros(NUM_JOINTS)
+    # The root's bone is the person's half height; the trunk and thighs it shows take less.
+    ratio[0] = 0.7
+    for joint in range(1, NUM_JOINTS):
+        parent = SMPL_PARENTS[joint]
+        flesh = template[(driver == joint) | (driver == parent)]
+        bone = max((joints[joint] - joints[other])[:2].norm() for other in (parent, REACH[joint]))
+        if len(flesh):
+            offset[joint] = ((flesh - joints[joint])[:, :2].abs().max() - bone).clamp_min(0) * unit
+    return ratio, offset.clamp(0.02, 0.5)

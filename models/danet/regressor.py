@@ -1,0 +1,104 @@
+"""DaNet: dense correspondences of the body and of its parts, aggregated to SMPL's parameters.
+
+Zhang et al., "Learning 3D Human Shape and Pose from Dense Body Parts", TPAMI 2020.
+"""
+import torch
+
+from models.backbones import build_backbone
+from models.danet.aggregation import GlobalBranch, LimbBranch, clean_maps, drop_parts
+from models.danet.iuv_estimator import IUVEstimator
+from models.danet.losses import danet_losses
+from models.danet.parts import crop_to_body_parts
+from models.output import RegressorOutput, Stage
+from models.regressor import MeanParameters, Regressor, pose6d_to_rotmat
+from utils.rendering import colorize_iuv
+
+
+class DaNet(Regressor):
+    """images [B,3,H,W] -> stages: the mean parameters, the rotations before refinement, the refined ones (only these
+    get the losses of every architecture); and the dense prediction.
+
+    During the first TRAIN.PRETR_STEP steps of a training only the dense correspondences are learned: the output then
+    holds the mean parameters alone. With MODEL.DANET.DECOMPOSED off, the global branch predicts everything.
+    """
+    published_source = 'danet'
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        options = cfg.MODEL.DANET
+        self.cfg = cfg
+        self.backbone = build_backbone(cfg.MODEL.BACKBONE.NAME)
+        self.mean = MeanParameters(self.assets)
+        self.estimator = IUVEstimator(self.backbone.out_channels, self.assets, self.body, options)
+        self.decomposed = options.DECOMPOSED
+        self.global_branch = GlobalBranch(options.GLOBAL_WIDTH, 13 if self.decomposed else 13 + 144)
+        if self.decomposed:
+            self.limb_branch = LimbBranch(options)
+        self.part_dropout = options.PART_DROPOUT
+        self.register_buffer('crop_parts', crop_to_body_parts(), persistent=False)
+        self.register_buffer('all_parts', torch.arange(25), persistent=False)
+        self.iuv_only = cfg.TRAIN.PRETR_STEP > 0
+
+    def set_training_progress(self, step):
+        self.iuv_only = step < self.cfg.TRAIN.PRETR_STEP
+
+    def forward(self, images):
+        dense, parts = self.estimator(self.backbone(images))
+        stages = [self._stage(*self.mean.expand(len(images)), supervised=False)]
+        extras = {'parts': parts}
+        if not (self.training and self.iuv_only):
+            stages += self._estimates(dense, parts, extras)
+        return RegressorOutput(stages, dense, extras)
+
+    def auxiliary_losses(self, out, targets):
+        """Losses of the dense maps, the crops' places, the joints' positions and the rotations of every stage."""
+        return danet_losses(out, targets, self.cfg)
+
+    @torch.no_grad()
+    def extra_pictures(self, out):
+        """{name: pictures [B,3,h,w] in [0, 1]}: the part crops' dense maps, 4 rows of 6, joint by joint."""
+        if out.extras['parts'] is None:
+            return {}
+        iuv = self.part_iuv_images(out)
+        sheet = iuv.unflatten(1, (4, 6)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        return {'part_iuv': colorize_iuv(sheet)}
+
+    @torch.no_grad()
+    def part_iuv_images(self, out):
+        """IUV images [B,24,3,h,w] (part / 24, U, V) of the 24 crops."""
+        u, v, index = out.extras['parts'].iuv.float().unbind(2)
+        chosen = index.argmax(2, keepdim=True)
+        # [B,24,1,h,w]: the body's part behind each crop's channel.
+        part = self.crop_parts[None, :, :, None, None].expand(*index.shape).gather(2, chosen)
+        return torch.cat([part / 24, u.gather(2, chosen), v.gather(2, chosen)], dim=2) * (part > 0)
+
+    def _estimates(self, dense, parts, extras):
+        """Stages after the mean; what the auxiliary losses need goes to `extras`."""
+        dropped = self._draw_dropped(len(dense.index))
+        maps = clean_maps(dense.index, dense.u, dense.v)
+        numbers = self.global_branch(self._drop(maps, dropped, self.all_parts))
+        pose, shape, camera = self.mean.expand(len(maps))
+        camera, shape = camera + numbers[:, :3], shape + numbers[:, 3:13]
+        if not self.decomposed:
+            extras['pose_6d'] = [pose + numbers[:, 13:]]
+            return [self._stage(extras['pose_6d'][0], shape, camera)]
+        u, v, index = parts.iuv.unbind(2)
+        limbs = self.limb_branch(self._drop(clean_maps(index, u, v), dropped, self.crop_parts))
+        extras['positions'] = limbs.positions
+        extras['pose_6d'] = [pose + rotations for rotations in limbs.rotations]
+        first, refined = extras['pose_6d']
+        return [self._stage(first, shape, camera, supervised=False), self._stage(refined, shape, camera)]
+
+    def _draw_dropped(self, batch):
+        """[B,25] bool: parts hidden from both branches in this step; None where none are."""
+        if not (self.training and self.part_dropout):
+            return None
+        dropped = torch.rand(batch, 25, device=self.all_parts.device) < self.part_dropout
+        dropped[:, 0] = False
+        return dropped
+
+    def _drop(self, maps, dropped, channels):
+        return maps if dropped is None else drop_parts(maps, dropped, channels)
+
+    def _stage(self, pose, shape, camera, supervised=True):
+        return Stage(pose6d_to_rotmat(pose), shape.float(), camera.float(), self.body, supervised)
