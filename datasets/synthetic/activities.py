@@ -189,6 +189,15 @@ def swing_arms(angles, phase, speed):
         angles[:, elevation] = np.rad2deg(np.arcsin(np.clip(np.hypot(front_part, side_part), 0, 0.95)))
 
 
+def walking_angles(phase):
+    """Angles [N, A] of plain walking at the given phases [N] of the stride, without chance."""
+    mean = _LEG_TABLE[0, list(LEGS).index('walk')]
+    arms = _ARM_TABLE[0, _ARM_NAMES.index('hang')]
+    angles = np.where(np.isfinite(arms), arms, mean) + gait_angles(phase, np.ones(len(phase)))
+    swing_arms(angles, phase, np.ones(len(phase)))
+    return angles
+
+
 def sample_angles(rng, count):
     """Draw anatomical angles [count, A] in degrees of people at all activities, not yet clipped to the ranges."""
     legs = rng.choice(len(LEG_WEIGHTS), size=count, p=LEG_WEIGHTS)

@@ -202,7 +202,7 @@ class PictureFolder:
     Raises MissingFile for a missing folder, ProjectError for one without readable pictures.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, quiet=False):
         if not folder.is_dir():
             raise MissingFile(f'{folder}: no such folder of backgrounds; name an existing one or omit --backgrounds')
         files = sorted(f for f in folder.rglob('*') if f.suffix.lower() in _PICTURE_SUFFIXES)
@@ -211,7 +211,7 @@ class PictureFolder:
         if not self.files:
             raise ProjectError(f'{folder}: no readable picture among {len(files)} files with a picture\'s name; '
                                'give a folder of JPEG or PNG files, or leave --backgrounds out')
-        if self.skipped:
+        if self.skipped and not quiet:
             get_logger().warning('%s: %d of %d pictures cannot be read and are skipped', folder, self.skipped,
                                  len(files))
 

@@ -73,7 +73,7 @@ def draw_person(canvas, scene):
                                               _SUPERSAMPLING * int(y1 - y0), _SUPERSAMPLING * int(x1 - x0),
                                               cull_backfaces=True)
     colour = shade(face_index[0], barycentric[0], person.body.faces, person.body.template, person.normals, person.look,
-                   scene.light)
+                   scene.lighting.seen_from(scene.view))
     colour = cv2.resize(colour, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
     part = canvas[y0:y1, x0:x1]
     part *= 1 - colour[..., 3:]
@@ -90,8 +90,8 @@ def _darken_floor(canvas, scene, strength):
     vertices = scene.person.vertices
     height = vertices @ up
     height -= height.min()
-    rise = max(float(scene.light_from @ up), .25)
-    flat = vertices - (height / rise)[:, None] * scene.light_from
+    towards = scene.view @ scene.lighting.towards
+    flat = vertices - (height / max(float(scene.lighting.towards[1]), .25))[:, None] * towards
     flat = flat[flat[:, 2] > .2]
     pixels = scene.camera.project(flat)[::2, :2] / 4
     rows, columns = (canvas.shape[0] + 3) // 4, (canvas.shape[1] + 3) // 4
@@ -154,10 +154,11 @@ def _through_jpeg(canvas, quality):
 
 
 def label(scene, drawing):
-    """Ground truth of one picture as a row under the keys of a SPIN `.npz`, plus focal, translation and visibility.
+    """Ground truth of one picture as a row under the keys of a SPIN `.npz`, plus what else is known.
 
     Keypoints have confidence 1 inside the picture and 0 outside, hidden or not; visibility [49] is COCO's: 2 seen,
-    1 hidden by the body or a thing, 0 outside. S is in metres in the camera frame, less the pelvis.
+    1 hidden by the body or a thing, 0 outside. S is in metres in the camera frame, less the pelvis. bbox [4]: x, y,
+    width and height of the person inside the picture; area: pixels that show it; focal: pixels; translation: metres.
     """
     person, camera = scene.person, scene.camera
     joints = camera.project(person.joints)
@@ -167,6 +168,7 @@ def label(scene, drawing):
     last = np.clip(vertices[:, :2].max(0), 0, (camera.width, camera.height))
     common = person.posed.joints[25:] - person.posed.smpl_joints[0]
     return {
+        'bbox': np.concatenate([first, last - first]).astype(np.float32), 'area': np.float32(drawing.mask.sum()),
         'center': (first + last) / 2, 'scale': float(max((last - first).max(), 8.0) * 1.2 / 200),
         'part': points[25:], 'openpose': points[:25],
         'pose': person.pose.astype(np.float32), 'shape': person.betas.astype(np.float32),

@@ -94,8 +94,7 @@ class Scene:
     person: Person
     camera: Camera
     view: np.ndarray
-    light: Light
-    light_from: np.ndarray
+    lighting: 'Lighting'
 
     @property
     def horizon(self):
@@ -119,8 +118,7 @@ def sample_scene(rng, cast, size):
     person = dress(rng, cast, poses[0])
     camera = sample_camera(rng, size)
     translation = _frame(rng, person, camera)
-    light, light_from = sample_light(rng, views[0])
-    return Scene(place(person, translation), camera, views[0], light, light_from)
+    return Scene(place(person, translation), camera, views[0], sample_lighting(rng))
 
 
 def dress(rng, cast, pose, betas=None):
@@ -176,24 +174,37 @@ def frame_points(points, camera, share, jitter=(0, 0)):
     return translation
 
 
-def sample_light(rng, view):
-    """Draw light from the sky, a sun or lamp, and the surroundings -> Light and the lamp's direction [3] (camera)."""
+@dataclass(frozen=True)
+class Lighting:
+    """Light of a scene in the world (y up). towards [3]: to the lamp or sun; colour, ambient, second: linear [3];
+    gradient [3,3]: change of the ambient light along each axis, one colour a row; axis [3]."""
+    towards: np.ndarray
+    colour: np.ndarray
+    ambient: np.ndarray
+    gradient: np.ndarray
+    axis: np.ndarray
+    second: np.ndarray
+
+    def seen_from(self, view):
+        """The light in a camera's frame; view [3,3]: world to camera -> shading.Light."""
+        light = Light()
+        light.direction, light.axis = _vec(view @ self.towards), _vec(view @ self.axis)
+        light.colour, light.ambient, light.second = _vec(self.colour), _vec(self.ambient), _vec(self.second)
+        light.gradient_x, light.gradient_y, light.gradient_z = (_vec(row) for row in view @ self.gradient)
+        return light
+
+
+def sample_lighting(rng):
+    """Draw ambient light, brighter from above, and a sun or lamp -> Lighting."""
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(8, 80))
-    world = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
-    towards = view @ world
-    light = Light()
-    light.direction = _vec(towards)
-    tint = 1 + rng.normal(0, .06, 3)
-    strength = rng.uniform(.0, 1.1)
-    light.colour = _vec(strength * tint * (1 + rng.uniform(-.1, .1) * np.array([1, 0, -1])))
+    towards = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
+    strength = rng.uniform(0, 1.1)
+    colour = strength * (1 + rng.normal(0, .06, 3)) * (1 + rng.uniform(-.1, .1) * np.array([1, 0, -1]))
     ambient = rng.uniform(.35, .8) * (1.15 - .5 * strength) * (1 + rng.normal(0, .05, 3))
-    light.ambient = _vec(ambient)
-    from_above = -view[:, 1] * -rng.uniform(.05, .45)
-    gradient = from_above + rng.normal(0, .16, 3)
-    for axis, name in enumerate(('gradient_x', 'gradient_y', 'gradient_z')):
-        setattr(light, name, _vec(ambient * gradient[axis] * (1 + rng.normal(0, .08, 3))))
-    light.second = _vec(ambient * rng.normal(0, .12))
-    return light, towards
+    gradient = np.array([0, rng.uniform(.05, .45), 0]) + rng.normal(0, .16, 3)
+    axis = rng.standard_normal(3)
+    return Lighting(towards, colour, ambient, gradient[:, None] * ambient * (1 + rng.normal(0, .08, (3, 3))),
+                    axis / np.linalg.norm(axis), ambient * rng.normal(0, .15))
 
 
 def _vec(values):

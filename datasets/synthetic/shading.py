@@ -48,9 +48,10 @@ class Light:
     direction: wp.vec3   # towards the light
     colour: wp.vec3
     ambient: wp.vec3
-    gradient_x: wp.vec3  # linear and second-order terms of the surrounding light (spherical harmonics, scaled)
+    gradient_x: wp.vec3  # how the surrounding light changes along each axis: spherical harmonics of first order
     gradient_y: wp.vec3
     gradient_z: wp.vec3
+    axis: wp.vec3        # the one harmonic of second order that is kept: light from both ends of an axis
     second: wp.vec3
 
 
@@ -148,8 +149,9 @@ def _pattern(kind: int, p: wp.vec3, arm: float, frequency: float, phase: float):
 @wp.func
 def _lit(n: wp.vec3, light: Light, gloss: float):
     """Linear light that leaves a surface of white colour with normal n (camera frame, towards the viewer is -z)."""
+    along = wp.dot(n, light.axis)
     around = light.ambient + n[0] * light.gradient_x + n[1] * light.gradient_y + n[2] * light.gradient_z \
-        + (n[0] * n[0] - n[1] * n[1] + n[0] * n[2]) * light.second
+        + (along * along - 1.0 / 3.0) * light.second
     around = wp.max(around, 0.15 * light.ambient)
     direct = wp.max(wp.dot(n, light.direction), 0.0)
     half = wp.normalize(light.direction + wp.vec3(0.0, 0.0, -1.0))

@@ -1,0 +1,123 @@
+"""Render the free training images and what belongs to them into an asset folder.
+
+`python -m datasets.synthetic.generate --preset quick` is what a first run uses; `--preset standard` is the full set.
+What is complete already, with the same settings, is left as it is.
+"""
+import argparse
+import time
+from pathlib import Path
+
+from datasets.synthetic.backgrounds import PictureFolder
+from datasets.synthetic.coco_file import write_coco_keypoints
+from datasets.synthetic.multiview import NUM_VIEWS
+from datasets.synthetic.scene import Cast
+from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
+from datasets.synthetic.walking import write_walking
+from utils.assets import Assets, is_complete_free_folder
+from utils.errors import BadConfig, MissingFile, run_main
+from utils.logging import get_logger
+from utils.safe_io import load_npz
+
+PARTS = ('images', 'multiview', 'coco', 'video')
+# train and val: people; multiview: scenes, of which a tenth validates.
+PRESETS = {'quick': {'train': 4000, 'val': 300, 'multiview': 200, 'what': 'images,coco'},
+           'standard': {'train': 50_000, 'val': 2000, 'multiview': 2000, 'what': ','.join(PARTS)}}
+
+
+def parse_arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--preset', choices=PRESETS, default='quick')
+    parser.add_argument('--out', type=Path, default=Path('data/free'), help='asset folder made by `make assets`')
+    parser.add_argument('--what', help=f'some of {",".join(PARTS)}; default: what the preset has')
+    parser.add_argument('--train', type=int, help='training images')
+    parser.add_argument('--val', type=int, help='validation images')
+    parser.add_argument('--multiview', type=int, help=f'multi-view scenes of {NUM_VIEWS} images each')
+    parser.add_argument('--size', type=int, default=256, help='pixels a side')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--gendered', type=float, default=0.0, help='share of people with the male or female body')
+    parser.add_argument('--backgrounds', type=Path, help='folder of pictures to put people before')
+    parser.add_argument('--workers', type=int, default=2, help='rendering processes')
+    arguments = parser.parse_args(argv)
+    for name, value in PRESETS[arguments.preset].items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    _check(arguments)
+    return arguments
+
+
+def _check(arguments):
+    arguments.what = arguments.what.split(',')
+    for part in arguments.what:
+        if part not in PARTS:
+            raise BadConfig(f'--what {part}: unknown; use some of {",".join(PARTS)}')
+    for name in ('train', 'val', 'multiview', 'workers'):
+        if getattr(arguments, name) < 1:
+            raise BadConfig(f'--{name} is {getattr(arguments, name)}; it must be at least 1')
+    if not 64 <= arguments.size <= 2048:
+        raise BadConfig(f'--size is {arguments.size}; it must be 64 to 2048 pixels')
+    if arguments.seed < 0:
+        raise BadConfig(f'--seed is {arguments.seed}; it must not be negative')
+    if not 0 <= arguments.gendered <= 1:
+        raise BadConfig(f'--gendered is {arguments.gendered}; it is a share, 0 to 1')
+    if not is_complete_free_folder(arguments.out):
+        raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); run `make assets`')
+    if arguments.backgrounds:
+        PictureFolder(arguments.backgrounds)
+
+
+def recipes(arguments):
+    """The sets that the arguments ask for."""
+    common = {'size': arguments.size, 'seed': arguments.seed, 'gendered': arguments.gendered,
+              'backgrounds': str(arguments.backgrounds or '')}
+    wanted = []
+    if 'images' in arguments.what:
+        wanted += [Recipe('free_train', 'train', arguments.train, **common),
+                   Recipe('free_val', 'val', arguments.val, **common)]
+    if 'multiview' in arguments.what:
+        wanted += [Recipe('free_multiview_train', 'multiview_train', arguments.multiview, views=NUM_VIEWS, **common),
+                   Recipe('free_multiview_val', 'multiview_val', max(1, arguments.multiview // 10), views=NUM_VIEWS,
+                          **common)]
+    return wanted
+
+
+def main(argv=None):
+    arguments = parse_arguments(argv)
+    log, root = get_logger(), arguments.out
+    for recipe in recipes(arguments):
+        start = time.monotonic()
+        if write_set(root, recipe, arguments.workers):
+            seconds = time.monotonic() - start
+            log.info('%s: %d images in %.0f s (%.0f a second)', recipe.name, recipe.num_images, seconds,
+                     recipe.num_images / seconds)
+        else:
+            log.info('%s: %d images, complete already', recipe.name, recipe.num_images)
+    if 'coco' in arguments.what:
+        _write_coco(root, arguments.size)
+    if 'video' in arguments.what:
+        _write_video(root, arguments.seed)
+    return 0
+
+
+def _write_coco(root, size):
+    source, target = annotation_file(root, 'free_val'), root / 'annotations' / 'free_val_keypoints.json'
+    if not source.exists():
+        raise MissingFile(f'{source}: no such file; --what images makes it, and coco needs it')
+    write_coco_keypoints(source, target, size)
+    get_logger().info('%s: written', target)
+
+
+def _write_video(root, seed):
+    video, truth = root / 'video' / 'walking.mp4', root / 'video' / 'walking.npz'
+    cast = Cast(Assets(root, is_free=True))
+    with only_run(root):
+        if video.exists() and truth.exists() and str(load_npz(truth)['body_digest']) == cast.digest \
+                and int(load_npz(truth)['seed']) == seed:
+            get_logger().info('%s: complete already', video)
+            return
+        truth.unlink(missing_ok=True)
+        write_walking(video, truth, cast, seed)
+    get_logger().info('%s: written', video)
+
+
+if __name__ == '__main__':
+    run_main(main)

@@ -1,0 +1,45 @@
+"""One person seen by several calibrated cameras at once."""
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from datasets.synthetic.anatomy import rotation_about, rotmat_to_pose
+from datasets.synthetic.poses import WORLD_TO_CAMERA, sample_body_rotations
+from datasets.synthetic.render import draw, label
+from datasets.synthetic.scene import Scene, dress, frame_points, place, repose, sample_camera, sample_lighting
+
+NUM_VIEWS = 4
+
+
+def render_views(rng, cast, size, pictures=None):
+    """Render one person from NUM_VIEWS sides -> [(image, row)], the rows with cam_K, cam_R [3,3] and cam_t [3].
+
+    cam_R and cam_t take the world, metres, y up, the pelvis near the origin, to each camera's frame. Each row's pose
+    has its root in that camera's frame.
+    """
+    rotmat = sample_body_rotations(rng, 1)
+    model = dress(rng, cast, rotmat_to_pose(rotmat)[0])
+    offsets = model.look.offsets(model.body, cast.normals[model.gender])
+    lighting, around = sample_lighting(rng), rng.uniform(0, 2 * np.pi)
+    views = []
+    for number in range(NUM_VIEWS):
+        azimuth = around + 2 * np.pi * number / NUM_VIEWS + rng.normal(0, np.deg2rad(12))
+        pitch, roll = np.deg2rad(rng.uniform(0, 28)), np.deg2rad(rng.normal(0, 2))
+        view = WORLD_TO_CAMERA @ rotation_about(2, roll) @ rotation_about(0, pitch) @ rotation_about(1, azimuth)
+        seen = repose(model.body, model.gender, model.betas, turn_root(model.pose, view), model.look, offsets)
+        camera = sample_camera(rng, size)
+        translation = frame_points(seen.posed.vertices[::7], camera, rng.uniform(.6, .92), rng.normal(0, .03, 2))
+        scene = Scene(place(seen, translation), camera, view, lighting)
+        drawing = draw(rng, scene, pictures)
+        # SMPL turns the root about the pelvis, a camera turns the world about its origin.
+        pelvis = seen.posed.smpl_joints[0]
+        row = label(scene, drawing) | {'view': number, 'cam_K': camera.matrix, 'cam_R': view,
+                                       'cam_t': translation + pelvis - view @ pelvis}
+        views.append((drawing.image, row))
+    return views
+
+
+def turn_root(pose, rotation):
+    """The pose [72] with its root turned by a rotation [3,3], as seen from another camera."""
+    turned = np.array(pose, float)
+    turned[:3] = (Rotation.from_matrix(rotation) * Rotation.from_rotvec(pose[:3])).as_rotvec()
+    return turned

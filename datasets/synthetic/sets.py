@@ -1,0 +1,255 @@
+"""A rendered set on disk, made by several processes, whole or not at all.
+
+Pictures are written into a hidden folder that is renamed when it is full; the annotation file is written after that,
+and it alone makes a set count. A run that was killed leaves the hidden folder, which the next run removes.
+"""
+import contextlib
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from datasets.synthetic.backgrounds import PictureFolder
+from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.multiview import render_views
+from datasets.synthetic.scene import Cast
+from datasets.synthetic.stream import SPLITS, render_person
+from utils.assets import Assets, is_complete_free_folder
+from utils.errors import BadFile, MissingFile, ProjectError
+from utils.safe_io import load_npz, save_npz
+
+_FORMAT = 1
+_JPEG_QUALITY = 92
+# Bytes a pixel of a JPEG file, on average and rounded up, and of a row of labels.
+_BYTES_PER_PIXEL, _BYTES_PER_ROW, _SPARE_BYTES = 0.45, 3000, 64 << 20
+_FILES_PER_FOLDER = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a set's bytes depend on, but the body. count: people, each of them `views` pictures."""
+    name: str
+    split: str
+    count: int
+    size: int
+    seed: int
+    views: int = 1
+    gendered: float = 0.0
+    backgrounds: str = ''
+
+    @property
+    def num_images(self):
+        return self.count * self.views
+
+
+class Painter:
+    """Renders the people of a recipe, in one process. root: asset folder."""
+
+    def __init__(self, root, recipe):
+        cv2.setNumThreads(1)
+        self.recipe = recipe
+        self.cast = Cast(Assets(Path(root), is_free=True), recipe.gendered)
+        self.pictures = PictureFolder(Path(recipe.backgrounds), quiet=True) if recipe.backgrounds else None
+
+    def rows(self, index):
+        """[(image [H,W,3] uint8 RGB, row)] of person `index`: one, or one a view."""
+        recipe = self.recipe
+        rng = np.random.default_rng([recipe.seed, SPLITS[recipe.split], index])
+        if recipe.views == 1:
+            return [render_person(rng, self.cast, recipe.size, self.pictures)]
+        return [(image, row | {'group': index}) for image, row in
+                render_views(rng, self.cast, recipe.size, self.pictures)]
+
+
+def image_name(recipe, number):
+    """Path of picture `number` below the `images` folder."""
+    return f'{recipe.name}/{number // _FILES_PER_FOLDER:05d}/{number:06d}.jpg'
+
+
+def annotation_file(root, name):
+    return Path(root) / 'dataset_extras' / f'{name}.npz'
+
+
+def write_set(root, recipe, workers):
+    """Render a set below an asset folder, unless the very same one is complete. Returns whether it was rendered.
+
+    Raises MissingFile where the asset folder is not finished, ProjectError for too little space or another run at work.
+    """
+    root = Path(root)
+    fingerprint = _fingerprint(root, recipe)
+    if is_complete(root, recipe, fingerprint):
+        return False
+    with only_run(root):
+        _check_space(root, recipe)
+        aside = _clear_aside(root, recipe)
+        rows = _paint(root, recipe, workers, aside)
+        arrays = _as_arrays(recipe, rows)
+        annotation_file(root, recipe.name).unlink(missing_ok=True)
+        final = root / 'images' / recipe.name
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(aside, final)
+        save_npz(annotation_file(root, recipe.name), **arrays, body_digest=np.array(_digest(root)),
+                 recipe=np.array(fingerprint))
+    return True
+
+
+def _fingerprint(root, recipe):
+    """JSON of the recipe, the body it is rendered from and the pictures behind."""
+    if not is_complete_free_folder(root):
+        raise MissingFile(f'{root}: no finished free asset folder here (MANIFEST.json); run `make assets` first')
+    pictures = ''
+    if recipe.backgrounds:
+        files = sorted(Path(recipe.backgrounds).rglob('*'))
+        listing = [(str(f.relative_to(recipe.backgrounds)), f.stat().st_size) for f in files if f.is_file()]
+        pictures = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
+    return json.dumps(asdict(recipe) | {'format': _FORMAT, 'body': _digest(root), 'backgrounds': pictures},
+                      sort_keys=True)
+
+
+def _digest(root):
+    return FreeBody(Assets(Path(root), is_free=True)).digest
+
+
+def is_complete(root, recipe, fingerprint):
+    """Whether the set is there, made by the same recipe from the same body, with as many pictures as it has rows."""
+    file = annotation_file(root, recipe.name)
+    try:
+        same = str(load_npz(file).get('recipe')) == fingerprint
+    except (MissingFile, BadFile):
+        return False
+    folder = Path(root) / 'images' / recipe.name
+    return same and sum(1 for _ in folder.glob('*/*.jpg')) == recipe.num_images
+
+
+@contextlib.contextmanager
+def only_run(root):
+    """Hold the asset folder's lock; raises ProjectError where another run holds it. The lock ends with the process."""
+    folder = Path(root) / 'images'
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / '.lock', 'w') as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ProjectError(f'{root}: another run is rendering into this folder; wait for it, or end it') from None
+        yield
+
+
+def _check_space(root, recipe):
+    needed = int(recipe.num_images * (recipe.size ** 2 * _BYTES_PER_PIXEL + _BYTES_PER_ROW)) + _SPARE_BYTES
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise ProjectError(f'{root}: {recipe.name} ({recipe.num_images} pictures of {recipe.size} px) needs about '
+                           f'{needed >> 20} MiB, but only {free >> 20} MiB are free; make room, or ask for fewer pictures')
+
+
+def _clear_aside(root, recipe):
+    """An empty hidden folder for the pictures; what a killed run left there is removed."""
+    aside = root / 'images' / f'.{recipe.name}.partial'
+    if aside.exists():
+        shutil.rmtree(aside)
+    for number in range(0, recipe.num_images, _FILES_PER_FOLDER):
+        (aside / f'{number // _FILES_PER_FOLDER:05d}').mkdir(parents=True)
+    return aside
+
+
+def _paint(root, recipe, workers, aside):
+    """Render all pictures into `aside` -> rows in order."""
+    rows = [None] * recipe.num_images
+    with tqdm(total=recipe.num_images, desc=recipe.name, unit='img', mininterval=1) as bar:
+        for number, row in _painted(root, recipe, workers, aside):
+            rows[number] = row
+            bar.update()
+    return rows
+
+
+def _painted(root, recipe, workers, aside):
+    """Yield (picture number, row) in any order, from `workers` processes, or this one where it is to be alone."""
+    if workers <= 1:
+        yield from _paint_share(root, recipe, aside, 0, 1)
+        return
+    # Spawned, not forked: torch and warp hold threads and locks.
+    context = multiprocessing.get_context('spawn')
+    processes, pipes = [], []
+    for share in range(workers):
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(sender, str(root), recipe, aside, share, workers), daemon=True)
+        process.start()
+        # The only sender left is the worker's: its death ends the pipe here, this process's death breaks it there.
+        sender.close()
+        processes.append(process)
+        pipes.append(receiver)
+    try:
+        yield from _received(pipes)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _received(pipes):
+    pipes = list(pipes)
+    while pipes:
+        for pipe in wait(pipes):
+            try:
+                message = pipe.recv()
+            except EOFError:
+                raise ProjectError('a rendering process ended before its work was done (out of memory?); '
+                                   'run again, with fewer --workers') from None
+            if message is None:
+                pipes.remove(pipe)
+            elif isinstance(message, Exception):
+                raise message
+            else:
+                yield from message
+
+
+def _work(sender, root, recipe, aside, share, shares):
+    """What a worker process does: its share of the pictures; a batch of rows at a time, and None at the end."""
+    torch.set_num_threads(1)
+    batch = []
+    try:
+        for item in _paint_share(root, recipe, aside, share, shares):
+            batch.append(item)
+            if len(batch) == 8:
+                sender.send(batch)
+                batch = []
+        sender.send(batch)
+        sender.send(None)
+    except BrokenPipeError:
+        return
+    except Exception as error:
+        sender.send(error if isinstance(error, ProjectError) else RuntimeError(repr(error)))
+
+
+def _paint_share(root, recipe, aside, share, shares):
+    painter = Painter(root, recipe)
+    for index in range(share, recipe.count, shares):
+        for view, (image, row) in enumerate(painter.rows(index)):
+            number = index * recipe.views + view
+            _write_jpeg(aside / image_name(recipe, number).split('/', 1)[1], image)
+            yield number, row
+
+
+def _write_jpeg(path, image):
+    encoded = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+    try:
+        path.write_bytes(encoded.tobytes())
+    except OSError as error:
+        raise ProjectError(f'{path}: cannot be written ({error.strerror}); nothing of this set was kept') from None
+
+
+def _as_arrays(recipe, rows):
+    """Rows of labels as the arrays of a SPIN `.npz`."""
+    arrays = {key: np.stack([np.asarray(row[key]) for row in rows]) for key in rows[0]}
+    return {'imgname': np.array([image_name(recipe, number) for number in range(len(rows))])} | arrays

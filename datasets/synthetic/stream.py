@@ -1,0 +1,53 @@
+"""People rendered on demand: the training images without files."""
+import numpy as np
+
+from datasets.synthetic.render import draw, label
+from datasets.synthetic.scene import Cast, sample_scene
+from utils.assets import Assets, find_assets
+from utils.errors import MissingFile
+
+# First word of every image's seed after the user's own: sets never share an image.
+SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5}
+DEFAULT_LENGTH = 4000
+
+
+def render_person(rng, cast, size, pictures=None):
+    """Render one picture -> image [size,size,3] uint8 RGB and its row of labels (`render.label`)."""
+    scene = sample_scene(rng, cast, size)
+    drawing = draw(rng, scene, pictures)
+    return drawing.image, label(scene, drawing)
+
+
+class FreeStream:
+    """A source of rendered people: `sample(epoch, index)` depends on the seed and these two alone.
+
+    assets_root: a finished free asset folder; length: pictures an epoch; size: pixels a side. Bodies are read on
+    first use, in the process that uses them: the stream can be handed to loader workers before.
+    """
+
+    def __init__(self, assets_root, length=DEFAULT_LENGTH, seed=0, size=256):
+        self.assets_root, self.length, self.seed, self.size = assets_root, length, seed, size
+        self._cast = None
+
+    @classmethod
+    def from_config(cls, cfg):
+        """The stream of a run. Raises MissingFile where the assets in use are not the free ones."""
+        assets = find_assets(cfg.PATHS.DATA_DIR)
+        if not assets.is_free:
+            raise MissingFile(f'{assets.root}: people are rendered from the free body alone; set PATHS.DATA_DIR to its '
+                              'folder, such as data/free')
+        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED)
+
+    def __len__(self):
+        return self.length
+
+    def __getstate__(self):
+        return {**self.__dict__, '_cast': None}
+
+    def sample(self, epoch, index):
+        """Picture `index` of an epoch: image [size,size,3] uint8 RGB and a row of labels under a SPIN file's keys."""
+        if self._cast is None:
+            self._cast = Cast(Assets(self.assets_root, is_free=True))
+        rng = np.random.default_rng([self.seed, SPLITS['stream'], epoch, index])
+        image, row = render_person(rng, self._cast, self.size)
+        return image, row | {'body_digest': self._cast.digest}
