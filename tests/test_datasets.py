@@ -1,10 +1,13 @@
 """Image datasets, mixtures, the catalog and sampling, on pictures and annotation files made here."""
+import functools
 import json
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from core.config import default_config
@@ -161,6 +164,30 @@ def test_other_picture_kinds_become_8_bit_colour(tmp_path):
         pixels = read_picture(tmp_path / name).pixels
         assert pixels.shape == shape and pixels.dtype == np.uint8
     assert abs(int(read_picture(tmp_path / 'deep.png').pixels[0, 0, 0]) - 40000 // 256) <= 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(cut=st.floats(0, 1), changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12),
+       shrink=st.sampled_from([1, 4]), kind=st.sampled_from(['jpg', 'png']))
+def test_any_damage_to_a_picture_ends_in_a_picture_or_our_own_error(tmp_path_factory, cut, changes, shrink, kind):
+    path = tmp_path_factory.getbasetemp() / f'damaged.{kind}'
+    content = bytearray(_encoded(kind))
+    for place, value in changes:
+        content[int(place * (len(content) - 1))] = value
+    path.write_bytes(content[:round(cut * len(content))] if cut < 0.9 else content)
+    try:
+        picture = read_picture(path, shrink)
+    except BadFile as error:
+        assert path.name in str(error) and '\n' not in str(error)
+    else:
+        assert picture.pixels.ndim == 3 and picture.pixels.dtype == np.uint8
+        assert 0 <= picture.height - (picture.pixels.shape[0] - 1) * picture.reduced <= picture.reduced
+
+
+@functools.cache
+def _encoded(kind):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
+    return cv2.imencode(f'.{kind}', pixels)[1].tobytes()
 
 
 def test_mixture_text():
