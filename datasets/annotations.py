@@ -75,7 +75,7 @@ class Annotations:
 
     @classmethod
     def from_spin(cls, raw, path):
-        """Annotations from the arrays of a SPIN `.npz`; `path` is for messages. Raises BadFile."""
+        """Annotations from the arrays of a SPIN `.npz`; `path` is for messages. Empties `raw`. Raises BadFile."""
         reader = ArrayReader(raw, path)
         n = reader.n
         openpose = reader.points('openpose', (NUM_OPENPOSE, 3))
@@ -169,10 +169,13 @@ class Annotations:
 
 
 class ArrayReader:
-    """Takes checked arrays out of a dict of raw ones; what is wrong is a BadFile naming file and key."""
+    """Takes checked arrays out of a dict of raw ones; what is wrong is a BadFile naming file and key.
+
+    The dict is emptied on the way, so that a large file is not held twice.
+    """
 
     def __init__(self, raw, path, names_key='imgname'):
-        self.raw = dict(raw)
+        self.raw = raw
         self.path = path
         names = self.raw.get(names_key)
         if names is None:
