@@ -65,6 +65,7 @@ _C.DATA.IMG_RES = 224  # pixels a side of the network's input
 _C.DATA.MIXTURE = ['h36m:0.3', 'lsp-orig+mpii+lspet+coco:0.6', 'mpi-inf-3dhp:0.1']  # name[+name...]:share; a group splits its share by size
 _C.DATA.SINGLE_DATASET = False  # train on SINGLE_NAME alone
 _C.DATA.SINGLE_NAME = 'h36m'
+_C.DATA.N_VIEWS = 0  # views of a person in a training sample; 0: single pictures (see docs/multiview.md)
 _C.DATA.EPOCH_LENGTH = 0  # samples an epoch; 0: as many as the longest dataset has
 _C.DATA.EVAL_DATASET = '3dpw'  # validation after every epoch, and eval.py's default
 _C.DATA.IGNORE_3D = False  # act as if no 3D annotation existed
@@ -132,14 +133,21 @@ _C.TRAIN.PRETR_STEP = 0  # steps of the first stage of an architecture that trai
 
 _C.TEST = CN()
 _C.TEST.BATCH_SIZE = 32
+_C.TEST.N_VIEWS = 0  # views of a person in a validation sample; 0: single pictures
 _C.TEST.MAX_SAMPLES = 0  # validate on the first so many; 0: all
 _C.TEST.EVAL_PVE = True  # per-vertex error where ground-truth bodies exist
 
 _C.SMPLIFY = CN()
 _C.SMPLIFY.RUN = False  # fit SMPL to each training sample's keypoints, from the network's estimate
 _C.SMPLIFY.THRESHOLD = 100.0  # squared pixels; fits with a larger mean residual are not supervised with
-_C.SMPLIFY.NUM_ITERS = 100  # iterations of each of the two stages
-_C.SMPLIFY.USE_FINAL_FIT = False  # start from data/final_fits instead of data/static_fits
+_C.SMPLIFY.NUM_ITERS = 100  # iterations of each of the two stages, at most; 'lm' stops when it has converged
+_C.SMPLIFY.METHOD = 'lm'  # 'lm' (Levenberg-Marquardt, analytic Jacobians) or 'adam' (published)
+_C.SMPLIFY.STEP_SIZE = 0.01  # Adam's
+_C.SMPLIFY.TOLERANCE = 1e-3  # 'lm' stops when a step promises to lower the loss by a smaller share
+_C.SMPLIFY.STAY_WEIGHT = 300.0  # 'lm': pull of the body pose towards where it starts, per squared radian
+_C.SMPLIFY.MIN_JOINTS = 7  # limb joints, of 12, that must be seen in the crop for a fit to be valid
+_C.SMPLIFY.USE_FITS = False  # supervise with stored fits where there is no ground truth; RUN implies it
+_C.SMPLIFY.USE_FINAL_FIT = False  # stored fits are those of final_fits/ instead of static_fits/; implies USE_FITS
 
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / 'configs'
 # The config that a regressor gets where none is named.
@@ -256,9 +264,9 @@ _CHOICES = {
     'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
     'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
     'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
-    'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16')}
+    'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16'), 'SMPLIFY.METHOD': ('lm', 'adam')}
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
-             'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER')
+             'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER', 'SMPLIFY.NUM_ITERS')
 
 
 def get_key(cfg, key):

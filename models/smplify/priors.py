@@ -1,0 +1,70 @@
+"""What is likely of a body before any keypoint is seen: poses, bends of knees and elbows."""
+import numpy as np
+import torch
+from torch import nn
+
+from utils.errors import BadFile
+from utils.safe_io import load_pickle
+
+NUM_POSE = 69
+# Entries of the body pose [69] that bend the left elbow, right elbow, left knee and right knee, and the sign with which
+# a natural bend is negative (Bogo et al., ECCV 2016).
+BENDS = (52, 55, 9, 12)
+BEND_SIGNS = (1.0, -1.0, -1.0, -1.0)
+
+
+class PosePrior(nn.Module):
+    """Negative log-likelihood of a body pose under its likeliest Gaussian of a mixture (`gmm_08.pkl`).
+
+    path: a pickle with 'means' [K,69], 'covars' [K,69,69] and 'weights' [K]. Raises MissingFile, BadFile.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        means, covariances, weights = _read_mixture(path)
+        sign, log_det = np.linalg.slogdet(covariances)
+        if (sign <= 0).any() or (weights <= 0).any():
+            raise BadFile(f'{path}: not a mixture of Gaussians (covariances and weights must be positive)')
+        # The published code normalizes the determinants by the smallest: a constant, and kept so that values agree.
+        log_weights = np.log(weights) - 0.5 * NUM_POSE * np.log(2 * np.pi) - 0.5 * (log_det - log_det.min())
+        self._buffer('means', means)
+        self._buffer('precisions', np.linalg.inv(covariances))
+        self._buffer('log_weights', log_weights)
+
+    def _buffer(self, name, array):
+        self.register_buffer(name, torch.from_numpy(np.asarray(array, np.float32)), persistent=False)
+
+    def forward(self, body_pose):
+        """body_pose [B,69] axis-angle -> [B]"""
+        return self._likeliest(body_pose)[0]
+
+    def quadratic(self, body_pose):
+        """Value [B], gradient [B,69] and Hessian [B,69,69], exact while the likeliest Gaussian stays the same."""
+        value, component, pull = self._likeliest(body_pose)
+        rows = torch.arange(len(body_pose), device=body_pose.device)
+        return value, pull[component, rows], self.precisions[component]
+
+    def _likeliest(self, body_pose):
+        difference = body_pose - self.means[:, None]
+        pull = difference @ self.precisions
+        value, component = (0.5 * (pull * difference).sum(-1) - self.log_weights[:, None]).min(0)
+        return value, component, pull
+
+
+def _read_mixture(path):
+    raw = load_pickle(path)
+    if not isinstance(raw, dict) or not {'means', 'covars', 'weights'} <= set(raw):
+        raise BadFile(f"{path}: not a pose prior (a dictionary of 'means', 'covars' and 'weights' is wanted)")
+    means, covariances, weights = (np.asarray(raw[key], np.float64) for key in ('means', 'covars', 'weights'))
+    count = len(means)
+    for key, array, shape in (('means', means, (count, NUM_POSE)), ('covars', covariances, (count, NUM_POSE, NUM_POSE)),
+                              ('weights', weights, (count,))):
+        if array.shape != shape:
+            raise BadFile(f'{path}: {key} has shape {list(array.shape)}, wanted {list(shape)}')
+    return means, covariances, weights
+
+
+def angle_prior(body_pose):
+    """exp(2 x bend) of both elbows and knees, which grows where they bend the wrong way. [B,69] -> [B,4]"""
+    signs = body_pose.new_tensor(BEND_SIGNS)
+    return torch.exp(2 * signs * body_pose[:, BENDS])
