@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import DEFAULT_CONFIGS, load_config
+from core.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
 from models import regressor_names
 from models.weights import checkpoint_regressor
-from utils.errors import BadConfig, MissingFile
+from utils.errors import BadConfig
 from utils.safe_io import load_json
 
 
@@ -75,9 +76,6 @@ FLAGS = (
 LAUNCH_FLAGS = (('distributed', False, False), ('multiprocessing_distributed', False, False),
                 ('dist_backend', True, 'nccl'), ('dist_url', True, 'tcp://127.0.0.1:10356'),
                 ('world_size', True, '1'), ('rank', True, '0'), ('local_rank', True, '0'))
-# Flags of DaNet's script, whose regressor is not in this version.
-DANET_FLAGS = (('danet_cfg_file', True), ('hrnet_cfg_file', True), ('use_coco', False), ('no_3dhp', False),
-               ('dp_itw', False), ('daloss_only', False), ('use_hmr_hr', False))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -102,8 +100,8 @@ def build_parser(prog='train.py'):
             parser.add_argument(f'--{flag.name}', action='store_true', help=text)
     for name, has_value, _ in LAUNCH_FLAGS:
         _add_plain(parser, name, has_value, 'leads to accelerate\'s launcher')
-    for name, has_value in DANET_FLAGS:
-        _add_plain(parser, name, has_value, 'DaNet')
+    for name, has_value, text in PLAIN_FLAGS:
+        _add_plain(parser, name, has_value, text)
     parser.add_argument('--misc', nargs='*', metavar='KEY VALUE', help='any config keys with their values')
     return parser
 
@@ -123,12 +121,12 @@ def parse_training_options(argv=None):
     given = vars(build_parser().parse_args(argv))
     if 'from_json' in given:
         given = {**_flags_from_json(given['from_json']), **given}
-    for name, _ in DANET_FLAGS:
-        if given.get(name):
-            raise BadConfig(f'--{name} belongs to the danet regressor, which this version does not have')
-    overrides = [*given.get('misc', ()), *_overrides(given)]
+    overrides = [*given.get('misc', ()), *network_overrides(given), *_overrides(given)]
     path = _config_path(given, overrides)
     cfg = load_config(path, overrides)
+    if given.get('no_3dhp'):
+        overrides += ['DATA.MIXTURE', without_dataset(cfg.DATA.MIXTURE, 'mpi-inf-3dhp')]
+        cfg = load_config(path, overrides)
     cfg = _with_name(cfg, path, given)
     launch = {name: given.get(name, default) for name, _, default in LAUNCH_FLAGS}
     return cfg, launch
@@ -164,8 +162,8 @@ def _flags_from_json(path):
 
 def _config_path(given, overrides):
     """The YAML file to build on: the named one, the resumed run's own, or the regressor's."""
-    if 'cfg_file' in given:
-        return given['cfg_file']
+    if 'cfg_file' in given or 'danet_cfg_file' in given:
+        return given.get('cfg_file') or given['danet_cfg_file']
     pairs = dict(zip(overrides[::2], overrides[1::2]))
     if given.get('resume') and pairs.get('NAME'):
         stored = Path(pairs.get('LOG_DIR', 'logs')) / pairs['NAME'] / 'config.yaml'
