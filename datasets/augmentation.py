@@ -124,11 +124,16 @@ def flip_pose(pose):
     return turned.reshape(72)
 
 
-def rotate_pose(pose, rotation):
-    """Turn an axis-angle pose [72], or a global orientation [3], about the camera's axis by degrees."""
+def turn_matrix(rotation):
+    """[3,3]: what turning the picture by `rotation` degrees does to directions in the camera's frame (y down)."""
     angle = np.deg2rad(-rotation)
     cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
+
+def rotate_pose(pose, rotation):
+    """Turn an axis-angle pose [72], or a global orientation [3], about the camera's axis by degrees."""
+    turn = turn_matrix(rotation)
     orient, _ = cv2.Rodrigues(pose[:3].astype(np.float64))
     pose = pose.copy()
     pose[:3] = cv2.Rodrigues(turn @ orient)[0][:, 0]

@@ -1,6 +1,7 @@
 """The datasets that a config asks for."""
 from datasets.image_dataset import ImageDataset
 from datasets.mixed import MixedDataset
+from datasets.multiview import ViewGroupDataset
 
 
 def build_train_dataset(cfg):
@@ -13,5 +14,9 @@ def build_train_dataset(cfg):
 
 
 def build_eval_dataset(cfg, name=None):
-    """The evaluation split of `name`, by default DATA.EVAL_DATASET -> ImageDataset."""
-    return ImageDataset(cfg, name or cfg.DATA.EVAL_DATASET, 'eval')
+    """The evaluation split of `name`, by default DATA.EVAL_DATASET -> ImageDataset, or ViewGroupDataset where
+    TEST.N_VIEWS asks for groups."""
+    name = name or cfg.DATA.EVAL_DATASET
+    if cfg.TEST.N_VIEWS:
+        return ViewGroupDataset(cfg, name, 'eval', cfg.TEST.N_VIEWS)
+    return ImageDataset(cfg, name, 'eval')

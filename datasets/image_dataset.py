@@ -47,7 +47,10 @@ class PersonDataset(Dataset):
     def sample(self, epoch, index, rng):
         """The sample of row `index`, its augmentation drawn from `rng` (training only)."""
         augmentation = draw_augmentation(rng, self.cfg) if self.split == 'train' else NO_AUGMENTATION
-        picture, person, row, imgname = self._read(epoch, index, augmentation.scale)
+        return self._pack(*self._read(epoch, index, augmentation.scale), augmentation)
+
+    def _pack(self, picture, person, row, imgname, augmentation):
+        """The sample of one person, with what names dataset and row."""
         try:
             sample = make_sample(picture, person, augmentation, self.cfg, self.legacy)
         except ProjectError as error:
@@ -90,16 +93,23 @@ class ImageDataset(PersonDataset):
 
     def _read(self, epoch, index, box_factor):
         for row in ((index + step) % len(self) for step in range(min(len(self), MAX_SKIPS))):
-            path = self.image_path(row)
-            # The legacy crop starts from full resolution.
-            shrink = 1 if self.legacy else 200 * self.annotations.scale[row] * box_factor / self.cfg.DATA.IMG_RES
             try:
-                return read_picture(path, shrink), self.annotations.person(row), row, path
+                return self._read_row(row, box_factor)
             except ProjectError as error:
-                if self.cfg.DATA.ON_BAD_IMAGE != 'skip':
-                    raise
-                with self._skipped.get_lock():
-                    self._skipped.value += 1
-                log_once(f'skipped: {error}')
+                self._skip(error)
         raise BadFile(f'{self.source.images}: {MAX_SKIPS} pictures in a row from row {index} of '
                       f'{self.source.annotations} are unreadable')
+
+    def _read_row(self, row, box_factor):
+        path = self.image_path(row)
+        # The legacy crop starts from full resolution.
+        shrink = 1 if self.legacy else 200 * self.annotations.scale[row] * box_factor / self.cfg.DATA.IMG_RES
+        return read_picture(path, shrink), self.annotations.person(row), row, path
+
+    def _skip(self, error):
+        """Count an unreadable picture, or raise its error again where DATA.ON_BAD_IMAGE says so."""
+        if self.cfg.DATA.ON_BAD_IMAGE != 'skip':
+            raise error
+        with self._skipped.get_lock():
+            self._skipped.value += 1
+        log_once(f'skipped: {error}')

@@ -4,6 +4,7 @@ from torch.utils.data import Dataset
 
 from datasets.catalog import STREAM
 from datasets.image_dataset import ImageDataset
+from datasets.multiview import ViewGroupDataset
 from datasets.stream_dataset import StreamDataset
 from utils.errors import BadConfig, MissingFile
 from utils.logging import log_once
@@ -28,7 +29,10 @@ def parse_mixture(items):
 
 
 def open_train_dataset(cfg, name, seed=None, dataset_index=0):
-    """One training dataset by name: rendered while training for 'free-stream', from files for any other."""
+    """One training dataset by name: rendered while training for 'free-stream', from files for any other; of view
+    groups where DATA.N_VIEWS says so."""
+    if cfg.DATA.N_VIEWS:
+        return ViewGroupDataset(cfg, name, 'train', cfg.DATA.N_VIEWS, seed, dataset_index)
     if name == STREAM:
         from datasets.synthetic.stream import FreeStream  # brings in the renderer, which files do not need
         return StreamDataset(cfg, FreeStream.from_config(cfg), name, seed, dataset_index)

@@ -1,0 +1,132 @@
+"""Groups of pictures that show one person at one instant from several cameras."""
+import re
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from datasets.augmentation import draw_augmentation, turn_matrix
+from datasets.catalog import STREAM
+from datasets.image_dataset import MAX_SKIPS, ImageDataset
+from datasets.sample import NO_AUGMENTATION
+from utils.errors import BadConfig, BadFile, ProjectError
+from utils.logging import log_once
+
+# SPIN's paths of MPI-INF-3DHP: what stays the same from camera to camera is the group, the video is the view.
+_MPI_INF_3DHP = re.compile(r'(?:.*/)?(S\d+/Seq\d+)/imageFrames/video_(\d+)/frame_(\d+)\.\w+$')
+_MIRROR = np.diag([-1.0, 1.0, 1.0])
+
+
+class ViewGroupDataset(ImageDataset):
+    """A dataset whose samples are `n_views` pictures of one person: every entry of an ImageDataset's sample, stacked
+    [n_views, ...]; `imgname` and `dataset_name` are lists of n_views names.
+
+    Two entries come on top: `camera_rotation` [3,3] turns the world into the camera of the augmented picture, for rows
+    with `has_camera`. All views of a sample are mirrored or none is, so that they show one (mirrored) person; rotation,
+    scale and colours are drawn for each view.
+
+    Training draws `n_views` different views of a group, in random order. Evaluation goes through the views of a group
+    in order, n_views at a time; where that does not come out even, it starts once at each view and goes round, so that
+    every picture counts alike. Groups with fewer views are left out.
+    Raises what ImageDataset raises, and BadFile where no group has n_views views.
+    """
+
+    def __init__(self, cfg, name, split, n_views, seed=None, dataset_index=0):
+        if name == STREAM:
+            raise BadConfig(f'{STREAM} has no groups of views; set DATA.N_VIEWS to 0, or use free-multiview')
+        super().__init__(cfg, name, split, seed, dataset_index)
+        groups = view_groups(self.annotations, self.source.annotations)
+        self.groups = [group for group in groups if len(group) >= n_views]
+        if not self.groups:
+            raise BadFile(f'{self.source.annotations}: no person is seen by {n_views} cameras here (it has '
+                          f'{len(groups)} groups of at most {max(map(len, groups))} views)')
+        if len(self.groups) < len(groups):
+            log_once(f'{self.source.annotations}: {len(groups) - len(self.groups)} of {len(groups)} groups have fewer '
+                     f'than {n_views} views and are left out')
+        self.n_views = n_views
+        self._windows = None if split == 'train' else [
+            rows for group in self.groups for rows in windows(group, n_views)]
+
+    def __len__(self):
+        return len(self.groups if self._windows is None else self._windows)
+
+    def sample(self, epoch, index, rng):
+        """The group `index`, its views and augmentation drawn from `rng` (training only)."""
+        for place in range(min(len(self), MAX_SKIPS)):
+            rows, augmentations = self._draw((index + place) % len(self), rng)
+            try:
+                pictures = [self._read_row(int(row), augmentation.scale)
+                            for row, augmentation in zip(rows, augmentations)]
+            except ProjectError as error:
+                self._skip(error)
+                continue
+            return stack_views([self._pack_view(*picture, augmentation)
+                                for picture, augmentation in zip(pictures, augmentations)])
+        raise BadFile(f'{self.source.images}: pictures of {MAX_SKIPS} groups in a row from group {index} of '
+                      f'{self.source.annotations} are unreadable')
+
+    def _draw(self, index, rng):
+        """(rows [n_views], augmentations) of a sample."""
+        if self._windows is not None:
+            return self._windows[index], [NO_AUGMENTATION] * self.n_views
+        rows = rng.permutation(self.groups[index])[:self.n_views]
+        drawn = [draw_augmentation(rng, self.cfg) for _ in rows]
+        return rows, [replace(augmentation, flip=drawn[0].flip) for augmentation in drawn]
+
+    def _pack_view(self, picture, person, row, imgname, augmentation):
+        sample = self._pack(picture, person, row, imgname, augmentation)
+        rotation, known = self._camera_rotation(row)
+        rotation = turn_matrix(augmentation.rotation) @ rotation
+        if augmentation.flip:
+            rotation = _MIRROR @ rotation @ _MIRROR
+        sample['camera_rotation'] = torch.from_numpy(rotation.astype(np.float32))
+        sample['has_camera'] = torch.tensor(known)
+        return sample
+
+    def _camera_rotation(self, row):
+        """(world to camera [3,3], whether the file gives it) of a row."""
+        rotations = self.annotations.extra.get('cam_R')
+        if rotations is None or not np.isfinite(rotations[row]).all():
+            return np.eye(3), False
+        return np.asarray(rotations[row], np.float64), True
+
+
+def view_groups(annotations, path):
+    """Rows [n] of each group of views, in the order of the views.
+
+    Groups are those of the file's arrays `group` and `view` [N], else those of MPI-INF-3DHP's paths. Raises BadFile
+    where there are neither, or where one camera sees a person twice.
+    """
+    group, view = annotations.extra.get('group'), annotations.extra.get('view')
+    if group is None or view is None:
+        group, view = _from_paths(annotations.imgname, path)
+    _, group = np.unique(group, return_inverse=True)
+    _, view = np.unique(view, return_inverse=True)
+    order = np.lexsort((view, group))
+    same = (np.diff(group[order]) == 0) & (np.diff(view[order]) == 0)
+    if same.any():
+        first, second = order[np.argmax(same)], order[np.argmax(same) + 1]
+        raise BadFile(f'{path}: rows {first} and {second} are the same view of the same group')
+    return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+
+
+def _from_paths(names, path):
+    """Group and view of each row by MPI-INF-3DHP's paths."""
+    matches = [_MPI_INF_3DHP.match(name.replace('\\', '/')) for name in names]
+    if not all(matches):
+        odd = names[[match is None for match in matches].index(True)]
+        raise BadFile(f"{path}: groups of views need arrays 'group' and 'view', or image names like MPI-INF-3DHP's; "
+                      f'{odd!r} is not')
+    return np.array([f'{m[1]}/{m[3]}' for m in matches]), np.array([int(m[2]) for m in matches])
+
+
+def windows(rows, size):
+    """Windows [size] into the rows of a group: side by side where they fill it, else one from each row, going round."""
+    step = size if len(rows) % size == 0 else 1
+    return [np.take(rows, range(start, start + size), mode='wrap') for start in range(0, len(rows), step)]
+
+
+def stack_views(samples):
+    """Samples of the views -> one sample; tensors [n_views, ...], texts in lists."""
+    return {key: torch.stack([sample[key] for sample in samples]) if isinstance(value, torch.Tensor)
+            else [sample[key] for sample in samples] for key, value in samples[0].items()}
