@@ -2,6 +2,7 @@
 import re
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 
@@ -21,9 +22,10 @@ class ViewGroupDataset(ImageDataset):
     """A dataset whose samples are `n_views` pictures of one person: every entry of an ImageDataset's sample, stacked
     [n_views, ...]; `imgname` and `dataset_name` are lists of n_views names.
 
-    Two entries come on top: `camera_rotation` [3,3] turns the world into the camera of the augmented picture, for rows
-    with `has_camera`. All views of a sample are mirrored or none is, so that they show one (mirrored) person; rotation,
-    scale and colours are drawn for each view.
+    Two entries come on top: `camera_rotation` [3,3] turns the world into the camera of the augmented crop, for rows
+    with `has_camera`: those whose file gives cam_R [N,3,3], and cam_K [N,3,3] for boxes off the picture's middle.
+    All views of a sample are mirrored or none is, so that they show one (mirrored) person; rotation, scale and colours
+    are drawn for each view.
 
     Training draws `n_views` different views of a group, in random order. Evaluation goes through the views of a group
     in order, n_views at a time; where that does not come out even, it starts once at each view and goes round, so that
@@ -84,11 +86,14 @@ class ViewGroupDataset(ImageDataset):
         return sample
 
     def _camera_rotation(self, row):
-        """(world to camera [3,3], whether the file gives it) of a row."""
-        rotations = self.annotations.extra.get('cam_R')
-        if rotations is None or not np.isfinite(rotations[row]).all():
+        """(world to the camera that looks at the box's middle [3,3], whether the file gives it) of a row."""
+        extra = self.annotations.extra
+        if 'cam_R' not in extra or not np.isfinite(extra['cam_R'][row]).all():
             return np.eye(3), False
-        return np.asarray(rotations[row], np.float64), True
+        rotation = np.asarray(extra['cam_R'][row], np.float64)
+        if 'cam_K' in extra:
+            rotation = look_at(self.annotations.center[row], np.asarray(extra['cam_K'][row], np.float64)) @ rotation
+        return rotation, True
 
 
 def view_groups(annotations, path):
@@ -118,6 +123,20 @@ def _from_paths(names, path):
         raise BadFile(f"{path}: groups of views need arrays 'group' and 'view', or image names like MPI-INF-3DHP's; "
                       f'{odd!r} is not')
     return np.array([f'{m[1]}/{m[3]}' for m in matches]), np.array([int(m[2]) for m in matches])
+
+
+def look_at(point, intrinsics):
+    """The least turn [3,3] after which a camera with `intrinsics` [3,3] looks at a pixel [2].
+
+    A crop is taken for the picture of a camera that faces its middle (weak perspective).
+    """
+    ray = np.linalg.solve(intrinsics, np.append(point, 1.0))
+    ray /= np.linalg.norm(ray)
+    axis = np.cross(ray, (0, 0, 1))
+    sine = np.linalg.norm(axis)
+    if sine == 0:
+        return np.eye(3)
+    return cv2.Rodrigues(axis / sine * np.arctan2(sine, ray[2]))[0]
 
 
 def windows(rows, size):

@@ -9,7 +9,7 @@ from core.config import load_config
 from core.trainer import Trainer
 from datasets.annotations import Annotations
 from datasets.build import build_eval_dataset, build_train_dataset
-from datasets.multiview import ViewGroupDataset, view_groups, windows
+from datasets.multiview import ViewGroupDataset, look_at, view_groups, windows
 from models.body import BodyModel
 from utils.errors import BadConfig, BadFile
 from utils.geometry import axis_angle_to_rotmat, project, rotmat_to_axis_angle
@@ -103,6 +103,27 @@ def test_a_sample_shows_one_body_in_the_world(assets):
         for value in (root, joints, sample['pose'][:, 3:], sample['betas']):
             torch.testing.assert_close(value, value[:1].expand_as(value), atol=2e-5, rtol=0)
     assert flips == {True, False}
+
+
+def test_look_at_faces_the_middle_of_the_box():
+    intrinsics = np.array([[900.0, 0, 512], [0, 950, 500], [0, 0, 1]])
+    turn = look_at(np.array([100.0, 700]), intrinsics)
+    ray = np.linalg.inv(intrinsics) @ [100, 700, 1]
+    np.testing.assert_allclose(turn @ ray / np.linalg.norm(ray), [0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) > 0
+    np.testing.assert_array_equal(look_at(np.array([512.0, 500]), intrinsics), np.eye(3))
+
+
+def test_intrinsics_turn_the_camera(assets):
+    """The test set's boxes are in the middle of its pictures: a principal point elsewhere makes the difference."""
+    intrinsics = np.tile(np.array([[100.0, 0, SIZE / 2 - 100], [0, 100, SIZE / 2], [0, 0, 1]]), (PEOPLE * VIEWS, 1, 1))
+    write_groups(assets, 'aside', 'val', seed=1, cam_K=intrinsics)
+    straight = build_eval_dataset(config(assets, 'TEST.N_VIEWS', 4))[0]['camera_rotation']
+    turned = ViewGroupDataset(config(assets), 'aside', 'eval', 4)[0]['camera_rotation']
+    angle = rotmat_to_axis_angle((turned @ straight.transpose(1, 2))[:, None])[:, 0]
+    # The person is 45 degrees to the right: the camera turns right, which moves points left, about y down.
+    torch.testing.assert_close(angle, torch.tensor([[0, -np.pi / 4, 0]]).float().expand(4, 3), atol=1e-5, rtol=0)
 
 
 def test_a_sample_is_reproducible_and_its_views_vary(assets):
