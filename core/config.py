@@ -145,7 +145,7 @@ _C.SMPLIFY.METHOD = 'lm'  # 'lm' (Levenberg-Marquardt, analytic Jacobians) or 'a
 _C.SMPLIFY.STEP_SIZE = 0.01  # Adam's
 _C.SMPLIFY.TOLERANCE = 1e-3  # 'lm' stops when a step promises to lower the loss by a smaller share
 _C.SMPLIFY.STAY_WEIGHT = 300.0  # 'lm': pull of the body pose towards where it starts, per squared radian
-_C.SMPLIFY.MIN_JOINTS = 7  # limb joints, of 12, that must be seen in the crop for a fit to be valid
+_C.SMPLIFY.MIN_JOINTS = 9  # limb joints, of 12, that must be seen in the crop for a fit to be valid
 _C.SMPLIFY.USE_FITS = False  # supervise with stored fits where there is no ground truth; RUN implies it
 _C.SMPLIFY.USE_FINAL_FIT = False  # stored fits are those of final_fits/ instead of static_fits/; implies USE_FITS
 

@@ -64,7 +64,7 @@ class SMPLify(nn.Module):
     """
 
     def __init__(self, body, pose_prior, method='lm', iterations=100, step_size=1e-2, tolerance=1e-3, stay=300.0,
-                 min_joints=7, focal_length=FOCAL_LENGTH, weights=None):
+                 min_joints=9, focal_length=FOCAL_LENGTH, weights=None):
         super().__init__()
         if method not in METHODS:
             raise ValueError(f'unknown method {method!r}: use one of {", ".join(METHODS)}')

@@ -14,8 +14,8 @@ def minimize(stage, at, iterations, tolerance):
 
     stage: gives `linearize(evaluation) -> gradient [B,d], Hessian [B,d,d]`, `moved(evaluation, step [B,d]) ->
     evaluation`, whose `cost` is [B], and `select(rows) -> stage`. A problem is done when a step promises to lose no
-    more than the share `tolerance` of its cost; all are after `iterations`. A step that does not lower a problem's
-    cost, or is not finite, is not taken.
+    more than the share `tolerance` of its cost, whatever the others do; all are after `iterations`. A step that does
+    not lower a problem's cost, or is not finite, is not taken.
     """
     damping, growth = torch.full_like(at.cost, FIRST_DAMPING), torch.full_like(at.cost, 2.0)
     finished, rows = at, None
@@ -31,9 +31,10 @@ def minimize(stage, at, iterations, tolerance):
             keep = going.nonzero().flatten()
             rows = keep if rows is None else rows[keep]
             stage, at = stage.select(keep), _take(at, keep)
-            damping, growth, step, promised = (value[keep] for value in (damping, growth, step, promised))
+            damping, growth, step, promised, going = (value[keep] for value in
+                                                      (damping, growth, step, promised, going))
         trial = stage.moved(at, step)
-        better = (trial.cost < at.cost) & torch.isfinite(trial.cost)
+        better = going & (trial.cost < at.cost) & torch.isfinite(trial.cost)
         gain = (at.cost - trial.cost) / promised.clamp_min(1e-12)
         shrink = (1 - (2 * gain - 1).pow(3)).clamp(1 / 3, 2.0)
         damping = torch.where(better, damping * shrink, damping * growth).clamp(_LEAST_DAMPING, _MOST_DAMPING)
