@@ -153,9 +153,9 @@ def _cut_hair(rng, marks, cut):
     cut.brow = float(rng.random() < .9)
 
 
-def sample_accent(rng):
-    """A vivid or a grey colour, sRGB [3] in [0, 1], for whatever needs one."""
-    hue, saturation, value = rng.random(), rng.beta(1.3, 1.6), rng.beta(2, 1.6)
+def sample_accent(rng, vividness=1.0):
+    """A colour, sRGB [3] in [0, 1], for whatever needs one. vividness: factor on its saturation."""
+    hue, saturation, value = rng.random(), vividness * rng.beta(1.3, 1.6), rng.beta(2, 1.6)
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value))
 
 
@@ -188,8 +188,13 @@ def _hair_colour(rng):
 
 
 def srgb_to_linear(colour):
-    """sRGB in [0, 1] to linear light, by the exponent 2.2 that the shading undoes."""
+    """sRGB in [0, 1] to linear light, by the common approximation of an exponent of 2.2."""
     return np.clip(colour, 0, 1) ** 2.2
+
+
+def linear_to_srgb(colour):
+    """Linear light in [0, 1] to sRGB; the inverse of `srgb_to_linear`."""
+    return np.power(colour, np.float32(1 / 2.2))
 
 
 def _draw(rng, weights):

@@ -11,24 +11,32 @@ _PICTURE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'}
 _KEPT_SIDE = 640
 
 
+def _tone(rng):
+    """A colour of walls, ground and things, sRGB [3]: mostly muted, now and then vivid."""
+    return sample_accent(rng, 1.0 if rng.random() < .15 else .5)
+
+
 def noise_octaves(rng, size, first=3, octaves=5, roughness=0.55, channels=1):
     """Smooth noise [size, size, channels] of zero mean and about unit deviation: random grids, enlarged and added."""
-    total, amplitude = np.zeros((size, size, channels), np.float32), 1.0
+    total, amplitude, variance = np.zeros((size, size, channels), np.float32), 1.0, 0.0
     for octave in range(octaves):
         cells = min(first * 2 ** octave + 1, size)
         grid = rng.standard_normal((cells, cells, channels)).astype(np.float32)
         layer = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC if octave < 2 else cv2.INTER_LINEAR)
-        total += amplitude * layer.reshape(size, size, channels)
+        total += np.float32(amplitude) * layer.reshape(size, size, channels)
+        # Interpolation halves the variance of a grid's noise.
+        variance += amplitude ** 2 / 2
         amplitude *= roughness
-    return total / max(float(total.std()), 1e-6)
+    total *= np.float32(variance ** -.5)
+    return total
 
 
 def procedural(rng, size, horizon):
     """Draw a background [size, size, 3] float32 in [0, 1]. horizon: its row in pixels, which may be outside."""
     kind = rng.random()
-    if kind < .55:
-        picture = _wall_and_floor(rng, size, horizon)
-    elif kind < .8:
+    if kind < .58:
+        picture = room(rng, size, horizon)
+    elif kind < .84:
         picture = _landscape(rng, size, horizon)
     else:
         picture = _abstract(rng, size)
@@ -43,7 +51,7 @@ def procedural(rng, size, horizon):
 
 def _surface(rng, size, contrast):
     """A textured plane: one colour with coloured noise, sometimes stripes or bricks."""
-    picture = sample_accent(rng).astype(np.float32) * .8 + .1
+    picture = _tone(rng).astype(np.float32) * .8 + .1
     picture = picture + contrast * noise_octaves(rng, size, rng.integers(1, 6), 6, rng.uniform(.4, .9)) \
         * (1 + .5 * rng.standard_normal(3).astype(np.float32))
     kind = rng.random()
@@ -59,25 +67,25 @@ def _surface(rng, size, contrast):
 def _draw_bricks(rng, picture):
     size = len(picture)
     height, width = rng.integers(size // 24, size // 8), rng.integers(size // 12, size // 3)
-    colour, thickness = tuple(float(c) for c in sample_accent(rng)), int(rng.integers(1, 3))
+    colour, thickness = tuple(float(c) for c in _tone(rng)), int(rng.integers(1, 3))
     for row, y in enumerate(range(-int(rng.integers(height)), size, height)):
         cv2.line(picture, (0, y), (size, y), colour, thickness)
         for x in range(-int(rng.integers(width)) if row % 2 else 0, size + width, width):
             cv2.line(picture, (x, y), (x, y + height), colour, thickness)
 
 
-def _wall_and_floor(rng, size, horizon):
-    """A wall above a floor whose lines run to a vanishing point."""
-    picture = _surface(rng, size, rng.uniform(.01, .12))
+def room(rng, size, horizon):
+    """A wall above a floor whose lines run to a vanishing point: [size, size, 3] float32."""
+    picture = _surface(rng, size, rng.uniform(.005, .08))
     edge = int(np.clip(horizon + rng.uniform(.02, .3) * size, -1, size))
     if 0 <= edge < size:
-        floor = _surface(rng, size, rng.uniform(.01, .12))
+        floor = _surface(rng, size, rng.uniform(.005, .08))
         shade = np.linspace(rng.uniform(.7, 1.1), rng.uniform(.8, 1.2), size - edge, dtype=np.float32)
         picture[edge:] = floor[edge:] * shade[:, None, None]
         if rng.random() < .5:
             _draw_floor_lines(rng, picture, horizon, edge)
         if rng.random() < .6:
-            board = tuple(float(c) for c in sample_accent(rng))
+            board = tuple(float(c) for c in _tone(rng))
             cv2.line(picture, (0, edge), (size, edge), board, int(rng.integers(1, max(2, size // 40))))
     if rng.random() < .35:
         _add_windows(rng, picture, max(edge, size // 4))
@@ -104,8 +112,8 @@ def _add_windows(rng, picture, bottom):
     for _ in range(rng.integers(1, 4)):
         width, height = (rng.uniform(.1, .45, 2) * size).astype(int)
         x, y = int(rng.uniform(-.1, .95) * size), int(rng.uniform(-.2, .8) * bottom)
-        inner = tuple(float(c) for c in sample_accent(rng))
-        frame = tuple(float(c) for c in sample_accent(rng))
+        inner = tuple(float(c) for c in _tone(rng))
+        frame = tuple(float(c) for c in _tone(rng))
         last = (x + int(width), y + int(height))
         cv2.rectangle(picture, (x, y), last, inner, -1)
         cv2.rectangle(picture, (x, y), last, frame, int(rng.integers(1, max(2, size // 50))))
@@ -123,7 +131,7 @@ def _landscape(rng, size, horizon):
         _draw_ridge(rng, picture, line)
     ground = int(np.clip(line + rng.uniform(0, .1) * size, 0, size))
     if ground < size:
-        tint = np.array([.35, .42, .22]) if rng.random() < .5 else sample_accent(rng) * .7 + .1
+        tint = np.array([.35, .42, .22]) if rng.random() < .5 else _tone(rng) * .7 + .1
         field = tint + rng.uniform(.02, .1) * noise_octaves(rng, size, 6, 6, .85)
         picture[ground:] = field[ground:]
     return picture
@@ -138,14 +146,16 @@ def _draw_ridge(rng, picture, line):
     if len(xs) > 8 and rng.random() < .5:
         heights[1::2] = heights[:len(heights[1::2]) * 2:2]
     outline = np.concatenate([np.stack([xs, heights], 1), [[size, size], [0, size]]]).astype(np.int32)
-    tone = picture.mean((0, 1)) * .4 + sample_accent(rng) * rng.uniform(.2, .6)
+    tone = picture.mean((0, 1)) * .4 + _tone(rng) * rng.uniform(.2, .6)
     cv2.fillPoly(picture, [outline], tuple(float(c) for c in tone))
 
 
 def _abstract(rng, size):
     """Coloured noise and large blobs."""
-    picture = .5 + .18 * noise_octaves(rng, size, rng.integers(1, 8), 6, rng.uniform(.4, .9), 3)
-    return (picture * rng.uniform(.6, 1.2) + sample_accent(rng) * .4 - .2).astype(np.float32)
+    grey = noise_octaves(rng, size, rng.integers(1, 8), 6, rng.uniform(.4, .9))
+    coloured = noise_octaves(rng, size, rng.integers(1, 5), 4, rng.uniform(.4, .8), 3)
+    picture = _tone(rng) + rng.uniform(.03, .2) * grey + rng.uniform(0, .12) * coloured
+    return picture.astype(np.float32)
 
 
 def _add_clutter(rng, picture, count):
@@ -163,16 +173,16 @@ def _add_uprights(rng, picture):
         top, bottom = sorted(rng.uniform(-.2, 1.2, 2) * size)
         lean = rng.normal(0, .05) * size
         corners = np.array([[x, top], [x + width, top], [x + width + lean, bottom], [x + lean, bottom]])
-        cv2.fillPoly(picture, [corners.astype(np.int32)], tuple(float(c) for c in sample_accent(rng)), cv2.LINE_AA)
+        cv2.fillPoly(picture, [corners.astype(np.int32)], tuple(float(c) for c in _tone(rng)), cv2.LINE_AA)
 
 
 def draw_thing(rng, picture, centre, radius):
     """Draw one object of a random kind into a float picture in place; returns nothing."""
-    colour = tuple(float(c) for c in sample_accent(rng))
+    colour = tuple(float(c) for c in _tone(rng))
     outline = thing_outline(rng, centre, radius)
     cv2.fillPoly(picture, [outline], colour, cv2.LINE_AA)
     if rng.random() < .4:
-        cv2.polylines(picture, [outline], True, tuple(float(c) for c in sample_accent(rng)),
+        cv2.polylines(picture, [outline], True, tuple(float(c) for c in _tone(rng)),
                       int(rng.integers(1, 4)), cv2.LINE_AA)
 
 
@@ -191,7 +201,7 @@ def thing_outline(rng, centre, radius):
         points = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * (radius * 2.2, radius * rng.uniform(.1, .3))
     else:
         angle = np.linspace(0, 2 * np.pi, 17)[:-1]
-        points = np.stack([np.cos(angle), np.sin(angle)], 1) * radius * rng.uniform(.5, 1.4, (16, 1))
+        points = np.stack([np.cos(angle), np.sin(angle)], 1) * radius * rng.uniform(.65, 1.2, (16, 1))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return np.round(points @ rotation.T + centre).astype(np.int32)
 

@@ -101,13 +101,12 @@ class FreeBody:
         """Unit normals [V,3] of vertices [V,3], outward, weighted by the areas of the faces."""
         a, b, c = (vertices[self.faces[:, i]] for i in range(3))
         normals = self._face_to_vertex @ _cross(b - a, c - a)
-        return normals / np.maximum(np.sqrt((normals ** 2).sum(1, keepdims=True)), 1e-12)
+        return normals / np.maximum(np.sqrt(np.einsum('va,va->v', normals, normals)), 1e-12)[:, None]
 
 
 def _skin(rest, blended):
     """Rest vertices [V,3] moved by blended transforms [V,12] (rotation row by row, then shift)."""
-    turned = (blended[:, :9].reshape(-1, 3, 3) * rest[:, None]).sum(-1)
-    return turned + blended[:, 9:]
+    return np.einsum('vab,vb->va', blended[:, :9].reshape(-1, 3, 3), rest) + blended[:, 9:]
 
 
 def _cross(a, b):

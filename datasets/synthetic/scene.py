@@ -22,7 +22,7 @@ _NEAREST = 0.35
 _LEGS = tuple(f'{side}_{name}' for side in ('left', 'right') for name in ('knee', 'ankle', 'foot'))
 _THIGHS = ('left_hip', 'right_hip')
 _FRAMINGS = (
-    (.62, (), (.50, .94)), (.14, _LEGS, (.62, .98)), (.12, (*_LEGS, *_THIGHS, 'pelvis'), (.65, 1.0)),
+    (.62, (), (.58, .95)), (.14, _LEGS, (.62, .98)), (.12, (*_LEGS, *_THIGHS, 'pelvis'), (.65, 1.0)),
     (.05, ('head', 'neck'), (.75, 1.05)), (.07, (), (.95, 1.35)))
 
 

@@ -150,7 +150,7 @@ def _check_space(root, recipe):
     free = shutil.disk_usage(root).free
     if free < needed:
         raise ProjectError(f'{root}: {recipe.name} ({recipe.num_images} pictures of {recipe.size} px) needs about '
-                           f'{needed >> 20} MiB, but only {free >> 20} MiB are free; make room, or ask for fewer pictures')
+                           f'{needed >> 20} MiB, but {free >> 20} MiB are free; make room, or ask for fewer pictures')
 
 
 def _clear_aside(root, recipe):

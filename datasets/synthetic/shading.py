@@ -190,9 +190,7 @@ def _shade_pixels(face_index: wp.array(dtype=wp.int64), barycentric: wp.array(dt
     n = wp.normalize(n + wp.vec3(0.7 * fold, fold, 0.0))
     grain = 1.0 + 0.05 * _waves(3.0 * p, t[1]) + 0.3 * t[2] * fold
     linear = grain * wp.cw_mul(albedo, _lit(n, light, t[3]))
-    g = 1.0 / 2.2
-    colour[i] = wp.vec4(wp.pow(wp.min(linear[0], 1.0), g), wp.pow(wp.min(linear[1], 1.0), g),
-                        wp.pow(wp.min(linear[2], 1.0), g), 1.0)
+    colour[i] = wp.vec4(wp.min(linear[0], 1.0), wp.min(linear[1], 1.0), wp.min(linear[2], 1.0), 1.0)
 
 
 def _array(values, dtype):
@@ -209,7 +207,7 @@ def label_points(points, cut):
 
 
 def shade(face_index, barycentric, faces, canonical, normals, look, light):
-    """Colour of each pixel: [H,W,4] float32, sRGB in [0, 1] and opacity (0 or 1).
+    """Colour of each pixel: [H,W,4] float32, linear in [0, 1], and opacity (0 or 1).
 
     face_index [H,W], barycentric [H,W,3]: torch, from `rasterize`; faces [F,3] int32; canonical [V,3]: vertices of the
     template; normals [V,3]: of the posed body in the camera frame; look: appearance.Look; light: Light.

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from datasets.synthetic.activities import walking_angles
 from datasets.synthetic.anatomy import ANGLE_HIGH, ANGLE_LOW, JOINT, angles_to_rotmat, rotation_about, rotmat_to_pose
-from datasets.synthetic.backgrounds import procedural
+from datasets.synthetic.backgrounds import room
 from datasets.synthetic.multiview import turn_root
 from datasets.synthetic.poses import WORLD_TO_CAMERA
 from datasets.synthetic.render import compose
@@ -16,7 +16,7 @@ from datasets.synthetic.scene import Camera, Scene, dress, frame_points, place, 
 from utils.safe_io import atomic_write, save_npz
 
 _STRIDES_PER_SECOND = 0.95
-_TURNS = 1.0
+_TURNS = 2.0
 _FEET = [JOINT[name] for name in ('left_ankle', 'right_ankle', 'left_foot', 'right_foot')]
 
 
@@ -30,7 +30,8 @@ def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, hei
     rng = np.random.default_rng([seed, 5])
     count = int(seconds * fps)
     people, view, camera, lighting = _stage(rng, cast, count, fps, width, height)
-    background = procedural(rng, max(width, height), Scene(people[0], camera, view, lighting).horizon)[:height, :width]
+    horizon = Scene(people[0], camera, view, lighting).horizon
+    background = np.clip(room(rng, max(width, height), horizon)[:height, :width], 0, 1)
     frames, film_seed = [], int(rng.integers(1 << 31))
     for person in people:
         # Every frame draws the same chances: the shadow does not flicker.
@@ -40,7 +41,8 @@ def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, hei
     with atomic_write(video) as stream:
         stream.write(encode_h264(frames, fps))
     joints = np.stack([person.joints for person in people])
-    save_npz(truth, pose=np.stack([p.pose for p in people]).astype(np.float32), betas=people[0].betas.astype(np.float32),
+    save_npz(truth, pose=np.stack([p.pose for p in people]).astype(np.float32),
+             betas=people[0].betas.astype(np.float32),
              translation=np.stack([p.translation for p in people]).astype(np.float32), K=camera.matrix,
              joints_2d=np.stack([camera.project(j)[:, :2] for j in joints]).astype(np.float32),
              joints_3d=joints.astype(np.float32), fps=np.float64(fps), gender=np.array(people[0].gender),
