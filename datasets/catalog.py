@@ -58,6 +58,8 @@ CATALOG = {
     '3doh50k': Entry(('threeDOH50K_trainset.npz',), ('threeDOH50K_testset.npz',), '3doh50k', _preprocess('oh50k')),
     'surreal': Entry(('surreal_train.npz',), ('surreal_val.npz',), 'surreal'),
     'upi-s1h': Entry(('upi-s1h_train.npz',), ('upi-s1h_test.npz',), 'upi-s1h', _preprocess('up3d')),
+    'free-multiview': Entry(('free_multiview_train.npz',), ('free_multiview_val.npz',), 'free-multiview',
+                            'python -m datasets.synthetic.generate --what multiview'),
 }
 
 
