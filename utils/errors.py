@@ -8,6 +8,12 @@ import sys
 class ProjectError(Exception):
     """Something the user can mend. The message is one line."""
 
+    def __init__(self, message=''):
+        # torch wraps a loader worker's error in a report of many lines, whose last one is the error.
+        if message.startswith('Caught ') and '\n' in message:
+            message = message.strip().splitlines()[-1].split(': ', 1)[-1]
+        super().__init__(message)
+
 
 class MissingFile(ProjectError):
     """A file that is needed is absent; the message says where to get it."""
