@@ -1,0 +1,185 @@
+"""Model fitting in the loop: what a step supervises with where no ground truth exists (SPIN, arXiv 1909.12828)."""
+from collections import defaultdict
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+
+from datasets.fits import FitStore, unaugment_pose
+from models.smplify import build_smplify
+from models.targets import Targets
+from utils.assets import find_assets
+from utils.geometry import camera_to_translation, estimate_translation, rotmat_to_axis_angle
+
+# Fits are made in pixels of a 224 px crop, whatever the network's resolution; the camera's focal length belongs to it.
+HALF_CROP = 112.0
+# Fits with a larger shape coefficient are supervised with the mean shape.
+EXTREME_BETAS = 3.0
+
+
+def uses_fits(cfg):
+    """Whether a config supervises with fits."""
+    return cfg.SMPLIFY.RUN or cfg.SMPLIFY.USE_FITS or cfg.SMPLIFY.USE_FINAL_FIT
+
+
+@dataclass
+class _Fits:
+    """Fits of a batch's rows: pose [R,72], betas [R,10], mean residual [R], known [R]."""
+    pose: torch.Tensor
+    betas: torch.Tensor
+    residual: torch.Tensor
+    known: torch.Tensor
+
+    def where(self, mask, other):
+        """These rows where the mask says so, the other's elsewhere."""
+        return _Fits(torch.where(mask[:, None], self.pose, other.pose),
+                     torch.where(mask[:, None], self.betas, other.betas),
+                     torch.where(mask, self.residual, other.residual), torch.where(mask, self.known, other.known))
+
+
+class FitsInTheLoop:
+    """Targets from ground truth where there is some, else from the best fit of each picture.
+
+    With SMPLIFY.RUN the body is fitted to the keypoints from the network's estimate, and the better of that and the
+    stored fit is kept, in the targets and in the store. Views of one person share a fit: the better set of all views is
+    kept. Row by row, a fit is supervised with if enough of the body is seen and its residual is below
+    SMPLIFY.THRESHOLD; final fits without SMPLIFY.RUN go by the validity flags of their file, as PyMAF's first recipe.
+
+    body: the regressor's, on `device`; datasets: those of the training mixture, in the order of `dataset_index`.
+    """
+
+    def __init__(self, cfg, body, datasets, device='cpu', iuv_renderer=None):
+        options = cfg.SMPLIFY
+        self.body, self.iuv_renderer = body, iuv_renderer
+        self.run, self.threshold = options.RUN, options.THRESHOLD
+        self.by_flags = options.USE_FINAL_FIT and not options.RUN
+        self.smplify = build_smplify(cfg, body).to(device)
+        # A stream has no annotation file: its pictures do not come again.
+        rows = [(dataset.name, len(getattr(dataset, 'annotations', ()))) for dataset in datasets]
+        self.store = FitStore(rows, find_assets(cfg.PATHS.DATA_DIR), body.digest, options.USE_FINAL_FIT)
+        self._sums, self._counts = defaultdict(float), defaultdict(float)
+
+    @torch.no_grad()
+    def targets(self, batch, out, n_views=1):
+        """Batch of R rows (views flattened, fastest) and RegressorOutput -> Targets."""
+        keypoints = _in_pixels(batch['keypoints'])
+        center = keypoints.new_full((len(keypoints), 2), HALF_CROP)
+        has_smpl = batch['has_smpl'].bool()
+        best = self._stored(batch, keypoints, center, n_views)
+        if self.run:
+            best = self._fit_and_keep(batch, out.final.detach(), keypoints, center, best, n_views)
+        valid = best.known & self._trusted(best, keypoints, center)
+        self._record(best, valid, ~has_smpl)
+        extreme = (best.betas.abs() > EXTREME_BETAS).any(-1, keepdim=True)
+        betas = torch.where(extreme, 0.0, best.betas)
+        truth = has_smpl[:, None]
+        return Targets(
+            keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
+            joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'],
+            pose=torch.where(truth, batch['pose'], best.pose), betas=torch.where(truth, batch['betas'], betas),
+            valid=has_smpl | valid, body=self.body, iuv_renderer=self.iuv_renderer, n_views=n_views)
+
+    def _trusted(self, fits, keypoints, center):
+        if self.by_flags:
+            return torch.ones_like(fits.known)
+        return self.smplify.shows_enough(center, keypoints) & (fits.residual < self.threshold)
+
+    def _stored(self, batch, keypoints, center, n_views):
+        """The store's fits, with the residual they leave in this crop."""
+        pose, betas, known = self.store.get(batch['dataset_index'], batch['sample_index'], batch['rot_angle'],
+                                            batch['is_flipped'])
+        joints = self.body(betas, pose=pose).joints
+        translation = estimate_translation(joints, torch.nan_to_num(batch['keypoints']))
+        residual = self.smplify.fitting_loss(pose, betas, translation, center, keypoints).mean(-1)
+        return _Fits(pose, betas, residual, known)
+
+    def _fit_and_keep(self, batch, estimate, keypoints, center, stored, n_views):
+        """Fit from the network's estimate where ground truth is missing -> the better fits, which the store gets."""
+        wanted = (~batch['has_smpl'].bool()).view(-1, n_views).any(1)
+        new, valid = self._fit(batch, estimate, keypoints, center, wanted, n_views)
+        gain = (stored.residual - new.residual).view(-1, n_views).mean(1)
+        unknown = ~stored.known.view(-1, n_views).all(1)
+        better = (valid & (unknown | (gain > 0))).repeat_interleave(n_views)
+        self._add('accepted', better, wanted.repeat_interleave(n_views))
+        self._add('new_residual', new.residual, valid.repeat_interleave(n_views))
+        params = torch.cat([unaugment_pose(new.pose, batch['rot_angle'], batch['is_flipped']), new.betas], 1)
+        rows = [_gathered(value) for value in (batch['dataset_index'], batch['sample_index'], params, new.residual)]
+        everywhere = _gathered(better.byte()).bool()  # gloo does not gather truth values
+        self.store.put(*(value[everywhere] for value in rows))
+        return new.where(better, stored)
+
+    def _fit(self, batch, estimate, keypoints, center, wanted, n_views):
+        """Fits of the people [B] that are wanted, as rows, and which people's fits are valid."""
+        pose = rotmat_to_axis_angle(estimate.rotmat.float()).flatten(1).unflatten(0, (-1, n_views))
+        betas = estimate.betas.float().unflatten(0, (-1, n_views))[:, 0]
+        translation = camera_to_translation(estimate.camera.float()).unflatten(0, (-1, n_views))
+        keypoints, center = keypoints.unflatten(0, (-1, n_views)), center.unflatten(0, (-1, n_views))
+        fits = _Fits(pose.clone(), betas[:, None].repeat(1, n_views, 1),
+                     torch.full_like(pose[..., 0], torch.inf), torch.zeros_like(pose[..., 0], dtype=torch.bool))
+        valid = torch.zeros_like(wanted)
+        calibrated = _calibrated(batch, n_views, wanted)
+        for people, rotation in ((wanted & calibrated, batch.get('camera_rotation')), (wanted & ~calibrated, None)):
+            if not people.any():
+                continue
+            rotation = None if rotation is None else rotation.unflatten(0, (-1, n_views))[people]
+            result = self.smplify(pose[people], betas[people], translation[people], center[people],
+                                  keypoints[people], camera_rotation=rotation)
+            fits.pose[people] = result.view_pose
+            fits.betas[people] = result.betas[:, None].expand(-1, n_views, -1)
+            fits.residual[people] = result.reprojection_loss.mean(-1)
+            fits.known[people] = result.valid[:, None].expand(-1, n_views)
+            valid[people] = result.valid
+        return _Fits(*(value.flatten(0, 1) for value in vars(fits).values())), valid
+
+    # Reports and checkpoints
+
+    def _record(self, best, valid, without_truth):
+        self._add('valid', valid, without_truth)
+        self._add('residual', best.residual, without_truth & best.known)
+
+    def _add(self, name, values, rows):
+        self._sums[name] += torch.where(rows, values.float(), 0.0).sum()
+        self._counts[name] += rows.sum()
+
+    def scalars(self):
+        """Means since the last call, over this process's rows without ground truth.
+
+        accepted: share of new fits that beat the stored one; valid: share of rows that are supervised with a fit;
+        residual, new_residual: mean squared pixels a joint of the kept and of the new fits. Empty where none was seen.
+        """
+        values = {name: float(self._sums[name] / count) for name, count in self._counts.items() if count > 0}
+        self._sums.clear()
+        self._counts.clear()
+        return values
+
+    def state_dict(self):
+        """The fits that changed, for the checkpoint; tensors and plain containers."""
+        return self.store.state_dict()
+
+    def load_state_dict(self, state):
+        """Put back what `state_dict` gave."""
+        self.store.load_state_dict(state)
+
+    def save(self, folder):
+        """Write the fits that changed under SPIN's names, `<folder>/<dataset>_fits.npy`, each atomically."""
+        self.store.save(folder)
+
+
+def _in_pixels(keypoints):
+    return torch.cat([HALF_CROP * (keypoints[..., :2] + 1), keypoints[..., 2:]], -1)
+
+
+def _calibrated(batch, n_views, people):
+    """Which people have a known camera rotation in every view: [B]."""
+    if 'has_camera' not in batch or n_views == 1:
+        return torch.zeros_like(people)
+    return batch['has_camera'].bool().view(-1, n_views).all(1)
+
+
+def _gathered(value):
+    """Rows of all processes, in the order of their ranks; every process has the same number."""
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        return value
+    parts = [torch.empty_like(value) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, value.contiguous())
+    return torch.cat(parts)

@@ -1,0 +1,204 @@
+"""The best SMPL fit known of each training picture, kept as it stands in the file: neither mirrored nor turned.
+
+Files are SPIN's: `static_fits/<name>_fits.npy` [N,82], pose [72] and betas [10] in the order of the annotations, and
+`final_fits/<name>.npz` with pose, betas and valid_fit. A file made here has a `.json` beside it (an `.npz`: an entry
+inside) that names the body; one without belongs to SMPL.
+"""
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+
+from datasets.catalog import entry_of
+from utils.errors import BadFile, WrongBody
+from utils.geometry import axis_angle_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
+from utils.keypoints import SMPL_FLIP
+from utils.logging import log_once
+from utils.safe_io import load_json, load_npy, load_npz, save_json, save_npy
+
+NUM_PARAMS = 82
+# mmhuman3d's names of SPIN's files.
+_OTHER_STEMS = {'lsp-orig': 'lsp', 'mpi-inf-3dhp': 'mpi_inf_3dhp'}
+
+
+@dataclass
+class DatasetFits:
+    """params [N,82] float32; known [N]: the row holds a fit, not the mean pose; changed [N]: since it was loaded."""
+    name: str
+    params: np.ndarray
+    known: np.ndarray
+    changed: np.ndarray
+
+
+class FitStore:
+    """Fits of the datasets of a mixture.
+
+    datasets: [(name, rows)] in the order of `dataset_index`; rows 0 for one whose pictures do not come again. assets:
+    where files lie; body_digest: the body in use; final: start from `final_fits/` instead of `static_fits/`. Rows
+    without a file start from the mean pose and are not `known`.
+
+    Several processes each hold a whole copy and stay equal: a step's new fits are gathered from all processes, and all
+    put the same ones in. Of several for one picture the one with the least residual owns it, and of equals the first.
+    Raises BadFile for a file of another shape, WrongBody for one of another body.
+    """
+
+    def __init__(self, datasets, assets, body_digest, final=False):
+        self.body_digest = body_digest
+        mean = mean_parameters(assets)
+        self.datasets = [self._open(name, rows, assets, mean, final) for name, rows in datasets]
+
+    def _open(self, name, rows, assets, mean, final):
+        found = _find(assets, name, final) if rows else None
+        if found is None:
+            if rows:
+                kind = 'final' if final else 'static'
+                log_once(f'{name}: no {kind} fits in {assets.root / (kind + "_fits")}; starting from the mean pose')
+            return DatasetFits(name, np.repeat(mean[None], rows, 0), np.zeros(rows, bool), np.zeros(rows, bool))
+        params, known = read_fits(found, rows, self.body_digest, assets.is_free)
+        params[~np.isfinite(params).all(1)] = mean
+        return DatasetFits(name, params, known, np.zeros(rows, bool))
+
+    def get(self, dataset_index, sample_index, rot_angle, is_flipped):
+        """Fits of a batch, augmented as its pictures are: pose [B,72], betas [B,10], known [B].
+
+        All arguments are [B] tensors, rot_angle in degrees; the result is where rot_angle is.
+        """
+        rows = [self._row(int(d), int(i)) for d, i in zip(dataset_index, sample_index)]
+        params = torch.from_numpy(np.stack([params for params, _ in rows])).to(rot_angle.device)
+        known = torch.tensor([flag for _, flag in rows], device=rot_angle.device)
+        return augment_pose(params[:, :72], rot_angle, is_flipped), params[:, 72:], known
+
+    def _row(self, dataset_index, sample_index):
+        fits = self.datasets[dataset_index]
+        if not len(fits.params):
+            return np.zeros(NUM_PARAMS, np.float32), False
+        return fits.params[sample_index], bool(fits.known[sample_index])
+
+    def put(self, dataset_index, sample_index, params, residual):
+        """Store fits that were freed of augmentation: [K], [K], [K,82], [K]. Rows that are not finite are left out."""
+        params, residual = params.float().cpu().numpy(), residual.float().cpu().numpy()
+        dataset_index, sample_index = dataset_index.cpu().numpy(), sample_index.cpu().numpy()
+        good = np.isfinite(params).all(1) & np.isfinite(residual)
+        order = np.argsort(residual, kind='stable')[::-1]  # the last one written stays
+        for k in order[good[order]]:
+            fits = self.datasets[dataset_index[k]]
+            if len(fits.params):
+                row = sample_index[k]
+                fits.params[row], fits.known[row], fits.changed[row] = params[k], True, True
+
+    def state_dict(self):
+        """What changed since the files were read, for a checkpoint: {name: {'rows': [K], 'params': [K,82]}}."""
+        state = {}
+        for fits in self.datasets:
+            rows = np.flatnonzero(fits.changed)
+            state[fits.name] = {'rows': torch.from_numpy(rows), 'params': torch.from_numpy(fits.params[rows])}
+        return state
+
+    def load_state_dict(self, state):
+        """Put back what `state_dict` gave; datasets that it does not name keep what their files say."""
+        for fits in self.datasets:
+            if fits.name in state:
+                rows = state[fits.name]['rows'].numpy()
+                if len(rows) and rows.max() >= len(fits.params):
+                    raise BadFile(f'the checkpoint holds a fit of row {rows.max()} of {fits.name}, which has '
+                                  f'{len(fits.params)} rows')
+                fits.params[rows], fits.known[rows], fits.changed[rows] = state[fits.name]['params'].numpy(), True, True
+
+    def save(self, folder):
+        """Write `<name>_fits.npy` of every dataset that changed, each atomically."""
+        for fits in self.datasets:
+            if fits.changed.any():
+                write_fits(Path(folder) / f'{fits.name}_fits.npy', fits.params, self.body_digest)
+
+
+def mean_parameters(assets):
+    """Mean pose and shape [82] float32 of smpl_mean_params.npz."""
+    path = assets.file('smpl_mean_params.npz')
+    arrays = load_npz(path)
+    if 'pose' not in arrays or 'shape' not in arrays or arrays['pose'].size != 144 or arrays['shape'].size != 10:
+        raise BadFile(f"{path}: 'pose' with 144 values and 'shape' with 10 are wanted")
+    rotmat = rot6d_to_rotmat(torch.from_numpy(np.asarray(arrays['pose'], np.float32).reshape(24, 6)))
+    return np.concatenate([rotmat_to_axis_angle(rotmat).flatten().numpy(),
+                           np.asarray(arrays['shape'], np.float32).reshape(10)])
+
+
+def augment_pose(pose, rot_angle, is_flipped):
+    """Turn poses [B,72] by degrees [B] about the camera's axis, then mirror those of is_flipped [B]."""
+    return _mirror(_turn(pose, rot_angle), is_flipped)
+
+
+def unaugment_pose(pose, rot_angle, is_flipped):
+    """The inverse of `augment_pose`."""
+    return _turn(_mirror(pose, is_flipped), -rot_angle)
+
+
+def _turn(pose, rot_angle):
+    axis = torch.stack([torch.zeros_like(rot_angle), torch.zeros_like(rot_angle), -torch.deg2rad(rot_angle)], -1)
+    orient = rotmat_to_axis_angle(roma.rotvec_to_rotmat(axis.to(pose.dtype)) @ axis_angle_to_rotmat(pose[:, :3]))
+    return torch.cat([torch.where((rot_angle == 0)[:, None], pose[:, :3], orient), pose[:, 3:]], 1)
+
+
+def _mirror(pose, is_flipped):
+    signs = pose.new_tensor([1.0, -1.0, -1.0])
+    mirrored = (pose.unflatten(1, (24, 3))[:, SMPL_FLIP] * signs).flatten(1)
+    return torch.where(is_flipped.bool()[:, None], mirrored, pose)
+
+
+def fits_stems(name):
+    """Names under which a dataset's fits may be filed: SPIN's, then mmhuman3d's."""
+    stem = entry_of(name).fits
+    return [other for other in (stem, _OTHER_STEMS.get(stem)) if other]
+
+
+def _find(assets, name, final):
+    """Path of a dataset's fits, or None."""
+    for stem in fits_stems(name):
+        candidates = [f'final_fits/{stem}.npz', f'final_fits/{stem}.npy'] if final else [f'static_fits/{stem}_fits.npy']
+        for candidate in candidates:
+            if assets.has(candidate):
+                return assets.file(candidate)
+    return None
+
+
+def read_fits(path, rows, body_digest, is_free_body):
+    """(params [N,82] float32, known [N]) of a file of N = rows fits. Raises BadFile, WrongBody."""
+    path = Path(path)
+    if path.suffix == '.npz':
+        arrays = load_npz(path)
+        missing = {'pose', 'betas', 'valid_fit'} - set(arrays)
+        if missing:
+            raise BadFile(f'{path}: no key {sorted(missing)[0]!r}; final fits have pose, betas and valid_fit')
+        parts, owner = [arrays['pose'], arrays['betas']], arrays.get('body_digest')
+        known = arrays['valid_fit']
+    else:
+        parts = [load_npy(path)]
+        side = path.with_suffix('.json')
+        owner = load_json(side).get('body_digest') if side.exists() else None
+        known = np.ones(len(parts[0]), bool)
+    _check_owner(path, owner, body_digest, is_free_body)
+    shapes = [np.shape(part) for part in parts] + [np.shape(known)]
+    wanted = [(rows, 72), (rows, 10), (rows,)] if len(parts) == 2 else [(rows, NUM_PARAMS), (rows,)]
+    if shapes != wanted:
+        raise BadFile(f'{path}: shape {[list(shape) for shape in shapes[:-1]]}, but the dataset has {rows} rows and '
+                      f'wants {[list(shape) for shape in wanted[:-1]]}')
+    params = np.concatenate([np.asarray(part, np.float32) for part in parts], axis=1)
+    broken = ~np.isfinite(params).all(1)
+    if broken.any():
+        log_once(f'{path}: {broken.sum()} of {rows} fits are not finite; they count as absent')
+    return params, (np.asarray(known) > 0) & ~broken
+
+
+def _check_owner(path, owner, body_digest, is_free_body):
+    if owner is None and is_free_body:
+        raise WrongBody(f'{path}: these fits belong to the licensed SMPL body, but the body in use is the free one')
+    if owner is not None and str(owner) != body_digest:
+        raise WrongBody(f'{path}: these fits belong to body {owner}, but the body in use is {body_digest}')
+
+
+def write_fits(path, params, body_digest):
+    """Write fits [N,82] and, beside them, whose body they are of; each file atomically."""
+    path = Path(path)
+    save_json(path.with_suffix('.json'), {'body_digest': body_digest, 'rows': len(params)})
+    save_npy(path, np.asarray(params, np.float32))
