@@ -136,6 +136,24 @@ _C.TEST.BATCH_SIZE = 32
 _C.TEST.N_VIEWS = 0  # views of a person in a validation sample; 0: single pictures
 _C.TEST.MAX_SAMPLES = 0  # validate on the first so many; 0: all
 _C.TEST.EVAL_PVE = True  # per-vertex error where ground-truth bodies exist
+_C.TEST.SHUFFLE = False  # visit the samples in random order; never where results are saved
+_C.TEST.LOG_FREQ = 50  # eval.py: batches between lines with the running means; 0: none
+_C.TEST.RESULT_FILE = ''  # eval.py: .npz for the last stage's joints, pose, betas, camera and image names
+_C.TEST.REPORT = []  # eval.py: files for the tables, by suffix .md, .csv or .json
+_C.TEST.OVERWRITE = False  # eval.py, eval_coco.py: replace result files that exist
+_C.TEST.OUTPUT_DIR = 'output'  # eval.py, eval_coco.py: folder of pictures and of COCO results
+_C.TEST.VIS_DEMO = False  # eval.py, eval_coco.py: write a grid of pictures with the estimated bodies
+_C.TEST.VIS_RATIO = 1.0  # size of a picture in that grid over the size of the network's input
+_C.TEST.VIS_IMNAME = ''  # only people of pictures whose names contain this
+_C.TEST.OCCLUDE = ''  # eval.py: 'face' (black out the face), 'grid' (slide a grey patch), '' (neither)
+_C.TEST.OCCLUSION_PATCH = 40  # pixels a side of the sliding patch
+_C.TEST.OCCLUSION_STRIDE = 40  # pixels between its positions
+_C.TEST.FLIP = False  # eval_coco.py: average the keypoints with those of the mirrored picture
+_C.TEST.COCO_SUBSET = 'val2014'  # eval_coco.py: val2014 or val2017
+_C.TEST.COCO_ANNOTATIONS = ''  # person_keypoints_*.json; '' takes DATA_DIR/datasets/coco/annotations
+_C.TEST.COCO_IMAGES = ''  # its image folder; '' takes datasets/coco/COCO_SUBSET or datasets/coco/images/COCO_SUBSET
+_C.TEST.COCO_DETECTIONS = ''  # boxes in COCO's results format; '' takes the annotated boxes
+_C.TEST.MIN_SCORE = 0.0  # detected boxes with a lower score are left out
 
 _C.SMPLIFY = CN()
 _C.SMPLIFY.RUN = False  # fit SMPL to each training sample's keypoints, from the network's estimate
@@ -169,6 +187,17 @@ def load_config(path=None, overrides=()):
     cfg = default_config()
     if path:
         _merge_tree(cfg, _read_yaml(path), str(path))
+    return _finished(cfg, overrides)
+
+
+def load_stored_config(text, where, overrides=()):
+    """The config that YAML text of a checkpoint holds (`where` names it), then overrides -> frozen CfgNode."""
+    cfg = default_config()
+    _merge_tree(cfg, _parse_yaml(text, where), where)
+    return _finished(cfg, overrides)
+
+
+def _finished(cfg, overrides):
     if len(overrides) % 2:
         raise BadConfig(f'overrides come as KEY VALUE pairs, but {overrides[-1]!r} has no value')
     for key, value in zip(overrides[::2], overrides[1::2]):
@@ -199,11 +228,19 @@ def _read_yaml(path):
     if not file.exists() and (CONFIG_FOLDER / file).exists():
         file = CONFIG_FOLDER / file
     try:
-        tree = yaml.safe_load(file.read_text())
+        text = file.read_text()
     except FileNotFoundError:
         known = ', '.join(sorted(str(p.relative_to(CONFIG_FOLDER)) for p in CONFIG_FOLDER.rglob('*.yaml')))
         raise MissingFile(f'{path}: no such config file; configs/ has {known}') from None
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f'{path}: not readable as YAML ({" ".join(str(error).split())[:150]})') from None
+    return _parse_yaml(text, path)
+
+
+def _parse_yaml(text, path):
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise BadConfig(f'{path}: not readable as YAML ({" ".join(str(error).split())[:150]})') from None
     if not isinstance(tree or {}, dict):
         raise BadConfig(f'{path}: not a config file (a mapping of keys is wanted)')
@@ -264,9 +301,11 @@ _CHOICES = {
     'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
     'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
     'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
-    'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16'), 'SMPLIFY.METHOD': ('lm', 'adam')}
+    'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16'), 'SMPLIFY.METHOD': ('lm', 'adam'),
+    'TEST.OCCLUDE': ('', 'face', 'grid'), 'TEST.COCO_SUBSET': ('val2014', 'val2017')}
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
-             'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER', 'SMPLIFY.NUM_ITERS')
+             'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER', 'SMPLIFY.NUM_ITERS',
+             'TEST.OCCLUSION_PATCH', 'TEST.OCCLUSION_STRIDE')
 
 
 def get_key(cfg, key):

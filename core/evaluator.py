@@ -1,51 +1,83 @@
 """Evaluation of a regressor on one dataset: errors of every stage, sample by sample."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from core.metrics import bootstrap_interval, mpjpe, pa_mpjpe, pve
+from core import report
+from core.loading import batches_of
+from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, pve
+from core.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
 from core.supervision import flatten_views
+from datasets.image_dataset import init_worker
 from models.body import load_bodies
-from utils.keypoints import H36M_TO_J14, J24_TO_J14
+from utils.logging import get_logger
 
-METRICS = {'mpjpe': 'MPJPE', 'pa_mpjpe': 'PA-MPJPE', 'pve': 'PVE'}
+_PELVIS, _HIPS = 14, slice(2, 4)  # among the common joints
 
 
 @dataclass
 class Evaluation:
-    """Errors in millimetres. errors: {metric: [N, stages]}; stage 0 is the mean pose where there is one."""
+    """Errors in millimetres (PCK and AUC: percent). errors: {metric: [N, stages]}, NaN where a sample has no ground
+    truth for it; stage 0 is the mean pose where there is one. groups: one name a sample, or empty."""
     dataset: str
     errors: dict
+    groups: list = field(default_factory=list)
+    group_title: str = ''
 
     def mean(self, metric, stage=-1):
         """Mean over the samples that have this error; NaN where none has."""
         return float(self.errors[metric][:, stage].nanmean())
 
+    def rows(self):
+        """report.Row of every stage, then of every group at the last stage."""
+        stages = next(iter(self.errors.values())).shape[1]
+        rows = [report.Row('stage', 'mean pose' if stage == 0 and stages > 1 else f'stage {stage}',
+                           self._scores(stage)) for stage in range(stages)]
+        groups = torch.tensor([sorted(set(self.groups)).index(name) for name in self.groups])
+        for number, name in enumerate(sorted(set(self.groups))):
+            rows.append(report.Row(self.group_title, name, self._scores(-1, groups == number)))
+        return rows
+
+    def _scores(self, stage, selected=slice(None)):
+        return {name: report.Score.of(errors[selected, stage]) for name, errors in self.errors.items()}
+
     def table(self):
         """The errors of every stage as Markdown, with the 95 % bootstrap interval of the last stage's."""
-        names = [name for name in METRICS if name in self.errors]
-        stages = next(iter(self.errors.values())).shape[1]
-        lines = [f'| {self.dataset}, mm | {" | ".join(METRICS[name] for name in names)} |',
-                 f'| --- |{" ---: |" * len(names)}']
-        for stage in range(stages):
-            label = 'mean pose' if stage == 0 and stages > 1 else f'stage {stage}'
-            lines.append(f'| {label} | {" | ".join(f"{self.mean(name, stage):.1f}" for name in names)} |')
-        lines.append(f'| 95 % interval | {" | ".join(self._interval(name) for name in names)} |')
-        return '\n'.join(lines)
+        return report.markdown(self)
 
-    def _interval(self, name):
-        values = self.errors[name][:, -1]
-        low, high = bootstrap_interval(values[~values.isnan()])
-        return f'{low:.1f} to {high:.1f}'
+
+@dataclass
+class Truth:
+    """Ground truth of a batch. joints [B,J,3] centred, metres; valid [B,J]; vertices [B,V,3], zeros but for rows of
+    has_body [B]."""
+    joints: torch.Tensor
+    valid: torch.Tensor
+    vertices: torch.Tensor
+    has_body: torch.Tensor
+
+
+@dataclass
+class Observation:
+    """What an observer of an evaluation gets for each batch; rows are flattened views, B first.
+
+    joints: the last stage's 17 H36M joints [B,17,3]; errors: {metric: [B, stages]}; joint_errors [B,J] millimetres of
+    the last stage, where truth.valid; fresh [B]: False for a row that stands in for an unreadable picture.
+    """
+    batch: dict
+    out: object
+    truth: Truth
+    joints: torch.Tensor
+    errors: dict
+    joint_errors: torch.Tensor
+    fresh: torch.Tensor
 
 
 class Evaluator:
-    """Compares estimates with ground truth by the 14 LSP joints regressed from H36M's regressor (3DPW's protocol).
+    """Compares estimates with ground truth as a benchmark's protocol says (core/protocols.py).
 
-    Where a sample has a ground-truth body its gendered mesh gives the joints; where it has 3D joints only, those count
-    and PVE is absent. Joints are centred at the pelvis. Only errors are kept, so memory does not grow with meshes.
+    Only errors are kept, so memory does not grow with meshes.
     """
 
     def __init__(self, cfg, body):
@@ -55,58 +87,137 @@ class Evaluator:
         self.joints = body.vertex_set(body.regressor_file('J_regressor_h36m.npy', rows=17))
 
     @torch.no_grad()
-    def evaluate(self, regressor, dataset, name, device, progress=True):
-        """Errors of `regressor` on `dataset` -> Evaluation. The module's training mode is put back afterwards."""
+    def evaluate(self, regressor, dataset, name, device, progress=True, protocol=None, observers=(), log_every=0,
+                 transform=None):
+        """Errors of `regressor` on `dataset` -> Evaluation. The module's training mode is put back afterwards.
+
+        protocol: by default that of `name`. observers: called with an Observation of every batch. log_every: log the
+        running means every so many batches. transform: (images, batch) -> images, before the network sees them.
+        """
+        protocol = protocol or protocol_of(name)
         self.bodies.to(device)
         self.joints.to(device)
         was_training = regressor.training
         regressor.eval()
+        errors, groups, seen = [], [], set()
         try:
-            rows = [self._errors(regressor, batch, device)
-                    for batch in tqdm(self._loader(dataset), desc=f'evaluate {name}', disable=not progress)]
+            bar = tqdm(batches_of(self._loader(dataset)), total=self._batches(dataset), desc=f'evaluate {name}',
+                       disable=not progress)
+            for step, batch in enumerate(bar, 1):
+                observed = self._observe(regressor, batch, protocol, device, transform)
+                observed.fresh = _fresh_rows(observed.batch, seen)
+                for observer in observers:
+                    observer(observed)
+                errors.append({key: value[observed.fresh] for key, value in observed.errors.items()})
+                groups += [group_of(protocol, path) for path, fresh in zip(
+                    names_of(observed.batch), observed.fresh) if fresh and protocol.groups]
+                if log_every and step % log_every == 0:
+                    _log_running_means(name, errors)
         finally:
             regressor.train(was_training)
-        return Evaluation(name, {metric: torch.cat([row[metric] for row in rows]) for metric in rows[0]})
+        return Evaluation(name, _joined(errors), groups, protocol.groups)
+
+    def _batches(self, dataset):
+        samples = min(self.cfg.TEST.MAX_SAMPLES or len(dataset), len(dataset))
+        return -(-samples // self.cfg.TEST.BATCH_SIZE)
 
     def _loader(self, dataset):
         if self.cfg.TEST.MAX_SAMPLES:
-            dataset = torch.utils.data.Subset(dataset, range(min(self.cfg.TEST.MAX_SAMPLES, len(dataset))))
+            dataset = Subset(dataset, range(min(self.cfg.TEST.MAX_SAMPLES, len(dataset))))
         # A generator of its own, so that validating does not disturb the random stream of a training run.
         return DataLoader(dataset, self.cfg.TEST.BATCH_SIZE, num_workers=min(self.cfg.TRAIN.NUM_WORKERS, 8),
-                          generator=torch.Generator())
+                          shuffle=self.cfg.TEST.SHUFFLE, worker_init_fn=init_worker,
+                          generator=torch.Generator().manual_seed(self.cfg.SEED))
 
-    def _errors(self, regressor, batch, device):
-        out = regressor(batch['img'].to(device, non_blocking=True))
+    def _observe(self, regressor, batch, protocol, device, transform):
+        images = batch['img'].to(device, non_blocking=True)
+        out = regressor(images if transform is None else transform(images, batch))
         batch, _ = flatten_views(batch)
-        truth, vertices = self._ground_truth(batch, device)
-        known = (batch['has_smpl'] | batch['has_joints_3d']).bool()
-        stages = [stage.skeleton for stage in out.stages]
-        joints = [self._centred(self.joints(skeleton)) for skeleton in stages]
-        errors = {'mpjpe': [mpjpe(j, truth) for j in joints], 'pa_mpjpe': [pa_mpjpe(j, truth) for j in joints]}
-        if self.cfg.TEST.EVAL_PVE:
-            errors['pve'] = [pve(stage.vertices, vertices) for stage in out.stages]
-        masks = {'pve': batch['has_smpl'].bool()}
-        return {name: torch.where(masks.get(name, known)[:, None], torch.stack(values, 1).float().cpu(), torch.nan)
-                for name, values in errors.items()}
+        truth = self._ground_truth(batch, protocol, device)
+        joints = [self.joints(stage.skeleton) for stage in out.stages]
+        errors, last = self._errors(out.stages, joints, truth, protocol)
+        return Observation(batch, out, truth, joints[-1], errors, last, None)
 
-    def _centred(self, h36m_joints):
-        """17 H36M joints -> the 14 LSP joints relative to the pelvis."""
-        return h36m_joints[:, H36M_TO_J14] - h36m_joints[:, :1]
+    def _errors(self, stages, joints, truth, protocol):
+        """{metric: [B, stages]} on the CPU, and the last stage's joint errors [B,J]."""
+        columns = []
+        for stage, h36m in zip(stages, joints):
+            distances = joint_errors(_centred(h36m, protocol.joints), truth.joints)
+            aligned = joint_errors(*procrustes_align(_centred(h36m, protocol.joints), truth.joints, truth.valid))
+            column = {'mpjpe': masked_mean(distances, truth.valid), 'pa_mpjpe': masked_mean(aligned, truth.valid)}
+            if 'pck' in protocol.metrics:
+                valid = truth.valid[:, :14]
+                column.update(pck=pck(distances[:, :14], valid), auc=auc(distances[:, :14], valid),
+                              pa_pck=pck(aligned[:, :14], valid), pa_auc=auc(aligned[:, :14], valid))
+            if self.cfg.TEST.EVAL_PVE:
+                column['pve'] = torch.where(truth.has_body, pve(stage.vertices, truth.vertices), torch.nan)
+            columns.append(column)
+        return {name: torch.stack([column[name] for column in columns], 1).float().cpu()
+                for name in METRIC_TITLES if name in columns[0]}, distances
 
-    def _ground_truth(self, batch, device):
-        """(14 centred joints [B,14,3], vertices [B,V,3]) from the body of each sample's gender, or from 3D joints."""
-        pose, betas, gender = (batch[key].to(device) for key in ('pose', 'betas', 'gender'))
-        vertices = pose.new_zeros(len(pose), self.bodies['neutral'].num_vertices, 3)
+    def _ground_truth(self, batch, protocol, device):
+        has_body = batch['has_smpl'].bool()
+        vertices = self._true_vertices(batch, has_body, protocol.gendered, device)
+        has_body = has_body.to(device)
+        from_body = _centred(self.joints.matrix @ vertices[:, self.joints.vertex_index], protocol.joints)
+        annotated, valid = _annotated_joints(batch['joints_3d'].to(device), protocol.joints)
+        valid &= batch['has_joints_3d'].to(device).bool()[:, None]
+        use_body = has_body if protocol.truth == 'body' else has_body & ~valid.any(1)
+        return Truth(torch.where(use_body[:, None, None], from_body, annotated), valid | use_body[:, None], vertices,
+                     has_body)
+
+    def _true_vertices(self, batch, has_body, gendered, device):
+        """Meshes [B,V,3] of the rows with a ground-truth body, each from the body of its gender; zeros elsewhere."""
+        neutral = self.bodies['neutral']
+        vertices = torch.zeros(len(has_body), neutral.num_vertices, 3, device=device)
+        gender = batch['gender'] if gendered else torch.full_like(batch['gender'], -1)
         for code, name in ((-1, 'neutral'), (0, 'male'), (1, 'female')):
-            rows = gender == code
-            if rows.any():
-                vertices[rows] = self.bodies[name](betas[rows], pose=pose[rows]).vertices
-        from_body = self._centred(self._regress(vertices))
-        annotated = batch['joints_3d'].to(device)
-        pelvis = annotated[:, 2:4, :3].mean(1, keepdim=True)
-        from_joints = annotated[:, J24_TO_J14, :3] - pelvis
-        joints = torch.where(batch['has_smpl'].to(device).bool()[:, None, None], from_body, from_joints)
-        return joints, vertices
+            rows = torch.nonzero(has_body & (gender == code)).flatten()
+            if len(rows):
+                betas, pose = batch['betas'][rows].to(device), batch['pose'][rows].to(device)
+                vertices[rows.to(device)] = self.bodies[name](betas, pose=pose).vertices
+        return vertices
 
-    def _regress(self, vertices):
-        return self.joints.matrix @ vertices[:, self.joints.vertex_index]
+
+def names_of(batch):
+    """Picture names of a flattened batch, one a row."""
+    names = batch['imgname']
+    if names and not isinstance(names[0], str):  # one list a view, each over the batch
+        return [name for person in zip(*names) for name in person]
+    return list(names)
+
+
+def _centred(h36m_joints, joint_set):
+    """17 H36M joints -> those of a JointSet, relative to the pelvis."""
+    return h36m_joints[:, joint_set.from_h36m] - h36m_joints[:, :1]
+
+
+def _annotated_joints(joints, joint_set):
+    """Common joints [B,24,4] -> (those of a JointSet [B,J,3], valid [B,J]), relative to the pelvis, or to the middle
+    of the hips where the pelvis is not annotated. Published files are centred at the pelvis already."""
+    pelvis, hips = joints[:, _PELVIS], joints[:, _HIPS, :3].mean(1)
+    root = torch.where(pelvis[:, 3:] > 0, pelvis[:, :3], hips)
+    chosen = joints[:, joint_set.from_common]
+    return chosen[..., :3] - root[:, None], chosen[..., 3] > 0
+
+
+def _fresh_rows(batch, seen):
+    """Which rows were not met before: a row that replaces an unreadable picture would count twice."""
+    if 'sample_index' not in batch or not isinstance(names_of(batch)[0], str) or 'camera_rotation' in batch:
+        return torch.ones(len(batch['gender']), dtype=torch.bool)
+    rows = batch['sample_index'].tolist()
+    fresh = torch.tensor([row not in seen and row not in rows[:place] for place, row in enumerate(rows)])
+    seen.update(rows)
+    return fresh
+
+
+def _joined(errors):
+    """Batches of {metric: [B, stages]} -> one; metrics that no sample has ground truth for are left out."""
+    joined = {name: torch.cat([batch[name] for batch in errors]) for name in errors[0]}
+    return {name: values for name, values in joined.items() if name in POSE_METRICS[:2] or not values.isnan().all()}
+
+
+def _log_running_means(name, errors):
+    means = ', '.join(f'{METRIC_TITLES[metric]} {values[:, -1].nanmean():.1f}' for metric, values in
+                      _joined(errors).items())
+    get_logger().info(f'{name}: {means} after {sum(len(next(iter(batch.values()))) for batch in errors)} samples')

@@ -1,17 +1,42 @@
-"""Errors of 3D poses and meshes: metres in, millimetres out, one value a sample."""
+"""Errors of 3D poses and meshes: metres in, millimetres (or percent) out, one value a sample."""
 import torch
 
 from utils.geometry import similarity_align
 
+# Millimetres. A joint counts as found within PCK_THRESHOLD; the area under the curve is over AUC_THRESHOLDS
+# (MPI-INF-3DHP's evaluation code: Mehta et al., 3DV 2017).
+PCK_THRESHOLD = 150.0
+AUC_THRESHOLDS = tuple(range(0, 151, 5))
 
-def mpjpe(predicted, target):
-    """Mean per-joint position error, [B,J,3] metres -> [B] millimetres. Centre both at the root before."""
-    return 1000.0 * (predicted - target).norm(dim=-1).mean(-1)
+
+def joint_errors(predicted, target):
+    """Distance of each point, [B,J,3] metres -> [B,J] millimetres."""
+    return 1000.0 * (predicted - target).norm(dim=-1)
 
 
-def pa_mpjpe(predicted, target):
+def mpjpe(predicted, target, valid=None):
+    """Mean per-joint position error, [B,J,3] metres -> [B] millimetres. Centre both at the root before.
+
+    valid [B,J]: which joints the ground truth has; NaN for a sample that has none.
+    """
+    return masked_mean(joint_errors(predicted, target), valid)
+
+
+def pa_mpjpe(predicted, target, valid=None):
     """MPJPE after the best similarity transform (Procrustes analysis), [B,J,3] metres -> [B] millimetres."""
-    return mpjpe(similarity_align(predicted.double(), target.double()), target.double())
+    return masked_mean(joint_errors(*procrustes_align(predicted, target, valid)), valid)
+
+
+def procrustes_align(predicted, target, valid=None):
+    """(predicted, target) [B,J,3] in float64, the first moved, turned and scaled onto the second.
+
+    Joints that are not `valid` [B,J] have no say: both are put at their set's centroid, where they add nothing to
+    the sums that decide the transform.
+    """
+    predicted, target = predicted.double(), target.double()
+    if valid is not None:
+        predicted, target = _absent_at_centroid(predicted, valid), _absent_at_centroid(target, valid)
+    return similarity_align(predicted, target), target
 
 
 def pve(predicted, target):
@@ -19,9 +44,35 @@ def pve(predicted, target):
     return mpjpe(predicted, target)
 
 
+def pck(errors, valid=None, threshold=PCK_THRESHOLD):
+    """Share of joints whose error, [B,J] millimetres, is below a threshold -> [B] percent."""
+    return 100.0 * masked_mean((errors < threshold).float(), valid)
+
+
+def auc(errors, valid=None, thresholds=AUC_THRESHOLDS):
+    """Mean PCK over all thresholds -> [B] percent. Threshold 0 counts, which no error is below: at best 96.8."""
+    steps = torch.tensor(thresholds, dtype=errors.dtype, device=errors.device)
+    return 100.0 * masked_mean((errors.unsqueeze(-1) < steps).float().mean(-1), valid)
+
+
+def masked_mean(values, valid=None):
+    """Mean over the last axis of [B,J], over the `valid` ones alone where given; NaN where there are none."""
+    if valid is None:
+        return values.mean(-1)
+    return torch.where(valid, values, 0).sum(-1) / valid.sum(-1)
+
+
+def _absent_at_centroid(points, valid):
+    weight = valid.unsqueeze(-1).to(points.dtype)
+    centroid = (points * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
+    return torch.where(valid.unsqueeze(-1), points, centroid)
+
+
 def bootstrap_interval(values, level=0.95, draws=1000, seed=0):
-    """Interval (low, high) of the mean of values [N] by resampling with replacement (Efron 1979)."""
+    """Interval (low, high) of the mean of values [N] by resampling with replacement (Efron 1979); NaN for no values."""
     values = torch.as_tensor(values, dtype=torch.float64)
+    if not len(values):
+        return float('nan'), float('nan')
     generator = torch.Generator().manual_seed(seed)
     means = torch.stack([values[torch.randint(len(values), (len(values),), generator=generator)].mean()
                          for _ in range(draws)])

@@ -6,29 +6,16 @@ file, then the defaults of core/config.py.
 import argparse
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import DEFAULT_CONFIGS, load_config
+from core.flags import Parser, add_flags, add_plain, overrides_of
+from core.flags import flag as _flag
 from core.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
 from models import regressor_names
 from models.weights import checkpoint_regressor
 from utils.errors import BadConfig
 from utils.safe_io import load_json
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One flag. value: what a flag without argument sets; None: it takes an argument."""
-    name: str
-    keys: tuple
-    help: str
-    value: object = None
-
-
-def _flag(name, keys, text, value=None):
-    return Flag(name, (keys,) if isinstance(keys, str) else keys, text, value)
-
 
 FLAGS = (
     _flag('name', 'NAME', 'experiment; its logs go to LOG_DIR/NAME'),
@@ -78,39 +65,20 @@ LAUNCH_FLAGS = (('distributed', False, False), ('multiprocessing_distributed', F
                 ('world_size', True, '1'), ('rank', True, '0'), ('local_rank', True, '0'))
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse with the project's one-line errors."""
-
-    def error(self, message):
-        raise BadConfig(f'{message}; see {self.prog} --help')
-
-
 def build_parser(prog='train.py'):
     """The parser of the training script. Flags that are not given stay out of the result."""
-    parser = _Parser(prog=prog, argument_default=argparse.SUPPRESS, description=(
+    parser = Parser(prog=prog, argument_default=argparse.SUPPRESS, description=(
         'Train a regressor of the human body mesh. Each flag is an alias of a config key (core/config.py).'))
     parser.add_argument('--cfg_file', help='YAML file; default: configs/ has one for each regressor')
     parser.add_argument('--from_json', help='flags from a JSON file, such as SPIN\'s logs/NAME/config.json')
     parser.add_argument('--timestamp', action='store_true', help='append the time to NAME')
-    for flag in FLAGS:
-        text = f'{flag.help} [{", ".join(flag.keys)}]'.replace('%', '%%')
-        if flag.value is None:
-            parser.add_argument(f'--{flag.name}', help=text)
-        else:
-            parser.add_argument(f'--{flag.name}', action='store_true', help=text)
+    add_flags(parser, FLAGS)
     for name, has_value, _ in LAUNCH_FLAGS:
-        _add_plain(parser, name, has_value, 'leads to accelerate\'s launcher')
+        add_plain(parser, name, has_value, 'leads to accelerate\'s launcher')
     for name, has_value, text in PLAIN_FLAGS:
-        _add_plain(parser, name, has_value, text)
+        add_plain(parser, name, has_value, text)
     parser.add_argument('--misc', nargs='*', metavar='KEY VALUE', help='any config keys with their values')
     return parser
-
-
-def _add_plain(parser, name, has_value, text):
-    if has_value:
-        parser.add_argument(f'--{name}', help=text)
-    else:
-        parser.add_argument(f'--{name}', action='store_true', help=text)
 
 
 def parse_training_options(argv=None):
@@ -121,7 +89,7 @@ def parse_training_options(argv=None):
     given = vars(build_parser().parse_args(argv))
     if 'from_json' in given:
         given = {**_flags_from_json(given['from_json']), **given}
-    overrides = [*given.get('misc', ()), *network_overrides(given), *_overrides(given)]
+    overrides = [*given.get('misc', ()), *network_overrides(given), *overrides_of(given, FLAGS)]
     path = _config_path(given, overrides)
     cfg = load_config(path, overrides)
     if given.get('no_3dhp'):
@@ -130,16 +98,6 @@ def parse_training_options(argv=None):
     cfg = _with_name(cfg, path, given)
     launch = {name: given.get(name, default) for name, _, default in LAUNCH_FLAGS}
     return cfg, launch
-
-
-def _overrides(given):
-    pairs = []
-    for flag in FLAGS:
-        if given.get(flag.name) not in (None, False):
-            value = given[flag.name] if flag.value is None else flag.value
-            for key in flag.keys:
-                pairs += [key, value]
-    return pairs
 
 
 def _flags_from_json(path):

@@ -1,0 +1,52 @@
+"""Command-line flags that are aliases of config keys, and a parser with one-line errors."""
+import argparse
+from dataclasses import dataclass
+
+from utils.errors import BadConfig
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag. value: what a flag without argument sets; None: it takes an argument."""
+    name: str
+    keys: tuple
+    help: str
+    value: object = None
+
+
+def flag(name, keys, text, value=None):
+    """A Flag for one key or several."""
+    return Flag(name, (keys,) if isinstance(keys, str) else keys, text, value)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the project's one-line errors."""
+
+    def error(self, message):
+        raise BadConfig(f'{message}; see {self.prog} --help')
+
+
+def add_flags(parser, flags):
+    """Add Flags to a parser whose absent flags stay out of the result (argument_default=SUPPRESS)."""
+    for entry in flags:
+        text = f'{entry.help} [{", ".join(entry.keys)}]'.replace('%', '%%')
+        add_plain(parser, entry.name, entry.value is None, text)
+
+
+def add_plain(parser, name, has_value, text):
+    """Add a flag that is no alias of a key."""
+    if has_value:
+        parser.add_argument(f'--{name}', help=text)
+    else:
+        parser.add_argument(f'--{name}', action='store_true', help=text)
+
+
+def overrides_of(given, flags):
+    """[KEY, VALUE, ...] of the flags in {flag name: value}, in the order of `flags`."""
+    pairs = []
+    for entry in flags:
+        if given.get(entry.name) not in (None, False):
+            value = given[entry.name] if entry.value is None else entry.value
+            for key in entry.keys:
+                pairs += [key, value]
+    return pairs

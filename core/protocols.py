@@ -1,0 +1,82 @@
+"""What each benchmark measures: joints, ground truth, metrics, and the groups its tables are cut by.
+
+Joint sets and centring are those of SPIN's and PyMAF's evaluation code: predicted joints come from the mesh by
+J_regressor_h36m and are centred at the pelvis; the ground truth is either annotated joints or a body's joints.
+"""
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from utils.keypoints import COMMON_JOINTS, H36M_TO_J14, H36M_TO_J17, J24_TO_J14, J24_TO_J17
+
+POSE_METRICS = ('mpjpe', 'pa_mpjpe', 'pve')
+PCK_METRICS = ('pck', 'auc', 'pa_pck', 'pa_auc')
+METRIC_TITLES = {
+    'mpjpe': 'MPJPE', 'pa_mpjpe': 'PA-MPJPE', 'pve': 'PVE', 'pck': 'PCK@150', 'auc': 'AUC', 'pa_pck': 'PA-PCK@150',
+    'pa_auc': 'PA-AUC'}
+METRIC_UNITS = {name: '%' if name in PCK_METRICS else 'mm' for name in METRIC_TITLES}
+
+
+@dataclass(frozen=True)
+class JointSet:
+    """Rows of the 17 H36M joints and of the 24 common joints that are compared, in the same order."""
+    from_h36m: tuple
+    from_common: tuple
+
+    @property
+    def names(self):
+        return tuple(COMMON_JOINTS[i] for i in self.from_common)
+
+
+J14 = JointSet(tuple(H36M_TO_J14), tuple(J24_TO_J14))
+J17 = JointSet(tuple(H36M_TO_J17), tuple(J24_TO_J17))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One benchmark.
+
+    truth: 'joints' takes the annotated 3D joints, 'body' the joints of the ground-truth mesh where a sample has one,
+    else the annotated ones. gendered: that mesh is of the person's gender, as 3DPW asks; otherwise neutral.
+    groups: what tables are cut by ('action', 'sequence' or ''), found by `group_of`. PCK and AUC are over the first
+    14 joints. segmentation: the benchmark compares silhouettes and parts instead of joints.
+    """
+    joints: JointSet = J14
+    truth: str = 'body'
+    gendered: bool = True
+    metrics: tuple = POSE_METRICS
+    groups: str = ''
+    segmentation: bool = False
+
+
+PROTOCOLS = {
+    'h36m-p1': Protocol(truth='joints', gendered=False, groups='action'),
+    'h36m-p2': Protocol(truth='joints', gendered=False, groups='action'),
+    'h36m-p2-mosh': Protocol(truth='joints', gendered=False, groups='action'),
+    '3dpw': Protocol(groups='sequence'),
+    'mpi-inf-3dhp': Protocol(joints=J17, truth='joints', gendered=False, metrics=POSE_METRICS + PCK_METRICS,
+                             groups='sequence'),
+    '3doh50k': Protocol(truth='joints', gendered=False),
+    'lsp': Protocol(segmentation=True),
+}
+DEFAULT = Protocol()
+
+
+def protocol_of(name):
+    """The Protocol of a dataset; the free sets and a user's own are evaluated as 3DPW is, without groups."""
+    return PROTOCOLS.get(name, DEFAULT)
+
+
+def group_of(protocol, imgname):
+    """The group that a picture belongs to, by its path, or ''.
+
+    Human3.6M: '.../S9_Walking_1.60457274_000001.jpg' is of action Walking. 3DPW: 'imageFiles/SEQUENCE/image_00000.jpg'.
+    MPI-INF-3DHP: 'mpi_inf_3dhp_test_set/TS1/imageSequence/img_000001.jpg' is of sequence TS1.
+    """
+    path = PurePosixPath(imgname.replace('\\', '/'))
+    if protocol.groups == 'action':
+        words = path.name.split('.')[0].split('_')
+        return words[1] if len(words) > 1 else ''
+    if protocol.groups == 'sequence':
+        parents = path.parent.name, path.parent.parent.name
+        return parents[1] if parents[0].startswith('imageSequence') else parents[0]
+    return ''

@@ -1,0 +1,131 @@
+"""Tables of an evaluation: on the console, as Markdown, CSV and JSON."""
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.metrics import bootstrap_interval
+from core.protocols import METRIC_TITLES, METRIC_UNITS
+from utils.errors import BadConfig, ProjectError
+from utils.safe_io import atomic_write
+
+FORMATS = ('.md', '.csv', '.json')
+_INTERVAL_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean of one metric over `count` samples, with its 95 % bootstrap interval."""
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, values):
+        """Score of values [N]; NaN ones (no ground truth) do not count."""
+        values = values[~values.isnan()]
+        low, high = bootstrap_interval(values, draws=_INTERVAL_DRAWS)
+        return cls(float(values.mean()), low, high, len(values))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. kind: 'stage', or what groups are ('action', 'sequence'); scores: {metric: Score}."""
+    kind: str
+    name: str
+    scores: dict
+
+
+def title(metric):
+    """Column title of a metric with its unit."""
+    return f'{METRIC_TITLES.get(metric, metric)}, {METRIC_UNITS.get(metric, "%")}'
+
+
+def markdown(evaluation):
+    """Stages with the last one's intervals, then groups, as Markdown tables."""
+    rows = evaluation.rows()
+    stages = [row for row in rows if row.kind == 'stage']
+    groups = [row for row in rows if row.kind != 'stage']
+    tables = [_markdown_table(evaluation.dataset, stages, with_interval=True)]
+    if groups:
+        tables.append(_markdown_table(f'{groups[0].kind}, {stages[-1].name}', groups, with_interval=False))
+    return '\n\n'.join(tables)
+
+
+def comparison(title_, evaluations):
+    """Last stages of several evaluations beside each other, {label: Evaluation} -> Markdown."""
+    rows = [Row('setting', label, [row for row in evaluation.rows() if row.kind == 'stage'][-1].scores)
+            for label, evaluation in evaluations.items()]
+    return _markdown_table(title_, rows, with_interval=False)
+
+
+def _markdown_table(corner, rows, with_interval):
+    metrics = list(rows[0].scores)
+    lines = [[corner, *map(title, metrics)], ['---', *['---:'] * len(metrics)]]
+    lines += [[row.name, *(_number(row.scores[m].mean) for m in metrics)] for row in rows]
+    if with_interval:
+        last = rows[-1].scores
+        lines.append(['95 % interval', *(f'{_number(last[m].low)} to {_number(last[m].high)}' for m in metrics)])
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+
+
+def console(evaluation):
+    """The Markdown tables with their columns aligned."""
+    return '\n\n'.join(_aligned(table) for table in markdown(evaluation).split('\n\n'))
+
+
+def _aligned(table):
+    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
+    del cells[1]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ['  '.join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                       for i, (cell, width) in enumerate(zip(row, widths))) for row in cells]
+    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+
+
+def as_csv(evaluation):
+    """One line a row and metric: dataset, kind, name, metric, unit, mean, low, high, count."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator='\n')
+    writer.writerow(['dataset', 'kind', 'name', 'metric', 'unit', 'mean', 'low', 'high', 'count'])
+    for row in evaluation.rows():
+        for metric, score in row.scores.items():
+            writer.writerow([evaluation.dataset, row.kind, row.name, metric, METRIC_UNITS.get(metric, '%'),
+                             score.mean, score.low, score.high, score.count])
+    return stream.getvalue()
+
+
+def as_json(evaluation):
+    """The same rows as JSON; a mean over no sample is null."""
+    rows = [{'kind': row.kind, 'name': row.name, 'scores': {
+        metric: {key: None if value != value else value for key, value in vars(score).items()}
+        for metric, score in row.scores.items()}} for row in evaluation.rows()]
+    return json.dumps({'dataset': evaluation.dataset, 'rows': rows}, indent=1) + '\n'
+
+
+def check_paths(paths, overwrite):
+    """Refuse report files of an unknown kind, or that exist, before the work is done."""
+    for path in map(Path, paths):
+        if path.suffix not in FORMATS:
+            raise BadConfig(f'{path}: a report ends in {", ".join(FORMATS)}')
+    check_new(paths, overwrite)
+
+
+def check_new(paths, overwrite):
+    """Raise ProjectError where one of the files exists and may not be overwritten."""
+    for path in map(Path, paths):
+        if path.exists() and not overwrite:
+            raise ProjectError(f'{path}: exists already; use --overwrite, or another name')
+
+
+def write(evaluation, path):
+    """Write a report in the format that the path's suffix names, atomically."""
+    text = {'.md': lambda e: markdown(e) + '\n', '.csv': as_csv, '.json': as_json}[Path(path).suffix](evaluation)
+    with atomic_write(path, 'w') as stream:
+        stream.write(text)
+
+
+def _number(value):
+    return '-' if value != value else f'{value:.1f}'
