@@ -84,3 +84,32 @@ def orthogonality_loss(pose_6d):
     axes = pose_6d.float().unflatten(-1, (24, 3, 2))
     gram = axes.transpose(-1, -2) @ axes
     return (gram - torch.eye(2, device=gram.device)).square().mean()
+
+
+def dense_point_losses(dense, points, segments):
+    """Losses of dense maps at annotated points (DensePose-COCO), without weights.
+
+    dense: DenseOutput; points: [B,196,5] x and y in [-1, 1] over the picture, part (0: no point), U, V; segments:
+    [B,h,w] coarse segment of each pixel, -1 where unknown. Returns 'index' (cross entropy, mean over points), 'u' and
+    'v' (smooth L1 at the true part, summed over points, divided by the batch), 'segment' (cross entropy, mean over
+    known pixels). All zero where nothing is annotated. The published code does not divide U and V by the batch.
+    """
+    part = points[..., 2].long().unsqueeze(1)
+    shown = (part > 0).float()
+    index, u, v = (_at_points(maps, points[..., :2]) for maps in (dense.index, dense.u, dense.v))
+    entropy = F.cross_entropy(index, part.squeeze(1), reduction='none').unsqueeze(1)
+    losses = {'index': (entropy * shown).sum() / shown.sum().clamp_min(1)}
+    for name, predicted, wanted in (('u', u, points[..., 3]), ('v', v, points[..., 4])):
+        error = F.smooth_l1_loss(predicted.gather(1, part), wanted.unsqueeze(1), reduction='none')
+        losses[name] = (error * shown).sum() / len(points)
+    known = segments >= 0
+    entropy = F.cross_entropy(dense.part.float(), segments.clamp_min(0), reduction='none')
+    losses['segment'] = (entropy * known).sum() / known.sum().clamp_min(1)
+    return losses
+
+
+def _at_points(maps, points):
+    """Read maps [B,C,h,w] at points [B,N,2] -> [B,C,N]. [-1, 1] of the points is the picture's full extent, that of
+    grid_sample here the span of the pixels' centres."""
+    extent = points.new_tensor([maps.shape[-1] / (maps.shape[-1] - 1), maps.shape[-2] / (maps.shape[-2] - 1)])
+    return F.grid_sample(maps.float(), (points * extent).unsqueeze(1), align_corners=True).squeeze(2)

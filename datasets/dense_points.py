@@ -1,0 +1,135 @@
+"""DensePose-COCO's labels: points whose part and place on its chart are known, and body segments over the box.
+
+Güler et al., "DensePose: Dense Human Pose Estimation In The Wild", CVPR 2018. In an annotation file (keys of one
+entry a row): `dense_points` [N,196,5] x and y in the picture's pixels, part 1 to 24 (0: no point), U, V;
+`dense_segments` [N,64,64] segment 0 to 14 over the box `dense_box` [N,4] (x, y, width, height). DaNet's published
+file, whose `dp_annot` holds COCO's own entries, is read too.
+"""
+import cv2
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+
+from datasets.augmentation import crop_transform, transform_points
+from utils.errors import BadFile
+from utils.safe_io import load_mat
+
+MAX_POINTS = 196
+GRID = 256  # DensePose's annotations are made on a 256 x 256 grid over the box
+SEGMENT_GRID = 64
+NUM_SEGMENTS = 14
+SYMMETRY_FILE = 'UV_data/UV_symmetry_transforms.mat'
+UNKNOWN = -1
+# Left and right part, left and right segment; those of the middle stay.
+_PART_MIRROR = np.array([0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23])
+_SEGMENT_MIRROR = np.array([0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 14])
+
+
+class UVSymmetry:
+    """Where a point of a chart lies on the mirrored body (UV_symmetry_transforms.mat)."""
+
+    def __init__(self, path):
+        content = load_mat(path)
+        tables = []
+        for key in ('U_transforms', 'V_transforms'):
+            cells = np.asarray(content.get(key)).reshape(-1) if key in content else ()
+            if len(cells) != 24 or any(np.shape(cell) != (GRID, GRID) for cell in cells):
+                raise BadFile(f'{path}: {key!r} with 24 tables of {GRID} x {GRID} is wanted')
+            tables.append(np.stack([np.asarray(cell, np.float32) for cell in cells]))
+        self.u, self.v = tables
+
+    def __call__(self, part, u, v):
+        """Part 0 to 24, U and V of the mirrored points; arrays of one shape."""
+        row, column = (np.clip((value * (GRID - 1)).astype(int), 0, GRID - 1) for value in (v, u))
+        table = np.maximum(part, 1) - 1
+        return _PART_MIRROR[part], self.u[table, row, column], self.v[table, row, column]
+
+
+class DenseLabels:
+    """The dense labels of one dataset's rows, ready for samples.
+
+    annotations: Annotations; assets: Assets, for the symmetry of charts, which flips need. A dataset without such
+    labels gives empty ones, so that batches can mix. `size` is that of the segment map. Raises BadFile, MissingFile.
+    """
+
+    def __init__(self, annotations, assets, size):
+        self.size, self.symmetry = size, None
+        extra = annotations.extra
+        if 'dp_annot' in extra:
+            rows = [dense_arrays(entry) for entry in extra['dp_annot']]
+            self.points, self.segments, self.box = (np.stack(values) for values in zip(*rows))
+        else:
+            self.points, self.segments = extra.get('dense_points'), extra.get('dense_segments')
+            self.box = extra.get('dense_box')
+        if self.points is not None:
+            self._check(len(annotations))
+            self.symmetry = UVSymmetry(assets.file(SYMMETRY_FILE))
+
+    def _check(self, count):
+        wanted = {'dense_points': (count, MAX_POINTS, 5), 'dense_segments': (count, SEGMENT_GRID, SEGMENT_GRID),
+                  'dense_box': (count, 4)}
+        for (key, shape), value in zip(wanted.items(), (self.points, self.segments, self.box)):
+            if np.shape(value) != shape:
+                raise BadFile(f'{key!r} has shape {list(np.shape(value))}, wanted {list(shape)}')
+
+    def sample(self, row, person, augmentation, res):
+        """{'dense_points': [196,5] x and y in [-1, 1] over the crop, part, U, V; 'dense_segments': [size,size] int64,
+        -1 where unknown}, cut and mirrored as the picture is. person: the row's Person; res: the crop's side."""
+        points = np.zeros((MAX_POINTS, 5), np.float32)
+        segments = np.full((self.size, self.size), UNKNOWN, np.int64)
+        if self.points is not None:
+            matrix = crop_transform(person.center, person.scale * augmentation.scale, res, augmentation.rotation,
+                                    augmentation.flip)
+            points = self._cut_points(row, matrix, res, augmentation.flip)
+            segments = self._cut_segments(row, matrix, res, augmentation.flip)
+        return {'dense_points': torch.from_numpy(points), 'dense_segments': torch.from_numpy(segments)}
+
+    def _cut_points(self, row, matrix, res, flip):
+        points = self.points[row].astype(np.float32)
+        points[:, :2] = transform_points(points[:, :2].astype(np.float64), matrix) * (2.0 / res) - 1
+        points[(np.abs(points[:, :2]) > 1).any(1)] = 0
+        points[points[:, 2] == 0] = 0
+        if flip:
+            part, u, v = self.symmetry(points[:, 2].astype(int), points[:, 3], points[:, 4])
+            shown = part > 0
+            points[:, 2:] = np.where(shown[:, None], np.stack([part, u, v], 1), 0)
+        return points
+
+    def _cut_segments(self, row, matrix, res, flip):
+        """Nearest segment at the middle of every pixel of the map."""
+        x, y, width, height = self.box[row]
+        to_map = np.diag([self.size / res] * 2) @ matrix  # picture to map, continuous coordinates
+        cell = np.array([[width / SEGMENT_GRID, 0, x], [0, height / SEGMENT_GRID, y], [0, 0, 1]])
+        to_map = to_map @ cell
+        to_map[:, 2] += 0.5 * to_map[:, :2].sum(1) - 0.5  # cv2 counts from pixel centres
+        out = cv2.warpAffine(self.segments[row], to_map, (self.size, self.size), flags=cv2.INTER_NEAREST)
+        return (_SEGMENT_MIRROR[out] if flip else out).astype(np.int64)
+
+
+def dense_arrays(entry):
+    """(points [196,5], segments [64,64], box [4]) of one COCO annotation with dp_* entries. Raises BadFile."""
+    try:
+        box = np.array(entry['bbox'], np.float32).reshape(4)
+        labels = np.array([entry[f'dp_{name}'] for name in 'xyIUV'], np.float32).reshape(5, -1).T
+        masks = list(entry['dp_masks'])
+    except (KeyError, TypeError, ValueError):
+        raise BadFile("a dense annotation needs 'bbox', dp_x, dp_y, dp_I, dp_U, dp_V of one length and "
+                      "'dp_masks'") from None
+    points = np.zeros((MAX_POINTS, 5), np.float32)
+    known = labels[np.isfinite(labels).all(1) & (labels[:, 2] >= 1) & (labels[:, 2] <= 24)][:MAX_POINTS]
+    points[:len(known)] = known
+    points[:len(known), :2] = known[:, :2] / (GRID - 1) * box[2:] + box[:2]
+    return points, _segments(masks), box
+
+
+def _segments(masks):
+    """[64,64] uint8 of the run-length masks of the 14 segments; an empty entry is an absent segment."""
+    out = np.zeros((GRID, GRID), np.uint8)
+    for number, mask in enumerate(masks[:NUM_SEGMENTS], 1):
+        if mask:
+            shown = coco_mask.decode(mask)
+            if shown.shape != (GRID, GRID):
+                raise BadFile(f"a mask of 'dp_masks' has size {list(shown.shape)}, wanted {[GRID, GRID]}")
+            out[shown > 0] = number
+    step = GRID // SEGMENT_GRID
+    return out[step // 2::step, step // 2::step]
