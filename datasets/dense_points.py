@@ -48,12 +48,17 @@ class UVSymmetry:
 class DenseLabels:
     """The dense labels of one dataset's rows, ready for samples.
 
-    annotations: Annotations; assets: Assets, for the symmetry of charts, which flips need. A dataset without such
-    labels gives empty ones, so that batches can mix. `size` is that of the segment map. Raises BadFile, MissingFile.
+    A dataset without such labels, or whose labels were not read, gives empty ones, so that batches can mix. `size` is
+    that of the segment map.
     """
 
-    def __init__(self, annotations, assets, size):
+    def __init__(self, size):
         self.size, self.symmetry = size, None
+        self.points = self.segments = self.box = None
+
+    def read(self, annotations, assets, path):
+        """Take the labels of Annotations -> self. assets: Assets, for the symmetry of charts, which flips need; path:
+        the annotation file's, for messages. Raises BadFile, MissingFile."""
         extra = annotations.extra
         if 'dp_annot' in extra:
             rows = [dense_arrays(entry) for entry in extra['dp_annot']]
@@ -62,15 +67,16 @@ class DenseLabels:
             self.points, self.segments = extra.get('dense_points'), extra.get('dense_segments')
             self.box = extra.get('dense_box')
         if self.points is not None:
-            self._check(len(annotations))
+            self._check(len(annotations), path)
             self.symmetry = UVSymmetry(assets.file(SYMMETRY_FILE))
+        return self
 
-    def _check(self, count):
+    def _check(self, count, path):
         wanted = {'dense_points': (count, MAX_POINTS, 5), 'dense_segments': (count, SEGMENT_GRID, SEGMENT_GRID),
                   'dense_box': (count, 4)}
         for (key, shape), value in zip(wanted.items(), (self.points, self.segments, self.box)):
             if np.shape(value) != shape:
-                raise BadFile(f'{key!r} has shape {list(np.shape(value))}, wanted {list(shape)}')
+                raise BadFile(f'{path}: key {key!r} has shape {list(np.shape(value))}, wanted {list(shape)}')
 
     def sample(self, row, person, augmentation, res):
         """{'dense_points': [196,5] x and y in [-1, 1] over the crop, part, U, V; 'dense_segments': [size,size] int64,

@@ -59,7 +59,7 @@ def converted(tmp_path):
 
 def sample(converted, augmentation=None, res=96, size=24):
     annotations, assets = converted
-    labels = DenseLabels(annotations, assets, size)
+    labels = DenseLabels(size).read(annotations, assets, 'out.npz')
     out = labels.sample(0, annotations.person(0), augmentation or Augmentation(), res)
     return out['dense_points'].numpy(), out['dense_segments'].numpy()
 
@@ -110,7 +110,7 @@ def test_points_outside_the_crop_are_gone(converted):
 
 def test_rows_without_dense_labels_give_empty_ones(tmp_path):
     plain = Annotations.blank(['a.jpg'], [[1, 1]], [1])
-    out = DenseLabels(plain, Assets(tmp_path, False), 8).sample(0, plain.person(0), Augmentation(), 64)
+    out = DenseLabels(8).read(plain, Assets(tmp_path, False), 'x.npz').sample(0, plain.person(0), Augmentation(), 64)
     assert not out['dense_points'].any() and (out['dense_segments'] == UNKNOWN).all()
 
 
@@ -120,7 +120,7 @@ def test_published_file_is_read(converted):
     entries = np.empty(1, object)
     entries[0] = annotation()
     raw = Annotations.blank(annotations.imgname, annotations.center, annotations.scale, extra={'dp_annot': entries})
-    ours, theirs = DenseLabels(annotations, assets, 16), DenseLabels(raw, assets, 16)
+    ours, theirs = (DenseLabels(16).read(labels, assets, 'x.npz') for labels in (annotations, raw))
     assert np.array_equal(ours.points, theirs.points) and np.array_equal(ours.segments, theirs.segments)
 
 
@@ -133,6 +133,10 @@ def test_bad_files_name_what_is_wrong(converted, tmp_path):
     (tmp_path / 'broken.json').write_text(json.dumps(content))
     with pytest.raises(BadFile, match='broken.json: annotation 7: .*dp_U'):
         convert_dp_coco(tmp_path, tmp_path / 'broken.json', tmp_path / 'o.npz', progress=False)
+    annotations, assets = converted
+    annotations.extra['dense_box'] = np.zeros((1, 3))
+    with pytest.raises(BadFile, match="x.npz: key 'dense_box' has shape"):
+        DenseLabels(16).read(annotations, assets, 'x.npz')
     save_mat(tmp_path / 'no.mat', {'U_transforms': np.zeros((1, 3))})
     with pytest.raises(BadFile, match="'U_transforms' with 24 tables"):
         UVSymmetry(tmp_path / 'no.mat')
