@@ -12,8 +12,9 @@ POSE_METRICS = ('mpjpe', 'pa_mpjpe', 'pve')
 PCK_METRICS = ('pck', 'auc', 'pa_pck', 'pa_auc')
 METRIC_TITLES = {
     'mpjpe': 'MPJPE', 'pa_mpjpe': 'PA-MPJPE', 'pve': 'PVE', 'pck': 'PCK@150', 'auc': 'AUC', 'pa_pck': 'PA-PCK@150',
-    'pa_auc': 'PA-AUC'}
-METRIC_UNITS = {name: '%' if name in PCK_METRICS else 'mm' for name in METRIC_TITLES}
+    'pa_auc': 'PA-AUC', 'mask_accuracy': 'mask accuracy', 'mask_f1': 'mask F1', 'part_accuracy': 'part accuracy',
+    'part_f1': 'part F1'}
+METRIC_UNITS = {name: 'mm' if name in POSE_METRICS else '%' for name in METRIC_TITLES}
 
 
 @dataclass(frozen=True)

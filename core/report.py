@@ -40,7 +40,7 @@ class Row:
 
 def title(metric):
     """Column title of a metric with its unit."""
-    return f'{METRIC_TITLES.get(metric, metric)}, {METRIC_UNITS.get(metric, "%")}'
+    return f'{METRIC_TITLES[metric]}, {METRIC_UNITS[metric]}'
 
 
 def markdown(evaluation):
@@ -92,7 +92,7 @@ def as_csv(evaluation):
     writer.writerow(['dataset', 'kind', 'name', 'metric', 'unit', 'mean', 'low', 'high', 'count'])
     for row in evaluation.rows():
         for metric, score in row.scores.items():
-            writer.writerow([evaluation.dataset, row.kind, row.name, metric, METRIC_UNITS.get(metric, '%'),
+            writer.writerow([evaluation.dataset, row.kind, row.name, metric, METRIC_UNITS[metric],
                              score.mean, score.low, score.high, score.count])
     return stream.getvalue()
 

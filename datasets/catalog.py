@@ -111,6 +111,11 @@ def find_dataset(cfg, name, split='train'):
                       f'{"make it: " + entry.maker if entry.maker else "it has to be fetched (see docs/data.md)"}')
 
 
+def image_folder(cfg, name):
+    """The image folder of a dataset whose annotations need not be there. Raises MissingFile, BadConfig."""
+    return _image_folder(cfg, find_assets(cfg.PATHS.DATA_DIR), name, entry_of(name).images)
+
+
 def _image_folder(cfg, assets, name, default):
     folders = dict(item.split('=', 1) for item in cfg.PATHS.IMAGE_DIRS if '=' in item)
     if len(folders) < len(cfg.PATHS.IMAGE_DIRS):

@@ -20,9 +20,7 @@ def legacy_crop(image, center, scale, res, rotation=0.0):
     """
     if 200 * scale > _LARGEST_SIDE:
         raise BadFile(f'a box of {200 * scale:g} pixels is too large for the published crop')
-    to_crop = _transform(center, scale, res)
-    first = _truncated(np.linalg.inv(to_crop), [[0.0, 0.0]])[0]
-    last = _truncated(np.linalg.inv(to_crop), [[res, res]])[0]
+    first, last = legacy_box(center, scale, res)
     last = np.maximum(last, first + 1)
     margin = int(np.linalg.norm(last - first) / 2 - float(last[1] - first[1]) / 2) if rotation else 0
     window = _window(image, first - margin, last + margin)
@@ -30,6 +28,12 @@ def legacy_crop(image, center, scale, res, rotation=0.0):
         window = rotate(window.astype(np.float64), rotation).astype(np.uint8)
         window = window[margin:len(window) - margin, margin:window.shape[1] - margin]
     return np.array(Image.fromarray(window).resize((res, res), Image.BICUBIC))
+
+
+def legacy_box(center, scale, res):
+    """First and one-past-last pixel (x, y) of the picture that the published crop covers."""
+    to_picture = np.linalg.inv(_transform(center, scale, res))
+    return _truncated(to_picture, [[0.0, 0.0]])[0], _truncated(to_picture, [[res, res]])[0]
 
 
 def legacy_transform_points(points, center, scale, res, rotation=0.0):
