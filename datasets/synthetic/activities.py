@@ -57,7 +57,7 @@ LEGS = {
         'lean': (4, 6), 'spine_flexion': (8, 9)}),
     'jump': (.03, 0, None, {
         'hip_flexion': (15, 14, 45), 'knee_flexion': (25, 16, 60), 'hip_abduction': (8, 8, 14),
-        'ankle_dorsiflexion': (-25, 12), 'lean': (2, 12), 'tilt': (0, 8), 'spine_flexion': (2, 12)}),
+        'ankle_dorsiflexion': (-25, 12), 'lean': (2, 8), 'tilt': (0, 6), 'spine_flexion': (2, 12)}),
     'crawl': (.01, 0, 'reach', {
         'hip_flexion': (85, 10), 'knee_flexion': (90, 10), 'hip_abduction': (5, 5), 'ankle_dorsiflexion': (-35, 9),
         'lean': (82, 6), 'spine_flexion': (0, 10), 'head_flexion': (-28, 12)}),

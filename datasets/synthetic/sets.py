@@ -20,13 +20,12 @@ import torch
 from tqdm import tqdm
 
 from datasets.synthetic.backgrounds import PictureFolder
-from datasets.synthetic.free_body import FreeBody
 from datasets.synthetic.multiview import render_views
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.stream import SPLITS, render_person
-from utils.assets import Assets, is_complete_free_folder
+from utils.assets import MANIFEST, Assets, is_complete_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
-from utils.safe_io import load_npz, save_npz
+from utils.safe_io import load_json, load_npz, save_npz
 
 _FORMAT = 1
 _JPEG_QUALITY = 92
@@ -118,7 +117,7 @@ def _fingerprint(root, recipe):
 
 
 def _digest(root):
-    return FreeBody(Assets(Path(root), is_free=True)).digest
+    return load_json(Path(root) / MANIFEST)['body_digest']
 
 
 def is_complete(root, recipe, fingerprint):

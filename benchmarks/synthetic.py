@@ -1,0 +1,116 @@
+"""Speed of the training images' renderer and how often its limbs pass through bodies: `python -m benchmarks.synthetic`.
+
+Images are rendered, not written, by several processes after a warm-up; the figure to reach is 60 a second at 256 px on
+2 CPU cores. A limb passes through a body where hands, forearms, shins or feet are buried: see `buried_share`.
+"""
+import argparse
+import multiprocessing
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.synthetic.anatomy import JOINT, rotmat_to_pose
+from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.poses import sample_body_rotations, sample_poses
+from datasets.synthetic.scene import sample_betas
+from datasets.synthetic.stream import FreeStream
+from utils.assets import find_assets
+from utils.errors import run_main
+
+# Metres by which a vertex is moved out of its own limb before the body is asked whether it is inside.
+_OUTWARDS = 0.003
+# Solid angles are summed over so many points at a time.
+_CHUNK = 64
+
+
+def render_for(root, size, seconds, share, barrier, counts):
+    """What a process does: warm up, wait for the others, render for `seconds`; its count goes to counts[share]."""
+    torch.set_num_threads(1)
+    stream = FreeStream(root, seed=share, size=size)
+    for index in range(5):
+        stream.sample(0, index)
+    barrier.wait()
+    end, done = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        stream.sample(1, done)
+        done += 1
+    counts[share] = done
+
+
+def images_per_second(root, size=256, processes=2, seconds=15):
+    """Rate at which `processes` together render."""
+    context = multiprocessing.get_context('spawn')
+    barrier, counts = context.Barrier(processes), context.Array('i', processes)
+    workers = [context.Process(target=render_for, args=(root, size, seconds, share, barrier, counts))
+               for share in range(processes)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(counts) / seconds
+
+
+def poses_per_second(count=4000):
+    """Rate at which poses are drawn in one batch."""
+    start = time.perf_counter()
+    sample_poses(np.random.default_rng(0), count)
+    return count / (time.perf_counter() - start)
+
+
+def winding_numbers(points, corners):
+    """Winding number [P] of a closed mesh, given as corners [F,3,3], about points [P,3] (Jacobson et al., 2013)."""
+    numbers = []
+    for part in points.split(_CHUNK):
+        a, b, c = (corners[None, :, i] - part[:, None] for i in range(3))
+        la, lb, lc = (v.norm(dim=-1) for v in (a, b, c))
+        volume = (a * torch.linalg.cross(b, c)).sum(-1)
+        below = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
+        numbers.append(torch.atan2(volume, below).sum(-1) / (2 * np.pi))
+    return torch.cat(numbers)
+
+
+def buried_share(body, pose, betas):
+    """Share of the vertices of hands, forearms, shins and feet that are inside another part of the body.
+
+    Vertices near elbow and knee are left out: skin folds there in any pose.
+    """
+    vertices = body.pose(betas, pose).vertices
+    points = (vertices + _OUTWARDS * body.normals(vertices))[distal_vertices(body)]
+    corners = torch.from_numpy(vertices[body.faces])
+    return float((winding_numbers(torch.from_numpy(points), corners) > .5).float().mean())
+
+
+def distal_vertices(body):
+    """Every sixth vertex of the limbs' outer parts, fingers and toes left out: they touch each other in any pose."""
+    template, joints = body.template, body.joint_template
+    side = np.abs(template[:, 0])
+    arm = side > abs(joints[JOINT['left_elbow'], 0]) + .08
+    finger = side > abs(joints[JOINT['left_wrist'], 0]) + .07
+    leg = template[:, 1] < joints[JOINT['left_knee'], 1] - .12
+    toe = template[:, 2] > joints[JOINT['left_foot'], 2] - .02
+    return np.flatnonzero((arm & ~finger) | (leg & ~toe))[::6]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data', type=Path, default=Path('data'), help='folder that holds the free assets')
+    parser.add_argument('--processes', type=int, default=2)
+    parser.add_argument('--people', type=int, default=200, help='people whose limbs are examined')
+    arguments = parser.parse_args()
+    assets = find_assets(arguments.data)
+    print(f'poses drawn in a batch        {poses_per_second():8.0f} a second, one core')
+    for size in (224, 256):
+        rate = images_per_second(assets.root, size, arguments.processes)
+        print(f'images of {size} px             {rate:8.1f} a second, {arguments.processes} processes')
+    body, rng = FreeBody(assets), np.random.default_rng(0)
+    poses = rotmat_to_pose(sample_body_rotations(rng, arguments.people))
+    shares = np.array([buried_share(body, pose, sample_betas(rng)) for pose in poses])
+    print(f'people with limbs in the body {(shares > .05).mean():8.1%} (over 5 % of the outer limbs\' skin; '
+          f'over 10 %: {(shares > .1).mean():.1%})')
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)
