@@ -7,6 +7,7 @@ import torch
 
 from core.config import load_config
 from core.supervision import all_losses
+from core.trainer import Trainer
 from models import build_regressor
 from models.backbones import build_backbone
 from models.backbones.pretrained import load_pretrained_backbone
@@ -21,6 +22,7 @@ from models.targets import Targets
 from models.weights import load_weights
 from tests.reference.compare import load, published_weights, relative_error
 from tests.reference.standin import smooth_image
+from tests.tiny_data import write_tiny_dataset
 from utils.assets import Assets
 from utils.errors import BadFile
 from utils.iuv_maps import part_labels
@@ -261,3 +263,30 @@ def test_pictures_of_parts(standin_assets):
     images = regressor.part_iuv_images(out)
     shown = part_labels(images[:, 4])
     assert set(shown.unique().tolist()) <= {0, *CROP_PARTS[4]}
+
+
+def training_config(assets, folder, *overrides):
+    return load_config('free/danet_quick.yaml', [
+        'PATHS.DATA_DIR', str(assets), 'LOG_DIR', str(folder), 'NAME', 'run', 'DEVICE', 'cpu', 'DATA.IMG_RES', 64,
+        'IUV.SIZE', 16, 'DATA.MIXTURE', ['danet:1'], 'DATA.EVAL_DATASET', 'danet', 'TRAIN.BATCH_SIZE', 4,
+        'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0, 'TRAIN.SUMMARY_STEPS', 1, 'TRAIN.PRETR_STEP', 1, *overrides])
+
+
+def test_both_stages_run_in_the_harness(standin_assets, tmp_path):
+    """A run that crosses from the first stage to the second; its checkpoint gives the same output bit for bit."""
+    write_tiny_dataset(standin_assets, 'danet', 'train')
+    write_tiny_dataset(standin_assets, 'danet', 'val', count=4, seed=1)
+    cfg = training_config(standin_assets, tmp_path)
+    trainer = Trainer(cfg)
+    before = {name: value.clone() for name, value in trainer.regressor.state_dict().items()}
+    evaluation = trainer.fit()
+    assert evaluation.errors['pa_mpjpe'].shape == (4, 3) and torch.isfinite(evaluation.errors['pve']).all()
+    learned = {name.split('.')[0] for name, value in trainer.regressor.state_dict().items()
+               if not torch.equal(value, before[name])}
+    assert learned == {'backbone', 'estimator', 'global_branch', 'limb_branch'}
+    again = build_regressor(cfg).eval()
+    report = load_weights(again, tmp_path / 'run' / 'checkpoints' / 'latest.pt')
+    assert report.source == 'native' and not report.missing and not report.unexpected
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(again(images).final.rotmat, trainer.regressor.eval()(images).final.rotmat)
