@@ -20,6 +20,8 @@ from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import FOCAL_LENGTH
 
 METHODS = ('lm', 'adam')
+# Steps of the camera stage of 'lm' at most: the body stage goes on with the camera.
+CAMERA_STEPS = 5
 
 
 @dataclass
@@ -113,7 +115,7 @@ class SMPLify(nn.Module):
 
     def _levenberg_marquardt(self, seen, start, stay):
         camera = CameraStage(self.sparse_body, seen, self.weights)
-        at = minimize(camera, camera.evaluate(start), self.iterations, 10 * self.tolerance)
+        at = minimize(camera, camera.evaluate(start), min(self.iterations, CAMERA_STEPS), self.tolerance)
         stage = BodyStage(self.sparse_body, seen, self.weights, self.pose_prior, start.body_pose, stay)
         return minimize(stage, stage.evaluate(at.state), self.iterations, self.tolerance).state
 

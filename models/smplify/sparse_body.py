@@ -17,14 +17,14 @@ from utils.keypoints import BODY54_TO_J49
 
 @dataclass
 class Pose:
-    """A body with its root unturned: parameters, and what follows from them."""
+    """A body with its root unturned: parameters, and what follows from them. Coordinates come before points."""
     betas: torch.Tensor     # [B,10]
     body_pose: torch.Tensor  # [B,69]
     root: torch.Tensor      # [B,3] the root joint, about which the global orientation turns
-    points: torch.Tensor    # [B,P,3] distinct joints, from the root
-    carried: torch.Tensor   # [B,Q,3] what each bone carries of each point, from the root
-    rotation: torch.Tensor  # [B,24,3,3] of the bones
-    joints: torch.Tensor    # [B,24,3] from the root
+    points: torch.Tensor    # [B,3,P] distinct joints, from the root
+    carried: torch.Tensor   # [B,3,Q] what each bone carries of each point, from the root
+    rotation: torch.Tensor  # [B,3,24,3] of the bones: row of the matrix, bone, column
+    joints: torch.Tensor    # [B,3,24] from the root
 
 
 class SparseBody(nn.Module):
@@ -42,14 +42,14 @@ class SparseBody(nn.Module):
         self._buffer('point', point)
         self._buffer('bone', bone)
         self._buffer('index', index)
-        self._buffer('mass', mass[point, bone, None])
+        self._buffer('mass', mass[point, bone])
         self._buffer('moment', moment[point, bone])
         self._buffer('moment_by_beta', by_beta[:, point, bone].reshape(len(by_beta), -1))
         self._buffer('moment_by_pose', by_pose[:, point, bone].reshape(len(by_pose), -1))
-        self._buffer('gather', point == np.arange(len(distinct))[:, None], np.float32)
+        self._buffer('gather', point[:, None] == np.arange(len(distinct)), np.float32)
         self._buffer('merge', index[:, None] == np.arange(len(distinct)), np.float32)
         self._register_levers(body.parents, distinct, mass)
-        self._register_shape(body)
+        self._register_shape(body, mass, by_beta)
 
     def _buffer(self, name, array, dtype=None):
         array = np.asarray(array)
@@ -64,23 +64,29 @@ class SparseBody(nn.Module):
         moves[distinct[:, None] == np.arange(24)] = False  # a joint stays where it is when it turns
         lever_point, lever_joint = np.nonzero(moves)
         point, bone = self.point.numpy(), self.bone.numpy()
-        self._buffer('lever_point', lever_point)
+        part = (point == lever_point[:, None]) & (above[bone][:, lever_joint].T > 0)
         self._buffer('lever_joint', lever_joint)
-        self._buffer('lever_part', (point == lever_point[:, None]) & (above[bone][:, lever_joint].T > 0), np.float32)
-        self._buffer('lever_mass', (mass @ above)[lever_point, lever_joint][:, None])
+        self._buffer('lever_part', part.T, np.float32)
+        self._buffer('lever_mass', (mass @ above)[lever_point, lever_joint])
+        # Where each (point, joint) finds its lever; pairs without one find the zero that is put behind the last.
+        place = np.full((len(distinct), len(parents)), len(lever_joint))
+        place[lever_point, lever_joint] = np.arange(len(lever_joint))
+        self._buffer('lever_place', place[:, 1:].ravel())
+        self._buffer('parent', np.array(parents[1:]))
 
-    def _register_shape(self, body):
-        """How offsets between joints depend on betas, and each joint's path from the root."""
-        count = body.num_betas
-        directions = body.joint_shapedirs.cpu().numpy().reshape(count, 24, 3)
-        offsets = directions.copy()
-        offsets[:, 1:] -= directions[:, np.array(body.parents[1:])]
-        offsets[:, 0] = 0
-        rest = self.moment_by_beta.numpy().reshape(count, -1, 3) - self.mass.numpy() * directions[:, self.bone.numpy()]
-        self._buffer('offset_by_beta', offsets.transpose(1, 2, 0))
-        self._buffer('rest_by_beta', rest.transpose(1, 2, 0))
-        self._buffer('path', _ancestors(body.parents))
-        self._buffer('parent', np.array([0, *body.parents[1:]]))
+    def _register_shape(self, body, mass, by_beta):
+        """[72, P*10]: how points move with betas, linear in the entries (bone, column) of a row of the rotations.
+
+        A bone turns the moments that it carries; a joint's offset from its parent is turned by the parent, and moves
+        all that the joint and those below it carry.
+        """
+        above = _ancestors(body.parents)
+        directions = body.joint_shapedirs.cpu().numpy().reshape(-1, 24, 3)
+        turned = by_beta - mass[None, ..., None] * directions[:, None]  # [10,P,24,3]
+        for joint, parent in enumerate(body.parents[1:], 1):
+            offset = directions[:, joint] - directions[:, parent]
+            turned[:, :, parent] += (mass @ above)[:, joint, None] * offset[:, None]
+        self._buffer('points_by_beta', turned.transpose(2, 3, 1, 0).reshape(72, -1))
 
     def pose(self, body_pose, betas):
         """body_pose [B,69] axis-angle, betas [B,10] -> Pose"""
@@ -91,11 +97,13 @@ class SparseBody(nn.Module):
         moment = self.moment + (betas @ self.moment_by_beta + skeleton.pose_feature @ self.moment_by_pose).unflatten(
             1, (-1, 3))
         transform = skeleton.transforms.unflatten(2, (3, 4))
-        rotation, origin = transform[..., :3], skeleton.joints[:, 0]
-        shift = transform[..., 3] - origin.unsqueeze(1)
-        carried = (rotation[:, self.bone] @ moment.unsqueeze(-1)).squeeze(-1) + self.mass * shift[:, self.bone]
-        return Pose(betas, body_pose, origin, self.gather @ carried, carried, rotation,
-                    skeleton.joints - origin.unsqueeze(1))
+        rotation = transform[..., :3].transpose(1, 2).contiguous()
+        origin = skeleton.joints[:, 0]
+        shift = (transform[..., 3] - origin.unsqueeze(1)).transpose(1, 2)
+        carried = (rotation.index_select(2, self.bone) * moment.unsqueeze(1)).sum(-1)
+        carried = carried + self.mass * shift.index_select(2, self.bone)
+        return Pose(betas, body_pose, origin, carried @ self.gather, carried, rotation,
+                    (skeleton.joints - origin.unsqueeze(1)).transpose(1, 2))
 
     def joints(self, pose, orient):
         """The 49 joints [B,n,49,3] of a Pose in views of orientation [B,n,3,3]."""
@@ -103,29 +111,29 @@ class SparseBody(nn.Module):
 
     def view_points(self, pose, orient):
         """The distinct points [B,n,P,3] of a Pose in views of orientation [B,n,3,3]."""
-        return pose.points.unsqueeze(1) @ orient.transpose(-1, -2) + pose.root[:, None, None]
+        return (orient @ pose.points.unsqueeze(1)).transpose(2, 3) + pose.root[:, None, None]
 
     def pose_jacobian(self, pose):
         """How the distinct points, from the root, move with the body pose: [B,3,P,69].
 
         The pose blend shapes' share, millimetres, is left out.
         """
-        levers = self.lever_part @ pose.carried - self.lever_mass * pose.joints[:, self.lever_joint]
-        axes = pose.rotation[:, self.parent[1:]] @ left_jacobian(pose.body_pose.unflatten(1, (23, 3)))
-        axes = axes[:, self.lever_joint - 1]  # [B,E,3,3]: column i is the axis of parameter i
-        motion = torch.linalg.cross(axes, levers.unsqueeze(-1).expand_as(axes), dim=2)
-        out = motion.new_zeros(len(motion), 3, len(self.gather), 23, 3)
-        out[:, :, self.lever_point, self.lever_joint - 1] = motion.transpose(1, 2)
-        return out.flatten(3)
+        levers = pose.carried @ self.lever_part
+        levers = (levers - self.lever_mass * pose.joints.index_select(2, self.lever_joint)).unsqueeze(-1)
+        # Column i of a joint's axes is the axis about which its parameter i turns it.
+        axes = pose.rotation[:, :, self.parent].transpose(1, 2) @ left_jacobian(pose.body_pose.unflatten(1, (23, 3)))
+        axes = axes.transpose(1, 2).index_select(2, self.lever_joint - 1)  # [B,3,E,3]
+        (ax, ay, az), (x, y, z) = axes.unbind(1), levers.unbind(1)
+        zero = axes.new_zeros(len(axes), 1, 3)
+        motion = torch.stack([torch.cat([part, zero], 1) for part in
+                              (ay * z - az * y, az * x - ax * z, ax * y - ay * x)], 1)
+        return motion.index_select(2, self.lever_place).view(len(axes), 3, -1, 69)
 
     def betas_jacobian(self, pose):
         """How the distinct points, from the root, and the root itself move with betas: [B,3,P,10], [3,10]."""
-        offsets = pose.rotation[:, self.parent] @ self.offset_by_beta
-        joints = (self.path @ offsets.flatten(2)).unflatten(2, (3, -1))
-        loads = pose.rotation[:, self.bone] @ self.rest_by_beta + self.mass.unsqueeze(-1) * joints[:, self.bone]
-        points = (self.gather @ loads.flatten(2)).unflatten(2, (3, -1))
+        points = (pose.rotation.flatten(2) @ self.points_by_beta).unflatten(2, (-1, pose.betas.shape[1]))
         root = self.body.joint_shapedirs.unflatten(1, (24, 3))[:, 0].T
-        return points.transpose(1, 2), root
+        return points, root
 
 
 def left_jacobian(rotvec):
