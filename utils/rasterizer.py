@@ -44,8 +44,10 @@ def to_double(v: wp.vec3f):
 @wp.func
 def barycentrics_at(a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, x: wp.float64, y: wp.float64):
     """Perspective-correct barycentrics of a pixel position in a face that covers it."""
-    w = wp.vec3d(cross_at(b, c, x, y) / a[2], cross_at(c, a, x, y) / b[2], cross_at(a, b, x, y) / c[2])
-    return w / (w[0] + w[1] + w[2])
+    # Each area over its corner's depth, all times the product of the depths: one division instead of six.
+    w = wp.vec3d(cross_at(b, c, x, y) * b[2] * c[2], cross_at(c, a, x, y) * c[2] * a[2],
+                 cross_at(a, b, x, y) * a[2] * b[2])
+    return w * (wp.float64(1.0) / (w[0] + w[1] + w[2]))
 
 
 @wp.kernel
@@ -92,6 +94,7 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
     near_c = one / c[2]
     for row in range(y_first, y_last + 1):
         y = wp.float64(row) + wp.float64(0.5)
+        entered = wp.bool(False)
         for column in range(x_first, x_last + 1):
             x = wp.float64(column) + wp.float64(0.5)
             wa = sign * cross_at(b, c, x, y)
@@ -101,6 +104,9 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
                 depth = wp.float32((wa + wb + wc) / (wa * near_a + wb * near_b + wc * near_c))
                 key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | wp.int64(f)
                 wp.atomic_min(zbuffer, image, row, column, key)
+                entered = wp.bool(True)
+            elif entered:
+                break
 
 
 @wp.kernel

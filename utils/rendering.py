@@ -4,6 +4,7 @@ Bodies are lit per vertex (key, fill and sky light, in the camera frame: x right
 z-buffer with several samples a pixel, and blended over the picture inside their bounding box only.
 """
 import colorsys
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,64 +36,73 @@ wp.set_module_options({'enable_backward': False})
 
 
 @wp.kernel
-def _shade(verts: wp.array2d(dtype=wp.vec3f), colors: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i),
-           zbuffer: wp.array3d(dtype=wp.int64), samples: wp.int32, rgba: wp.array3d(dtype=wp.vec4f)):
-    image, row, column = wp.tid()
-    total = wp.vec3f(0.0, 0.0, 0.0)
-    color = wp.vec3f(0.0, 0.0, 0.0)
-    covered = wp.int32(0)
-    last = wp.int32(-1)
-    for i in range(samples):
-        for j in range(samples):
-            key = zbuffer[image, row * samples + i, column * samples + j]
-            if key != _EMPTY:
-                f = wp.int32(key & wp.int64(0x7fffffff))
-                # A face has one colour in a pixel: shading it once costs a fraction and cannot be seen.
-                if f != last:
-                    face = faces[f]
-                    a = to_double(verts[image, face[0]])
-                    b = to_double(verts[image, face[1]])
-                    c = to_double(verts[image, face[2]])
-                    x = wp.float64(column * samples + j) + wp.float64(0.5)
-                    y = wp.float64(row * samples + i) + wp.float64(0.5)
-                    w = barycentrics_at(a, b, c, x, y)
-                    color = (wp.float32(w[0]) * colors[image, face[0]] + wp.float32(w[1]) * colors[image, face[1]]
-                             + wp.float32(w[2]) * colors[image, face[2]])
-                    last = f
-                total += color
-                covered += 1
+def _composite(verts: wp.array2d(dtype=wp.vec3f), colors: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i),
+               zbuffer: wp.array3d(dtype=wp.int64), samples: wp.int32, full: wp.float32, rounding: wp.float32,
+               image: wp.array4d(dtype=Any)):
+    # A thread takes a row, not a pixel: most pixels are empty, and then starting a thread is most of the work.
+    index, row = wp.tid()
     share = 1.0 / float(samples * samples)
-    rgba[image, row, column] = wp.vec4f(total[0] * share, total[1] * share, total[2] * share, float(covered) * share)
+    for column in range(image.shape[2]):
+        total = wp.vec3f(0.0, 0.0, 0.0)
+        color = wp.vec3f(0.0, 0.0, 0.0)
+        covered = wp.int32(0)
+        last = wp.int32(-1)
+        for i in range(samples):
+            for j in range(samples):
+                key = zbuffer[index, row * samples + i, column * samples + j]
+                if key != _EMPTY:
+                    f = wp.int32(key & wp.int64(0x7fffffff))
+                    # A face has one colour in a pixel: shading it once costs a fraction and cannot be seen.
+                    if f != last:
+                        face = faces[f]
+                        a = to_double(verts[index, face[0]])
+                        b = to_double(verts[index, face[1]])
+                        c = to_double(verts[index, face[2]])
+                        x = wp.float64(column * samples + j) + wp.float64(0.5)
+                        y = wp.float64(row * samples + i) + wp.float64(0.5)
+                        w = barycentrics_at(a, b, c, x, y)
+                        color = (wp.float32(w[0]) * colors[index, face[0]] + wp.float32(w[1]) * colors[index, face[1]]
+                                 + wp.float32(w[2]) * colors[index, face[2]])
+                        last = f
+                    total += color
+                    covered += 1
+        if covered > 0:
+            behind = 1.0 - float(covered) * share
+            for channel in range(3):
+                blended = float(image[index, row, column, channel]) * behind + total[channel] * share * full
+                image[index, row, column, channel] = image.dtype(blended + rounding)
 
 
-def draw_meshes(verts_pix, faces, colors, height, width, samples=2):
-    """Draw coloured front faces with `samples` x `samples` samples a pixel.
+def composite_meshes(images, verts_pix, faces, colors, samples=2):
+    """Draw coloured front faces over images, in place, with `samples` x `samples` samples a pixel.
 
-    verts_pix [B,V,3]: x, y in pixels, depth in metres (`rasterize`); faces [F,3]; colors [B,V,3] in [0, 1].
-    Returns RGB, multiplied by coverage, and coverage: [B,height,width,4] float32.
+    images [B,H,W,3] uint8, or float32 in [0, 1], of any strides; verts_pix [B,V,3]: x, y in pixels, depth in metres
+    (`rasterize`); faces [F,3]; colors [B,V,3] in [0, 1].
     """
     scale = verts_pix.new_tensor([samples, samples, 1])
     verts = (verts_pix.detach() * scale).float().contiguous()
     colors = colors.detach().float().contiguous()
     faces = faces.to(device=verts.device, dtype=torch.int32).contiguous()
+    batch, height, width, _ = images.shape
     zbuffer = draw_zbuffer(verts, faces, height * samples, width * samples, cull_backfaces=True)
-    rgba = torch.empty(verts.shape[0], height, width, 4, device=verts.device)
-    if rgba.numel():
-        launch(_shade, rgba.shape[:3], verts.device, wp.from_torch(verts, dtype=wp.vec3f),
+    if zbuffer.numel():
+        full, rounding = (255.0, 0.5) if images.dtype == torch.uint8 else (1.0, 0.0)
+        launch(_composite, (batch, height), verts.device, wp.from_torch(verts, dtype=wp.vec3f),
                wp.from_torch(colors, dtype=wp.vec3f), wp.from_torch(faces, dtype=wp.vec3i), wp.from_torch(zbuffer),
-               samples, wp.from_torch(rgba, dtype=wp.vec4f))
-    return rgba
+               samples, full, rounding, wp.from_torch(images))
 
 
 def vertex_normals(vertices, faces):
     """Unit normals [B,V,3], outward where faces run counter-clockwise seen from outside; area-weighted."""
     faces = faces.long()
-    a, b, c = (vertices[:, faces[:, i]] for i in range(3))
+    # Vertices first: index_add_ is several times faster along the first dimension.
+    vertices = vertices.transpose(0, 1).contiguous()
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
     normal = torch.linalg.cross(b - a, c - a)
     total = torch.zeros_like(vertices)
     for i in range(3):
-        total.index_add_(1, faces[:, i], normal)
-    return F.normalize(total, dim=-1)
+        total.index_add_(0, faces[:, i], normal)
+    return F.normalize(total, dim=-1).transpose(0, 1)
 
 
 def light_vertices(vertices, faces, colors):
@@ -118,7 +128,7 @@ def render_overlay(image, vertices, faces, focal_length, camera_center=None, tra
                    anti_alias=2):
     """Draw bodies over a picture in full perspective; nearer bodies hide farther ones.
 
-    image: [H,W,3] uint8, or float in [0, 1]. vertices: [N,V,3] metres in the camera frame, N >= 0, to which
+    image: [H,W,3] uint8, or float32 in [0, 1]. vertices: [N,V,3] metres in the camera frame, N >= 0, to which
     `translations` [N,3] are added where given. faces: [F,3]. focal_length and camera_center (default: the picture's
     centre) in pixels. colors: [N,3] in [0, 1]; default `person_color`. anti_alias: samples a pixel, along each side.
     Arrays may be numpy's or torch tensors. Returns a new numpy array of the image's shape and type.
@@ -138,9 +148,8 @@ def render_overlay(image, vertices, faces, focal_length, camera_center=None, tra
     pixels = torch.cat([xy - xy.new_tensor([left, top]), vertices[..., 2:]], -1)
     count = vertices.shape[1]
     all_faces = (faces[None] + count * torch.arange(len(vertices), dtype=torch.int32)[:, None, None]).flatten(0, 1)
-    rgba = draw_meshes(pixels.view(1, -1, 3), all_faces, lit.view(1, -1, 3), bottom - top, right - left, anti_alias)[0]
-    region = torch.from_numpy(result)[top:bottom, left:right]
-    region.copy_(_blend(region, rgba))
+    region = torch.from_numpy(result)[None, top:bottom, left:right]
+    composite_meshes(region, pixels.view(1, -1, 3), all_faces, lit.reshape(1, -1, 3), anti_alias)
     return result
 
 
@@ -172,8 +181,9 @@ def overlay_batch(images, vertices, camera, faces, color=None, anti_alias=2):
     vertices = vertices.detach().float()
     color = vertices.new_tensor(person_color(0) if color is None else color)
     pixels = project_to_crop(vertices, camera.detach().float(), size)
-    rgba = draw_meshes(pixels, faces, light_vertices(vertices, faces, color), size, size, anti_alias)
-    return _blend(images.movedim(1, -1), rgba).movedim(-1, 1)
+    panels = images.detach().float().clone()
+    composite_meshes(panels.movedim(1, -1), pixels, faces, light_vertices(vertices, faces, color), anti_alias)
+    return panels
 
 
 def _scene(vertices, faces, translations, colors):
@@ -195,13 +205,6 @@ def _bounding_box(xy, height, width):
     low = xy.amin(0).floor().clamp(min=0).minimum(limits).long().tolist()
     high = xy.amax(0).ceil().clamp(min=0).minimum(limits).long().tolist()
     return (*low, *high) if low[0] < high[0] and low[1] < high[1] else None
-
-
-def _blend(image, rgba):
-    """Lay RGB, multiplied by coverage, over an image [...,H,W,3] in [0, 1], or [0, 255] if uint8; float result."""
-    full = 255.0 if image.dtype == torch.uint8 else 1.0
-    blended = image * (1 - rgba[..., 3:]) + rgba[..., :3] * full
-    return blended.round_() if full == 255.0 else blended
 
 
 def colorize_iuv(iuv):
