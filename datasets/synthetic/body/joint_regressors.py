@@ -1,0 +1,85 @@
+"""Sparse, non-negative joint regressors: rows that sum to one and hold over the whole shape space.
+
+A joint is given as a point of Anny's skeleton and surface in many shapes; non-negative least squares picks vertices near
+it whose weighted mean follows the point.
+"""
+import numpy as np
+from scipy.optimize import nnls
+
+from datasets.synthetic.body.landmarks import CROWN
+from utils.keypoints import EXTRA_JOINTS, H36M_JOINTS, SMPL_JOINTS
+
+_CANDIDATES = 2000
+_FIT_SHAPES = 250
+_SMALLEST = 1e-3
+_SUM_WEIGHT = 30.0  # weight of "the row sums to one" against errors in metres
+
+
+def regress_points(points, half_shapes, surface, centre):
+    """One regressor row [V] for points [B,3] in shapes [B,H,3] (left halves). centre: the point lies on the seam plane,
+    and the row is mirror-symmetric."""
+    step = max(1, len(points) // _FIT_SHAPES)
+    points, shapes = points[::step].astype(np.float64), half_shapes[::step].astype(np.float64)
+    near = np.argsort(np.linalg.norm(shapes.mean(0) - points.mean(0), axis=1), kind='stable')[:_CANDIDATES]
+    axes = [1, 2] if centre else [0, 1, 2]
+    system = np.concatenate([(shapes[:, near, axis] - points[:, axis, None]) for axis in axes])
+    # Affine invariance: with weights summing to one, the error is the weighted mean of offsets to the point.
+    matrix = np.concatenate([system, np.full((1, len(near)), _SUM_WEIGHT)])
+    target = np.concatenate([np.zeros(len(system)), [_SUM_WEIGHT]])
+    solution = nnls(matrix, target)[0]
+    solution[solution < _SMALLEST * solution.sum()] = 0
+    row = np.zeros(len(surface.rows))
+    row[near] = solution / solution.sum()
+    return (row + row[surface.mirror]) / 2 if centre else row
+
+
+def smpl_regressor(joint_matrix, shapes, surface):
+    """J_regressor [24,V]. joint_matrix [24,J] takes bone heads to joints; shapes: PosedShapes."""
+    joints = np.einsum('kj,bjc->bkc', joint_matrix, shapes.heads)
+    return _regressor(SMPL_JOINTS, lambda name: joints[:, SMPL_JOINTS.index(name)], shapes, surface)
+
+
+def extra_regressor(joint_matrix, shapes, surface, landmarks):
+    """J_regressor_extra [9,V]: SPIN's nine, in the order of utils.keypoints.EXTRA_JOINTS."""
+    return _regressor(EXTRA_JOINTS, _annotated_points(joint_matrix, shapes, surface, landmarks), shapes, surface)
+
+
+def h36m_regressor(joint_matrix, shapes, surface, landmarks):
+    """J_regressor_h36m [17,V], in the order of utils.keypoints.H36M_JOINTS."""
+    points = _annotated_points(joint_matrix, shapes, surface, landmarks)
+    same = {'pelvis': 'pelvis_mpii', 'spine': 'spine_h36m', 'jaw': 'jaw_h36m', 'head_top': 'head_h36m'}
+    return _regressor(H36M_JOINTS, lambda name: points(same.get(name, name)), shapes, surface)
+
+
+def _regressor(names, point_of, shapes, surface):
+    rows = {}
+    for name in names:
+        if not name.startswith('right_'):
+            rows[name] = regress_points(point_of(name), shapes.half, surface, not name.startswith('left_'))
+    for name in names:
+        if name.startswith('right_'):
+            rows[name] = rows[name.replace('right_', 'left_')][surface.mirror]
+    return np.stack([rows[name] for name in names])
+
+
+def _annotated_points(joint_matrix, shapes, surface, landmarks):
+    """Where data sets put their joints, as points of the skeleton and the surface: name -> [B,3].
+
+    LSP and MPII mark the hips, the middle of the hips, the upper end of the breastbone and the middle of the shoulders;
+    Human3.6M's spine is halfway up the back, its jaw ("Neck/Nose") behind the mouth, its head below the crown.
+    """
+    joints = np.einsum('kj,bjc->bkc', joint_matrix, shapes.heads)
+
+    def joint(name):
+        return joints[:, SMPL_JOINTS.index(name)]
+
+    def vertex(name):
+        return shapes.half[:, surface.index_of(landmarks[name])]
+
+    def middle(name):
+        return joint(f'left_{name}') * [0, 1, 1]
+
+    points = {'pelvis_mpii': middle('hip'), 'thorax_mpii': middle('shoulder'), 'spine_h36m': joint('spine2'),
+              'neck': (joint('neck') + middle('shoulder')) / 2, 'head_top': vertex(CROWN),
+              'jaw_h36m': (joint('head') + vertex('nose')) / 2, 'head_h36m': 0.2 * joint('head') + 0.8 * vertex(CROWN)}
+    return lambda name: points[name] if name in points else joint(name)
