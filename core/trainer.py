@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from core.config import to_text
 from core.evaluator import Evaluator
-from core.interrupts import on_interrupt
+from core.interrupts import leave_interrupts_to_the_main_process, on_interrupt
 from core.loss_guard import LossGuard
 from core.options import command_line
 from core.random_streams import seed_everything
@@ -161,7 +161,7 @@ class Trainer:
                                world=accelerator.num_processes)
         # A generator of its own: the loader draws worker seeds, which must not disturb the run's random stream.
         return DataLoader(self.train_data, cfg.TRAIN.BATCH_SIZE, sampler=sampler, drop_last=True,
-                          num_workers=cfg.TRAIN.NUM_WORKERS, worker_init_fn=init_worker,
+                          num_workers=cfg.TRAIN.NUM_WORKERS, worker_init_fn=_init_worker,
                           generator=torch.Generator().manual_seed(cfg.SEED),
                           pin_memory=cfg.TRAIN.PIN_MEMORY and accelerator.device.type == 'cuda',
                           prefetch_factor=4 if cfg.TRAIN.NUM_WORKERS else None)
@@ -291,3 +291,8 @@ def _accelerator(cfg):
     if cfg.DEVICE == 'cuda' and accelerator.device.type != 'cuda':
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
     return accelerator
+
+
+def _init_worker(worker_id):
+    leave_interrupts_to_the_main_process()
+    init_worker(worker_id)
