@@ -1,0 +1,70 @@
+"""Which checkpoints are read, what is left out, and what is refused. The numbers are in test_reference_networks.py."""
+import pytest
+import torch
+
+from core.config import load_config
+from models import build_regressor
+from models.weights import checkpoint_regressor, load_weights
+from tests.reference.compare import published_weights
+from utils.errors import BadFile, WrongBody
+
+
+@pytest.fixture(scope='module')
+def hmr(standin_assets):
+    return build_regressor(load_config('hmr.yaml', ['PATHS.DATA_DIR', str(standin_assets)])).eval()
+
+
+def mmhuman3d_file(path):
+    """mmhuman3d's layout: a state dict of backbone and head, with training-only modules beside."""
+    spin = published_weights('spin_hmr', ('init_',))
+    state = {('head.' if key.startswith(('fc', 'dec')) else 'backbone.') + key: value for key, value in spin.items()}
+    state.update({'body_model_train.betas': torch.zeros(1, 10), 'body_model_test.faces': torch.zeros(3),
+                  'disc.fc.weight': torch.zeros(2), 'head.init_pose': torch.zeros(1, 144)})
+    torch.save({'meta': {'epoch': 3, 'env': 'text'}, 'state_dict': state}, path)
+
+
+def test_mmhuman3d_equals_spin(hmr, tmp_path):
+    mmhuman3d_file(tmp_path / 'resnet50_spin_pw3d.pth')
+    report = load_weights(hmr, tmp_path / 'resnet50_spin_pw3d.pth')
+    assert report.source == 'mmhuman3d' and not report.missing and not report.unexpected
+    assert sorted(report.ignored) == ['body_model_test.faces', 'body_model_train.betas', 'disc.fc.weight',
+                                      'head.init_pose']
+    loaded = {name: value.clone() for name, value in hmr.state_dict().items()}
+    assert load_weights(hmr, {'model': published_weights('spin_hmr', ('init_',))}).source == 'spin'
+    assert all(torch.equal(value, hmr.state_dict()[name]) for name, value in loaded.items())
+
+
+def test_missing_and_unexpected_entries_are_reported(hmr):
+    state = published_weights('spin_hmr', ('init_', 'deccam'))
+    report = load_weights(hmr, {'model': {**state, 'something.else': torch.zeros(1)}})
+    assert report.missing == ['head.deccam.weight', 'head.deccam.bias'] and report.unexpected == ['something.else']
+
+
+def test_prefix_of_wrapped_modules_is_dropped(hmr):
+    state = {f'module.{key}': value for key, value in published_weights('spin_hmr', ('init_',)).items()}
+    report = load_weights(hmr, {'model': state})
+    assert report.source == 'spin' and not report.missing
+
+
+@pytest.mark.parametrize('name, regressor', [('spin_hmr', 'hmr'), ('pymaf_res50', 'pymaf_net'), ('danet', 'danet'),
+                                             ('multispin_emb_avg', 'multi_spin'),
+                                             ('multispin_emb_conv1d', 'multi_spin')])
+def test_architecture_is_recognized(tmp_path, name, regressor):
+    keys = published_weights(name, ('stage', 'layer', 'limb', 'features'))
+    torch.save({'model': {key: value[:0] if value.dim() else value for key, value in keys.items()}}, tmp_path / 'x.pt')
+    assert checkpoint_regressor(tmp_path / 'x.pt') == (regressor, None)
+
+
+def test_a_file_of_something_else(hmr, tmp_path):
+    torch.save({'model': {'encoderx.weight': torch.zeros(1)}}, tmp_path / 'x.pt')
+    with pytest.raises(BadFile, match=r'x\.pt'):
+        load_weights(hmr, tmp_path / 'x.pt')
+    torch.save([1, 2], tmp_path / 'y.pt')
+    with pytest.raises(BadFile, match=r'y\.pt'):
+        load_weights(hmr, tmp_path / 'y.pt')
+
+
+def test_published_weights_on_the_free_body_are_refused(free_assets):
+    regressor = build_regressor(load_config('hmr.yaml', ['PATHS.DATA_DIR', str(free_assets)]))
+    with pytest.raises(WrongBody, match='belong to the licensed SMPL body'):
+        load_weights(regressor, {'model': published_weights('spin_hmr', ('init_',))})
