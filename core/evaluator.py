@@ -101,10 +101,10 @@ class Evaluator:
         regressor.eval()
         errors, groups, seen = [], [], set()
         try:
-            bar = tqdm(batches_of(self._loader(dataset)), total=self._batches(dataset), desc=f'evaluate {name}',
+            bar = tqdm(self.batches(dataset), total=self.num_batches(dataset), desc=f'evaluate {name}',
                        disable=not progress)
             for step, batch in enumerate(bar, 1):
-                observed = self._observe(regressor, batch, protocol, device, transform)
+                observed = self.observe(regressor, batch, protocol, device, transform)
                 observed.fresh = _fresh_rows(observed.batch, seen)
                 for observer in observers:
                     observer(observed)
@@ -117,26 +117,33 @@ class Evaluator:
             regressor.train(was_training)
         return Evaluation(name, _joined(errors), groups, protocol.groups)
 
-    def _batches(self, dataset):
-        samples = min(self.cfg.TEST.MAX_SAMPLES or len(dataset), len(dataset))
-        return -(-samples // self.cfg.TEST.BATCH_SIZE)
+    def num_batches(self, dataset):
+        return -(-self._num_samples(dataset) // self.cfg.TEST.BATCH_SIZE)
 
-    def _loader(self, dataset):
-        if self.cfg.TEST.MAX_SAMPLES:
-            dataset = Subset(dataset, range(min(self.cfg.TEST.MAX_SAMPLES, len(dataset))))
+    def batches(self, dataset):
+        """The dataset's batches, or those of its first TEST.MAX_SAMPLES."""
+        test = self.cfg.TEST
+        if test.MAX_SAMPLES:
+            dataset = Subset(dataset, range(self._num_samples(dataset)))
         # A generator of its own, so that validating does not disturb the random stream of a training run.
-        return DataLoader(dataset, self.cfg.TEST.BATCH_SIZE, num_workers=min(self.cfg.TRAIN.NUM_WORKERS, 8),
-                          shuffle=self.cfg.TEST.SHUFFLE, worker_init_fn=init_worker,
-                          generator=torch.Generator().manual_seed(self.cfg.SEED))
+        return batches_of(DataLoader(
+            dataset, test.BATCH_SIZE, shuffle=test.SHUFFLE and not test.RESULT_FILE, worker_init_fn=init_worker,
+            num_workers=min(self.cfg.TRAIN.NUM_WORKERS, 8), generator=torch.Generator().manual_seed(self.cfg.SEED)))
 
-    def _observe(self, regressor, batch, protocol, device, transform):
+    def _num_samples(self, dataset):
+        return min(self.cfg.TEST.MAX_SAMPLES or len(dataset), len(dataset))
+
+    @torch.no_grad()
+    def observe(self, regressor, batch, protocol, device, transform=None):
+        """The estimates and errors of one batch -> Observation, with every row fresh."""
         images = batch['img'].to(device, non_blocking=True)
         out = regressor(images if transform is None else transform(images, batch))
         batch, _ = flatten_views(batch)
         truth = self._ground_truth(batch, protocol, device)
         joints = [self.joints(stage.skeleton) for stage in out.stages]
         errors, last = self._errors(out.stages, joints, truth, protocol)
-        return Observation(batch, out, truth, joints[-1], errors, last, None)
+        fresh = torch.ones(len(batch['gender']), dtype=torch.bool)
+        return Observation(batch, out, truth, joints[-1], errors, last, fresh)
 
     def _errors(self, stages, joints, truth, protocol):
         """{metric: [B, stages]} on the CPU, and the last stage's joint errors [B,J]."""
@@ -203,7 +210,7 @@ def _annotated_joints(joints, joint_set):
 
 def _fresh_rows(batch, seen):
     """Which rows were not met before: a row that replaces an unreadable picture would count twice."""
-    if 'sample_index' not in batch or not isinstance(names_of(batch)[0], str) or 'camera_rotation' in batch:
+    if 'camera_rotation' in batch:  # windows over the views of a person may meet a picture again on purpose
         return torch.ones(len(batch['gender']), dtype=torch.bool)
     rows = batch['sample_index'].tolist()
     fresh = torch.tensor([row not in seen and row not in rows[:place] for place, row in enumerate(rows)])

@@ -7,6 +7,7 @@ from utils.geometry import similarity_align
 # (MPI-INF-3DHP's evaluation code: Mehta et al., 3DV 2017).
 PCK_THRESHOLD = 150.0
 AUC_THRESHOLDS = tuple(range(0, 151, 5))
+_BOOTSTRAP_BLOCK = 1 << 21  # values drawn at once
 
 
 def joint_errors(predicted, target):
@@ -74,7 +75,8 @@ def bootstrap_interval(values, level=0.95, draws=1000, seed=0):
     if not len(values):
         return float('nan'), float('nan')
     generator = torch.Generator().manual_seed(seed)
-    means = torch.stack([values[torch.randint(len(values), (len(values),), generator=generator)].mean()
-                         for _ in range(draws)])
+    rows = max(1, min(draws, _BOOTSTRAP_BLOCK // len(values)))
+    means = torch.cat([values[torch.randint(len(values), (min(rows, draws - start), len(values)), generator=generator)]
+                       .mean(1) for start in range(0, draws, rows)])
     tail = (1 - level) / 2
     return float(means.quantile(tail)), float(means.quantile(1 - tail))

@@ -10,10 +10,12 @@ from utils.keypoints import COMMON_JOINTS, H36M_TO_J14, H36M_TO_J17, J24_TO_J14,
 
 POSE_METRICS = ('mpjpe', 'pa_mpjpe', 'pve')
 PCK_METRICS = ('pck', 'auc', 'pa_pck', 'pa_auc')
+# COCO's keypoint scores, in the order of COCOeval.stats.
+COCO_METRICS = ('AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR', 'AR .5', 'AR .75', 'AR (M)', 'AR (L)')
 METRIC_TITLES = {
     'mpjpe': 'MPJPE', 'pa_mpjpe': 'PA-MPJPE', 'pve': 'PVE', 'pck': 'PCK@150', 'auc': 'AUC', 'pa_pck': 'PA-PCK@150',
     'pa_auc': 'PA-AUC', 'mask_accuracy': 'mask accuracy', 'mask_f1': 'mask F1', 'part_accuracy': 'part accuracy',
-    'part_f1': 'part F1'}
+    'part_f1': 'part F1', **{name: name for name in COCO_METRICS}}
 METRIC_UNITS = {name: 'mm' if name in POSE_METRICS else '%' for name in METRIC_TITLES}
 
 

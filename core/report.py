@@ -16,7 +16,7 @@ _INTERVAL_DRAWS = 1000
 
 @dataclass(frozen=True)
 class Score:
-    """Mean of one metric over `count` samples, with its 95 % bootstrap interval."""
+    """Mean of one metric over `count` samples, with its 95 % bootstrap interval (NaN where there is none)."""
     mean: float
     low: float
     high: float
@@ -48,7 +48,8 @@ def markdown(evaluation):
     rows = evaluation.rows()
     stages = [row for row in rows if row.kind == 'stage']
     groups = [row for row in rows if row.kind != 'stage']
-    tables = [_markdown_table(evaluation.dataset, stages, with_interval=True)]
+    with_interval = any(score.low == score.low for score in stages[-1].scores.values())
+    tables = [_markdown_table(evaluation.dataset, stages, with_interval)]
     if groups:
         tables.append(_markdown_table(f'{groups[0].kind}, {stages[-1].name}', groups, with_interval=False))
     return '\n\n'.join(tables)
@@ -73,10 +74,11 @@ def _markdown_table(corner, rows, with_interval):
 
 def console(evaluation):
     """The Markdown tables with their columns aligned."""
-    return '\n\n'.join(_aligned(table) for table in markdown(evaluation).split('\n\n'))
+    return '\n\n'.join(aligned(table) for table in markdown(evaluation).split('\n\n'))
 
 
-def _aligned(table):
+def aligned(table):
+    """A Markdown table with its columns aligned for the console."""
     cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
     del cells[1]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]

@@ -1,0 +1,126 @@
+"""COCO keypoints of the estimated body, scored by pycocotools."""
+import contextlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pycocotools.cocoeval import COCOeval
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from core import report
+from core.evaluation_run import load_regressor, pick_device
+from core.loading import batches_of
+from core.pictures import PictureGrid
+from core.protocols import COCO_METRICS
+from datasets.coco_keypoints import CocoKeypoints
+from datasets.image_dataset import init_worker
+from utils.keypoints import COCO_JOINTS, J24_TO_COCO, NUM_OPENPOSE
+from utils.safe_io import atomic_write
+
+_FLIP = [COCO_JOINTS.index({'left': 'right', 'right': 'left'}.get(side, side) + name[len(side):])
+         for name in COCO_JOINTS for side in [name.split('_')[0]]]
+
+
+@dataclass
+class CocoEvaluation:
+    """stats: {'AP': ..., 'AP .5': ..., ...} in [0, 1], NaN where the set has no person of that size."""
+    dataset: str
+    stats: dict
+    people: int
+
+    def rows(self):
+        return [report.Row('stage', 'keypoints', {name: report.Score(100 * value, np.nan, np.nan, self.people)
+                                                  for name, value in self.stats.items()})]
+
+    def table(self):
+        return report.markdown(self)
+
+
+@torch.no_grad()
+def estimate_keypoints(regressor, dataset, cfg, device, progress=True, observers=()):
+    """COCO keypoints of every sample in the picture's pixels -> [N,17,2] float64.
+
+    TEST.FLIP averages them with those of the mirrored crop. observers: called with (batch, out).
+    """
+    rows = min(cfg.TEST.MAX_SAMPLES or len(dataset), len(dataset))
+    loader = DataLoader(Subset(dataset, range(rows)), cfg.TEST.BATCH_SIZE, worker_init_fn=init_worker,
+                        num_workers=min(cfg.TRAIN.NUM_WORKERS, 8))
+    keypoints = np.zeros((rows, 17, 2))
+    for batch in tqdm(batches_of(loader), total=len(loader), desc='evaluate coco', disable=not progress):
+        images = batch['img'].to(device)
+        out = regressor(images)
+        points = _coco_points(out)
+        if cfg.TEST.FLIP:
+            mirrored = _coco_points(regressor(images.flip(-1)))[:, _FLIP] * points.new_tensor([-1, 1])
+            points = (points + mirrored) / 2
+        index = batch['sample_index'].numpy()
+        annotations = dataset.annotations
+        keypoints[index] = crop_to_picture(points.cpu().numpy(), annotations.center[index], annotations.scale[index])
+        for observer in observers:
+            observer(batch, out)
+    return keypoints
+
+
+def _coco_points(out):
+    return out.final.keypoints_2d[:, NUM_OPENPOSE:][:, J24_TO_COCO].double()
+
+
+def crop_to_picture(points, center, scale):
+    """Crop points [N,J,2] in [-1, 1] -> pixels of the picture; the inverse of the crop, subpixel."""
+    return center[:, None] + points * (100 * scale)[:, None, None]
+
+
+def as_results(dataset, keypoints):
+    """Keypoints [N,17,2] in COCO's results format; a joint's score is 1, a person's that of the box."""
+    flat = np.concatenate([keypoints, np.ones((*keypoints.shape[:2], 1))], -1).reshape(len(keypoints), -1)
+    boxes = zip(dataset.annotations.center, dataset.annotations.scale)
+    return [{'image_id': int(dataset.image_ids[i]), 'category_id': 1, 'keypoints': flat[i].round(3).tolist(),
+             'score': float(dataset.scores[i]), 'center': list(map(float, center)), 'scale': [float(scale)] * 2}
+            for i, (center, scale) in zip(range(len(flat)), boxes)]
+
+
+def score_results(coco, results, image_ids=None):
+    """COCO's ten keypoint scores of results (a list, or the path of a results file) -> {name: value in [0, 1]}.
+
+    image_ids: which pictures count; default all of the annotation file.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        scorer = COCOeval(coco, coco.loadRes(results if isinstance(results, list) else str(results)), 'keypoints')
+        if image_ids is not None:
+            scorer.params.imgIds = sorted(set(map(int, image_ids)))
+        scorer.evaluate()
+        scorer.accumulate()
+        scorer.summarize()
+    return {name: float(value) if value >= 0 else np.nan for name, value in zip(COCO_METRICS, scorer.stats)}
+
+
+def run_coco(cfg, checkpoint):
+    """Evaluate a checkpoint on COCO, write the results file, print and return the CocoEvaluation."""
+    test = cfg.TEST
+    subset = Path(test.COCO_ANNOTATIONS).stem.removeprefix('person_keypoints_') or test.COCO_SUBSET
+    title = f'{Path(checkpoint).stem}_{subset}'
+    path = Path(test.RESULT_FILE or Path(test.OUTPUT_DIR) / f'keypoints_{subset}_results_{Path(checkpoint).stem}.json')
+    report.check_paths(test.REPORT, test.OVERWRITE)
+    report.check_new([path], test.OVERWRITE)
+    dataset = CocoKeypoints(cfg)
+    device = pick_device(cfg)
+    regressor = load_regressor(cfg, checkpoint, device)
+    grid = PictureGrid(cfg, regressor.body.faces) if test.VIS_DEMO else None
+    keypoints = estimate_keypoints(regressor, dataset, cfg, device, observers=[grid.add] if grid else [])
+    results = as_results(dataset, keypoints)
+    with atomic_write(path, 'w') as stream:
+        json.dump(results, stream)
+    partial = test.MAX_SAMPLES or test.VIS_IMNAME
+    stats = score_results(dataset.coco, path, dataset.image_ids[:len(results)] if partial else None)
+    evaluation = CocoEvaluation(f'coco {subset}', stats, len(results))
+    print(f'\n{checkpoint}, {len(results)} people\n{report.console(evaluation)}\nresults: {path}')
+    if grid:
+        print(f'pictures: {grid.save(Path(test.OUTPUT_DIR) / f"{title}.png")}')
+    for file in test.REPORT:
+        report.write(evaluation, file)
+        print(f'table: {file}')
+    return evaluation

@@ -1,0 +1,100 @@
+"""Command-line flags of eval.py and eval_coco.py: those of SPIN's, PyMAF's and DaNet's evaluation scripts.
+
+The config is the checkpoint's own, so that the network is rebuilt as it was trained; a published checkpoint gets its
+regressor's config and the published integer crop. Flags and `--misc` come on top.
+"""
+from pathlib import Path
+
+from core.config import DEFAULT_CONFIGS, load_config, load_stored_config
+from core.flags import Parser, add_flags, flag, overrides_of
+from core.published_flags import hrnet_of_file
+from models import regressor_names
+from models.weights import checkpoint_regressor
+from utils.errors import BadConfig
+
+COMMON_FLAGS = (
+    flag('regressor', 'MODEL.REGRESSOR', f'network, where the checkpoint does not say: {", ".join(regressor_names())}'),
+    flag('batch_size', 'TEST.BATCH_SIZE', 'samples a batch'),
+    flag('num_workers', 'TRAIN.NUM_WORKERS', 'loader processes'),
+    flag('max_samples', 'TEST.MAX_SAMPLES', 'evaluate on the first so many'),
+    flag('log_freq', 'TEST.LOG_FREQ', 'batches between lines with the running means'),
+    flag('shuffle', 'TEST.SHUFFLE', 'visit the samples in random order', True),
+    flag('vis_demo', 'TEST.VIS_DEMO', 'write a grid of pictures with the estimated bodies', True),
+    flag('ratio', 'TEST.VIS_RATIO', 'size of its pictures over the network\'s input'),
+    flag('vis_imname', 'TEST.VIS_IMNAME', 'only people of pictures whose names contain this'),
+    flag('output_dir', 'TEST.OUTPUT_DIR', 'folder of pictures and of COCO results'),
+    flag('overwrite', 'TEST.OVERWRITE', 'replace result files that exist', True),
+    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'the published integer crop (default for published weights)', True),
+    flag('affine_crop', 'DATA.LEGACY_CROP_EVAL', 'this project\'s crop (default for its own weights)', False),
+)
+POSE_FLAGS = COMMON_FLAGS + (
+    flag('dataset', 'DATA.EVAL_DATASET', 'h36m-p1, h36m-p2, h36m-p2-mosh, 3dpw, mpi-inf-3dhp, 3doh50k, lsp, free, '
+         'a dataset of your own, or an .npz'),
+    flag('result_file', 'TEST.RESULT_FILE', 'also --result: .npz for joints, pose, betas, camera and image names'),
+    flag('eval_pve', 'TEST.EVAL_PVE', 'per-vertex errors (the default)', True),
+    flag('occlude', 'TEST.OCCLUDE', 'face: black out the face; grid: slide a patch and write the error map'),
+)
+COCO_FLAGS = COMMON_FLAGS + (
+    flag('subset', 'TEST.COCO_SUBSET', 'val2014 or val2017'),
+    flag('annotations', 'TEST.COCO_ANNOTATIONS', 'person_keypoints_*.json'),
+    flag('images', 'TEST.COCO_IMAGES', 'folder of the pictures'),
+    flag('detections', 'TEST.COCO_DETECTIONS', 'detected boxes in COCO\'s results format'),
+    flag('flip', 'TEST.FLIP', 'average with the mirrored picture', True),
+    flag('result_file', 'TEST.RESULT_FILE', 'COCO results .json; default: in --output_dir'),
+)
+
+
+def build_parser(prog, flags):
+    """Parser of an evaluation script. Flags that are not given stay out of the result."""
+    parser = Parser(prog=prog, argument_default=None, description=(
+        'Evaluate a checkpoint. Each flag is an alias of a config key (core/config.py).'))
+    parser.add_argument('--checkpoint', required=True, help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...')
+    parser.add_argument('--cfg_file', '--danet_cfg_file', help='YAML file instead of the checkpoint\'s own config')
+    parser.add_argument('--hrnet_cfg_file', help='published HRNet YAML; its width picks the backbone')
+    parser.add_argument('--report', nargs='+', action='extend', metavar='FILE', help='tables as .md, .csv or .json')
+    add_flags(parser, flags)
+    parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
+    return parser
+
+
+def parse_pose_options(argv=None):
+    """Command line of eval.py -> (config, checkpoint path). Raises BadConfig, MissingFile, BadFile."""
+    parser = build_parser('eval.py', POSE_FLAGS)
+    parser.add_argument('--result', dest='result_file', help='another name of --result_file')
+    return _parse(parser, POSE_FLAGS, argv)
+
+
+def parse_coco_options(argv=None):
+    """Command line of eval_coco.py -> (config, checkpoint path). Raises BadConfig, MissingFile, BadFile."""
+    parser = build_parser('eval_coco.py', COCO_FLAGS)
+    parser.add_argument('--dataset', choices=['coco'], default='coco', help='understood; there is only coco')
+    return _parse(parser, COCO_FLAGS, argv)
+
+
+def _parse(parser, flags, argv):
+    given = vars(parser.parse_args(argv))
+    overrides = [*given['misc'], *overrides_of(given, flags)]
+    if given['hrnet_cfg_file']:
+        overrides += ['MODEL.BACKBONE.NAME', hrnet_of_file(given['hrnet_cfg_file'])]
+    if given['report']:
+        overrides += ['TEST.REPORT', given['report']]
+    return checkpoint_config(given['checkpoint'], overrides, given['cfg_file']), given['checkpoint']
+
+
+def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
+    """The config that a checkpoint is evaluated with.
+
+    overrides: [KEY, VALUE, ...] on top of the checkpoint's own config, of `cfg_file` where given, or of the config of
+    a published checkpoint's regressor.
+    """
+    regressor, stored = checkpoint_regressor(checkpoint)
+    published = stored is None
+    crop = ['DATA.LEGACY_CROP_EVAL', published]
+    if cfg_file:
+        return load_config(cfg_file, [*crop, *overrides])
+    if not published:
+        return load_stored_config(stored, f'{Path(checkpoint)}: config', [*crop, *overrides])
+    chosen = dict(zip(overrides[::2], overrides[1::2])).get('MODEL.REGRESSOR', regressor)
+    if chosen not in DEFAULT_CONFIGS:
+        raise BadConfig(f'unknown regressor {chosen!r}; use one of {", ".join(regressor_names())}')
+    return load_config(DEFAULT_CONFIGS[chosen], [*crop, *overrides])

@@ -1,0 +1,116 @@
+"""What eval.py does: a checkpoint on a dataset, tables, result files, pictures."""
+from pathlib import Path
+
+import torch
+
+from core import report
+from core.evaluator import Evaluator
+from core.occlusion import FaceOccluder, run_grid
+from core.pictures import PictureGrid
+from core.protocols import protocol_of
+from core.results import ResultWriter
+from core.segmentation import SegmentationEvaluator
+from datasets.build import build_eval_dataset
+from models import build_regressor
+from models.weights import load_weights, log_report
+from utils.errors import BadConfig, BadFile
+from utils.logging import get_logger
+
+
+def pick_device(cfg):
+    """torch.device of cfg.DEVICE. Raises BadConfig where CUDA is asked for and absent."""
+    if cfg.DEVICE == 'cuda' and not torch.cuda.is_available():
+        raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
+    use_cuda = cfg.DEVICE != 'cpu' and torch.cuda.is_available()
+    return torch.device('cuda' if use_cuda else 'cpu')
+
+
+def load_regressor(cfg, checkpoint, device):
+    """The regressor of a config with a checkpoint's weights, on a device, in evaluation mode."""
+    regressor = build_regressor(cfg)
+    if regressor.assets.is_free:
+        get_logger().info(f'no licensed SMPL body found: using the free body in {regressor.assets.root}')
+    log_report(load_weights(regressor, checkpoint), checkpoint)
+    return regressor.to(device).eval()
+
+
+def run_evaluation(cfg, checkpoint):
+    """Evaluate and report -> Evaluation or SegmentationEvaluation."""
+    files = [*cfg.TEST.REPORT, *([cfg.TEST.RESULT_FILE] if cfg.TEST.RESULT_FILE else [])]
+    report.check_paths(cfg.TEST.REPORT, cfg.TEST.OVERWRITE)
+    report.check_new(files, cfg.TEST.OVERWRITE)
+    dataset = build_eval_dataset(cfg)
+    keep_named(dataset, cfg.TEST.VIS_IMNAME)
+    device = pick_device(cfg)
+    regressor = load_regressor(cfg, checkpoint, device)
+    segmentation = protocol_of(dataset.name).segmentation
+    run = _run_segmentation if segmentation else _run_pose
+    evaluation = run(cfg, regressor, dataset, device, Path(checkpoint).stem)
+    print(f'\n{checkpoint}\n{report.console(evaluation)}')
+    for path in cfg.TEST.REPORT:
+        report.write(evaluation, path)
+        print(f'table: {path}')
+    return evaluation
+
+
+def keep_named(dataset, part):
+    """Keep the people of pictures whose names contain `part`, where it is given. Raises BadConfig where none does."""
+    if not part:
+        return
+    if hasattr(dataset, 'groups'):
+        raise BadConfig('TEST.VIS_IMNAME picks single pictures; it does not go with TEST.N_VIEWS')
+    rows = [row for row, name in enumerate(dataset.annotations.imgname) if part in Path(name).name]
+    if not rows:
+        raise BadConfig(f'TEST.VIS_IMNAME: no picture of {dataset.source.annotations} has {part!r} in its name')
+    dataset.annotations = dataset.annotations.subset(rows)
+
+
+def _run_pose(cfg, regressor, dataset, device, title):
+    if not (dataset.annotations.has_smpl.any() or dataset.annotations.has_joints_3d.any()):
+        raise BadFile(f'{dataset.source.annotations}: has no 3D ground truth (neither pose and shape nor S) to '
+                      'compare with')
+    evaluator = Evaluator(cfg, regressor.body)
+    name, observers, writer = dataset.name, [], None
+    if cfg.TEST.RESULT_FILE:
+        writer = ResultWriter(cfg.TEST.RESULT_FILE, len(dataset) * max(cfg.TEST.N_VIEWS, 1), dataset.source.images,
+                              cfg.TEST.OVERWRITE)
+        observers.append(writer)
+    grid = PictureGrid(cfg, regressor.body.faces) if cfg.TEST.VIS_DEMO else None
+    if grid:
+        observers.append(lambda seen: grid.add(seen.batch, seen.out, seen.errors['mpjpe'][:, -1]))
+    evaluation = evaluator.evaluate(regressor, dataset, name, device, observers=observers, log_every=cfg.TEST.LOG_FREQ)
+    if writer:
+        writer.save()
+        print(f'estimates: {writer.path}')
+    if grid:
+        print(f'pictures: {grid.save(Path(cfg.TEST.OUTPUT_DIR) / f"{title}_{name}.png")}')
+    if dataset.skipped:
+        get_logger().warning(f'{name}: {dataset.skipped} unreadable pictures were skipped; they count in no mean')
+    _run_occluded(cfg, evaluator, regressor, dataset, device, evaluation, title)
+    return evaluation
+
+
+def _run_occluded(cfg, evaluator, regressor, dataset, device, plain, title):
+    """The same evaluation with parts of the pictures hidden, beside the plain one."""
+    if cfg.TEST.OCCLUDE == 'face':
+        occluder = FaceOccluder()
+        hidden = evaluator.evaluate(regressor, dataset, dataset.name, device, transform=occluder)
+        print(f'\nface hidden in {occluder.hidden} of {occluder.seen} pictures')
+        print(report.aligned(report.comparison(dataset.name, {'plain': plain, 'face hidden': hidden})))
+    elif cfg.TEST.OCCLUDE == 'grid':
+        path = Path(cfg.TEST.OUTPUT_DIR) / f'{title}_{dataset.name}_occlusion.png'
+        worst = run_grid(cfg, evaluator, regressor, dataset, device, path)
+        print(f'\nerror map of the sliding patch: {path}')
+        print(report.aligned(report.comparison(dataset.name, {'plain': plain, **worst})))
+
+
+def _run_segmentation(cfg, regressor, dataset, device, title):
+    if cfg.TEST.OCCLUDE or cfg.TEST.RESULT_FILE:
+        raise BadConfig(f'{dataset.name} is evaluated by segmentation, without --occlude and --result')
+    grid = PictureGrid(cfg, regressor.body.faces) if cfg.TEST.VIS_DEMO else None
+    observers = [lambda batch, out: grid.add(batch, out)] if grid else []
+    evaluation = SegmentationEvaluator(cfg, regressor).evaluate(regressor, dataset, dataset.name, device,
+                                                                observers=observers)
+    if grid:
+        print(f'pictures: {grid.save(Path(cfg.TEST.OUTPUT_DIR) / f"{title}_{dataset.name}.png")}')
+    return evaluation

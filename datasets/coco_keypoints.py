@@ -1,0 +1,153 @@
+"""People of COCO's keypoint validation sets, by annotated boxes, a detector's boxes, or an annotation file's."""
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+from pycocotools.coco import COCO
+
+from datasets.annotations import Annotations
+from datasets.catalog import image_folder
+from datasets.image_dataset import PersonDataset
+from datasets.image_io import read_picture
+from datasets.preprocess import square_box
+from utils.assets import find_assets
+from utils.errors import BadConfig, BadFile, MissingFile
+from utils.keypoints import J24_TO_COCO, NUM_JOINTS, NUM_OPENPOSE
+from utils.safe_io import load_json
+
+BOX_FACTOR = 1.25  # side of the crop over the longer side of the box (PyMAF's evaluation)
+_PERSON = 1  # COCO's category
+
+
+class CocoKeypoints(PersonDataset):
+    """One sample a box. cfg.TEST names subset, annotation file, image folder and boxes.
+
+    coco: the ground truth, for COCOeval. image_ids [N] and scores [N] of the samples; `annotations` holds their boxes
+    and, for annotated boxes, their keypoints. Boxes come from the annotations (people with keypoints, no crowds), from
+    TEST.COCO_DETECTIONS in COCO's results format (.json), or from an annotation file (.npz), such as PyMAF's
+    coco_2014_val.npz. Raises MissingFile, BadFile.
+    """
+
+    def __init__(self, cfg):
+        super().__init__(cfg, 'coco', 'eval')
+        test = cfg.TEST
+        self.annotation_file = Path(test.COCO_ANNOTATIONS or _default_annotations(cfg))
+        self.coco = open_coco(self.annotation_file)
+        self.images = Path(test.COCO_IMAGES) if test.COCO_IMAGES else _default_images(cfg)
+        if not self.images.is_dir():
+            raise MissingFile(f'{self.images}: no such image folder; give --images')
+        self._names = {image['id']: image['file_name'] for image in self.coco.dataset['images']}
+        if test.COCO_DETECTIONS.endswith('.npz'):
+            rows = self._rows_of_file(test.COCO_DETECTIONS)
+        elif test.COCO_DETECTIONS:
+            rows = self._detected_rows(test.COCO_DETECTIONS, test.MIN_SCORE)
+        else:
+            rows = self._annotated_rows()
+        rows = [row for row in rows if test.VIS_IMNAME in self._names[row[0]]]
+        if not rows:
+            raise BadFile(f'{test.COCO_DETECTIONS or self.annotation_file}: no person to evaluate'
+                          + (f' in pictures named {test.VIS_IMNAME!r}' if test.VIS_IMNAME else ''))
+        ids, centers, scales, scores, keypoints = zip(*rows)
+        self.image_ids, self.scores = np.array(ids), np.array(scores, np.float64)
+        self.annotations = Annotations.blank([self._names[i] for i in ids], centers, scales,
+                                             keypoints_2d=np.stack(keypoints))
+
+    def __len__(self):
+        return len(self.annotations)
+
+    def _read(self, epoch, index, box_factor):
+        path = self.images / self.annotations.imgname[index]
+        shrink = 1 if self.legacy else 200 * self.annotations.scale[index] / self.cfg.DATA.IMG_RES
+        return read_picture(path, shrink), self.annotations.person(index), index, str(path)
+
+    def _annotated_rows(self):
+        """[(image id, center, scale, score, keypoints [49,3])] of the people with annotated keypoints."""
+        rows = []
+        for person in self.coco.loadAnns(self.coco.getAnnIds(catIds=[_PERSON], iscrowd=False)):
+            box = self._clean_box(person)
+            if box is None or not any(person['keypoints']):
+                continue
+            keypoints = np.zeros((NUM_JOINTS, 3), np.float32)
+            known = np.array(person['keypoints'], np.float32).reshape(17, 3)
+            known[:, 2] = known[:, 2] > 0
+            keypoints[NUM_OPENPOSE + np.array(J24_TO_COCO)] = known
+            rows.append((person['image_id'], *square_box(*box, BOX_FACTOR), 1.0, keypoints))
+        return rows
+
+    def _clean_box(self, person):
+        """Box (x, y, width, height) cut at the picture's edges as PyMAF's evaluation does; None for an empty one."""
+        image = self.coco.imgs[person['image_id']]
+        x, y, width, height = person['bbox']
+        x, y = max(0, x), max(0, y)
+        right = min(image['width'] - 1, x + max(0, width - 1))
+        bottom = min(image['height'] - 1, y + max(0, height - 1))
+        return (x, y, right - x, bottom - y) if person['area'] > 0 and right > x and bottom > y else None
+
+    def _detected_rows(self, path, min_score):
+        content, blank, rows = load_json(path), np.zeros((NUM_JOINTS, 3), np.float32), []
+        try:
+            for found in content:
+                x, y, width, height = (float(value) for value in found['bbox'])
+                if found['category_id'] != _PERSON or found['score'] < min_score or min(width, height) <= 0:
+                    continue
+                if found['image_id'] not in self._names:
+                    raise BadFile(f'{path}: image {found["image_id"]} is not in {self.annotation_file}')
+                box = square_box(x, y, width, height, BOX_FACTOR)
+                rows.append((found['image_id'], *box, float(found['score']), blank))
+        except (KeyError, TypeError, ValueError):
+            raise BadFile(f"{path}: not a detection file (a list of 'image_id', 'category_id', 'bbox' and 'score' is "
+                          'wanted)') from None
+        return rows
+
+    def _rows_of_file(self, path):
+        annotations, rows = Annotations.load(path), []
+        ids = {Path(name).name: number for number, name in self._names.items()}
+        for row, name in enumerate(annotations.imgname):
+            if Path(name).name not in ids:
+                raise BadFile(f'{path}: {name} is not in {self.annotation_file}')
+            rows.append((ids[Path(name).name], annotations.center[row], annotations.scale[row], 1.0,
+                         annotations.keypoints_2d[row]))
+        return rows
+
+
+def open_coco(path):
+    """pycocotools' COCO of an annotation file, without its printing. Raises MissingFile, BadFile."""
+    content = load_json(path)
+    coco = COCO()
+    try:
+        coco.dataset = {**content, 'images': list(content['images']), 'annotations': list(content['annotations'])}
+        for person in coco.dataset['annotations']:
+            if len(person['keypoints']) != 51 or len(person['bbox']) != 4:
+                raise ValueError
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco.createIndex()
+        assert all(image['file_name'] and image['width'] and image['height'] for image in coco.dataset['images'])
+        assert all(person['image_id'] in coco.imgs for person in coco.dataset['annotations'])
+    except (KeyError, TypeError, ValueError, AssertionError):
+        raise BadFile(f'{path}: not a COCO keypoint file (person_keypoints_*.json is wanted)') from None
+    return coco
+
+
+def _default_annotations(cfg):
+    path = _coco_folder(cfg) / f'annotations/person_keypoints_{cfg.TEST.COCO_SUBSET}.json'
+    if not path.exists():
+        raise MissingFile(f'{path}: no such annotation file; get COCO from https://cocodataset.org, or give '
+                          '--annotations and --images')
+    return path
+
+
+def _default_images(cfg):
+    folder = _coco_folder(cfg)
+    found = [path for path in (folder / cfg.TEST.COCO_SUBSET, folder / 'images' / cfg.TEST.COCO_SUBSET)
+             if path.is_dir()]
+    return found[0] if found else folder / cfg.TEST.COCO_SUBSET
+
+
+def _coco_folder(cfg):
+    try:
+        return image_folder(cfg, 'coco')
+    except BadConfig:
+        raise
+    except MissingFile:
+        return find_assets(cfg.PATHS.DATA_DIR).root / 'datasets/coco'

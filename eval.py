@@ -1,0 +1,13 @@
+"""Evaluate a checkpoint: python eval.py --checkpoint FILE --dataset NAME [flags] [--misc KEY VALUE ...]"""
+from utils.errors import run_main
+
+
+def main():
+    from core.eval_options import parse_pose_options
+    from core.evaluation_run import run_evaluation
+    run_evaluation(*parse_pose_options())
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)
