@@ -59,6 +59,12 @@ def poses_per_second(count=4000):
     return count / (time.perf_counter() - start)
 
 
+def sample_person(rng, body):
+    """A pose [72] and betas [10] as the generator draws them."""
+    betas = sample_betas(rng)
+    return rotmat_to_pose(sample_body_rotations(rng, 1, body.girth(betas)))[0], betas
+
+
 def winding_numbers(points, corners):
     """Winding number [P] of a closed mesh, given as corners [F,3,3], about points [P,3] (Jacobson et al., 2013)."""
     numbers = []
@@ -105,8 +111,7 @@ def main():
         rate = images_per_second(assets.root, size, arguments.processes)
         print(f'images of {size} px             {rate:8.1f} a second, {arguments.processes} processes')
     body, rng = FreeBody(assets), np.random.default_rng(0)
-    poses = rotmat_to_pose(sample_body_rotations(rng, arguments.people))
-    shares = np.array([buried_share(body, pose, sample_betas(rng)) for pose in poses])
+    shares = np.array([buried_share(body, *sample_person(rng, body)) for _ in range(arguments.people)])
     print(f'people with limbs in the body {(shares > .05).mean():8.1%} (over 5 % of the outer limbs\' skin; '
           f'over 10 %: {(shares > .1).mean():.1%})')
     return 0

@@ -75,7 +75,7 @@ LEGS = {
 # name: (weight, angles of one arm).
 ARMS = {
     'hang': (.30, {
-        'shoulder_elevation': (12, 5), 'shoulder_plane': (10, 30), 'shoulder_internal': (5, 12),
+        'shoulder_elevation': (15, 5), 'shoulder_plane': (8, 28), 'shoulder_internal': (3, 12),
         'elbow_flexion': (14, 10), 'forearm_pronation': (10, 18)}),
     'bent': (.13, {
         'shoulder_elevation': (18, 8, 12), 'shoulder_plane': (25, 32), 'shoulder_internal': (15, 15),
@@ -102,7 +102,7 @@ ARMS = {
         'shoulder_elevation': (62, 10, 22), 'shoulder_plane': (58, 14), 'shoulder_internal': (-22, 14),
         'elbow_flexion': (132, 7), 'forearm_pronation': (0, 22)}),
     'back': (.02, {
-        'shoulder_elevation': (28, 7), 'shoulder_plane': (-45, 9), 'shoulder_internal': (62, 8),
+        'shoulder_elevation': (34, 7), 'shoulder_plane': (-52, 8), 'shoulder_internal': (56, 8),
         'elbow_flexion': (58, 14), 'forearm_pronation': (30, 20)}),
     'free': (.12, {
         'shoulder_elevation': (10, 10, 130), 'shoulder_plane': (40, 42), 'shoulder_internal': (-5, 32),

@@ -1,7 +1,7 @@
 """Whether the limbs of a pose pass through the body: capsules on a nominal skeleton.
 
-The skeleton is that of an adult of 1.7 m, its segments by Drillis & Contini (1966) as fractions of the height; the
-capsules are about as thick as the limbs of a slender adult.
+Skeleton and capsules have the proportions of the free body's mean shape, to the centimetre; `girth` widens the capsules
+for heavier people. They are constants, so that poses can be drawn before there is a body.
 """
 import numpy as np
 
@@ -10,10 +10,11 @@ from utils.keypoints import SMPL_JOINTS, SMPL_PARENTS
 
 # Rest joints of a nominal adult of 1.7 m, metres, pelvis at the origin; left side and axis only.
 _NOMINAL = {
-    'pelvis': (0, 0, 0), 'left_hip': (.09, -.06, 0), 'spine1': (0, .10, -.02), 'left_knee': (.10, -.47, 0),
-    'spine2': (0, .23, -.01), 'left_ankle': (.10, -.87, -.03), 'spine3': (0, .30, 0), 'left_foot': (.12, -.93, .09),
-    'neck': (0, .50, -.03), 'left_collar': (.07, .42, -.02), 'head': (0, .58, 0), 'left_shoulder': (.18, .45, -.02),
-    'left_elbow': (.45, .44, -.03), 'left_wrist': (.70, .44, -.02), 'left_hand': (.79, .44, -.02)}
+    'pelvis': (0, 0, 0), 'left_hip': (.11, -.055, .01), 'spine1': (0, .11, -.005), 'left_knee': (.133, -.44, .01),
+    'spine2': (0, .19, -.01), 'left_ankle': (.155, -.87, .01), 'spine3': (0, .32, -.02),
+    'left_foot': (.147, -.92, .155), 'neck': (0, .50, .02), 'left_collar': (.063, .44, .035), 'head': (0, .60, .055),
+    'left_shoulder': (.174, .425, .03), 'left_elbow': (.433, .425, .03), 'left_wrist': (.665, .425, .03),
+    'left_hand': (.767, .425, .03)}
 
 
 def _nominal_joints():
@@ -28,16 +29,16 @@ _REST = _nominal_joints()
 
 # Left side of the body: name, joint that carries it, both ends, radius; metres in the rest pose.
 _CAPSULES = (
-    ('head', 'head', (0, .64, .02), (0, .72, .03), .095), ('neck', 'neck', (0, .50, -.02), (0, .56, 0), .06),
-    ('chest', 'spine3', (.065, .40, .01), (.06, .28, .01), .10),
-    ('belly', 'spine1', (.05, .22, 0), (.05, .10, 0), .105),
-    ('pelvis', 'pelvis', (.07, .03, -.01), (.075, -.06, -.02), .105),
-    ('upper_arm', 'left_shoulder', (.30, .45, -.02), (.45, .44, -.03), .045),
-    ('forearm', 'left_elbow', (.48, .44, -.03), (.70, .44, -.02), .042),
-    ('hand', 'left_wrist', (.72, .44, -.02), (.86, .43, 0), .04),
-    ('thigh', 'left_hip', (.095, -.17, .005), (.10, -.45, 0), .084),
-    ('shin', 'left_knee', (.10, -.50, -.005), (.10, -.87, -.03), .05),
-    ('foot', 'left_ankle', (.105, -.91, -.04), (.125, -.93, .12), .04))
+    ('head', 'head', (0, .62, .07), (0, .67, .07), .088), ('neck', 'neck', (0, .50, .02), (0, .56, .04), .058),
+    ('chest', 'spine3', (.068, .38, .04), (.05, .28, .045), .098),
+    ('belly', 'spine1', (.045, .22, .05), (.045, .10, .05), .102),
+    ('pelvis', 'pelvis', (.068, .04, .03), (.072, -.05, .02), .108),
+    ('upper_arm', 'left_shoulder', (.34, .42, .03), (.433, .425, .03), .040),
+    ('forearm', 'left_elbow', (.46, .425, .033), (.66, .425, .028), .038),
+    ('hand', 'left_wrist', (.69, .42, .035), (.83, .41, .04), .035),
+    ('thigh', 'left_hip', (.108, -.17, .03), (.122, -.42, .022), .078),
+    ('shin', 'left_knee', (.14, -.48, 0), (.157, -.85, 0), .048),
+    ('foot', 'left_ankle', (.157, -.91, -.01), (.16, -.925, .16), .04))
 _AXIAL_CAPSULES = ('head', 'neck')
 # Which pairs are tested: what an arm or a leg may meet. Neighbours in the skeleton are left to the ranges of motion.
 _OWN_SIDE = {'forearm': ('head', 'neck', 'chest', 'belly', 'pelvis', 'thigh', 'shin', 'foot'),

@@ -62,6 +62,20 @@ class FreeBody:
         vertices = self.template + (self._shapedirs @ np.asarray(betas, np.float32)).reshape(-1, 3)
         return vertices, self.joint_template + self._joint_shapedirs @ betas
 
+    def girth(self, betas):
+        """How thick the body of betas [10] is for its height, relative to the template."""
+        return self._stoutness(self.shape(betas)[0]) / self._template_stoutness
+
+    @cached_property
+    def _template_stoutness(self):
+        return self._stoutness(self.template)
+
+    def _stoutness(self, vertices):
+        """Radius over height of the cylinder that has the volume and the height of a mesh."""
+        a, b, c = (vertices[self.faces[:, i]] for i in range(3))
+        volume = np.einsum('fa,fa->', a, _cross(b, c)) / 6
+        return np.sqrt(volume / np.ptp(vertices[:, 1]) ** 3)
+
     def pose(self, betas, pose, offsets=None):
         """Pose the body: betas [10], pose [72] axis-angle -> PosedBody, its pelvis where SMPL puts it.
 

@@ -16,8 +16,9 @@ def render_views(rng, cast, size, pictures=None):
     cam_R and cam_t take the world, metres, y up, the pelvis near the origin, to each camera's frame. Each row's pose
     has its root in that camera's frame.
     """
-    rotmat = sample_body_rotations(rng, 1)
-    model = dress(rng, cast, rotmat_to_pose(rotmat)[0])
+    gender, betas = cast.draw(rng)
+    rotmat = sample_body_rotations(rng, 1, cast.bodies[gender].girth(betas))
+    model = dress(rng, cast, gender, betas, rotmat_to_pose(rotmat)[0])
     offsets = model.look.offsets(model.body, cast.normals[model.gender])
     lighting, around = sample_lighting(rng), rng.uniform(0, 2 * np.pi)
     views = []

@@ -39,10 +39,11 @@ class Cast:
         self.digest = self.bodies['n'].digest
 
     def draw(self, rng):
-        """A gender key: 'n', or 'm' or 'f' for the gendered share."""
+        """Who: a gender key ('n', or 'm' or 'f' for the gendered share) and betas [10]."""
+        gender = 'n'
         if self.gendered > 0 and rng.random() < self.gendered:
-            return 'm' if rng.random() < .5 else 'f'
-        return 'n'
+            gender = 'm' if rng.random() < .5 else 'f'
+        return gender, sample_betas(rng)
 
 
 @dataclass(frozen=True)
@@ -114,18 +115,17 @@ def sample_betas(rng):
 
 def sample_scene(rng, cast, size):
     """Draw a Scene for a square picture of `size` pixels. rng: numpy Generator."""
-    poses, views = sample_people(rng, 1)
-    person = dress(rng, cast, poses[0])
+    gender, betas = cast.draw(rng)
+    poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas))
+    person = dress(rng, cast, gender, betas, poses[0])
     camera = sample_camera(rng, size)
     translation = _frame(rng, person, camera)
     return Scene(place(person, translation), camera, views[0], sample_lighting(rng))
 
 
-def dress(rng, cast, pose, betas=None):
-    """Draw who takes the pose [72] and in which clothes -> Person at the origin."""
-    gender = cast.draw(rng)
+def dress(rng, cast, gender, betas, pose):
+    """Draw in which clothes somebody takes the pose [72] -> Person at the origin."""
     body = cast.bodies[gender]
-    betas = sample_betas(rng) if betas is None else betas
     look = sample_look(rng, cast.marks[gender])
     return repose(body, gender, betas, pose, look, look.offsets(body, cast.normals[gender]))
 

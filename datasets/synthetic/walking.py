@@ -53,7 +53,7 @@ def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, hei
 def _stage(rng, cast, count, fps, width, height):
     """The walker in every frame, the camera's view [3,3], the camera and the light."""
     rotmat = _walk_rotations(count, fps)
-    model = dress(rng, cast, rotmat_to_pose(rotmat[:1])[0])
+    model = dress(rng, cast, *cast.draw(rng), rotmat_to_pose(rotmat[:1])[0])
     offsets = model.look.offsets(model.body, cast.normals[model.gender])
     in_world = [repose(model.body, model.gender, model.betas, pose, model.look, offsets)
                 for pose in rotmat_to_pose(rotmat)]
