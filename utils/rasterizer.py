@@ -2,8 +2,8 @@
 
 Visibility is a z-buffer of 64-bit keys, depth bits above and face index below, lowered by atomic minimum: the
 result does not depend on the order of the faces' threads, and of two faces at the same depth the lower index wins.
-Edge functions are float64 products of float32 differences, exact and antisymmetric for ordinary pixel coordinates,
-and edges are inclusive: two faces that share an edge leave no hole between them.
+Edges are float64 lines through float32 corners. Two faces that share an edge get lines that are each other's exact
+negative, and edges are inclusive, so no hole lies between them.
 """
 import atexit
 import contextlib
@@ -34,6 +34,12 @@ wp.set_module_options({'enable_backward': False})
 def cross_at(a: wp.vec3d, b: wp.vec3d, x: wp.float64, y: wp.float64):
     """Twice the signed area of the triangle (p, a, b) with p = (x, y)."""
     return (a[0] - x) * (b[1] - y) - (a[1] - y) * (b[0] - x)
+
+
+@wp.func
+def edge_line(a: wp.vec3d, b: wp.vec3d):
+    """(l0, l1, l2) with l0 x + l1 y + l2 = cross_at(a, b, x, y); the line of (b, a) is its exact negative."""
+    return wp.vec3d(a[1] - b[1], b[0] - a[0], a[0] * b[1] - a[1] * b[0])
 
 
 @wp.func
@@ -88,20 +94,23 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
     sign = wp.float64(1.0)
     if area < zero:
         sign = wp.float64(-1.0)
-    one = wp.float64(1.0)
-    near_a = one / a[2]
-    near_b = one / b[2]
-    near_c = one / c[2]
+    opposite_a = sign * edge_line(b, c)
+    opposite_b = sign * edge_line(c, a)
+    opposite_c = sign * edge_line(a, b)
+    # 1 / depth is linear on the screen: a sum of the corners', weighted with areas over the face's area.
+    inverse_depth = (opposite_a / a[2] + opposite_b / b[2] + opposite_c / c[2]) / (sign * area)
     for row in range(y_first, y_last + 1):
         y = wp.float64(row) + wp.float64(0.5)
+        row_a = opposite_a[2] + opposite_a[1] * y
+        row_b = opposite_b[2] + opposite_b[1] * y
+        row_c = opposite_c[2] + opposite_c[1] * y
+        row_inverse = inverse_depth[2] + inverse_depth[1] * y
         entered = wp.bool(False)
         for column in range(x_first, x_last + 1):
             x = wp.float64(column) + wp.float64(0.5)
-            wa = sign * cross_at(b, c, x, y)
-            wb = sign * cross_at(c, a, x, y)
-            wc = sign * cross_at(a, b, x, y)
-            if wa >= zero and wb >= zero and wc >= zero:
-                depth = wp.float32((wa + wb + wc) / (wa * near_a + wb * near_b + wc * near_c))
+            if (row_a + opposite_a[0] * x >= zero and row_b + opposite_b[0] * x >= zero
+                    and row_c + opposite_c[0] * x >= zero):
+                depth = wp.float32(wp.float64(1.0) / (row_inverse + inverse_depth[0] * x))
                 key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | wp.int64(f)
                 wp.atomic_min(zbuffer, image, row, column, key)
                 entered = wp.bool(True)

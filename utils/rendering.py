@@ -39,10 +39,21 @@ wp.set_module_options({'enable_backward': False})
 def _composite(verts: wp.array2d(dtype=wp.vec3f), colors: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i),
                zbuffer: wp.array3d(dtype=wp.int64), samples: wp.int32, full: wp.float32, rounding: wp.float32,
                image: wp.array4d(dtype=Any)):
-    # A thread takes a row, not a pixel: most pixels are empty, and then starting a thread is most of the work.
+    # A thread takes a row and looks for its covered part first: most pixels are empty.
     index, row = wp.tid()
+    first = image.shape[2] * samples
+    last_sample = wp.int32(-1)
+    for i in range(samples):
+        sample = wp.int32(0)
+        while sample < first and zbuffer[index, row * samples + i, sample] == _EMPTY:
+            sample += 1
+        first = wp.min(first, sample)
+        sample = image.shape[2] * samples - 1
+        while sample > last_sample and zbuffer[index, row * samples + i, sample] == _EMPTY:
+            sample -= 1
+        last_sample = wp.max(last_sample, sample)
     share = 1.0 / float(samples * samples)
-    for column in range(image.shape[2]):
+    for column in range(first // samples, last_sample // samples + 1):
         total = wp.vec3f(0.0, 0.0, 0.0)
         color = wp.vec3f(0.0, 0.0, 0.0)
         covered = wp.int32(0)
