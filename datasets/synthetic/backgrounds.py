@@ -76,10 +76,10 @@ def _draw_bricks(rng, picture):
 
 def room(rng, size, horizon):
     """A wall above a floor whose lines run to a vanishing point: [size, size, 3] float32."""
-    picture = _surface(rng, size, rng.uniform(.005, .08))
+    picture = _surface(rng, size, .08 * rng.random() ** 2)
     edge = int(np.clip(horizon + rng.uniform(.02, .3) * size, -1, size))
     if 0 <= edge < size:
-        floor = _surface(rng, size, rng.uniform(.005, .08))
+        floor = _surface(rng, size, .08 * rng.random() ** 2)
         shade = np.linspace(rng.uniform(.7, 1.1), rng.uniform(.8, 1.2), size - edge, dtype=np.float32)
         picture[edge:] = floor[edge:] * shade[:, None, None]
         if rng.random() < .5:
@@ -132,7 +132,7 @@ def _landscape(rng, size, horizon):
     ground = int(np.clip(line + rng.uniform(0, .1) * size, 0, size))
     if ground < size:
         tint = np.array([.35, .42, .22]) if rng.random() < .5 else _tone(rng) * .7 + .1
-        field = tint + rng.uniform(.02, .1) * noise_octaves(rng, size, 6, 6, .85)
+        field = tint + rng.uniform(.01, .07) * noise_octaves(rng, size, 6, 6, .85)
         picture[ground:] = field[ground:]
     return picture
 

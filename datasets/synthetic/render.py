@@ -45,7 +45,7 @@ def compose(rng, scene, background, faults=True, things=True):
     if rng.random() < .6:
         _darken_floor(canvas, scene, rng.uniform(.15, .6))
     opacity, depth = draw_person(canvas, scene)
-    covered = _cover(rng, canvas, opacity) if things and rng.random() < .4 else np.zeros(opacity.shape, bool)
+    covered = _cover(rng, canvas, opacity) if things and rng.random() < .35 else np.zeros(opacity.shape, bool)
     image = _spoil(rng, canvas) if faults else canvas
     image = (np.clip(image, 0, 1) * 255 + .5).astype(np.uint8)
     return Drawing(image, (opacity > .5) & ~covered, depth, covered)
