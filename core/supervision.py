@@ -20,6 +20,31 @@ def build_targets(batch, body, iuv_renderer, n_views=1):
         valid=batch['has_smpl'], body=body, iuv_renderer=iuv_renderer, n_views=n_views)
 
 
+class AnnotatedTargets:
+    """Targets from annotations alone. The interface is that of core/fitting.py's FitsInTheLoop, which adds fits."""
+
+    def __init__(self, body, iuv_renderer):
+        self._body, self._iuv_renderer = body, iuv_renderer
+
+    def targets(self, batch, out, n_views=1):
+        """Targets of a batch; the network's estimate `out` is not used."""
+        return build_targets(batch, self._body, self._iuv_renderer, n_views)
+
+    def scalars(self):
+        """Nothing to report."""
+        return {}
+
+    def state_dict(self):
+        """Nothing to remember."""
+        return {}
+
+    def load_state_dict(self, state):
+        """Nothing to put back."""
+
+    def save(self, folder):
+        """Nothing to write."""
+
+
 def stage_losses(stage, targets, cfg):
     """{name: weighted scalar} of one estimate: what every architecture is supervised with (SPIN, section 3)."""
     weights = cfg.LOSS

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from core.config import to_text
 from core.evaluator import Evaluator
+from core.fitting import FitsInTheLoop, uses_fits
 from core.interrupts import leave_interrupts_to_the_main_process, on_interrupt
 from core.loss_guard import LossGuard
 from core.options import command_line
@@ -19,7 +20,7 @@ from core.random_streams import seed_everything
 from core.run_folder import RunFolder
 from core.schedule import learning_rate
 from core.summary import panel
-from core.supervision import all_losses, build_targets, flatten_views
+from core.supervision import AnnotatedTargets, all_losses, build_targets, flatten_views
 from core.training_state import TrainingState
 from datasets.build import build_eval_dataset, build_train_dataset
 from datasets.image_dataset import init_worker
@@ -49,6 +50,7 @@ class Trainer:
         self.folder = RunFolder(cfg, self.is_main)
         self.evaluator = Evaluator(cfg, self.regressor.body)
         self.iuv_renderer = self._build_iuv_renderer()
+        self.supervisor = self._build_supervisor()
         self.guard = LossGuard(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
 
         resumed = self._find_resumed()
@@ -73,6 +75,12 @@ class Trainer:
             return None
         return IUVRenderer(assets.file('UV_data/UV_Processed.mat'), size=self.cfg.IUV.SIZE,
                            shading=self.cfg.IUV.SHADING, backend=self.cfg.IUV.BACKEND).to(self.accelerator.device)
+
+    def _build_supervisor(self):
+        body = self.regressor.body.to(self.accelerator.device)
+        if uses_fits(self.cfg):
+            return FitsInTheLoop(self.cfg, body, self.train_data.datasets, self.accelerator.device, self.iuv_renderer)
+        return AnnotatedTargets(body, self.iuv_renderer)
 
     def _find_resumed(self):
         """(path, content) of the checkpoint to go on from, or None to start anew."""
@@ -107,6 +115,7 @@ class Trainer:
     def _restore(self, path, content):
         check_checkpoint_body(content, self.regressor.body, path)
         self.state.load_state_dict(content, path)
+        self.supervisor.load_state_dict(content.get('fits', {}))
         self.log.info(f'resumed from {path}: epoch {self.state.progress.epoch}, '
                       f'step {self.state.progress.global_step}')
 
@@ -181,7 +190,7 @@ class Trainer:
         with self.accelerator.accumulate(self.network):
             with self.accelerator.autocast():
                 out = self.network(images)
-            targets = build_targets(batch, self.regressor.body, self.iuv_renderer, n_views)
+            targets = self.supervisor.targets(batch, out, n_views)
             losses = all_losses(self.regressor, out, targets, self.cfg)
             total = sum(losses.values())
             if self.guard.allows(total, batch, self.state.progress):
@@ -234,6 +243,7 @@ class Trainer:
             summary.scalars({'learning_rate': self.learning_rate, 'images_per_second': rate,
                              'skipped_steps': progress.skipped_steps, 'skipped_images': self.train_data.skipped},
                             step, 'run')
+            summary.scalars(self.supervisor.scalars(), step, 'fits')
         if step % _PROGRESS_BAR_STEPS == 0:
             last = list(losses.items())[-3:]
             bar.set_postfix({'loss': f'{float(total):.2f}', 'img/s': f'{rate:.0f}',
@@ -262,9 +272,11 @@ class Trainer:
         progress.best = min(score, progress.best)
         content = self.state.state_dict()
         if self.is_main:
+            self.supervisor.save(self.folder.path / 'fits')
             self.folder.store.save({
                 'regressor': self.cfg.MODEL.REGRESSOR, 'regressor_class': type(self.regressor).__name__,
-                'config': to_text(self.cfg), 'body_digest': self.regressor.body.digest, **content},
+                'config': to_text(self.cfg), 'body_digest': self.regressor.body.digest,
+                'fits': self.supervisor.state_dict(), **content},
                 progress.global_step, best=is_best)
 
     def _finish(self, evaluation):

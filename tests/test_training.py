@@ -189,3 +189,14 @@ def test_mean_pose_stage_is_not_supervised(finished_run):
         out = regressor(torch.zeros(1, 3, 64, 64))
     assert [stage.supervised for stage in out.stages] == [False, True, True, True]
     assert np.allclose(out.stages[0].camera.numpy(), [[.9, .02, -.03]])
+
+
+def test_smplify_in_the_loop_supervises_what_has_no_ground_truth(assets, tmp_path):
+    cfg = tiny_config(assets, tmp_path, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 5,
+                      'SMPLIFY.THRESHOLD', 1e6, regressor='hmr')
+    trainer = Trainer(cfg)
+    trainer.fit()
+    fits = np.load(trainer.folder.path / 'fits' / 'tiny_fits.npy')
+    assert fits.shape == (12, 82) and np.isfinite(fits).all()
+    Trainer(tiny_config(assets, tmp_path, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 5,
+                        'TRAIN.RESUME', True, 'TRAIN.NUM_EPOCHS', 3, regressor='hmr')).fit()
