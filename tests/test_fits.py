@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 import torch
 
+from core import dataset_fits
 from core.config import load_config
+from core.dataset_fits import InitialFits, keypoints_in_crop
 from core.fitting import FitsInTheLoop, uses_fits
+from datasets.annotations import Annotations
 from datasets.augmentation import flip_pose, rotate_pose
 from datasets.fits import FitStore, augment_pose, mean_parameters, read_fits, unaugment_pose, write_fits
 from models.body import BodyModel
 from models.output import RegressorOutput, Stage
+from models.smplify import fit_dataset
 from tests.reference.compare import load
 from utils.assets import Assets
-from utils.errors import BadFile, WrongBody
+from utils.errors import BadFile, ProjectError, WrongBody
 from utils.geometry import axis_angle_to_rotmat, translation_to_camera
 from utils.safe_io import save_npz
 
@@ -325,3 +329,62 @@ def test_which_configs_use_fits():
     assert not uses_fits(load_config())
     for key in ('RUN', 'USE_FITS', 'USE_FINAL_FIT'):
         assert uses_fits(load_config(None, [f'SMPLIFY.{key}', True]))
+
+
+# First fits of a data set
+
+@pytest.fixture
+def annotation_file(tmp_path, reference):
+    """Ten of the reference's people as a user's own annotations, the last without keypoints."""
+    keypoints = reference['keypoints_2d'][:10].copy()
+    keypoints[9] = 0
+    keypoints[..., :2] = keypoints[..., :2] * 2 + 100  # a picture twice as large, the box at (324, 324)
+    Annotations.blank([f'{i}.jpg' for i in range(10)], np.full((10, 2), 324.0), np.full(10, 448 / 200),
+                      keypoints_2d=keypoints).save(tmp_path / 'mine.npz')
+    return tmp_path / 'mine.npz'
+
+
+def fit_command(assets, file, *more):
+    return fit_dataset.main(['--dataset', str(file), '--batch_size', '4', '--threads', '1', *more,
+                             '--misc', 'PATHS.DATA_DIR', str(assets.root)])
+
+
+def test_keypoints_go_to_the_crop(annotation_file, reference):
+    annotations = Annotations.load(annotation_file)
+    crop = keypoints_in_crop(annotations.keypoints_2d, annotations.center, annotations.scale)
+    seen = reference['keypoints_2d'][:9, :, 2] > 0
+    assert np.allclose(crop[:9][seen], reference['keypoints_2d'][:9][seen], atol=1e-3)
+
+
+def test_fit_dataset_and_training_from_it(assets, body, annotation_file, reference, capsys):
+    assert fit_command(assets, annotation_file) == 0
+    text = capsys.readouterr().out
+    assert '9 of 10 fits valid' in text and text.count('#') > 10
+    folder = assets.root / 'static_fits'
+    assert sorted(path.name for path in folder.iterdir()) == ['mine_fits.json', 'mine_fits.npy',
+                                                              'mine_fits_quality.npz']
+    quality = np.load(folder / 'mine_fits_quality.npz')
+    assert quality['valid'].tolist() == [True] * 9 + [False] and quality['residual'][:9].max() < 20
+    store = FitStore([('mine', 10)], assets, body.digest)
+    assert store.datasets[0].known.all() and np.isfinite(store.datasets[0].params).all()
+    with pytest.raises(ProjectError, match='--overwrite'):
+        fit_command(assets, annotation_file)
+
+
+def test_fit_dataset_goes_on_where_it_was(assets, annotation_file, monkeypatch):
+    done = []
+
+    def stopping(smplify, keypoints, mean, threshold):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(len(keypoints))
+        return InitialFits(np.full((len(keypoints), 82), len(done), np.float32), np.zeros(len(keypoints)),
+                           np.ones(len(keypoints), bool))
+    monkeypatch.setattr(dataset_fits, 'fit_keypoints', stopping)
+    with pytest.raises(KeyboardInterrupt):
+        fit_command(assets, annotation_file)
+    assert not (assets.root / 'static_fits' / 'mine_fits.npy').exists()
+    monkeypatch.setattr(dataset_fits, 'fit_keypoints', lambda *given: (done.clear(), stopping(*given))[1])
+    fit_command(assets, annotation_file)
+    assert done == [2], 'only the last batch was left to do'
+    assert np.load(assets.root / 'static_fits' / 'mine_fits.npy')[:, 0].tolist() == [1] * 4 + [2] * 4 + [1] * 2

@@ -30,8 +30,8 @@ class FitResult:
 
     pose [B,72] axis-angle, its global orientation that of the first view; betas [B,10]; camera_translation [.,3]
     metres; global_orient [.,3] axis-angle in each view; reprojection_loss [.,49] squared pixels, zero where a joint is
-    ignored or not seen; valid [B]: everything is finite and enough of the body is seen. joints [B,49,3] and, computed
-    on first use, vertices [B,V,3]: metres, in the frame of `pose`.
+    ignored or not seen; loss [B]: the published body loss, priors included; valid [B]: everything is finite and enough
+    of the body is seen. joints [B,49,3] and, computed on first use, vertices [B,V,3]: metres, in the frame of `pose`.
     """
     pose: torch.Tensor
     betas: torch.Tensor
@@ -39,6 +39,7 @@ class FitResult:
     global_orient: torch.Tensor
     joints: torch.Tensor
     reprojection_loss: torch.Tensor
+    loss: torch.Tensor
     valid: torch.Tensor
     body: object
 
@@ -65,7 +66,7 @@ class SMPLify(nn.Module):
     joints, of 12, that must be seen for a fit to be valid. focal_length: pixels.
     """
 
-    def __init__(self, body, pose_prior, method='lm', iterations=100, step_size=1e-2, tolerance=1e-3, stay=300.0,
+    def __init__(self, body, pose_prior, method='lm', iterations=100, step_size=1e-2, tolerance=1e-3, stay=150.0,
                  min_joints=9, focal_length=FOCAL_LENGTH, weights=None):
         super().__init__()
         if method not in METHODS:
@@ -125,11 +126,13 @@ class SMPLify(nn.Module):
         state = state.where(finite, start)
         orient = state.view_orient(seen)
         joints = self.sparse_body.joints(self.sparse_body.pose(state.body_pose, state.betas), orient)
-        loss = objective.reprojection(joints, state.translation, seen, self.weights.sigma)
+        residual = objective.reprojection(joints, state.translation, seen, self.weights.sigma)
+        loss = objective.body_loss(joints, state.translation, state.body_pose, state.betas, seen, self.pose_prior,
+                                   self.weights)
         enough = limb_joints_seen(given.keypoints_2d, given.center) >= self.min_joints
         global_orient = rotmat_to_axis_angle(orient)
         return FitResult(torch.cat([global_orient[:, 0], state.body_pose], 1), state.betas, state.translation,
-                         global_orient, joints[:, 0], loss, finite & enough & given.usable, self.body)
+                         global_orient, joints[:, 0], residual, loss, finite & enough & given.usable, self.body)
 
 
 def _start_orient(orient, camera_rotation):

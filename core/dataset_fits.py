@@ -1,0 +1,136 @@
+"""First fits of a data set: SMPLify from the mean pose, for every row of an annotation file."""
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from core.fitting import HALF_CROP
+from datasets.fits import mean_parameters, write_fits
+from utils.assets import find_assets
+from utils.errors import BadFile
+from utils.geometry import axis_angle_to_rotmat, estimate_translation, rotmat_to_axis_angle
+from utils.safe_io import load_npz, save_npz
+
+# A person's facing is not known: the mean pose is turned about the vertical by each of these, the best fit is taken.
+HEADINGS = (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)
+# Weights of staying near the start, one fit after another: first the large movements, then what the keypoints ask for.
+STAY_WEIGHTS = (300.0, 100.0, 30.0)
+
+
+@dataclass
+class InitialFits:
+    """params [N,82] float32, residual [N] (mean squared pixels a joint in a 224 px crop), valid [N]."""
+    params: np.ndarray
+    residual: np.ndarray
+    valid: np.ndarray
+
+    @classmethod
+    def concatenate(cls, parts):
+        return cls(*(np.concatenate([getattr(part, name) for part in parts])
+                     for name in ('params', 'residual', 'valid')))
+
+
+def keypoints_in_crop(keypoints_2d, center, scale):
+    """Keypoints [N,49,3] of a picture, boxes center [N,2] and scale [N], to pixels of the 224 px crop (float32)."""
+    zoom = 2 * HALF_CROP / (200.0 * np.asarray(scale, np.float64)[:, None, None])
+    points = (keypoints_2d[..., :2] - np.asarray(center, np.float64)[:, None]) * zoom + HALF_CROP
+    return np.concatenate([points, keypoints_2d[..., 2:]], -1).astype(np.float32)
+
+
+def fit_keypoints(smplify, keypoints_2d, mean, threshold):
+    """Fit bodies to keypoints [N,49,3] in the 224 px crop, of which nothing else is known -> InitialFits.
+
+    mean [82]: pose and betas to start from; threshold: largest residual of a valid fit.
+    """
+    keypoints = torch.as_tensor(keypoints_2d, dtype=torch.float32)
+    mean = torch.as_tensor(mean, dtype=torch.float32)
+    best = None
+    for heading in HEADINGS:
+        result = _fit_from(smplify, keypoints, _turned(mean[:72], heading), mean[72:])
+        if best is None:
+            best = [result.loss, result.pose, result.betas, result.reprojection_loss, result.valid]
+            continue
+        new = (result.loss, result.pose, result.betas, result.reprojection_loss, result.valid)
+        better = result.loss < best[0]
+        best = [torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(new, best)]
+    _, pose, betas, reprojection, valid = best
+    residual = reprojection.mean(1)
+    return InitialFits(torch.cat([pose, betas], 1).numpy(), residual.numpy(),
+                       (valid & (residual < threshold)).numpy())
+
+
+def _turned(pose, heading):
+    """A pose [72] turned about the camera's vertical axis."""
+    turn = axis_angle_to_rotmat(torch.tensor([0.0, heading, 0.0]))
+    return torch.cat([rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:3])), pose[3:]])
+
+
+def _fit_from(smplify, keypoints, pose, betas):
+    rows = len(keypoints)
+    pose, betas = pose.expand(rows, -1), betas.expand(rows, -1)
+    normalized = torch.nan_to_num(torch.cat([keypoints[..., :2] / HALF_CROP - 1, keypoints[..., 2:]], -1))
+    translation = estimate_translation(smplify.body(betas, pose=pose).joints, normalized)
+    center = keypoints.new_full((rows, 2), HALF_CROP)
+    for stay in STAY_WEIGHTS:
+        result = smplify(pose, betas, translation, center, keypoints, stay=stay)
+        pose, betas, translation = result.pose, result.betas, result.camera_translation
+    return result
+
+
+def fit_annotations(cfg, annotations, smplify, parts_folder, batch_size=64):
+    """Fit every row of Annotations, `batch_size` at a time, with a progress bar -> InitialFits.
+
+    Each batch is kept in `parts_folder` as soon as it is done; a later call with the same annotations and body goes on
+    from there, and the folder is removed at the end.
+    """
+    folder = Path(parts_folder)
+    mean = mean_parameters(find_assets(cfg.PATHS.DATA_DIR))
+    keypoints = keypoints_in_crop(annotations.keypoints_2d, annotations.center, annotations.scale)
+    starts = range(0, len(keypoints), batch_size)
+    parts = []
+    for start in tqdm(starts, desc='fits', unit='batch'):
+        rows = keypoints[start:start + batch_size]
+        file = folder / f'{start:08d}.npz'
+        part = _finished_part(file, rows, smplify.body.digest)
+        if part is None:
+            part = fit_keypoints(smplify, rows, mean, cfg.SMPLIFY.THRESHOLD)
+            save_npz(file, keypoints=rows, body_digest=smplify.body.digest, **vars(part))
+        parts.append(part)
+    return InitialFits.concatenate(parts)
+
+
+def _finished_part(file, keypoints, body_digest):
+    """The stored fits of a batch, or None where there are none of these keypoints and this body."""
+    if not file.exists():
+        return None
+    try:
+        stored = load_npz(file)
+        same = str(stored['body_digest']) == body_digest and np.array_equal(stored['keypoints'], keypoints)
+        return InitialFits(stored['params'], stored['residual'], stored['valid']) if same else None
+    except (BadFile, KeyError):
+        return None
+
+
+def save_initial_fits(folder, stem, fits, body_digest):
+    """Write `<stem>_fits.npy` and `.json`, and `<stem>_fits_quality.npz` with residuals and valid flags.
+
+    -> path of the first.
+    """
+    path = Path(folder) / f'{stem}_fits.npy'
+    save_npz(Path(folder) / f'{stem}_fits_quality.npz', residual=fits.residual, valid=fits.valid,
+             body_digest=body_digest)
+    write_fits(path, fits.params, body_digest)
+    return path
+
+
+def histogram(fits, width=50):
+    """Residuals as lines of text, in bins that double."""
+    edges = [0.0, *2.0 ** np.arange(0, 9), np.inf]
+    counts, _ = np.histogram(fits.residual, edges)
+    lines = [f'residual, px^2 a joint: median {np.median(fits.residual):.2f}, mean {fits.residual.mean():.2f}; '
+             f'{fits.valid.sum()} of {len(fits.valid)} fits valid']
+    for low, high, count in zip(edges, edges[1:], counts):
+        lines.append(f'{low:5.0f} to {high:<5.0f} {"#" * round(width * count / max(counts.max(), 1)):<{width}} {count}')
+    return '\n'.join(lines)
