@@ -1,14 +1,18 @@
 """Converters from datasets as published to annotation files (docs/data.md), one command each.
 
-What they share: `Collector` gathers rows, counts what is left out and why, and writes the file at once at the end.
+What they share: `Collector` gathers rows, counts what is left out and why, and writes the file at once at the end;
+`command` is the command line of a converter.
 """
+import argparse
+import importlib
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from datasets.annotations import Annotations
-from utils.errors import BadConfig, BadFile
+from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE
 from utils.logging import get_logger
 
@@ -21,40 +25,113 @@ def square_box(x, y, width, height, factor=BOX_FACTOR):
     return (x + width / 2, y + height / 2), factor * max(width, height) / 200
 
 
+def box_of_points(points, factor=BOX_FACTOR):
+    """The square box of points [J,2] or [J,3]; of those with confidence, where there is one."""
+    points = np.asarray(points, np.float64)
+    if points.shape[1] > 2:
+        points = points[points[:, 2] > 0]
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    return square_box(*low, *(high - low), factor)
+
+
 class Collector:
-    """Rows of 2D annotations in the making."""
+    """Rows of annotations in the making."""
 
     def __init__(self):
         self.left_out = Counter()
         self._rows = []
+        self._labels = []
 
     def __len__(self):
         return len(self._rows)
 
-    def add(self, imgname, center, scale, common=None, openpose=None):
-        """One person: common joints [24,3] and OpenPose joints [25,3], either may be None."""
+    def add(self, imgname, center, scale, common=None, openpose=None, **labels):
+        """One person: common joints [24,3] and OpenPose joints [25,3], either may be None.
+
+        labels: any of joints_3d [24,4] metres; pose [72] and betas [10]; gender (code), maskname, partname; any other
+        array goes to `Annotations.extra`. Labels that are the file's rather than a person's must be on every row.
+        """
         keypoints = np.zeros((NUM_JOINTS, 3), np.float32)
         if openpose is not None:
             keypoints[:NUM_OPENPOSE] = openpose
         if common is not None:
             keypoints[NUM_JOINTS - NUM_COMMON:] = common
         self._rows.append((imgname, center, scale, keypoints))
+        self._labels.append(labels)
 
     def leave_out(self, why):
         self.left_out[why] += 1
 
+    def annotations(self):
+        """The rows as Annotations."""
+        names, centers, scales, keypoints = zip(*self._rows) if self._rows else ((),) * 4
+        fields = {'keypoints_2d': np.array(keypoints, np.float32).reshape(-1, NUM_JOINTS, 3)}
+        for name, width in (('joints_3d', (NUM_COMMON, 4)), ('pose', (72,)), ('betas', (10,))):
+            fields[name] = np.array([np.zeros(width) if labels.get(name) is None else labels[name]
+                                     for labels in self._labels], np.float32).reshape(-1, *width)
+        fields['has_joints_3d'] = np.array([labels.get('joints_3d') is not None for labels in self._labels], bool)
+        fields['has_smpl'] = np.array([labels.get('pose') is not None for labels in self._labels], bool)
+        fields['gender'] = np.array([labels.get('gender', -1) for labels in self._labels], np.int8)
+        known = {'joints_3d', 'pose', 'betas', 'gender', 'maskname', 'partname'}
+        for name in ('maskname', 'partname'):
+            if any(name in labels for labels in self._labels):
+                fields[name] = np.array([labels.get(name, '') for labels in self._labels], np.str_)
+        extra = {name: np.array([labels[name] for labels in self._labels])
+                 for name in (self._labels[0] if self._labels else ()) if name not in known}
+        return Annotations.blank(names, centers, scales, **fields, extra=extra)
+
     def save(self, path, source):
         """Write the `.npz` and say what is in it. Raises BadFile, naming `source`, where no row is left."""
-        reasons = ', '.join(f'{count} {why}' for why, count in self.left_out.most_common())
-        if not self._rows:
-            raise BadFile(f'{source}: no usable person ({reasons or "it has no annotations"})')
-        names, centers, scales, keypoints = zip(*self._rows)
-        Annotations.blank(names, centers, scales, keypoints_2d=np.stack(keypoints)).save(path)
-        get_logger().info(f'{path}: {len(names)} people in {len(set(names))} pictures'
-                          + (f'; left out: {reasons}' if reasons else ''))
+        save_annotations(self.annotations(), path, source, self.left_out)
+
+
+def save_annotations(annotations, path, source, left_out):
+    """Write Annotations and log a line; `left_out` counts people by reason. Raises BadFile where there is no row."""
+    reasons = ', '.join(f'{count} {why}' for why, count in Counter(left_out).most_common())
+    if not len(annotations):
+        raise BadFile(f'{source}: no usable person ({reasons or "it has no annotations"})')
+    annotations.save(path)
+    get_logger().info(f'{path}: {len(annotations)} people in {len(set(annotations.imgname))} pictures'
+                      + (f'; left out: {reasons}' if reasons else ''))
 
 
 def check_output(path):
     """Refuse an output that is no `.npz` before hours of work go into it."""
     if Path(path).suffix != '.npz':
         raise BadConfig(f'{path}: the output has to end in .npz')
+
+
+def existing(path, what):
+    """`path` as a Path. Raises MissingFile, saying `what` it should be, where there is nothing."""
+    path = Path(path)
+    if not path.exists():
+        raise MissingFile(f'{path}: no such {what}')
+    return path
+
+
+def need(package, purpose):
+    """Import an optional package. Raises ProjectError that names what to install."""
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise ProjectError(f'{purpose} needs the package {package}: pip install {package}') from None
+
+
+def command(convert, description, required, optional=None, argv=None):
+    """Parse a converter's command line and run it.
+
+    required: {flag: help}; optional: {flag: (default, help)}; a default of False makes a flag without argument, a
+    list one of its values.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    for name, text in required.items():
+        parser.add_argument(f'--{name}', required=True, help=text)
+    for name, (default, text) in (optional or {}).items():
+        if default is False:
+            parser.add_argument(f'--{name}', action='store_true', help=text)
+        elif isinstance(default, list):
+            parser.add_argument(f'--{name}', choices=default, default=default[0], help=text)
+        else:
+            parser.add_argument(f'--{name}', default=default, type=type(default) if default else str, help=text)
+    convert(**vars(parser.parse_args(sys.argv[1:] if argv is None else argv)))
+    return 0

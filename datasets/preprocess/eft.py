@@ -1,0 +1,51 @@
+"""EFT's pseudo ground truth of COCO, LSPET and MPII -> annotation files.
+
+python -m datasets.preprocess.eft --annotations COCO2014-Part-ver01.json
+    --out data/dataset_extras/coco_2014_train_eft.npz
+The JSON is that of EFT's release: 'data', a list of people with imageName, bbox_center, bbox_scale, gt_keypoint_2d
+[49,3], parm_pose [24,3,3], parm_shape [10]. Sets: coco-part (coco_2014_train_eft.npz), coco-all
+(coco-full_train_eft.npz), lspet (hr-lspet_train_eft.npz), mpii (mpii_train_eft.npz).
+"""
+import numpy as np
+from scipy.spatial.transform import Rotation
+from tqdm import tqdm
+
+from datasets.preprocess import Collector, check_output, command
+from utils.errors import BadFile, run_main
+from utils.keypoints import NUM_JOINTS, NUM_OPENPOSE
+from utils.safe_io import load_json
+
+# Folder of the pictures within each dataset's image folder, as SPIN's files have it.
+PREFIXES = {'COCO2014': 'train2014/', 'MPII': 'images/', 'LSPet': ''}
+
+
+def convert_eft(annotations, out, progress=True):
+    """Write all people. Raises MissingFile, BadFile."""
+    check_output(out)
+    content = load_json(annotations)
+    people = content.get('data') if isinstance(content, dict) else None
+    if not isinstance(people, list):
+        raise BadFile(f"{annotations}: not an EFT file ('data', a list of people, is wanted)")
+    prefix = next((prefix for stem, prefix in PREFIXES.items() if stem.lower() in str(annotations).lower()), '')
+    rows = Collector()
+    for number, person in enumerate(tqdm(people, desc='eft', unit=' people', disable=not progress)):
+        try:
+            keypoints = np.asarray(person['gt_keypoint_2d'], np.float32).reshape(NUM_JOINTS, 3)
+            pose = Rotation.from_matrix(np.asarray(person['parm_pose'], np.float64).reshape(24, 3, 3)).as_rotvec()
+            betas = np.asarray(person['parm_shape'], np.float64).reshape(10)
+            center = np.asarray(person['bbox_center'], np.float64).reshape(2)
+            rows.add(prefix + str(person['imageName']), center, float(person['bbox_scale']), keypoints[NUM_OPENPOSE:],
+                     keypoints[:NUM_OPENPOSE], pose=pose.ravel(), betas=betas)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadFile(f'{annotations}: person {number} is not as EFT\'s ({type(error).__name__}: '
+                          f'{" ".join(str(error).split())[:80]})') from None
+    rows.save(out, annotations)
+
+
+def main():
+    return command(convert_eft, "EFT's fits to an annotation file.",
+                   {'annotations': 'such as COCO2014-Part-ver01.json', 'out': '.npz to write'})
+
+
+if __name__ == '__main__':
+    run_main(main)

@@ -1,0 +1,88 @@
+"""3DOH50K -> annotation file.
+
+python -m datasets.preprocess.oh50k --root 3DOH50K --out data/dataset_extras/threeDOH50K_testset.npz [--split testset]
+Layout: ROOT/{trainset,testset}/annots.json, a mapping of people: img_path, bbox [2,2] (two corners), pose [72], betas
+[10], extri [4,4] (world to camera), scale, lsp_joints_2d [14,2], lsp_joints_3d [14,3] in the camera's frame and in
+units of 1 / scale metres.
+"""
+import numpy as np
+from tqdm import tqdm
+
+from datasets.preprocess import Collector, check_output, command, existing, square_box
+from datasets.preprocess.joints import LSP14_TO_COMMON, common_joints, rotated_root
+from utils.errors import BadFile, run_main
+from utils.keypoints import NUM_COMMON
+from utils.logging import get_logger
+from utils.safe_io import load_json
+
+_HEAD_H36M = 18  # LSP's top of the head is what the evaluation takes for H36M's
+_TORSO = (0.3, 0.8)  # metres from the hips' middle to the neck of a person
+_HIPS, _NECK = slice(2, 4), 12
+
+
+def convert_oh50k(root, out, split='testset', progress=True):
+    """Write a split, the body turned into the camera's frame. The 3D joints are kept where their unit can be told:
+    where torsos are as long as people's. Raises MissingFile, BadFile.
+    """
+    check_output(out)
+    folder = existing(root, 'folder (3DOH50K)') / split
+    path = folder / 'annots.json'
+    people = load_json(existing(path, 'annotation file'))
+    if not isinstance(people, dict):
+        raise BadFile(f'{path}: not 3DOH50K\'s annotations (a mapping of people is wanted)')
+    read = []
+    for key, person in tqdm(people.items(), desc='3doh50k', unit=' people', disable=not progress):
+        try:
+            read.append(_person(person, split))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise BadFile(f'{path}: person {key!r} is not as 3DOH50K\'s ({type(error).__name__}: '
+                          f'{" ".join(str(error).split())[:80]})') from None
+    unit = _unit(read)
+    if unit is None and read:
+        get_logger().warning(f'{path}: the unit of lsp_joints_3d cannot be told; 3D joints are left out')
+    rows = Collector()
+    for name, box, common, labels, solid, scale in read:
+        if unit is not None:
+            labels['joints_3d'] = _solid_joints(solid / (scale if unit == 'scale' else unit))
+        rows.add(name, *box, common, **labels)
+    rows.save(out, path)
+
+
+def _person(person, split):
+    low, high = np.asarray(person['bbox'], np.float64).reshape(2, 2)
+    name = f'{split}/' + str(person['img_path']).replace('\\', '/')
+    rotation = np.asarray(person['extri'], np.float64).reshape(4, 4)[:3, :3]
+    labels = {'pose': rotated_root(person['pose'], rotation), 'betas': np.asarray(person['betas'], float).reshape(10)}
+    flat = np.asarray(person['lsp_joints_2d'], np.float64)[:, :2].reshape(14, 2)
+    solid = np.asarray(person['lsp_joints_3d'], np.float64)[:, :3].reshape(14, 3)
+    scale = float(np.asarray(person['scale']).ravel()[0])
+    return name, square_box(*low, *(high - low)), common_joints(flat, LSP14_TO_COMMON), labels, solid, scale
+
+
+def _unit(read):
+    """What to divide the 3D joints by: 'scale', 1 or 7 (which fits the published files), by the median torso."""
+    for unit in ('scale', 1.0, 7.0):
+        lengths = [np.linalg.norm(solid[_NECK] - solid[_HIPS].mean(0)) / (scale if unit == 'scale' else unit)
+                   for *_, solid, scale in read]
+        if lengths and _TORSO[0] < np.median(lengths) < _TORSO[1]:
+            return unit
+    return None
+
+
+def _solid_joints(joints):
+    """[24,4] about the hips' middle."""
+    joints = joints - joints[_HIPS].mean(0)
+    common = np.zeros((NUM_COMMON, 4), np.float32)
+    common[LSP14_TO_COMMON, :3], common[LSP14_TO_COMMON, 3] = joints, 1
+    common[_HEAD_H36M] = common[13]
+    return common
+
+
+def main():
+    return command(convert_oh50k, '3DOH50K to an annotation file.',
+                   {'root': 'folder with trainset and testset', 'out': '.npz to write'},
+                   {'split': (['testset', 'trainset'], 'which set')})
+
+
+if __name__ == '__main__':
+    run_main(main)
