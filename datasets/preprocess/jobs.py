@@ -94,7 +94,7 @@ JOBS = (
     Job('dp_coco_2014_train.npz', 'coco', _dp_coco('train', 'train2014'), True),
     Job('3dpw_train.npz', '3dpw', lambda root, out, _: convert_pw3d(root, out, 'train'), True),
     Job('threeDOH50K_trainset.npz', '3doh50k', lambda root, out, _: convert_oh50k(root, out, 'trainset'), True),
-    Job('upi-s1h_train.npz', 'up-3d', lambda root, out, _: convert_up3d(root, out, 'trainval'), True),
+    Job('upi-s1h_train.npz', 'upi-s1h', lambda root, out, _: convert_up3d(root, out, 'trainval'), True),
     Job('coco_2014_train_eft.npz', 'eft', _eft('coco_2014_train_fit', 'COCO2014-Part-ver01.json'), True),
     Job('coco-full_train_eft.npz', 'eft', _eft('coco_2014_train_fit', 'COCO2014-All-ver01.json'), True),
     Job('hr-lspet_train_eft.npz', 'eft', _eft('LSPet_fit', 'LSPet_ver01.json'), True),
@@ -107,7 +107,7 @@ JOBS = (
     Job('lsp_dataset_test.npz', 'lsp', lambda root, out, _: convert_lsp(root, out), False),
     Job('threeDOH50K_testset.npz', '3doh50k', lambda root, out, _: convert_oh50k(root, out, 'testset'), False),
     Job('dp_coco_2014_minival.npz', 'coco', _dp_coco('minival', 'val2014'), False),
-    Job('upi-s1h_test.npz', 'up-3d', lambda root, out, _: convert_up3d(root, out, 'test'), False),
+    Job('upi-s1h_test.npz', 'upi-s1h', lambda root, out, _: convert_up3d(root, out, 'test'), False),
 )
 
 
