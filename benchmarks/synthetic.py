@@ -8,6 +8,7 @@ import multiprocessing
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -50,6 +51,17 @@ def images_per_second(root, size=256, processes=2, seconds=15):
     for worker in workers:
         worker.join()
     return sum(counts) / seconds
+
+
+def contact_sheet(root, file, side=8, pixels=128):
+    """Write a PNG of side x side pictures, rendered at twice the `pixels` that they have on the sheet."""
+    stream = FreeStream(root, seed=0, size=2 * pixels)
+    pictures = [cv2.resize(stream.sample(0, index)[0], (pixels, pixels), interpolation=cv2.INTER_AREA)
+                for index in range(side * side)]
+    rows = [np.hstack(pictures[first:first + side]) for first in range(0, side * side, side)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Six bits a channel: noise in the lowest two would take a third of the file.
+    cv2.imwrite(str(file), (np.vstack(rows)[..., ::-1] & 0xFC) | 2, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 def poses_per_second(count=4000):
@@ -104,8 +116,12 @@ def main():
     parser.add_argument('--data', type=Path, default=Path('data'), help='folder that holds the free assets')
     parser.add_argument('--processes', type=int, default=2)
     parser.add_argument('--people', type=int, default=200, help='people whose limbs are examined')
+    parser.add_argument('--sheet', type=Path, help='write a PNG of 64 pictures here and stop')
     arguments = parser.parse_args()
     assets = find_assets(arguments.data)
+    if arguments.sheet:
+        contact_sheet(assets.root, arguments.sheet)
+        return 0
     print(f'poses drawn in a batch        {poses_per_second():8.0f} a second, one core')
     for size in (224, 256):
         rate = images_per_second(assets.root, size, arguments.processes)
