@@ -119,7 +119,7 @@ _C.TRAIN.PRETRAINED_CHECKPOINT = ''  # weights to start from, published or ours
 _C.TRAIN.RESUME = False  # go on from the newest checkpoint of LOG_DIR/NAME
 _C.TRAIN.CHECKPOINT = ''  # checkpoint to resume from instead of the newest
 _C.TRAIN.OVERWRITE = False  # start anew in a folder that holds a run
-_C.TRAIN.MIXED_PRECISION = 'no'  # 'no', 'bf16' or 'fp16'
+_C.TRAIN.MIXED_PRECISION = 'no'  # 'no', 'bf16', 'fp16' or 'auto' (bf16 where the processor computes in it)
 _C.TRAIN.CHANNELS_LAST = False  # memory format of the network
 _C.TRAIN.COMPILE = False  # torch.compile the backbone
 _C.TRAIN.EMA = 0.0  # decay of the averaged weights that are validated and kept beside; 0: none
@@ -301,7 +301,7 @@ _CHOICES = {
     'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
     'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
     'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
-    'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16'), 'SMPLIFY.METHOD': ('lm', 'adam'),
+    'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'), 'SMPLIFY.METHOD': ('lm', 'adam'),
     'TEST.OCCLUDE': ('', 'face', 'grid'), 'TEST.COCO_SUBSET': ('val2014', 'val2017')}
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
              'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER', 'SMPLIFY.NUM_ITERS',

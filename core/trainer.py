@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from core.config import to_text
+from core.devices import computes_in_bf16
 from core.evaluator import Evaluator
 from core.fitting import FitsInTheLoop, uses_fits
 from core.interrupts import leave_interrupts_to_the_main_process, on_interrupt
@@ -298,7 +299,10 @@ class Trainer:
 
 
 def _accelerator(cfg):
-    accelerator = Accelerator(cpu=cfg.DEVICE == 'cpu', mixed_precision=cfg.TRAIN.MIXED_PRECISION,
+    precision = cfg.TRAIN.MIXED_PRECISION
+    if precision == 'auto':
+        precision = 'bf16' if computes_in_bf16(cfg.DEVICE) else 'no'
+    accelerator = Accelerator(cpu=cfg.DEVICE == 'cpu', mixed_precision=precision,
                               gradient_accumulation_steps=cfg.SOLVER.ACCUMULATE)
     if cfg.DEVICE == 'cuda' and accelerator.device.type != 'cuda':
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')

@@ -1,0 +1,12 @@
+"""What the processors at hand can do."""
+from pathlib import Path
+
+import torch
+
+
+def computes_in_bf16(device='auto'):
+    """Whether bfloat16 is faster than float32: on CUDA from Ampere on, on the CPU where it has bf16 instructions."""
+    if device != 'cpu' and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    cpuinfo = Path('/proc/cpuinfo')
+    return cpuinfo.exists() and any(flag in cpuinfo.read_text() for flag in ('avx512_bf16', 'amx_bf16'))
