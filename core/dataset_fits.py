@@ -10,13 +10,20 @@ from core.fitting import HALF_CROP
 from datasets.fits import mean_parameters, write_fits
 from utils.assets import find_assets
 from utils.errors import BadFile
-from utils.geometry import axis_angle_to_rotmat, estimate_translation, rotmat_to_axis_angle
+from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
+from utils.keypoints import FOCAL_LENGTH, JOINT_NAMES
 from utils.safe_io import load_npz, save_npz
 
 # A person's facing is not known: the mean pose is turned about the vertical by each of these, the best fit is taken.
 HEADINGS = (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)
 # Weights of staying near the start, one fit after another: first the large movements, then what the keypoints ask for.
 STAY_WEIGHTS = (300.0, 100.0, 30.0)
+
+
+_LIMBS = (('ankle', 'knee'), ('knee', 'hip'), ('hip', 'shoulder'), ('shoulder', 'elbow'), ('elbow', 'wrist'))
+# [20,2]: limbs and flanks by their ends among the 49 joints, annotated and OpenPose's.
+BONES = torch.tensor([[JOINT_NAMES.index(f'{owner}{side}_{joint}') for joint in limb]
+                      for owner in ('', 'openpose_') for side in ('left', 'right') for limb in _LIMBS])
 
 
 @dataclass
@@ -67,11 +74,28 @@ def _turned(pose, heading):
     return torch.cat([rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:3])), pose[3:]])
 
 
+def first_translation(joints, keypoints):
+    """Camera translation [N,3] of bodies of unknown pose: joints [N,49,3] of the mean pose, keypoints [N,49,3] pixels.
+
+    A bone looks shorter the more it points at the camera, never longer, so those that look longest for their length
+    tell the depth; of several the second longest is taken. The seen joints' middle tells the rest.
+    """
+    seen = torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
+    points = torch.where(seen[..., None], keypoints[..., :2] - HALF_CROP, 0.0)
+    start, end = BONES.unbind(1)
+    ratio = (points[:, start] - points[:, end]).norm(dim=-1) / (joints[:, start] - joints[:, end]).norm(dim=-1)
+    ratio = torch.where(seen[:, start] & seen[:, end], ratio, 0.0).sort(1, descending=True).values
+    ratio = torch.where(ratio[:, 1] > 0, ratio[:, 1], ratio[:, 0])
+    depth = FOCAL_LENGTH / torch.where(ratio > 0, ratio, 0.9 * HALF_CROP)
+    count = seen.sum(1, keepdim=True).clamp_min(1)
+    offset = (points * (depth / FOCAL_LENGTH)[:, None, None] - joints[..., :2]) * seen[..., None]
+    return torch.cat([offset.sum(1) / count, depth[:, None]], 1)
+
+
 def _fit_from(smplify, keypoints, pose, betas):
     rows = len(keypoints)
     pose, betas = pose.expand(rows, -1), betas.expand(rows, -1)
-    normalized = torch.nan_to_num(torch.cat([keypoints[..., :2] / HALF_CROP - 1, keypoints[..., 2:]], -1))
-    translation = estimate_translation(smplify.body(betas, pose=pose).joints, normalized)
+    translation = first_translation(smplify.body(betas, pose=pose).joints, keypoints)
     center = keypoints.new_full((rows, 2), HALF_CROP)
     for stay in STAY_WEIGHTS:
         result = smplify(pose, betas, translation, center, keypoints, stay=stay)
