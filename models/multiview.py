@@ -26,6 +26,7 @@ class MultiSPIN(Regressor):
     def __init__(self, cfg):
         super().__init__(cfg)
         name = cfg.MODEL.BACKBONE.NAME
+        self.variant = {'MULTIVIEW.FUSION': cfg.MULTIVIEW.FUSION, 'MODEL.BACKBONE.NAME': name}
         self.backbone = ConvNeXtLogits(name) if name in CONVNEXTS else build_backbone(name)
         self.head = ParameterHead(self.backbone.out_channels, cfg.MODEL.HMR.HIDDEN)
         self.fusion = build_fusion(cfg, self.backbone.out_channels)

@@ -101,6 +101,8 @@ def load_weights(module, path_or_state_dict):
     if source != 'native' and module.body.origin == 'free':
         raise WrongBody(f'{name}: published weights (of {source}) belong to the licensed SMPL body, but the free body '
                         'is in use; set PATHS.DATA_DIR to a folder with SMPL')
+    if source == 'multi_spin':
+        _check_variant(module, state, name)
     state, ignored = _translate(state, source)
     _check_shapes(module, state, name)
     result = module.load_state_dict(state, strict=False)
@@ -180,6 +182,21 @@ def _check_architecture(module, content, source, name):
     if _REGRESSOR_OF[source] != _REGRESSOR_OF.get(module.published_source):
         raise BadFile(f'{name}: a checkpoint of {source}, not of {type(module).__name__}; '
                       f'use --regressor {_REGRESSOR_OF[source]}')
+
+
+def multi_spin_variant(state):
+    """{config key: value} of the network that a published Multi-SPIN state dict belongs to."""
+    fusion = next((name for name in ('mlp', 'conv1d') if any(key.startswith(name + '.') for key in state)), 'avg')
+    backbone = 'convnext_tiny' if any(key.startswith('encoder.') for key in state) else 'resnet50'
+    return {'MULTIVIEW.FUSION': fusion, 'MODEL.BACKBONE.NAME': backbone}
+
+
+def _check_variant(module, state, name):
+    """Raise BadFile where a published Multi-SPIN file is of another variant than the network."""
+    wanted = multi_spin_variant(state)
+    if wanted != module.variant:
+        raise BadFile(f'{name}: a Multi-SPIN of another variant than the network; use --misc '
+                      + ' '.join(f'{key} {value}' for key, value in wanted.items()))
 
 
 def _translate(state, source):

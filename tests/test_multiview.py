@@ -8,7 +8,7 @@ from models.fusion import draw_kept_views
 from models.weights import load_weights
 from tests.reference.compare import load, published_weights, relative_error
 from tests.reference.standin import smooth_image
-from utils.errors import BadConfig
+from utils.errors import BadConfig, BadFile
 
 PUBLISHED = {'avg': ('avg', 'resnet50'), 'mlp': ('mlp', 'resnet50'), 'mlp_convnext': ('mlp', 'convnext_tiny'),
              'conv1d': ('conv1d', 'convnext_tiny')}
@@ -121,6 +121,12 @@ def test_drawn_subsets_of_views_are_never_empty():
 def test_a_fixed_fusion_says_how_many_views_it_takes(standin_assets, fusion):
     with pytest.raises(BadConfig, match=r'fuses 2 views \(MULTIVIEW.N_VIEWS\), but was given 3'):
         small(standin_assets, fusion)(torch.zeros(1, 3, 3, 64, 64))
+
+
+def test_a_file_of_another_variant_says_which(standin_assets):
+    state = {'encoder.features.0.0.weight': torch.zeros(1), 'mlp.0.weight': torch.zeros(1)}
+    with pytest.raises(BadFile, match='MULTIVIEW.FUSION mlp MODEL.BACKBONE.NAME convnext_tiny'):
+        load_weights(small(standin_assets, 'avg'), state)
 
 
 def test_unknown_fusion(standin_assets):
