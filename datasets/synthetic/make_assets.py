@@ -13,16 +13,18 @@ import time
 from pathlib import Path
 
 from datasets.synthetic.body.build import build_body
+from datasets.synthetic.body.chart_files import write_charts
 from datasets.synthetic.body.downsampling import mesh_levels
 from datasets.synthetic.body.files import write_body, write_mean_params, write_pose_prior
+from datasets.synthetic.body.part_texture import color_parts, part_texture
 from datasets.synthetic.prior import fit_pose_prior, mean_pose
 from utils.assets import MANIFEST, body_digest, is_complete_free_folder
 from utils.errors import ProjectError, run_main
 from utils.logging import get_logger
-from utils.safe_io import load_json, save_json, save_npz, sha256_of
+from utils.safe_io import load_json, save_json, save_npy, save_npz, sha256_of
 
 FORMAT = 1
-GENERATOR = 'datasets.synthetic.make_assets 1'
+GENERATOR = 'datasets.synthetic.make_assets 3'
 _SPACE_NEEDED = 200 << 20
 _ASIDE = '.making-'
 
@@ -92,6 +94,9 @@ def _write_all(folder, seed):
     neutral = body.spaces['neutral']
     digest = body_digest(neutral.template.astype('float32'), faces, neutral.shapedirs.astype('float32'))
     write_body(folder, body, digest)
+    write_charts(folder, body.charts, digest)
+    save_npy(folder / 'vertex_texture.npy', part_texture(body.charts.part))
+    save_npy(folder / 'cube_parts.npy', color_parts())
     report('coarser meshes')
     save_npz(folder / 'mesh_downsampling.npz', **mesh_levels(body.template, faces), body_digest=digest)
     report('pose prior and mean pose')

@@ -14,6 +14,7 @@ import torch
 # Of the phenotypes: which end is male, and the span of age from 20 years (young is 2/3) to old age (1).
 MALE, FEMALE = 0.0, 1.0
 _ADULT_AGE = (0.60, 0.97)
+_TAIL = 2.3  # standard deviations, beyond which no phenotype is drawn
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class AnnyBody:
 
     vertices [V,3], vertex_shapes [N,V,3]; heads [J,3], head_shapes [N,J,3]; faces [F,3] (eyes and tongue included);
     weights: sparse [V,J]; bones: names; parents: index of each bone's parent, -1 for the root; cavity [F] bool marks
-    the linings of mouth and eye sockets, face_texture [F,3,2] the texture coordinates of each face's corners.
+    the linings of mouth and eye sockets.
     """
     vertices: np.ndarray
     vertex_shapes: np.ndarray
@@ -77,7 +78,7 @@ def draw_adults(rng, count):
     Ages are uniform; muscle, weight, height and proportions bell-shaped around Anny's average; ancestry a flat mixture.
     """
     def bell(mean, deviation):
-        return np.clip(rng.normal(mean, deviation, count), 0, 1)
+        return np.clip(mean + deviation * rng.normal(0, 1, count).clip(-_TAIL, _TAIL), 0, 1)
 
     male = np.arange(count) < count // 2
     spread = np.abs(rng.normal(0, 0.1, count)).clip(0, 0.3)

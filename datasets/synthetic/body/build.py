@@ -8,6 +8,7 @@ from datasets.synthetic.body.anny_source import draw_adults, load_anny
 from datasets.synthetic.body.outer_surface import left_outer_half, mirror_vertices
 from datasets.synthetic.body.shape_space import fit_shape_space, pose_shapes
 from datasets.synthetic.body.simplify import Surface, simplify_body
+from datasets.synthetic.body.uv_charts import Charts, make_charts
 from utils.assets import GENDERS
 
 NUM_VERTICES = 6900
@@ -17,7 +18,8 @@ _OUTLINE_SHAPES = 64  # whose mean shape is simplified
 
 @dataclass(frozen=True)
 class FreeBodyArrays:
-    """spaces: gender -> ShapeSpace; surface: faces and mirror; weights [V,24]; regressors [24|9|17, V]; vertex_ids."""
+    """spaces: gender -> ShapeSpace; surface: faces and mirror; weights [V,24]; regressors [24|9|17, V];
+    vertex_ids: smplx's names -> vertex; charts: DensePose's 24."""
     spaces: dict
     surface: Surface
     weights: np.ndarray
@@ -25,6 +27,7 @@ class FreeBodyArrays:
     extra_regressor: np.ndarray
     h36m_regressor: np.ndarray
     vertex_ids: dict
+    charts: Charts
 
     @property
     def template(self):
@@ -34,7 +37,7 @@ class FreeBodyArrays:
 def build_body(seed, report):
     """Build the free body. seed: of every random draw; report: called with one line of progress at a time."""
     rng = np.random.default_rng([seed, 24])
-    report("loading Anny (the first time on a machine takes about a minute)")
+    report('loading Anny (the first time on a machine takes about a minute)')
     anny = load_anny()
     joint_matrix = skeleton.joints_from_heads(anny.bones)
     report('outer surface')
@@ -47,10 +50,13 @@ def build_body(seed, report):
               for gender, part in zip(GENDERS, (slice(None), men, women))}
     report('joint regressors')
     owner = skeleton.joint_of_bones(anny.bones, anny.parents)
+    joint_regressor = joint_regressors.smpl_regressor(joint_matrix, shapes, surface)
+    report('charts')
+    template = spaces['neutral'].template
     return FreeBodyArrays(
         spaces=spaces, surface=surface, vertex_ids=landmarks.vertex_ids(left, surface),
         weights=skeleton.merge_weights(anny.weights[surface.rows], owner, surface.mirror),
-        joint_regressor=joint_regressors.smpl_regressor(joint_matrix, shapes, surface),
+        joint_regressor=joint_regressor, charts=make_charts(template, surface, joint_regressor @ template),
         extra_regressor=joint_regressors.extra_regressor(joint_matrix, shapes, surface, left),
         h36m_regressor=joint_regressors.h36m_regressor(joint_matrix, shapes, surface, left))
 

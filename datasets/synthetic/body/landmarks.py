@@ -10,8 +10,8 @@ CROWN = 'crown'
 def left_landmarks(vertices, half_faces, bone_weights, bones, eye):
     """Anny's vertices at the nose, the crown and the landmarks of the left side, found on the T pose.
 
-    vertices [N,3]: Anny in the T pose; half_faces: the left half; bone_weights: sparse [N,J]; bones: names; eye: vertex at
-    the left eye's centre. Returns a dict from names ('nose', 'crown', 'eye', 'ear', 'BigToe', ..., 'pinky') to vertices.
+    vertices [N,3]: Anny in the T pose; half_faces: the left half; bone_weights: sparse [N,J]; bones: names; eye: vertex
+    at the left eye's centre. Returns names ('nose', 'crown', 'eye', 'ear', 'BigToe', ..., 'pinky') -> vertices.
     """
     half = np.unique(half_faces)
     bone = np.asarray(bones)[np.asarray(bone_weights[half].argmax(1)).ravel()]
@@ -26,7 +26,8 @@ def left_landmarks(vertices, half_faces, bone_weights, bones, eye):
                  'BigToe': best(bone == 'toe1-2.L', z), 'SmallToe': best(bone == 'toe5-3.L', z)}
     foot = (bone == 'foot.L') & (y < y.min() + 0.05)
     landmarks['Heel'] = best(foot, -z)
-    ear = (np.abs(y - eye_height + 0.02) < 0.045) & (x > x[np.abs(y - eye_height - 0.06) < 0.02].max() + 0.004) & (x < 0.2)
+    temple = x[np.abs(y - eye_height - 0.06) < 0.02].max()
+    ear = (np.abs(y - eye_height + 0.02) < 0.045) & (x > temple + 0.004) & (x < 0.2)
     centre = vertices[half[ear]].mean(0)
     landmarks['ear'] = best(ear, -np.linalg.norm(vertices[half] - centre - [0.01, 0, 0], axis=1))
     for number, finger in enumerate(_FINGERS, 1):

@@ -1,4 +1,4 @@
-"""Brings Anny's rest pose to SMPL's T pose: arms along x with palms down, fingers nearly straight, legs slightly apart."""
+"""Brings Anny's rest pose to SMPL's T pose: arms along x, palms down, fingers nearly straight, legs slightly apart."""
 import numpy as np
 
 # Degrees. The collar bone takes part in raising the arm, as the shoulder blade does in life.

@@ -21,7 +21,7 @@ class PosedShapes:
 
 
 def pose_shapes(anny, phenotypes, rows, joint_matrix):
-    """Bring drawn adults into the T pose: vertices `rows` of Anny, pelvis (row 0 of joint_matrix [24,J]) at the origin."""
+    """Bring drawn adults into the T pose, pelvis at the origin. rows: vertices of Anny; joint_matrix: [24,J]."""
     coefficients = anny.coefficients(phenotypes)
     heads = anny.rest_heads(coefficients)
     turns, shifts = t_pose_transforms(heads, anny.bones, anny.parents)
@@ -60,8 +60,8 @@ def fit_shape_space(half_shapes, surface, seed):
     mean = half_shapes.mean(0, dtype=np.float64)
     # A vertex off the seam counts twice: it stands for its mirror image as well.
     scale = np.where(surface.on_seam[:surface.half], 1.0, np.sqrt(2.0))[:, None]
-    centred = ((half_shapes - mean) * scale).reshape(len(half_shapes), -1)
-    _, singular, components = randomized_svd(centred, NUM_BETAS, n_iter=6, random_state=seed)
+    centred = ((half_shapes - mean.astype(np.float32)) * scale.astype(np.float32)).reshape(len(half_shapes), -1)
+    _, singular, components = randomized_svd(centred, NUM_BETAS, n_iter=4, random_state=seed)
     deviations = singular / np.sqrt(len(half_shapes) - 1)
     half_dirs = (components * deviations[:, None]).reshape(NUM_BETAS, -1, 3) / scale
     for direction in half_dirs:

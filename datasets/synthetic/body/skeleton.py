@@ -1,20 +1,29 @@
 """From Anny's 163 bones to SMPL's 24 joints: where the joints lie, and which bones move with each.
 
-SMPL's joints are points of Anny's bones: a head, or the mean of several heads, so they are linear in the posed heads.
+SMPL's joints are points of Anny's posed skeleton: a bone's head or a fixed combination of several heads. Some of Anny's
+heads slide inside the body from shape to shape (the knee by up to 35 mm along the leg, the upper spine by 37 mm), where
+no weighted mean of skin can follow; there the joint is the same place given by heads that the skin does follow.
 """
 import numpy as np
 import scipy.sparse
 
 from utils.keypoints import SMPL_FLIP, SMPL_JOINTS
 
-# Bones whose heads' mean is the joint. {s} is L or R. SMPL's collar lies between the two ends of Anny's clavicle, its
-# hand at the knuckles, its foot at the ball.
+# Joint -> heads and their weights, which sum to one. {s} is L or R. The collar lies between breastbone and shoulder,
+# the hand at the knuckles, the foot at the ball.
 _HEADS = {
-    'pelvis': ('spine05', 'spine04'), 'spine1': ('spine03',), 'spine2': ('spine02',), 'spine3': ('spine01',),
-    'neck': ('neck01',), 'head': ('head',), 'hip': ('upperleg01.{s}',), 'knee': ('lowerleg01.{s}',),
-    'ankle': ('foot.{s}',), 'foot': ('toe1-1.{s}', 'toe2-1.{s}', 'toe3-1.{s}'),
-    'collar': ('clavicle.{s}', 'shoulder01.{s}'), 'shoulder': ('upperarm01.{s}',), 'elbow': ('lowerarm01.{s}',),
-    'wrist': ('wrist.{s}',), 'hand': ('finger2-1.{s}', 'finger3-1.{s}', 'finger4-1.{s}', 'finger5-1.{s}')}
+    'pelvis': {'spine05': 0.5, 'spine04': 0.5},
+    'spine1': {'spine03': 0.5, 'root': 0.351, 'neck01': 0.149},
+    'spine2': {'spine03': 0.3, 'root': 0.332, 'neck01': 0.368},
+    'spine3': {'spine03': 0.2, 'root': 0.205, 'neck01': 0.595},
+    'neck': {'neck01': 1.0}, 'head': {'head': 1.0},
+    'hip': {'upperleg01.{s}': 0.5, 'upperleg02.{s}': 0.585, 'lowerleg02.{s}': -0.085},
+    'knee': {'upperleg01.{s}': 0.23, 'upperleg02.{s}': 0.2, 'lowerleg02.{s}': 0.47, 'foot.{s}': 0.1},
+    'ankle': {'foot.{s}': 1.0}, 'foot': {'toe1-1.{s}': 1 / 3, 'toe2-1.{s}': 1 / 3, 'toe3-1.{s}': 1 / 3},
+    'collar': {'upperarm02.{s}': 0.515, 'lowerarm01.{s}': -0.155, 'neck01': 0.544, 'spine03': 0.096},
+    'shoulder': {'upperarm02.{s}': 1.43, 'lowerarm01.{s}': -0.43},
+    'elbow': {'upperarm02.{s}': 0.384, 'lowerarm02.{s}': 0.616}, 'wrist': {'wrist.{s}': 1.0},
+    'hand': {'finger2-1.{s}': 0.25, 'finger3-1.{s}': 0.25, 'finger4-1.{s}': 0.25, 'finger5-1.{s}': 0.25}}
 # First bone of each branch that moves with a joint; a branch ends where another one starts.
 _BRANCHES = {
     'root': 'pelvis', 'spine03': 'spine1', 'spine02': 'spine2', 'spine01': 'spine3', 'neck01': 'neck', 'head': 'head',
@@ -30,8 +39,8 @@ def joints_from_heads(bones):
     matrix = np.zeros((24, len(bones)))
     for row, joint in enumerate(SMPL_JOINTS):
         side, name = _side_and_name(joint)
-        heads = [bone.format(s=side) for bone in _HEADS[name]]
-        matrix[row, [bones.index(bone) for bone in heads]] = 1 / len(heads)
+        for bone, weight in _HEADS[name].items():
+            matrix[row, bones.index(bone.format(s=side))] = weight
     return matrix
 
 
