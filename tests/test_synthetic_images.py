@@ -271,14 +271,10 @@ def test_a_killed_run_leaves_nothing_that_is_trusted(free_assets, tmp_path):
 
 def test_a_worker_that_dies_ends_the_run_with_one_line(free_assets, tmp_path, monkeypatch):
     root = linked_assets(free_assets, tmp_path / 'free')
-    monkeypatch.setattr(sets, '_work', _die)
+    monkeypatch.setattr(sets, '_work', print)  # ends without having sent anything
     with pytest.raises(ProjectError, match='ended before its work was done'):
         write_set(root, SMALL, workers=2)
     assert not (root / 'dataset_extras/free_train.npz').exists()
-
-
-def _die(*_):
-    os._exit(1)
 
 
 def test_two_runs_do_not_write_into_one_folder(free_assets, tmp_path):
