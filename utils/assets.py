@@ -83,10 +83,11 @@ def is_complete_free_folder(folder):
 def body_digest(v_template, faces, shapedirs):
     """16 hex digits that name a body by its template [V,3], faces [F,3] and shape space [V,3,>=10].
 
-    Rounded to micrometres, so that float32 and float64 copies of one body agree.
+    Taken in float32 and rounded to micrometres, so that copies of one body in either precision agree.
     """
     digest = hashlib.sha256()
     for array in (np.asarray(v_template), np.asarray(shapedirs)[..., :10]):
-        digest.update(np.round(np.asarray(array, np.float64) * 1e6).astype(np.int64).tobytes())
+        single = np.asarray(array, np.float32).astype(np.float64)
+        digest.update(np.round(single * 1e6).astype(np.int64).tobytes())
     digest.update(np.asarray(faces).astype(np.int64).tobytes())
     return digest.hexdigest()[:16]
