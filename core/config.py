@@ -26,12 +26,14 @@ _C.MODEL.REGRESSOR = 'pymaf_net'  # hmr (also spin), pymaf_net, danet, multi_spi
 _C.MODEL.BACKBONE = CN()
 _C.MODEL.BACKBONE.NAME = 'resnet50'  # resnet18, resnet34, resnet50, resnet101, ...
 _C.MODEL.BACKBONE.PRETRAINED = 'imagenet'  # 'imagenet', 'coco', '' (random weights) or a path
+_C.MODEL.HEAD_DROPOUT = 0.5  # dropout of the regressors' hidden layers
 _C.MODEL.HMR = CN()
 _C.MODEL.HMR.N_ITER = 3  # refinements of the mean parameters
 _C.MODEL.HMR.HIDDEN = 1024  # width of the two hidden layers
 _C.MODEL.PyMAF = CN()
 _C.MODEL.PyMAF.N_ITER = 3  # feedback loops, one a pyramid level: 1 to 3
 _C.MODEL.PyMAF.MLP_DIM = [256, 128, 64, 5]  # channels of the point-feature reduction; the first is the pyramid's
+_C.MODEL.PyMAF.POINT_ACTIVATION = 'relu'  # last layer of the point features: 'relu' as published; 'leaky_relu' cannot die out
 _C.MODEL.PyMAF.GRID_SIZE = 21  # points a side of the first level's sampling grid
 _C.MODEL.PyMAF.DECONV_FILTERS = [256, 256, 256]  # channels of the pyramid's levels
 _C.MODEL.PyMAF.DECONV_KERNELS = [4, 4, 4]  # kernel sizes of the pyramid's transposed convolutions
@@ -301,7 +303,7 @@ _CHOICES = {
     'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
     'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
     'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
-    'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'), 'SMPLIFY.METHOD': ('lm', 'adam'),
+    'MODEL.PyMAF.POINT_ACTIVATION': ('relu', 'leaky_relu'), 'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'), 'SMPLIFY.METHOD': ('lm', 'adam'),
     'TEST.OCCLUDE': ('', 'face', 'grid'), 'TEST.COCO_SUBSET': ('val2014', 'val2017')}
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
              'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER', 'SMPLIFY.NUM_ITERS',

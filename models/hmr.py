@@ -14,7 +14,7 @@ class HMR(Regressor):
     def __init__(self, cfg):
         super().__init__(cfg)
         self.backbone = build_backbone(cfg.MODEL.BACKBONE.NAME)
-        self.head = ParameterHead(self.backbone.out_channels, cfg.MODEL.HMR.HIDDEN)
+        self.head = ParameterHead(self.backbone.out_channels, cfg.MODEL.HMR.HIDDEN, cfg.MODEL.HEAD_DROPOUT)
         self.mean = MeanParameters(self.assets)
         self.n_iter = cfg.MODEL.HMR.N_ITER
 

@@ -35,10 +35,10 @@ class PyMAF(Regressor):
         self.deconv = nn.ModuleList(
             deconv_block(inputs[i], inputs[i + 1], options.DECONV_KERNELS[i]) for i in levels)
         self.point_features = nn.ModuleList(
-            PointFeatures([options.DECONV_FILTERS[i], *options.MLP_DIM[1:]]) for i in levels)
+            PointFeatures([options.DECONV_FILTERS[i], *options.MLP_DIM[1:]], options.POINT_ACTIVATION) for i in levels)
         counts = [self.grid.shape[1]] + [points.shape[0]] * (options.N_ITER - 1)
         self.heads = nn.ModuleList(
-            ParameterHead(count * options.MLP_DIM[-1], options.HIDDEN) for count in counts)
+            ParameterHead(count * options.MLP_DIM[-1], options.HIDDEN, cfg.MODEL.HEAD_DROPOUT) for count in counts)
         self.iuv_head = IUVHead(options.DECONV_FILTERS[options.N_ITER - 1]) if options.AUX_SUPV_ON else None
         self.loss_weights = {'index': cfg.LOSS.INDEX_WEIGHTS, 'part': cfg.LOSS.PART_WEIGHTS,
                              'u': cfg.LOSS.POINT_REGRESSION_WEIGHTS, 'v': cfg.LOSS.POINT_REGRESSION_WEIGHTS}
@@ -80,8 +80,9 @@ class PointFeatures(nn.Module):
     Every layer but the first also sees the unreduced feature.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels, activation='relu'):
         super().__init__()
+        self.activation = {'relu': F.relu, 'leaky_relu': F.leaky_relu}[activation]
         widths = [channels[0]] + [width + channels[0] for width in channels[1:-1]]
         self.layers = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(widths, channels[1:]))
 
@@ -92,7 +93,7 @@ class PointFeatures(nn.Module):
         reduced = self.layers[0](point_features)
         for layer in self.layers[1:]:
             reduced = layer(torch.cat([F.leaky_relu(reduced), point_features], dim=1))
-        return F.relu(reduced).flatten(1)
+        return self.activation(reduced).flatten(1)
 
 
 class IUVHead(nn.Module):

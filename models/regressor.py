@@ -58,12 +58,12 @@ class ParameterHead(nn.Module):
     features [B,n], pose [B,144] 6D, shape [B,10], camera [B,3] -> refined pose, shape, camera.
     """
 
-    def __init__(self, features, hidden=1024):
+    def __init__(self, features, hidden=1024, dropout=0.5):
         super().__init__()
         self.fc1 = nn.Linear(features + 144 + 13, hidden)
-        self.drop1 = nn.Dropout()
+        self.drop1 = nn.Dropout(dropout)
         self.fc2 = nn.Linear(hidden, hidden)
-        self.drop2 = nn.Dropout()
+        self.drop2 = nn.Dropout(dropout)
         self.decpose = nn.Linear(hidden, 144)
         self.decshape = nn.Linear(hidden, 10)
         self.deccam = nn.Linear(hidden, 3)
