@@ -161,7 +161,7 @@ class SegmentationEvaluator:
             if label.shape != (height, width):
                 raise BadFile(f'{self.labels / name}: {label.shape[1]} x {label.shape[0]} pixels, but the picture has '
                               f'{width} x {height}')
-        box = batch['center'][i].double().numpy(), float(batch['scale'][i])
+        box = annotations.center[row], float(annotations.scale[row])
         rows = []
         for estimated_parts, silhouette in stages:
             back = uncrop(np.stack([estimated_parts, silhouette]), *box, height, width,
