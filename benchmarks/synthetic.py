@@ -19,6 +19,7 @@ from datasets.synthetic.scene import sample_betas
 from datasets.synthetic.stream import FreeStream
 from utils.assets import find_assets
 from utils.errors import run_main
+from utils.threads import use_one_thread
 
 # Metres by which a vertex is moved out of its own limb before the body is asked whether it is inside.
 _OUTWARDS = 0.003
@@ -28,7 +29,7 @@ _CHUNK = 64
 
 def render_for(root, size, seconds, share, barrier, counts):
     """What a process does: warm up, wait for the others, render for `seconds`; its count goes to counts[share]."""
-    torch.set_num_threads(1)
+    use_one_thread()
     stream = FreeStream(root, seed=share, size=size)
     for index in range(5):
         stream.sample(0, index)

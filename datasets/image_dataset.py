@@ -2,7 +2,6 @@
 import os
 from multiprocessing import Value
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -13,6 +12,7 @@ from datasets.image_io import read_picture
 from datasets.sample import NO_AUGMENTATION, make_sample
 from utils.errors import BadFile, ProjectError
 from utils.logging import log_once
+from utils.threads import use_one_thread
 
 # How many rows in a row may be unreadable before DATA.ON_BAD_IMAGE 'skip' gives up.
 MAX_SKIPS = 100
@@ -20,7 +20,7 @@ MAX_SKIPS = 100
 
 def init_worker(_worker_id):
     """`worker_init_fn` of a DataLoader: one thread a worker, since there are as many workers as wanted threads."""
-    cv2.setNumThreads(0)
+    use_one_thread()
 
 
 class PersonDataset(Dataset):

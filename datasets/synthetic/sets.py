@@ -16,7 +16,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from datasets.synthetic.backgrounds import PictureFolder
@@ -26,6 +25,7 @@ from datasets.synthetic.stream import SPLITS, render_person
 from utils.assets import MANIFEST, Assets, is_complete_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.safe_io import load_json, load_npz, save_npz
+from utils.threads import use_one_thread
 
 _FORMAT = 1
 _JPEG_QUALITY = 92
@@ -215,7 +215,7 @@ def _received(pipes):
 
 def _work(sender, root, recipe, aside, share, shares):
     """What a worker process does: its share of the pictures; a batch of rows at a time, and None at the end."""
-    torch.set_num_threads(1)
+    use_one_thread()
     batch = []
     try:
         for item in _paint_share(root, recipe, aside, share, shares):
