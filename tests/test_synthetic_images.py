@@ -78,10 +78,13 @@ def test_a_complete_set_is_left_alone_and_another_recipe_replaces_it(free_assets
     before = (root / 'dataset_extras/free_train.npz').stat().st_mtime_ns
     assert not write_set(root, SMALL, workers=1)
     assert (root / 'dataset_extras/free_train.npz').stat().st_mtime_ns == before
-    assert write_set(root, Recipe('free_train', 'train', count=4, size=96, seed=0), workers=1)
+    shorter, other = (Recipe('free_train', 'train', count=4, size=96, seed=seed) for seed in (0, 1))
+    assert not write_set(root, shorter, workers=1), 'the longer set holds the shorter one'
+    assert len(picture_bytes(root)) == 6
+    assert write_set(root, other, workers=1)
     assert len(picture_bytes(root)) == 4
     os.unlink(root / 'images/free_train/00000/000002.jpg')
-    assert write_set(root, Recipe('free_train', 'train', count=4, size=96, seed=0), workers=1), 'a picture was lost'
+    assert write_set(root, other, workers=1), 'a picture was lost'
 
 
 def test_files_have_spins_keys_and_shapes(rendered):

@@ -90,7 +90,7 @@ def main(argv=None):
             log.info('%s: %d images in %.0f s (%.0f a second)', recipe.name, recipe.num_images, seconds,
                      recipe.num_images / seconds)
         else:
-            log.info('%s: %d images, complete already', recipe.name, recipe.num_images)
+            log.info('%s: complete already (%d images or more)', recipe.name, recipe.num_images)
     if 'coco' in arguments.what:
         _write_coco(root, arguments.size)
     if 'video' in arguments.what:

@@ -24,9 +24,11 @@ from datasets.synthetic.scene import Cast
 from datasets.synthetic.stream import SPLITS, render_person
 from utils.assets import MANIFEST, Assets, is_complete_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
+from utils.logging import get_logger
 from utils.safe_io import load_json, load_npz, save_npz
 from utils.threads import use_one_thread
 
+# Raise it when the code makes other bytes of the same recipe.
 _FORMAT = 1
 _JPEG_QUALITY = 92
 # Bytes a pixel of a JPEG file, on average and rounded up, and of a row of labels.
@@ -80,13 +82,13 @@ def annotation_file(root, name):
 
 
 def write_set(root, recipe, workers):
-    """Render a set below an asset folder, unless the very same one is complete. Returns whether it was rendered.
+    """Render a set below an asset folder, unless the same one, or a longer one, is complete. Returns whether it was.
 
     Raises MissingFile where the asset folder is not finished, ProjectError for too little space or another run at work.
     """
     root = Path(root)
     fingerprint = _fingerprint(root, recipe)
-    if is_complete(root, recipe, fingerprint):
+    if people_on_disk(root, recipe, fingerprint) >= recipe.count:
         return False
     with only_run(root):
         _check_space(root, recipe)
@@ -120,15 +122,22 @@ def _digest(root):
     return load_json(Path(root) / MANIFEST)['body_digest']
 
 
-def is_complete(root, recipe, fingerprint):
-    """Whether the set is there, made by the same recipe from the same body, with as many pictures as it has rows."""
+def people_on_disk(root, recipe, fingerprint):
+    """How many people the set on disk has; 0 if it is of another body or other settings, or pictures are missing.
+
+    A picture does not depend on how many there are, so a longer set holds the shorter one.
+    """
     file = annotation_file(root, recipe.name)
     try:
-        same = str(load_npz(file).get('recipe')) == fingerprint
-    except (MissingFile, BadFile):
-        return False
-    folder = Path(root) / 'images' / recipe.name
-    return same and sum(1 for _ in folder.glob('*/*.jpg')) == recipe.num_images
+        made = json.loads(str(load_npz(file)['recipe']))
+    except (MissingFile, BadFile, KeyError, ValueError):
+        return 0
+    wanted = json.loads(fingerprint)
+    if made | {'count': 0} != wanted | {'count': 0}:
+        get_logger().info('%s: the set on disk was made with other settings, code or body; it is replaced', recipe.name)
+        return 0
+    images = sum(1 for _ in (Path(root) / 'images' / recipe.name).glob('*/*.jpg'))
+    return made['count'] if images == made['count'] * recipe.views else 0
 
 
 @contextlib.contextmanager
