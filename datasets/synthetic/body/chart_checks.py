@@ -1,7 +1,7 @@
 """Counts faces that lie over another face of their chart."""
 import numpy as np
 
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-6  # of the unit square: float32 coordinates of faces side by side may cross by a rounding error
 
 
 def overlapping_faces(corner_uv, part):
@@ -9,7 +9,7 @@ def overlapping_faces(corner_uv, part):
 
     Two triangles share area when no line along one of their six edges separates them (separating axes).
     """
-    overlaps = np.zeros(len(part), bool)
+    overlaps, corner_uv = np.zeros(len(part), bool), np.asarray(corner_uv, np.float64)
     for number in np.unique(part):
         faces = np.flatnonzero(part == number)
         a, b = _pairs_of_boxes(corner_uv[faces])
