@@ -35,10 +35,11 @@ class Watch:
     def evaluate(self, regressor, dataset, name, device, **options):
         evaluation = self._evaluator.evaluate(regressor, dataset, name, device, progress=False)
         stages = evaluation.errors['pa_mpjpe'].nanmean(0).tolist()
-        self.history.append((self._trainer.state.progress.global_step, part_accuracy(regressor, dataset, self._trainer), stages,
-                             evaluation.mean('mpjpe')))
-        print(f'step {self.history[-1][0]}: part accuracy {self.history[-1][1]:.3f}, PA-MPJPE by stage '
-              f'{", ".join(f"{error:.1f}" for error in stages)} mm, MPJPE {self.history[-1][3]:.1f} mm', flush=True)
+        step, accuracy = self._trainer.state.progress.global_step, part_accuracy(regressor, dataset, self._trainer)
+        self.history.append((step, accuracy, stages, evaluation.mean('mpjpe')))
+        errors = ', '.join(f'{error:.1f}' for error in stages)
+        print(f'step {step}: part accuracy {accuracy:.3f}, PA-MPJPE by stage {errors} mm, '
+              f'MPJPE {evaluation.mean("mpjpe"):.1f} mm', flush=True)
         return evaluation
 
 
