@@ -49,6 +49,13 @@ def procedural(rng, size, horizon):
     return np.clip(picture, 0, 1)
 
 
+def backdrop(rng, size):
+    """Draw a studio's plain backdrop [size, size, 3] float32 in [0, 1]: one tone that gets lighter or darker."""
+    slope = np.linspace(-1, 1, size, dtype=np.float32) * np.float32(rng.uniform(-.12, .12))
+    return np.clip(_tone(rng).astype(np.float32) * .8 + .1 + slope[:, None, None] + np.zeros((1, size, 1), np.float32),
+                   0, 1)
+
+
 def _surface(rng, size, contrast):
     """A textured plane: one colour with coloured noise, sometimes stripes or bricks."""
     picture = _tone(rng).astype(np.float32) * .8 + .1

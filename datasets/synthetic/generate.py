@@ -18,9 +18,9 @@ from utils.errors import BadConfig, MissingFile, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_npz
 
-PARTS = ('images', 'multiview', 'coco', 'video')
-# train and val: people; multiview: scenes, of which a tenth validates.
-PRESETS = {'quick': {'train': 4000, 'val': 300, 'multiview': 200, 'what': 'images,coco'},
+PARTS = ('studio', 'images', 'multiview', 'coco', 'video')
+# train and val: people, in the studio and elsewhere; multiview: scenes, of which a tenth validates.
+PRESETS = {'quick': {'train': 6000, 'val': 300, 'multiview': 200, 'what': 'studio'},
            'standard': {'train': 50_000, 'val': 2000, 'multiview': 2000, 'what': ','.join(PARTS)}}
 
 
@@ -70,6 +70,9 @@ def recipes(arguments):
     common = {'size': arguments.size, 'seed': arguments.seed, 'gendered': arguments.gendered,
               'backgrounds': str(arguments.backgrounds or '')}
     wanted = []
+    if 'studio' in arguments.what:
+        wanted += [Recipe(f'free-studio_{split}', f'studio_{split}', getattr(arguments, split), studio=True, **common)
+                   for split in ('train', 'val')]
     if 'images' in arguments.what:
         wanted += [Recipe('free_train', 'train', arguments.train, **common),
                    Recipe('free_val', 'val', arguments.val, **common)]

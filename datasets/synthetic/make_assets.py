@@ -4,6 +4,7 @@ Everything is built in a folder beside the target and renamed into place when co
 run that is killed leaves a folder that no reader trusts and that the next run removes.
 """
 import argparse
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -11,6 +12,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
 
 from datasets.synthetic.body.build import build_body
 from datasets.synthetic.body.chart_files import write_charts
@@ -24,7 +28,7 @@ from utils.logging import get_logger
 from utils.safe_io import load_json, save_json, save_npy, save_npz, sha256_of
 
 FORMAT = 1
-GENERATOR = 'datasets.synthetic.make_assets 3'
+GENERATOR = 'datasets.synthetic.make_assets 4'
 _SPACE_NEEDED = 200 << 20
 _ASIDE = '.making-'
 
@@ -43,7 +47,8 @@ def make_assets(out='data/free', seed=0):
     _remove_leftovers(out)
     aside = Path(tempfile.mkdtemp(prefix=f'{_ASIDE}{out.name}-', dir=out.parent))
     try:
-        digest = _write_all(aside, seed)
+        with _one_thread():
+            digest = _write_all(aside, seed)
         _keep_other_files(out, aside, digest)
         _put_in_place(aside, out)
     finally:
@@ -84,6 +89,18 @@ def _looks_free(out):
 def _remove_leftovers(out):
     for left in out.parent.glob(f'{_ASIDE}{out.name}-*'):
         shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """Sums depend on how they are split among threads: with one thread the same seed gives the same bytes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _write_all(folder, seed):

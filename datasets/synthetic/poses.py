@@ -31,13 +31,15 @@ def sample_body_rotations(rng, count, girth=1.0):
     return np.concatenate(kept)
 
 
-def sample_heading(rng, count):
+def sample_heading(rng, count, facing=False):
     """Draw the angle [count] in radians by which people turn about the vertical; 0 faces the camera.
 
-    More than half of the people face the camera more or less; the others face anywhere.
+    More than half of the people face the camera more or less, or with `facing` all; the others face anywhere.
     """
-    facing = rng.normal(0, np.deg2rad(40), count)
-    return np.where(rng.random(count) < 0.55, facing, rng.uniform(-np.pi, np.pi, count))
+    towards = rng.normal(0, np.deg2rad(40), count)
+    if facing:
+        return towards
+    return np.where(rng.random(count) < 0.55, towards, rng.uniform(-np.pi, np.pi, count))
 
 
 def sample_view(rng, count):
@@ -49,11 +51,11 @@ def sample_view(rng, count):
     return WORLD_TO_CAMERA @ turned
 
 
-def sample_people(rng, count, girth=1.0):
+def sample_people(rng, count, girth=1.0, facing=False):
     """Draw poses [count, 72] (root in the camera frame) and their views [count, 3, 3], world to camera."""
     rotmat = sample_body_rotations(rng, count, girth)
     view = sample_view(rng, count)
-    rotmat[:, 0] = view @ rotation_about(1, sample_heading(rng, count)) @ rotmat[:, 0]
+    rotmat[:, 0] = view @ rotation_about(1, sample_heading(rng, count, facing)) @ rotmat[:, 0]
     return rotmat_to_pose(rotmat), view
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from datasets.synthetic.appearance import linear_to_srgb, sample_accent
-from datasets.synthetic.backgrounds import noise_octaves, procedural, thing_outline
+from datasets.synthetic.backgrounds import backdrop, noise_octaves, procedural, thing_outline
 from datasets.synthetic.shading import shade
 from utils.rasterizer import rasterize
 
@@ -29,14 +29,17 @@ class Drawing:
     covered: np.ndarray
 
 
-def draw(rng, scene, pictures=None):
+def draw(rng, scene, pictures=None, studio=False):
     """Render a Scene with a random background, things in front and the faults of cameras -> Drawing.
 
-    pictures: PictureFolder, or None for procedural backgrounds.
+    pictures: PictureFolder, or None for procedural backgrounds. studio: a plain backdrop, and nothing in front.
     """
     size = scene.camera.height
-    background = pictures.sample(rng, size) if pictures else procedural(rng, size, scene.horizon)
-    return compose(rng, scene, background)
+    if pictures:
+        background = pictures.sample(rng, size)
+    else:
+        background = backdrop(rng, size) if studio else procedural(rng, size, scene.horizon)
+    return compose(rng, scene, background, things=not studio)
 
 
 def compose(rng, scene, background, faults=True, things=True):

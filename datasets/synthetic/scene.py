@@ -24,6 +24,7 @@ _THIGHS = ('left_hip', 'right_hip')
 _FRAMINGS = (
     (.62, (), (.58, .95)), (.14, _LEGS, (.62, .98)), (.12, (*_LEGS, *_THIGHS, 'pelvis'), (.65, 1.0)),
     (.05, ('head', 'neck'), (.75, 1.05)), (.07, (), (.95, 1.35)))
+_STUDIO_FRAMING = ((1.0, (), (.7, .9)),)
 
 
 class Cast:
@@ -113,13 +114,16 @@ def sample_betas(rng):
     return betas
 
 
-def sample_scene(rng, cast, size):
-    """Draw a Scene for a square picture of `size` pixels. rng: numpy Generator."""
+def sample_scene(rng, cast, size, studio=False):
+    """Draw a Scene for a square picture of `size` pixels. rng: numpy Generator.
+
+    studio: the whole person is in the picture and faces the camera more or less.
+    """
     gender, betas = cast.draw(rng)
-    poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas))
+    poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas), facing=studio)
     person = dress(rng, cast, gender, betas, poses[0])
     camera = sample_camera(rng, size)
-    translation = _frame(rng, person, camera)
+    translation = _frame(rng, person, camera, _STUDIO_FRAMING if studio else _FRAMINGS)
     return Scene(place(person, translation), camera, views[0], sample_lighting(rng))
 
 
@@ -148,9 +152,9 @@ def sample_camera(rng, size):
     return Camera(size / 2 / np.tan(angle / 2), (size / 2, size / 2), size, size)
 
 
-def _frame(rng, person, camera):
+def _frame(rng, person, camera, framings):
     """Draw a translation [3] that brings the person, or a part, into the picture."""
-    kind = _FRAMINGS[rng.choice(len(_FRAMINGS), p=[f[0] for f in _FRAMINGS])]
+    kind = framings[rng.choice(len(framings), p=[f[0] for f in framings])]
     unwanted = [SMPL_JOINTS.index(name) for name in kind[1]]
     points = person.posed.vertices[~np.isin(person.body.dominant_joints, unwanted)][::7]
     share = rng.uniform(*kind[2])

@@ -47,6 +47,7 @@ class Recipe:
     views: int = 1
     gendered: float = 0.0
     backgrounds: str = ''
+    studio: bool = False
 
     @property
     def num_images(self):
@@ -67,7 +68,7 @@ class Painter:
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, SPLITS[recipe.split], index])
         if recipe.views == 1:
-            return [render_person(rng, self.cast, recipe.size, self.pictures)]
+            return [render_person(rng, self.cast, recipe.size, self.pictures, recipe.studio)]
         return [(image, row | {'group': index}) for image, row in
                 render_views(rng, self.cast, recipe.size, self.pictures)]
 

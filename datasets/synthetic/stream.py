@@ -7,14 +7,18 @@ from utils.assets import Assets, find_assets
 from utils.errors import MissingFile
 
 # First word of every image's seed after the user's own: sets never share an image.
-SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5}
+SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5, 'studio_train': 6,
+          'studio_val': 7}
 DEFAULT_LENGTH = 4000
 
 
-def render_person(rng, cast, size, pictures=None):
-    """Render one picture -> image [size,size,3] uint8 RGB and its row of labels (`render.label`)."""
-    scene = sample_scene(rng, cast, size)
-    drawing = draw(rng, scene, pictures)
+def render_person(rng, cast, size, pictures=None, studio=False):
+    """Render one picture -> image [size,size,3] uint8 RGB and its row of labels (`render.label`).
+
+    studio: an easy one, whole and facing the camera, before a plain backdrop.
+    """
+    scene = sample_scene(rng, cast, size, studio)
+    drawing = draw(rng, scene, pictures, studio)
     return drawing.image, label(scene, drawing)
 
 

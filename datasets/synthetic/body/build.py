@@ -65,7 +65,7 @@ def _build_surface(anny, rng, joint_matrix):
     """The simplified Surface, and the left landmarks as Anny's vertices."""
     few = pose_shapes(anny, draw_adults(rng, _OUTLINE_SHAPES), np.arange(len(anny.vertices)), joint_matrix)
     anny_mirror = mirror_vertices(anny.vertices)
-    mean = few.half.mean(0, dtype=np.float64)
+    mean = few.half.mean(0)
     mean = (mean + mean[anny_mirror] * [-1, 1, 1]) / 2
     half_faces, eye = left_outer_half(mean, anny.faces, anny.cavity)
     left = landmarks.left_landmarks(mean, half_faces, anny.weights, anny.bones, eye)

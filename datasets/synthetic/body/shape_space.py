@@ -12,7 +12,7 @@ _CHUNK = 250
 
 @dataclass(frozen=True)
 class PosedShapes:
-    """Shapes in the T pose, pelvis at the origin: left half of the vertices [B,H,3] float32, bone heads [B,J,3]."""
+    """Shapes in the T pose, pelvis at the origin: left half of the vertices [B,H,3], bone heads [B,J,3]."""
     half: np.ndarray
     heads: np.ndarray
 
@@ -27,13 +27,13 @@ def pose_shapes(anny, phenotypes, rows, joint_matrix):
     turns, shifts = t_pose_transforms(heads, anny.bones, anny.parents)
     heads = np.einsum('bjxy,bjy->bjx', turns, heads) + shifts
     origin = np.einsum('j,bjc->bc', joint_matrix[0], heads)[:, None]
-    transforms = np.concatenate([turns.reshape(*turns.shape[:2], 9), shifts - origin], -1).astype(np.float32)
-    weights = anny.weights[rows].astype(np.float32)
-    template, shapes = anny.vertices[rows].astype(np.float32), anny.vertex_shapes[:, rows].astype(np.float32)
-    posed = np.empty((len(heads), len(rows), 3), np.float32)
+    transforms = np.concatenate([turns.reshape(*turns.shape[:2], 9), shifts - origin], -1)
+    weights = anny.weights[rows]
+    template, shapes = anny.vertices[rows], anny.vertex_shapes[:, rows]
+    posed = np.empty((len(heads), len(rows), 3))
     for start in range(0, len(heads), _CHUNK):
         part = slice(start, start + _CHUNK)
-        rest = template + np.tensordot(coefficients[part].astype(np.float32), shapes, 1)
+        rest = template + np.tensordot(coefficients[part], shapes, 1)
         posed[part] = _skin(rest, weights, transforms[part])
     return PosedShapes(posed, heads - origin)
 
@@ -57,10 +57,10 @@ class ShapeSpace:
 def fit_shape_space(half_shapes, surface, seed):
     """PCA of T-posed shapes [B,H,3] (left halves): unit variance per beta; beta 1 makes the body taller, and each later
     component's largest movement is along its axis' positive direction, so that signs do not depend on the solver."""
-    mean = half_shapes.mean(0, dtype=np.float64)
+    mean = half_shapes.mean(0)
     # A vertex off the seam counts twice: it stands for its mirror image as well.
     scale = np.where(surface.on_seam[:surface.half], 1.0, np.sqrt(2.0))[:, None]
-    centred = ((half_shapes - mean.astype(np.float32)) * scale.astype(np.float32)).reshape(len(half_shapes), -1)
+    centred = ((half_shapes - mean) * scale).reshape(len(half_shapes), -1)
     _, singular, components = randomized_svd(centred, NUM_BETAS, n_iter=4, random_state=seed)
     deviations = singular / np.sqrt(len(half_shapes) - 1)
     half_dirs = (components * deviations[:, None]).reshape(NUM_BETAS, -1, 3) / scale
@@ -68,5 +68,7 @@ def fit_shape_space(half_shapes, surface, seed):
         tallest, lowest = mean[:, 1].argmax(), mean[:, 1].argmin()
         growth = direction[tallest, 1] - direction[lowest, 1]
         direction *= np.sign(growth if abs(growth) > 0.005 else direction.flat[np.abs(direction).argmax()])
-    explained = deviations ** 2 / (centred.var(0, dtype=np.float64, ddof=1).sum())
-    return ShapeSpace(surface.complete(mean), surface.complete(half_dirs).transpose(1, 2, 0).copy(), explained)
+    explained = deviations ** 2 / (centred.var(0, ddof=1).sum())
+    # Whole micrometres: rounding errors of another machine then seldom make another body.
+    template, shapedirs = surface.complete(mean).round(6), surface.complete(half_dirs).transpose(1, 2, 0).round(6)
+    return ShapeSpace(template, np.ascontiguousarray(shapedirs), explained)
