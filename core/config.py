@@ -2,6 +2,7 @@
 
 Key names that PyMAF's published configs use are kept (SOLVER.BASE_LR, LOSS.KP_2D_W, MODEL.PyMAF.MLP_DIM, ...).
 """
+import contextlib
 import copy
 import difflib
 from pathlib import Path
@@ -33,7 +34,7 @@ _C.MODEL.HMR.HIDDEN = 1024  # width of the two hidden layers
 _C.MODEL.PyMAF = CN()
 _C.MODEL.PyMAF.N_ITER = 3  # feedback loops, one a pyramid level: 1 to 3
 _C.MODEL.PyMAF.MLP_DIM = [256, 128, 64, 5]  # channels of the point-feature reduction; the first is the pyramid's
-_C.MODEL.PyMAF.POINT_ACTIVATION = 'relu'  # last layer of the point features: 'relu' as published; 'leaky_relu' cannot die out
+_C.MODEL.PyMAF.POINT_ACTIVATION = 'relu'  # of the point features: 'relu', as published; 'leaky_relu' cannot die out
 _C.MODEL.PyMAF.GRID_SIZE = 21  # points a side of the first level's sampling grid
 _C.MODEL.PyMAF.DECONV_FILTERS = [256, 256, 256]  # channels of the pyramid's levels
 _C.MODEL.PyMAF.DECONV_KERNELS = [4, 4, 4]  # kernel sizes of the pyramid's transposed convolutions
@@ -64,7 +65,8 @@ _C.MULTIVIEW.DROP_VIEWS = 0.0  # avg, attention: share of training groups that f
 
 _C.DATA = CN()
 _C.DATA.IMG_RES = 224  # pixels a side of the network's input
-_C.DATA.MIXTURE = ['h36m:0.3', 'lsp-orig+mpii+lspet+coco:0.6', 'mpi-inf-3dhp:0.1']  # name[+name...]:share; a group splits its share by size
+# name[+name...]:share; a group splits its share by size
+_C.DATA.MIXTURE = ['h36m:0.3', 'lsp-orig+mpii+lspet+coco:0.6', 'mpi-inf-3dhp:0.1']
 _C.DATA.SINGLE_DATASET = False  # train on SINGLE_NAME alone
 _C.DATA.SINGLE_NAME = 'h36m'
 _C.DATA.N_VIEWS = 0  # views of a person in a training sample; 0: single pictures (see docs/multiview.md)
@@ -267,10 +269,8 @@ def _converted(value, current, key, where):
         except yaml.YAMLError:
             raise BadConfig(f'{where}: {key} wants {kind.__name__}, got {value!r}') from None
         if isinstance(value, str):  # YAML 1.1 leaves 1e-4 a text
-            try:
+            with contextlib.suppress(ValueError):
                 value = float(value)
-            except ValueError:
-                pass
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is str and value is None:
@@ -303,7 +303,8 @@ _CHOICES = {
     'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
     'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
     'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
-    'MODEL.PyMAF.POINT_ACTIVATION': ('relu', 'leaky_relu'), 'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'), 'SMPLIFY.METHOD': ('lm', 'adam'),
+    'MODEL.PyMAF.POINT_ACTIVATION': ('relu', 'leaky_relu'), 'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'),
+    'SMPLIFY.METHOD': ('lm', 'adam'),
     'TEST.OCCLUDE': ('', 'face', 'grid'), 'TEST.COCO_SUBSET': ('val2014', 'val2017')}
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
              'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER', 'SMPLIFY.NUM_ITERS',
