@@ -178,6 +178,15 @@ def test_left_is_left(cast):
     assert agree > 5
 
 
+def test_studio_people_are_whole(cast):
+    for index in range(15):
+        rng = np.random.default_rng([8, index])
+        scene = sample_scene(rng, cast, 96, studio=True)
+        row = label(scene, draw(rng, scene, studio=True))
+        assert row['part'][:, 2].mean() > .95
+        assert row['openpose'][:, 2].mean() > .95
+
+
 def test_views_of_a_scene_agree_on_one_person(rendered):
     raw = load_npz(rendered / 'dataset_extras/free_multiview_train.npz')
     assert raw['group'].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
