@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from core.config import load_config
 from core.supervision import all_losses
@@ -222,6 +223,16 @@ def test_second_stage_trains_everything(standin_assets):
     assert [name for name, p in regressor.named_parameters() if p.grad is None] == []
 
 
+def test_gradients_are_finite_in_bfloat16(standin_assets):
+    regressor = quick(standin_assets).train()
+    regressor.set_training_progress(10)
+    for _ in range(2):
+        with torch.autocast('cpu', torch.bfloat16):
+            out = regressor(torch.randn(4, 3, 64, 64))
+        sum(all_losses(regressor, out, targets_for(regressor, 4), regressor.cfg).values()).backward()
+    assert [name for name, p in regressor.named_parameters() if not torch.isfinite(p.grad).all()] == []
+
+
 def test_losses_are_zero_without_a_body(standin_assets):
     """No row has a target body: only what annotations give is left, and nothing is NaN."""
     regressor = quick(standin_assets).train()
@@ -294,3 +305,16 @@ def test_both_stages_run_in_the_harness(standin_assets, tmp_path):
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(again(images).final.rotmat, trainer.regressor.eval()(images).final.rotmat)
+
+
+def test_fits_in_the_loop_supervise_both_stages(standin_assets, tmp_path):
+    """Without any ground truth, SMPLify's fits of the first stage's mean pose and of later estimates are targets."""
+    write_tiny_dataset(standin_assets, 'danet', 'train')
+    write_tiny_dataset(standin_assets, 'danet', 'val', count=4, seed=1)
+    trainer = Trainer(training_config(
+        standin_assets, tmp_path, 'DATA.IGNORE_3D', True, 'SMPLIFY.RUN', True, 'SMPLIFY.THRESHOLD', 1e9,
+        'DATA.EPOCH_LENGTH', 8, 'LOSS.OPENPOSE_TRAIN_WEIGHT', 1.0, 'DATA.EVAL_DATASET', 'danet'))
+    trainer.fit()
+    logged = EventAccumulator(str(tmp_path / 'run' / 'tensorboard')).Reload()
+    assert [event.value for event in logged.Scalars('losses/iuv_index')][0] > 0
+    assert [event.value for event in logged.Scalars('losses/pose')][-1] > 0

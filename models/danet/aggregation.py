@@ -76,8 +76,13 @@ class LimbBranch(nn.Module):
         self.position_heads = nn.ModuleList(JointwiseLinear(size, 3) for _ in range(2))
 
     def forward(self, maps):
-        limbs = self.encoder(maps.flatten(0, 1)).unflatten(0, (-1, NUM_JOINTS))
-        rotation = self.joint_layer(limbs.flatten(1, 2)).mean((2, 3)).unflatten(1, (NUM_JOINTS, -1))
+        limbs = self.encoder(maps.flatten(0, 1)).unflatten(0, (-1, NUM_JOINTS)).flatten(1, 2)
+        # In float32: oneDNN's bfloat16 gradient of a strided grouped convolution over one pixel is not finite.
+        with torch.autocast(maps.device.type, enabled=False):
+            return self._aggregate(self.joint_layer(limbs.float()).mean((2, 3)).unflatten(1, (NUM_JOINTS, -1)))
+
+    def _aggregate(self, rotation):
+        """Rotation features [B,24,n] -> LimbPrediction."""
         position = self.to_position(rotation, self.ancestors)
         refined, graph = position, self.refine_graph()
         for layer in self.refine:
