@@ -11,7 +11,8 @@ from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, 
 from core.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
 from core.supervision import flatten_views
 from datasets.image_dataset import init_worker
-from models.body import load_bodies
+from models.body import BodyModel
+from utils.errors import MissingFile
 from utils.logging import get_logger
 
 _PELVIS, _HIPS = 14, slice(2, 4)  # among the common joints
@@ -82,8 +83,7 @@ class Evaluator:
 
     def __init__(self, cfg, body):
         self.cfg = cfg
-        self.bodies = load_bodies(cfg.PATHS.DATA_DIR)
-        self.bodies['neutral'] = body
+        self.bodies = {'neutral': body}  # by gender; the others are read when a sample needs them
         self.joints = body.vertex_set(body.regressor_file('J_regressor_h36m.npy', rows=17))
 
     @torch.no_grad()
@@ -95,8 +95,6 @@ class Evaluator:
         running means every so many batches. transform: (images, batch) -> images, before the network sees them.
         """
         protocol = protocol or protocol_of(name)
-        self.bodies.to(device)
-        self.joints.to(device)
         was_training = regressor.training
         regressor.eval()
         errors, groups, seen = [], [], set()
@@ -136,6 +134,7 @@ class Evaluator:
     @torch.no_grad()
     def observe(self, regressor, batch, protocol, device, transform=None):
         """The estimates and errors of one batch -> Observation, with every row fresh."""
+        self.joints.to(device)
         images = batch['img'].to(device, non_blocking=True)
         out = regressor(images if transform is None else transform(images, batch))
         batch, _ = flatten_views(batch)
@@ -182,8 +181,17 @@ class Evaluator:
             rows = torch.nonzero(has_body & (gender == code)).flatten()
             if len(rows):
                 betas, pose = batch['betas'][rows].to(device), batch['pose'][rows].to(device)
-                vertices[rows.to(device)] = self.bodies[name](betas, pose=pose).vertices
+                vertices[rows.to(device)] = self._body(name).to(device)(betas, pose=pose).vertices
         return vertices
+
+    def _body(self, gender):
+        """The body of a gender; the neutral one where the asset folder has none."""
+        if gender not in self.bodies:
+            try:
+                self.bodies[gender] = BodyModel(self.cfg.PATHS.DATA_DIR, gender)
+            except MissingFile:
+                self.bodies[gender] = self.bodies['neutral']
+        return self.bodies[gender]
 
 
 def names_of(batch):

@@ -7,17 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import load_config
+from core.config import load_config, to_text
+from core.eval_options import parse_pose_options
+from core.evaluation_run import run_evaluation
 from core.evaluator import Evaluator
 from core.protocols import METRIC_TITLES, protocol_of
 from core.report import as_csv, as_json, console
 from core.results import ResultWriter
 from datasets.image_dataset import ImageDataset
+from models import build_regressor
 from models.body import BodyModel
 from tests.oracle import Oracle
 from utils.errors import BadFile, ProjectError
 from utils.keypoints import H36M_TO_J17, J24_TO_J17
 from utils.safe_io import load_npz, load_pickle
+from utils.torch_io import save_torch
 
 COUNT, RES = 9, 64
 CPU = torch.device('cpu')
@@ -249,3 +253,87 @@ def test_uncentred_labels_are_centred(evaluator, assets, truth):
     labels = dataset.annotations.joints_3d[:, J24_TO_J17[:14], :3]
     assert np.isfinite(labels).all() and evaluation.errors['pa_mpjpe'].max() < 5e-3
     assert evaluation.errors['mpjpe'].min() > .1
+
+
+# The script itself, with a small network of random weights.
+
+@pytest.fixture(scope='module')
+def checkpoint(assets, tmp_path_factory):
+    """A randomly initialized small HMR in this project's format."""
+    path = tmp_path_factory.mktemp('weights') / 'small.pt'
+    torch.manual_seed(0)
+    cfg = load_config('hmr.yaml', ['PATHS.DATA_DIR', str(assets), 'MODEL.BACKBONE.NAME', 'resnet18', 'DATA.IMG_RES',
+                                   RES, 'MODEL.HMR.HIDDEN', 32, 'TRAIN.NUM_WORKERS', 0])
+    regressor = build_regressor(cfg)
+    save_torch(path, {'regressor': 'hmr', 'regressor_class': type(regressor).__name__, 'config': to_text(cfg),
+                      'body_digest': regressor.body.digest, 'model': regressor.state_dict()})
+    return path
+
+
+def command(checkpoint, *arguments):
+    return run_evaluation(*parse_pose_options(['--checkpoint', str(checkpoint), *arguments]))
+
+
+def test_run_with_files_pictures_and_occlusion(evaluator, assets, truth, checkpoint, tmp_path, capsys):
+    write_dataset(assets, truth, '3dpw')
+    file = assets / 'dataset_extras/3dpw_test.npz'
+    labels = dict(np.load(file))
+    openpose = np.zeros((COUNT, 25, 3))
+    openpose[:, [0, 1, 15, 16]] = [[32, 12, 1], [32, 24, 1], [30, 10, 1], [34, 10, 1]]
+    np.savez(file, **labels, openpose=openpose)
+    result, table = tmp_path / 'out.npz', tmp_path / 'table.json'
+    arguments = ['--dataset', '3dpw', '--result', str(result), '--report', str(table), str(tmp_path / 't.csv'),
+                 '--vis_demo', '--output_dir', str(tmp_path / 'pictures'), '--batch_size', '4', '--log_freq', '1']
+    evaluation = command(checkpoint, *arguments, '--occlude', 'face')
+    out = capsys.readouterr().out
+    assert f'face hidden in {COUNT} of {COUNT} pictures' in out and 'plain' in out and 'sequence, stage 3' in out
+    assert load_npz(result)['pose'].shape == (COUNT, 72)
+    assert len(json.loads(table.read_text())['rows']) == 4 + 3
+    assert cv2.imread(str(tmp_path / 'pictures/small_3dpw.png')).std() > 10
+    with pytest.raises(ProjectError, match=r'table\.json: exists already'):
+        command(checkpoint, *arguments)
+    again = command(checkpoint, *arguments, '--overwrite', '--occlude', 'grid', '--misc', 'TEST.OCCLUSION_PATCH', '40',
+                    'TEST.OCCLUSION_STRIDE', '24')
+    assert torch.equal(again.errors['mpjpe'], evaluation.errors['mpjpe'])
+    out = capsys.readouterr().out
+    assert '40 px patch, mean of 4 places' in out and 'worst place' in out
+    assert cv2.imread(str(tmp_path / 'pictures/small_3dpw_occlusion.png')) is not None
+
+
+def test_config_of_a_checkpoint(checkpoint, assets, tmp_path):
+    cfg, path = parse_pose_options(['--checkpoint', str(checkpoint), '--dataset=h36m-p1', '--log_freq=20', '--shuffle',
+                                    '--misc', 'TEST.BATCH_SIZE', '5'])
+    assert path == str(checkpoint) and cfg.MODEL.HMR.HIDDEN == 32 and cfg.DATA.EVAL_DATASET == 'h36m-p1'
+    assert cfg.TEST.SHUFFLE and cfg.TEST.BATCH_SIZE == 5 and not cfg.DATA.LEGACY_CROP_EVAL
+    assert parse_pose_options(['--checkpoint', str(checkpoint), '--legacy_crop'])[0].DATA.LEGACY_CROP_EVAL
+    published = tmp_path / 'spin.pt'
+    torch.save({'model': {'fc1.weight': torch.zeros(2, 2), 'conv1.weight': torch.zeros(1)}}, published)
+    cfg, _ = parse_pose_options(['--checkpoint', str(published), '--result_file', 'o.npz'])
+    assert cfg.MODEL.REGRESSOR == 'hmr' and cfg.DATA.LEGACY_CROP_EVAL and cfg.TEST.RESULT_FILE == 'o.npz'
+    assert not parse_pose_options(['--checkpoint', str(published), '--affine_crop'])[0].DATA.LEGACY_CROP_EVAL
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ([], 'checkpoint'), (['--checkpoint', '/nowhere/x.pt'], '/nowhere/x.pt: no such checkpoint'),
+    (['--checkpoint', 'SMALL', '--dataset', 'lspet'], "'lspet' is for training only"),
+    (['--checkpoint', 'SMALL', '--dataset', 'surreal'], 'surreal_val.npz: no such annotation file'),
+    (['--checkpoint', 'SMALL', '--dataset', 'h36m-p2-mosh', '--misc', 'PATHS.DATA_DIR', '/nowhere'], '/nowhere'),
+    (['--checkpoint', 'SMALL', '--report', 'x.txt'], 'x.txt: a report ends in'),
+    (['--checkpoint', 'SMALL', '--occlude', 'hands'], 'TEST.OCCLUDE'),
+    (['--checkpoint', 'SMALL', '--regressor', 'pymaf_net', '--dataset', '3dpw'], 'hmr'),
+    (['--checkpoint', 'SMALL', '--misc', 'TEST.BATCHSIZE', '3'], "the nearest is 'TEST.BATCH_SIZE'")])
+def test_wrong_commands_are_one_line(evaluator, assets, truth, checkpoint, arguments, message):
+    write_dataset(assets, truth, '3dpw')
+    with pytest.raises(ProjectError, match=message) as caught:
+        run_evaluation(*parse_pose_options([str(checkpoint) if a == 'SMALL' else a for a in arguments]))
+    assert '\n' not in str(caught.value)
+
+
+def test_file_without_3d_labels(assets, checkpoint, tmp_path):
+    np.savez(tmp_path / 'flat.npz', imgname=['a.jpg'], center=[[1., 2]], scale=[1.])
+    (assets / 'datasets/flat').mkdir(parents=True, exist_ok=True)
+    with pytest.raises(BadFile, match=r'flat\.npz: has no 3D ground truth'):
+        command(checkpoint, '--dataset', str(tmp_path / 'flat.npz'))
+    np.savez(tmp_path / 'flat.npz', something=[1])
+    with pytest.raises(BadFile, match=r"flat\.npz: not an annotation file: no key 'imgname'"):
+        command(checkpoint, '--dataset', str(tmp_path / 'flat.npz'))

@@ -1,0 +1,93 @@
+"""Images per second of the evaluation loop over those of the network alone: python -m benchmarks.evaluation
+
+Both run in turns on the same pictures in one process, so that other work on the machine strikes both alike. The loop
+reads pictures from disk, cuts crops, runs the network and computes every metric of every stage.
+"""
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from core.config import load_config
+from core.evaluator import Evaluator
+from datasets.annotations import Annotations
+from datasets.image_dataset import ImageDataset
+from models import build_regressor
+from utils.assets import find_assets
+
+
+def write_set(folder, digest, count):
+    """`count` people in pictures of 500 x 400 pixels, with a ground-truth body each -> annotation file."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        coarse = rng.integers(0, 255, (25, 20, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{number}.jpg'), cv2.resize(coarse, (400, 500), interpolation=cv2.INTER_CUBIC))
+    pose = rng.normal(0, .2, (count, 72)).astype(np.float32)
+    Annotations.blank([f'{number}.jpg' for number in range(count)], np.full((count, 2), [200., 250.]),
+                      np.full(count, 2.2), pose=pose, betas=rng.normal(0, 1, (count, 10)).astype(np.float32),
+                      has_smpl=np.ones(count, bool), gender=np.arange(count, dtype=np.int8) % 2,
+                      body_digest=digest).save(folder / 'bench.npz')
+    return folder / 'bench.npz'
+
+
+def network_seconds(regressor, batches, device):
+    """Seconds of the forward passes alone, inputs on the device."""
+    _wait(device)
+    start = time.perf_counter()
+    with torch.no_grad():
+        for images in batches:
+            regressor(images)
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def loop_seconds(evaluator, regressor, dataset, device):
+    _wait(device)
+    start = time.perf_counter()
+    evaluator.evaluate(regressor, dataset, '3dpw', device, progress=False)
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device):
+    if device.type == 'cuda':
+        torch.cuda.synchronize()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--cfg_file', default='pymaf.yaml')
+    parser.add_argument('--data_dir', default='data')
+    parser.add_argument('--samples', type=int, default=256)
+    parser.add_argument('--batch_size', type=int, default=32)
+    parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument('--rounds', type=int, default=3)
+    args = parser.parse_args()
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    with tempfile.TemporaryDirectory() as name:
+        cfg = load_config(args.cfg_file, [
+            'PATHS.DATA_DIR', args.data_dir, 'TEST.BATCH_SIZE', args.batch_size, 'TRAIN.NUM_WORKERS', args.workers,
+            'MODEL.BACKBONE.PRETRAINED', '', 'PATHS.IMAGE_DIRS', [f'bench={name}']])
+        regressor = build_regressor(cfg).to(device).eval()
+        file = write_set(Path(name), regressor.body.digest, args.samples)
+        dataset, evaluator = ImageDataset(cfg, str(file), 'eval'), Evaluator(cfg, regressor.body)
+        batches = [batch['img'].to(device) for batch in evaluator.batches(dataset)]
+        network_seconds(regressor, batches[:2], device)
+        loop_seconds(evaluator, regressor, dataset, device)
+        rounds = [(network_seconds(regressor, batches, device), loop_seconds(evaluator, regressor, dataset, device))
+                  for _ in range(args.rounds)]
+    network, loop = (args.samples / statistics.median(times) for times in zip(*rounds))
+    ratios = sorted(alone / whole for alone, whole in rounds)
+    body = find_assets(args.data_dir)
+    name = f'{cfg.MODEL.REGRESSOR} ({cfg.MODEL.BACKBONE.NAME}) on {device.type}, body {body.root}'
+    print(f'{name}: network {network:.1f} images/s, evaluation loop {loop:.1f} images/s, ratio '
+          f'{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f} in {args.rounds} rounds)')
+
+
+if __name__ == '__main__':
+    main()
