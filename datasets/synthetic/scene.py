@@ -18,13 +18,15 @@ from utils.keypoints import SMPL_JOINTS
 MAX_BETA = 2.5
 _NEAREST = 0.35
 
-# What a picture shows: weight, joints whose skin must be in it (None: all), share of the picture's side it fills.
+# What a picture shows: weight, joints whose skin may be outside, share of the picture's side that the rest fills.
 _LEGS = tuple(f'{side}_{name}' for side in ('left', 'right') for name in ('knee', 'ankle', 'foot'))
 _THIGHS = ('left_hip', 'right_hip')
 _FRAMINGS = (
     (.62, (), (.58, .95)), (.14, _LEGS, (.62, .98)), (.12, (*_LEGS, *_THIGHS, 'pelvis'), (.65, 1.0)),
     (.05, ('head', 'neck'), (.75, 1.05)), (.07, (), (.95, 1.35)))
 _STUDIO_FRAMING = ((1.0, (), (.7, .9)),)
+# Share of the picture's side by which its subject may be off the middle.
+_OFF_MIDDLE, _STUDIO_OFF_MIDDLE = .2, .04
 
 
 class Cast:
@@ -123,7 +125,8 @@ def sample_scene(rng, cast, size, studio=False):
     poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas), facing=studio)
     person = dress(rng, cast, gender, betas, poses[0])
     camera = sample_camera(rng, size)
-    translation = _frame(rng, person, camera, _STUDIO_FRAMING if studio else _FRAMINGS)
+    framing = (_STUDIO_FRAMING, _STUDIO_OFF_MIDDLE) if studio else (_FRAMINGS, _OFF_MIDDLE)
+    translation = _frame(rng, person, camera, *framing)
     return Scene(place(person, translation), camera, views[0], sample_lighting(rng))
 
 
@@ -152,13 +155,13 @@ def sample_camera(rng, size):
     return Camera(size / 2 / np.tan(angle / 2), (size / 2, size / 2), size, size)
 
 
-def _frame(rng, person, camera, framings):
+def _frame(rng, person, camera, framings, off_middle):
     """Draw a translation [3] that brings the person, or a part, into the picture."""
     kind = framings[rng.choice(len(framings), p=[f[0] for f in framings])]
     unwanted = [SMPL_JOINTS.index(name) for name in kind[1]]
     points = person.posed.vertices[~np.isin(person.body.dominant_joints, unwanted)][::7]
     share = rng.uniform(*kind[2])
-    jitter = np.clip(rng.normal(0, .07, 2), -.2, .2)
+    jitter = np.clip(rng.normal(0, .07, 2), -off_middle, off_middle)
     return frame_points(points, camera, share, jitter)
 
 
