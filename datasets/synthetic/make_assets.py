@@ -38,6 +38,8 @@ def make_assets(out='data/free', seed=0):
 
     What else is in a complete folder (rendered sets) is kept where the body stays the same. Raises ProjectError.
     """
+    if not 0 <= seed < 2 ** 32:
+        raise ProjectError(f'seed {seed}: must lie between 0 and {2 ** 32 - 1}')
     out = Path(out)
     if _is_made(out, seed):
         get_logger().info('%s is complete already (seed %d)', out, seed)

