@@ -200,12 +200,20 @@ class Trainer:
 
     def _update(self, total):
         self.accelerator.backward(total)
-        if self.cfg.SOLVER.GRAD_CLIP and self.accelerator.sync_gradients:
-            self.accelerator.clip_grad_norm_(self.network.parameters(), self.cfg.SOLVER.GRAD_CLIP)
+        if self.accelerator.sync_gradients and not self._gradients_are_finite():
+            self.state.progress.skipped_steps += 1
+            self.optimizer.zero_grad()
+            return
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.accelerator.sync_gradients:
             self.state.after_update()
+
+    def _gradients_are_finite(self):
+        """Clip the gradients, and say whether they may reach the weights: a finite loss can have others."""
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.cfg.SOLVER.GRAD_CLIP or float('inf'))
+        # fp16 overflows now and then by design; its scaler skips such a step itself.
+        return self.accelerator.scaler is not None or bool(torch.isfinite(norm))
 
     def _set_learning_rate(self):
         cfg, progress = self.cfg, self.state.progress

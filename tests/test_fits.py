@@ -37,7 +37,7 @@ def assets(standin_assets, tmp_path):
     for path in standin_assets.rglob('*'):
         if path.is_file():
             target = tmp_path / path.relative_to(standin_assets)
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, target)
     return Assets(tmp_path, is_free=False)
 
