@@ -285,7 +285,7 @@ def training_config(assets, folder, *overrides):
         'PATHS.DATA_DIR', str(assets), 'LOG_DIR', str(folder), 'NAME', 'run', 'DEVICE', 'cpu', 'DATA.IMG_RES', 64,
         'IUV.SIZE', 16, 'DATA.MIXTURE', ['danet:1'], 'DATA.EVAL_DATASET', 'danet', 'TRAIN.BATCH_SIZE', 4,
         'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0, 'TRAIN.SUMMARY_STEPS', 1, 'TRAIN.PRETR_STEP', 1,
-        'TRAIN.CHANNELS_LAST', False, *overrides])  # another memory format rounds otherwise
+        'TRAIN.CHANNELS_LAST', False, 'TRAIN.MIXED_PRECISION', 'no', *overrides])  # both round otherwise
 
 
 def test_both_stages_run_in_the_harness(standin_assets, tmp_path):
