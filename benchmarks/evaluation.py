@@ -4,7 +4,6 @@ Both run in turns on the same pictures in one process, so that other work on the
 reads pictures from disk, cuts crops, runs the network and computes every metric of every stage.
 """
 import argparse
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +17,6 @@ from core.evaluator import Evaluator
 from datasets.annotations import Annotations
 from datasets.image_dataset import ImageDataset
 from models import build_regressor
-from utils.assets import find_assets
 
 
 def write_set(folder, digest, count):
@@ -36,22 +34,22 @@ def write_set(folder, digest, count):
 
 
 def network_seconds(regressor, batches, device):
-    """Seconds of the forward passes alone, inputs on the device."""
-    _wait(device)
-    start = time.perf_counter()
+    """(seconds, CPU seconds of this process) of the forward passes alone, inputs on the device."""
     with torch.no_grad():
-        for images in batches:
-            regressor(images)
-    _wait(device)
-    return time.perf_counter() - start
+        return _timed(lambda: [regressor(images) and None for images in batches], device)
 
 
 def loop_seconds(evaluator, regressor, dataset, device):
+    """(seconds, CPU seconds of this process) of the whole loop; loader processes are not in the latter."""
+    return _timed(lambda: evaluator.evaluate(regressor, dataset, '3dpw', device, progress=False), device)
+
+
+def _timed(work, device):
     _wait(device)
-    start = time.perf_counter()
-    evaluator.evaluate(regressor, dataset, '3dpw', device, progress=False)
+    start, cpu = time.perf_counter(), time.process_time()
+    work()
     _wait(device)
-    return time.perf_counter() - start
+    return np.array([time.perf_counter() - start, time.process_time() - cpu])
 
 
 def _wait(device):
@@ -81,12 +79,12 @@ def main():
         loop_seconds(evaluator, regressor, dataset, device)
         rounds = [(network_seconds(regressor, batches, device), loop_seconds(evaluator, regressor, dataset, device))
                   for _ in range(args.rounds)]
-    network, loop = (args.samples / statistics.median(times) for times in zip(*rounds))
-    ratios = sorted(alone / whole for alone, whole in rounds)
-    body = find_assets(args.data_dir)
-    name = f'{cfg.MODEL.REGRESSOR} ({cfg.MODEL.BACKBONE.NAME}) on {device.type}, body {body.root}'
-    print(f'{name}: network {network:.1f} images/s, evaluation loop {loop:.1f} images/s, ratio '
-          f'{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f} in {args.rounds} rounds)')
+    alone, whole = (np.array(times) for times in zip(*rounds))
+    ratios, cpu_ratio = np.sort(alone[:, 0] / whole[:, 0]), np.median(alone[:, 1] / whole[:, 1])
+    speeds = [args.samples / np.median(times[:, 0]) for times in (alone, whole)]
+    print(f'{cfg.MODEL.REGRESSOR} ({cfg.MODEL.BACKBONE.NAME}) on {device.type}: network {speeds[0]:.1f} images/s, '
+          f'evaluation loop {speeds[1]:.1f} images/s, ratio {np.median(ratios):.2f} ({ratios[0]:.2f} to '
+          f'{ratios[-1]:.2f} in {args.rounds} rounds), by CPU time of the main process {cpu_ratio:.2f}')
 
 
 if __name__ == '__main__':
