@@ -188,13 +188,8 @@ def _hair_colour(rng):
 
 
 def srgb_to_linear(colour):
-    """sRGB in [0, 1] to linear light, by the common approximation of an exponent of 2.2."""
+    """sRGB in [0, 1] to linear light, by the exponent of 2.2 that the shading undoes."""
     return np.clip(colour, 0, 1) ** 2.2
-
-
-def linear_to_srgb(colour):
-    """Linear light in [0, 1] to sRGB; the inverse of `srgb_to_linear`."""
-    return np.power(colour, np.float32(1 / 2.2))
 
 
 def _draw(rng, weights):

@@ -102,7 +102,7 @@ def room(rng, size, horizon):
 def _draw_floor_lines(rng, picture, horizon, edge):
     size = len(picture)
     vanishing = (rng.uniform(-.3, 1.3) * size, min(float(horizon), edge - 1.0))
-    colour = tuple(float(c) for c in picture[edge:].mean((0, 1)) * rng.uniform(.5, 1.4))
+    colour = tuple(float(c) for c in picture[edge::4, ::8].mean((0, 1)) * rng.uniform(.5, 1.4))
     for x in np.linspace(-3 * size, 4 * size, int(rng.integers(10, 50))):
         slope = (x - vanishing[0]) / (size - vanishing[1])
         start = (int(vanishing[0] + slope * (edge - vanishing[1])), edge)
@@ -153,7 +153,7 @@ def _draw_ridge(rng, picture, line):
     if len(xs) > 8 and rng.random() < .5:
         heights[1::2] = heights[:len(heights[1::2]) * 2:2]
     outline = np.concatenate([np.stack([xs, heights], 1), [[size, size], [0, size]]]).astype(np.int32)
-    tone = picture.mean((0, 1)) * .4 + _tone(rng) * rng.uniform(.2, .6)
+    tone = picture[::8, ::8].mean((0, 1)) * .4 + _tone(rng) * rng.uniform(.2, .6)
     cv2.fillPoly(picture, [outline], tuple(float(c) for c in tone))
 
 

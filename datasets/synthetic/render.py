@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import torch
 
-from datasets.synthetic.appearance import linear_to_srgb, sample_accent
+from datasets.synthetic.appearance import sample_accent
 from datasets.synthetic.backgrounds import backdrop, noise_octaves, procedural, thing_outline
 from datasets.synthetic.shading import shade
 from utils.rasterizer import rasterize
 
-_SUPERSAMPLING = 2
+_SUPERSAMPLING = 2  # as `shade` has it
 # Joints lie inside the body: a surface that much nearer than a joint, in metres, hides it.
 _HIDDEN_BEHIND = 0.16
 # Share of the person's pixels that things in front may cover.
@@ -78,11 +78,8 @@ def draw_person(canvas, scene):
                                               cull_backfaces=True)
     colour = shade(face_index[0], barycentric[0], person.body.faces, person.body.template, person.normals, person.look,
                    scene.lighting.seen_from(scene.view))
-    colour = cv2.resize(colour, (int(x1 - x0), int(y1 - y0)), interpolation=cv2.INTER_AREA)
-    drawn = colour[..., 3] > 0
-    alpha = colour[drawn][:, 3:]
     part = canvas[y0:y1, x0:x1]
-    part[drawn] += alpha * (linear_to_srgb(colour[drawn][:, :3] / alpha) - part[drawn])
+    part += colour[..., 3:] * (colour[..., :3] - part)
     opacity[y0:y1, x0:x1] = colour[..., 3]
     near = near[0].numpy()[::_SUPERSAMPLING, ::_SUPERSAMPLING]
     depth[y0:y1, x0:x1] = np.where(near > 0, near, np.inf)
