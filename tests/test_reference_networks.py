@@ -49,7 +49,9 @@ def test_pymaf_stage(pymaf, index):
                   'rotmat': stage.rotmat, 'joints': stage.joints, 'smpl24': stage.smpl_joints,
                   'verts': stage.vertices[:, ::10], 'h36m14': h36m[:, H36M_TO_J14] - h36m[:, :1]}
     for name, value in values.items():
-        assert relative_error(value, wanted[f'iter{index}_{name}']) < 1e-4, name
+        # An axis-angle vector near a half turn magnifies rounding, which depends on the number of threads.
+        limit = 5e-4 if name == 'theta' else 1e-4
+        assert relative_error(value, wanted[f'iter{index}_{name}']) < limit, name
 
 
 def test_pymaf_dense_prediction(pymaf):
