@@ -1,0 +1,50 @@
+"""Real pictures through the whole path: COCO's JSON to an annotation file, mixed with free people, trained on."""
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.utils import save_image
+
+from core.config import load_config
+from core.summary import panel
+from core.supervision import build_targets
+from core.trainer import Trainer
+from datasets.image_dataset import ImageDataset
+from datasets.preprocess.coco import convert_coco
+from datasets.synthetic.generate import main as generate
+from models.losses import keypoint_2d_loss
+
+COCO = Path(__file__).resolve().parents[2] / 'shared' / 'real' / 'coco'
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COCO.exists(), reason='the two real pictures are not here')
+def test_real_people_are_learned_beside_free_ones(free_assets, tmp_path):
+    """The 2D loss on the real people falls by at least half; their panel is left in the test's folder."""
+    assets = tmp_path / 'free'
+    shutil.copytree(free_assets, assets, ignore=shutil.ignore_patterns('images', 'dataset_extras', '*.pkl'))
+    generate(['--out', str(assets), '--what', 'studio', '--train', '64', '--val', '8'])
+    people = tmp_path / 'coco_real.npz'
+    convert_coco(COCO / 'images', COCO / 'person_keypoints_sample.json', people, progress=False)
+    cfg = load_config('free/pymaf_quick.yaml', [
+        'PATHS.DATA_DIR', str(assets), 'PATHS.IMAGE_DIRS', [f'coco_real={COCO / "images"}'], 'NAME', 'real',
+        'LOG_DIR', str(tmp_path), 'DATA.MIXTURE', [f'{people}:0.5', 'free-studio:0.5'], 'DATA.EPOCH_LENGTH', 2400,
+        'TRAIN.NUM_EPOCHS', 1, 'TRAIN.BATCH_SIZE', 8, 'TRAIN.NUM_WORKERS', 0])
+    trainer = Trainer(cfg)
+    real = ImageDataset(cfg, str(people), 'eval')
+    batch = torch.utils.data.default_collate([real[i] for i in range(len(real))])
+    before = loss_of(trainer, batch)[0]
+    trainer.fit()
+    after, out = loss_of(trainer, batch)
+    picture = panel(batch['img'], out, build_targets(batch, trainer.regressor.body, trainer.iuv_renderer),
+                    trainer.regressor.body.faces, rows=len(real))
+    save_image(picture, tmp_path / 'real_people.png')
+    print(f'2D loss on the real people: {before:.4f} before, {after:.4f} after; {tmp_path / "real_people.png"}')
+    assert after < before / 2
+
+
+@torch.no_grad()
+def loss_of(trainer, batch):
+    out = trainer.regressor.eval()(batch['img'])
+    return float(keypoint_2d_loss(out.final.keypoints_2d, batch['keypoints'])), out
