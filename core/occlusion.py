@@ -117,28 +117,31 @@ def _summary(name, errors, positions, patch):
 
 
 def draw_maps(maps, names):
-    """Joint error maps [R,R,J] in millimetres -> RGB uint8: a panel a joint and one for their mean, on one scale."""
-    low, high = float(np.nanmin(maps)), float(np.nanmax(maps))
-    panels = [_panel(maps.mean(-1), 'mean', low, high)]
-    panels += [_panel(maps[..., j], name, low, high) for j, name in enumerate(names)]
+    """Joint error maps [R,R,J] in millimetres -> RGB uint8: a panel a joint and one for their mean.
+
+    Colours show how far an error is above the same joint's lowest, on one scale; titles give each range.
+    """
+    layers = [('mean', maps.mean(-1)), *((name, maps[..., j]) for j, name in enumerate(names))]
+    highest = max(float(np.ptp(values)) for _, values in layers)
+    panels = [_panel(values, name, highest) for name, values in layers]
     panels += [np.full_like(panels[0], 255)] * (-len(panels) % _COLUMNS)
     rows = [np.hstack(panels[i:i + _COLUMNS]) for i in range(0, len(panels), _COLUMNS)]
     picture = np.vstack(rows)
-    ramp = np.repeat(np.linspace(high, low, picture.shape[0])[:, None], _BAR, 1)
-    return np.hstack([picture, _colors(ramp, low, high)])
+    ramp = np.repeat(np.linspace(highest, 0, picture.shape[0])[:, None], _BAR, 1)
+    return np.hstack([picture, _colors(ramp, highest)])
 
 
-def _panel(values, name, low, high):
+def _panel(values, name, highest):
     """One map with its title and range above it."""
     size = _PANEL - 28
-    colors = cv2.resize(_colors(values, low, high), (_PANEL - 8, size), interpolation=cv2.INTER_NEAREST)
+    colors = cv2.resize(_colors(values - values.min(), highest), (_PANEL - 8, size), interpolation=cv2.INTER_NEAREST)
     panel = np.full((_PANEL, _PANEL, 3), 255, np.uint8)
     panel[24:24 + size, 4:_PANEL - 4] = colors
-    text = f'{name} {np.nanmin(values):.0f} to {np.nanmax(values):.0f} mm'
+    text = f'{name} {values.min():.0f} to {values.max():.0f} mm'
     cv2.putText(panel, text, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.34, (0, 0, 0), 1, cv2.LINE_AA)
     return panel
 
 
-def _colors(values, low, high):
-    scaled = np.nan_to_num((values - low) / max(high - low, 1e-9)) * 255
+def _colors(values, highest):
+    scaled = np.nan_to_num(values / max(highest, 1e-9)) * 255
     return cv2.applyColorMap(scaled.round().astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]

@@ -64,7 +64,7 @@ def test_positions_cover_the_crop():
 
 
 def test_maps_share_one_scale():
-    maps = np.full((3, 3, 14), 50.0)
+    maps = np.full((3, 3, 14), 50.0) + 10 * np.arange(14)
     maps[1, 1, 4] = 150
     picture = draw_maps(maps, [f'joint{i}' for i in range(14)])
     assert picture.dtype == np.uint8 and picture.shape[0] == 3 * 168
