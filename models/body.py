@@ -190,18 +190,6 @@ class BodyModel(nn.Module):
         return BodyOutput(self, self.skeleton(betas, rotmat))
 
 
-def load_bodies(data_dir, num_betas=10):
-    """The three gendered bodies of an asset folder, as an nn.ModuleDict by gender; neutral where one is absent."""
-    neutral = BodyModel(data_dir, 'neutral', num_betas)
-    bodies = nn.ModuleDict({'neutral': neutral})
-    for gender in ('male', 'female'):
-        try:
-            bodies[gender] = BodyModel(data_dir, gender, num_betas)
-        except MissingFile:
-            bodies[gender] = neutral
-    return bodies
-
-
 def _locate(path, gender):
     """(Assets, body file) for an asset folder, its smpl folder, or a body file."""
     path = Path(path)

@@ -14,6 +14,9 @@ FROM_ASSETS = ('smpl.', 'Dmap', 'points_grid', 'init_')
 
 
 def build(config, assets, weights):
+    # The feedback loop magnifies rounding, and convolutions round by the number of threads; a test before may have
+    # limited it.
+    torch.set_num_threads(2)
     regressor = build_regressor(load_config(config, ['PATHS.DATA_DIR', str(assets)])).eval()
     report = load_weights(regressor, {'model': weights})
     assert not report.missing and not report.unexpected
