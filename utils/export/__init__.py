@@ -1,0 +1,44 @@
+"""Files that other programs read, from a `Recording`: tables, meshes, a skinned animation, motion capture.
+
+docs/demo_formats.md describes every file with its units. Nothing is pickled; every file is whole or absent.
+"""
+from pathlib import Path
+
+from utils.errors import ProjectError
+from utils.export.bvh import save_bvh
+from utils.export.gltf import save_glb
+from utils.export.meshes import save_meshes
+from utils.export.tables import save_csv, save_person_json, save_person_npz
+from utils.export.tracks import checked_recording
+
+_PER_PERSON = {'npz': save_person_npz, 'json': save_person_json, 'csv': save_csv, 'bvh': save_bvh}
+_MESHES = ('obj', 'ply')
+FORMATS = (*_PER_PERSON, *_MESHES, 'glb')
+
+
+def save_results(recording, body, folder, stem, formats):
+    """Write a recording in the formats asked for.
+
+    recording: `utils.recording.Recording`. body: the body model that its parameters belong to. stem: what the names
+    of the files begin with. formats: any of FORMATS. A person without a usable frame has no file, and the log says so.
+    Returns the paths written. Raises ProjectError (unknown format, unwritable folder, full disk, unusable
+    recording), WrongBody.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ProjectError(f'unknown export format {unknown[0]!r}; known: {", ".join(FORMATS)}')
+    if Path(stem).name != stem:
+        raise ProjectError(f'{stem!r} cannot begin the name of a file')
+    recording = checked_recording(recording, body)
+    folder, written = Path(folder), []
+    for extension in (name for name in _PER_PERSON if name in formats):
+        for person in recording.people:
+            path = folder / f'{stem}_person{person.person_id}.{extension}'
+            _PER_PERSON[extension](path, recording, person, body)
+            written.append(path)
+    for extension in (name for name in _MESHES if name in formats):
+        written += save_meshes(folder, stem, recording, body, extension)
+    if 'glb' in formats and recording.people:
+        written.append(folder / f'{stem}.glb')
+        save_glb(written[-1], recording, body)
+    return written
