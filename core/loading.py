@@ -4,16 +4,19 @@ from utils.errors import ProjectError
 
 def batches_of(loader):
     """Yields the loader's batches. A ProjectError of a worker process, which torch wraps in its traceback, is raised
-    again with its own message alone."""
+    again with its own message alone. Closing the generator ends the workers."""
     iterator = iter(loader)
-    while True:
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            return
-        except ProjectError as error:
-            raise _unwrapped(error) from None
-        yield batch
+    try:
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except ProjectError as error:
+                raise _unwrapped(error) from None
+            yield batch
+    finally:
+        del iterator  # the loader's workers end with it
 
 
 def _unwrapped(error):

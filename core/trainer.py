@@ -4,6 +4,7 @@ The run is deterministic on the CPU: a sample depends on (seed, epoch, index) al
 in the checkpoint, and a resumed run goes on at the batch after the saved one.
 """
 import time
+from contextlib import closing
 
 import torch
 from accelerate import Accelerator
@@ -15,11 +16,12 @@ from core.devices import computes_in_bf16
 from core.evaluator import Evaluator
 from core.fitting import FitsInTheLoop, uses_fits
 from core.interrupts import leave_interrupts_to_the_main_process, on_interrupt
-from core.loss_guard import LossGuard
+from core.loading import batches_of
 from core.options import command_line
 from core.random_streams import seed_everything
 from core.run_folder import RunFolder
 from core.schedule import learning_rate
+from core.step_watch import StepWatch
 from core.summary import panel
 from core.supervision import AnnotatedTargets, all_losses, build_targets, flatten_views
 from core.training_state import TrainingState
@@ -52,7 +54,7 @@ class Trainer:
         self.evaluator = Evaluator(cfg, self.regressor.body)
         self.iuv_renderer = self._build_iuv_renderer()
         self.supervisor = self._build_supervisor()
-        self.guard = LossGuard(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
+        self.watch = StepWatch(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
 
         resumed = self._find_resumed()
         if resumed is None:
@@ -60,7 +62,7 @@ class Trainer:
         self._build_optimization()
         if resumed is not None:
             self._restore(*resumed)
-        self.stop_reason, self._started = '', time.monotonic()
+        self.stop_reason, self._stop_wish, self._started = '', '', time.monotonic()
 
     # Set-up
 
@@ -109,7 +111,8 @@ class Trainer:
         self.regressor.to(self.accelerator.device)
         if options.COMPILE:
             self.regressor.backbone.compile()
-        optimizer = torch.optim.Adam(self.regressor.parameters(), lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY)
+        optimizer = torch.optim.Adam(self.regressor.parameters(), lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY,
+                                     fused=True)
         self.network, self.optimizer = self.accelerator.prepare(self.regressor, optimizer)
         self.state = TrainingState(self.accelerator, self.regressor, self.optimizer, options.EMA)
 
@@ -131,7 +134,7 @@ class Trainer:
         with on_interrupt(lambda: self._stop('a signal')):
             while self.state.progress.epoch < cfg.TRAIN.NUM_EPOCHS and not self.stop_reason:
                 self._train_epoch()
-                if self.stop_reason in ('a signal', 'TRAIN.TIME_TO_RUN'):
+                if self.stop_reason not in ('', 'TRAIN.MAX_STEPS'):
                     self._save()
                     break
                 evaluation = self._validate()
@@ -144,25 +147,33 @@ class Trainer:
         return evaluation
 
     def _stop(self, reason):
-        self.stop_reason = reason
+        self._stop_wish = self._stop_wish or reason
+
+    def _agreed_stop(self):
+        """Why to stop now, or ''. Several processes stop together: one step after any of them asked."""
+        if self.accelerator.num_processes == 1:
+            return self._stop_wish
+        return (self._stop_wish or 'another process') if self.watch.stop_asked else ''
 
     def _train_epoch(self):
         self.network.train()
         progress, loader = self.state.progress, self._loader()
-        bar = tqdm(loader, desc=f'epoch {progress.epoch}', initial=progress.batches_done, unit='batch',
-                   total=progress.batches_done + len(loader), disable=not self.is_main)
         before = time.monotonic()
-        for batch in bar:
-            total, losses, picture = self._step(*flatten_views(self._to_device(batch)))
-            progress.batches_done += 1
-            progress.global_step += 1
-            now = time.monotonic()
-            rate = self.cfg.TRAIN.BATCH_SIZE * self.accelerator.num_processes / (now - before)
-            before = now
-            self._after_step(bar, total, losses, picture, rate)
-            if self.stop_reason:
-                break
-        bar.close()
+        # Closed on every way out: a loader that is left to the interpreter's end waits for its workers for ever.
+        with closing(batches_of(loader)) as batches, tqdm(
+                batches, desc=f'epoch {progress.epoch}', initial=progress.batches_done, unit='batch',
+                total=progress.batches_done + len(loader), disable=not self.is_main) as bar:
+            for batch in bar:
+                total, losses, picture = self._step(*flatten_views(self._to_device(batch)))
+                progress.batches_done += 1
+                progress.global_step += 1
+                now = time.monotonic()
+                rate = self.cfg.TRAIN.BATCH_SIZE * self.accelerator.num_processes / (now - before)
+                before = now
+                self._after_step(bar, total, losses, picture, rate)
+                if self.stop_reason:
+                    break
+        self.watch.settle(progress)
 
     def _loader(self):
         cfg, accelerator, progress = self.cfg, self.accelerator, self.state.progress
@@ -194,26 +205,26 @@ class Trainer:
             targets = self.supervisor.targets(batch, out, n_views)
             losses = all_losses(self.regressor, out, targets, self.cfg)
             total = sum(losses.values())
-            if self.guard.allows(total, batch, self.state.progress):
-                self._update(total)
+            self._update(total, batch)
         return total.detach(), losses, self._picture(batch['img'], out, targets)
 
-    def _update(self, total):
-        self.accelerator.backward(total)
-        if self.accelerator.sync_gradients and not self._gradients_are_finite():
-            self.state.progress.skipped_steps += 1
-            self.optimizer.zero_grad()
-            return
+    def _update(self, total, batch):
+        """Backward and, after the last accumulated batch, an update, which the optimizer passes over if it is bad."""
+        accelerator = self.accelerator
+        accelerator.backward(total)
+        if accelerator.sync_gradients:
+            norm = accelerator.clip_grad_norm_(self.network.parameters(), self.cfg.SOLVER.GRAD_CLIP or float('inf'))
+            bad = self.watch.verdict(total, norm)
+            if accelerator.scaler is None:
+                # fp16's scaler does the same by itself, and sees to overflows, which are no faults.
+                self.optimizer.optimizer.found_inf = bad
+            else:
+                bad = self.watch.verdict(total, torch.zeros_like(norm))
+            self.watch.note(bad, bool(self._stop_wish), batch, self.state.progress)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.accelerator.sync_gradients:
+        if accelerator.sync_gradients:
             self.state.after_update()
-
-    def _gradients_are_finite(self):
-        """Clip the gradients, and say whether they may reach the weights: a finite loss can have others."""
-        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.cfg.SOLVER.GRAD_CLIP or float('inf'))
-        # fp16 overflows now and then by design; its scaler skips such a step itself.
-        return self.accelerator.scaler is not None or bool(torch.isfinite(norm))
 
     def _set_learning_rate(self):
         cfg, progress = self.cfg, self.state.progress
@@ -238,10 +249,10 @@ class Trainer:
         if options.TEST_STEPS and step % options.TEST_STEPS == 0:
             self._validate()
             self.network.train()
-        if options.MAX_STEPS and step >= options.MAX_STEPS:
-            self._stop('TRAIN.MAX_STEPS')
         if options.TIME_TO_RUN and time.monotonic() - self._started > options.TIME_TO_RUN:
             self._stop('TRAIN.TIME_TO_RUN')
+        at_the_end = options.MAX_STEPS and step >= options.MAX_STEPS
+        self.stop_reason = 'TRAIN.MAX_STEPS' if at_the_end else self._agreed_stop()
 
     def _summarize(self, bar, total, losses, picture, rate):
         summary, progress = self.folder.summary, self.state.progress
@@ -276,6 +287,7 @@ class Trainer:
     def _save(self, evaluation=None):
         """Write a checkpoint; the best by PA-MPJPE is kept as best.pt."""
         progress = self.state.progress
+        self.watch.settle(progress)
         score = evaluation.mean('pa_mpjpe') if evaluation else float('inf')
         is_best = score < progress.best
         progress.best = min(score, progress.best)

@@ -1,0 +1,64 @@
+"""What must be known of each step: whether its loss was finite, and whether any process asks to stop.
+
+The optimizer itself passes over a bad step, on the device. The host reads the verdict one step late, when it has long
+arrived, so a step never waits for it; several processes read the same verdict at the same step.
+"""
+import torch
+
+from utils.errors import ProjectError
+from utils.safe_io import save_json
+
+
+class StepWatch:
+    """Counts bad steps in a Progress; ends the run after `max_bad_steps` in a row.
+
+    stop_asked: some process passed `stop` to `note`, as of the last settled step.
+    """
+
+    def __init__(self, accelerator, max_bad_steps, folder):
+        self._accelerator, self._max_bad_steps, self._folder = accelerator, max_bad_steps, folder
+        self._pending = None
+        self.stop_asked = False
+
+    def verdict(self, total, gradient_norm):
+        """1 where the loss or the gradients of any process are not finite, else 0: a scalar on the device."""
+        bad = 1 - (torch.isfinite(total.detach()) & torch.isfinite(gradient_norm)).float()
+        return self._over_processes(bad)
+
+    def note(self, bad, stop, batch, progress):
+        """Take in a step's verdict, and settle the step before. stop: this process asks to stop."""
+        self.settle(progress)
+        asked = self._over_processes(torch.full_like(bad, float(stop)))
+        self._pending = _to_host(torch.stack([bad, asked])), progress.global_step, batch['imgname']
+
+    def settle(self, progress):
+        """Count the pending step. Raises ProjectError at the limit, naming its images in bad_batch.json."""
+        if self._pending is None:
+            return
+        (values, event), step, names = self._pending
+        self._pending = None
+        if event is not None:
+            event.synchronize()
+        bad, asked = values.tolist()
+        self.stop_asked = asked > 0
+        progress.bad_steps = progress.bad_steps + 1 if bad else 0
+        progress.skipped_steps += bool(bad)
+        if progress.bad_steps >= self._max_bad_steps:
+            path = self._folder / 'bad_batch.json'
+            save_json(path, {'step': step, 'images': list(names)})
+            raise ProjectError(f'{progress.bad_steps} losses in a row were NaN or infinite; the last batch\'s images '
+                               f'are named in {path}; lower SOLVER.BASE_LR or look at those images')
+
+    def _over_processes(self, value):
+        return self._accelerator.reduce(value, 'sum') if self._accelerator.num_processes > 1 else value
+
+
+def _to_host(values):
+    """Start copying to the host -> (host tensor, event to wait for or None)."""
+    if values.device.type != 'cuda':
+        return values, None
+    host = torch.empty_like(values, device='cpu', pin_memory=True)
+    host.copy_(values, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return host, event
