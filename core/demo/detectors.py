@@ -1,0 +1,83 @@
+"""People in pictures, by torchvision's detectors trained on COCO."""
+import contextlib
+import socket
+from pathlib import Path
+
+import torch
+import torchvision
+
+from core.demo.people import square_box
+from utils.errors import BadConfig, MissingFile
+from utils.logging import get_logger
+from utils.torch_io import load_torch
+
+SHORT_NAMES = {'fasterrcnn': 'fasterrcnn_mobilenet_v3_large_fpn', 'maskrcnn': 'maskrcnn_resnet50_fpn_v2',
+               'keypointrcnn': 'keypointrcnn_resnet50_fpn'}
+_FIXED_SIZE = ('ssd300_vgg16', 'ssdlite320_mobilenet_v3_large')
+_TIMEOUT = 20.0
+
+
+class TorchvisionDetector:
+    """A torchvision detector. name: one of SHORT_NAMES or torchvision's own name.
+
+    weights: a file of that detector in `folder`, under torchvision's file name; fetched where it is absent.
+    """
+
+    def __init__(self, name, folder, device, size=0, min_score=0.7, margin=1.2):
+        self.name = SHORT_NAMES.get(name, name)
+        known = torchvision.models.list_models(module=torchvision.models.detection)
+        if self.name not in known:
+            raise BadConfig(f'unknown detector {name!r}; use full_frame, {", ".join(SHORT_NAMES)}, or one of '
+                            f"torchvision's: {', '.join(known)}")
+        weights = torchvision.models.get_model_weights(self.name).DEFAULT
+        options = {'min_size': size} if size and self.name not in _FIXED_SIZE else {}
+        network = torchvision.models.get_model(self.name, weights=None, weights_backbone=None, **options)
+        network.load_state_dict(load_torch(weights_file(weights, folder)))
+        self._network = network.to(device).eval()
+        self._person = weights.meta['categories'].index('person')
+        self._device, self._min_score, self._margin = device, min_score, margin
+
+    @torch.inference_mode()
+    def __call__(self, images):
+        """Boxes of the people in each of the pictures [H,W,3] uint8 RGB -> lists of PersonBox."""
+        batch = [torch.from_numpy(image).to(self._device).permute(2, 0, 1).float() / 255 for image in images]
+        return [self._people(found) for found in self._network(batch)]
+
+    def _people(self, found):
+        keep = (found['labels'] == self._person) & (found['scores'] >= self._min_score)
+        boxes, scores = found['boxes'][keep].cpu().double().numpy(), found['scores'][keep].tolist()
+        return [square_box(left, top, right - left, bottom - top, self._margin, score)
+                for (left, top, right, bottom), score in zip(boxes, scores)]
+
+
+def weights_file(weights, folder):
+    """Path of a detector's weights in `folder`, fetched if need be. Raises MissingFile that says what else one can do.
+    """
+    path = Path(folder) / Path(weights.url).name
+    if path.exists():
+        return path
+    get_logger().info(f'{path}: fetching the person detector from {weights.url}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _time_limit():
+            torch.hub.download_url_to_file(weights.url, str(path), hash_prefix=path.stem.split('-')[-1], progress=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise MissingFile(f'{path}: no detector weights, and {weights.url} cannot be fetched ({_one_line(error)}); '
+                          'put the file there, or use --detections FILE, --openpose FOLDER or --detector full_frame'
+                          ) from None
+    return path
+
+
+@contextlib.contextmanager
+def _time_limit():
+    """torch's download has no limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _one_line(error):
+    return ' '.join(str(error).split())[:100] or type(error).__name__

@@ -1,0 +1,84 @@
+"""Who is where in each frame: the boxes of one source, checked, counted and numbered."""
+from collections import Counter
+from pathlib import Path
+
+from core.demo.detectors import TorchvisionDetector
+from core.demo.people import (
+    Detections,
+    OpenPoseFolder,
+    TrackAnnotations,
+    box_from_json,
+    boxes_from_openpose,
+    full_frame,
+)
+from core.demo.tracking import PersonTracker
+from utils.errors import BadConfig
+
+
+class Finder:
+    """Called with frames in their order; returns for each a list of PersonBox with a person_id.
+
+    source: called with one frame, or with a list of them where `batched`; gives PersonBoxes. track: number people over
+    time; otherwise, and where the source brings numbers, they are numbered within the frame. left_out: how many boxes
+    were left out, by reason.
+    """
+
+    def __init__(self, cfg, source, batched=False, track=False):
+        self._source, self._batched, self._smallest = source, batched, cfg.DEMO.MIN_BOX
+        numbered = getattr(source, 'tracked', False)
+        self._tracker = PersonTracker(cfg.DEMO.MAX_GAP) if track and not numbered else None
+        self.left_out = Counter()
+
+    def __call__(self, frames):
+        found = self._source([frame.image for frame in frames]) if self._batched else map(self._source, frames)
+        return [self._numbered(self._usable(frame, boxes)) for frame, boxes in zip(frames, found)]
+
+    def _usable(self, frame, boxes):
+        height, width = frame.image.shape[:2]
+        usable = []
+        for box in boxes:
+            problem = box.problem(width, height, self._smallest)
+            if problem:
+                self.left_out[problem] += 1
+            else:
+                usable.append(box)
+        return usable
+
+    def _numbered(self, boxes):
+        if self._tracker:
+            return self._tracker.update(boxes)
+        return [box if box.person_id is not None else box.with_id(i) for i, box in enumerate(boxes)]
+
+
+def picture_finder(cfg, inputs, index, device):
+    """Finder for picture number `index` of --img, or for any picture of a folder or of --img_file."""
+    for given, read in ((inputs.bbox, lambda path: [box_from_json(path)]), (inputs.openpose, boxes_from_openpose)):
+        if given and inputs.kind in ('img', 'img_file'):
+            boxes = read(given[min(index, len(given) - 1)])
+            return Finder(cfg, lambda frame, boxes=boxes: boxes)
+    return _folder_finder(cfg, inputs, device, 'full_frame', track=False)
+
+
+def video_finder(cfg, inputs, device):
+    """Finder for the frames of a video; the detector is Faster R-CNN unless another source is named."""
+    return _folder_finder(cfg, inputs, device, 'fasterrcnn', track=True)
+
+
+def _folder_finder(cfg, inputs, device, default, track):
+    if inputs.bbox:
+        raise BadConfig('--bbox is for pictures (--img, --img_file); for videos and folders give --detections FILE')
+    if inputs.truth:
+        return Finder(cfg, TrackAnnotations(inputs.truth), track=track)
+    if inputs.detections:
+        return Finder(cfg, Detections(inputs.detections, cfg.DEMO.MIN_SCORE, cfg.DEMO.BOX_SCALE), track=track)
+    if inputs.openpose:
+        if len(inputs.openpose) > 1 or not Path(inputs.openpose[0]).is_dir():
+            raise BadConfig("--openpose for a video or folder wants one folder of OpenPose's files")
+        return Finder(cfg, OpenPoseFolder(inputs.openpose[0]), track=track)
+    name = cfg.DEMO.DETECTOR or default
+    if name == 'full_frame':
+        return Finder(cfg, lambda frame: [full_frame(*frame.image.shape[1::-1])], track=track)
+    weights = Path(cfg.PATHS.DATA_DIR) / 'pretrained_model'
+    detector = TorchvisionDetector(name, weights, device, cfg.DEMO.DETECTOR_SIZE, cfg.DEMO.MIN_SCORE,
+                                   cfg.DEMO.BOX_SCALE)
+    return Finder(cfg, detector, batched=True, track=track)

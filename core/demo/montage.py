@@ -1,0 +1,62 @@
+"""DaNet's picture of a person's estimate: input, dense maps of body and parts, the body's own map, front and side."""
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from core.pictures import denormalize
+from utils.geometry import camera_to_translation
+from utils.iuv import IUVRenderer
+from utils.iuv_maps import maps_to_iuv
+from utils.keypoints import FOCAL_LENGTH
+from utils.rendering import colorize_iuv, overlay_batch, render_side_view
+
+
+class Montage:
+    """Listens to an Estimator (`on_output`) and keeps one row of panels a person until `take`.
+
+    Panels: input; the predicted IUV and that of the parts, where the regressor has them; the IUV of the estimated
+    body over the input; the body from the front and from the side.
+    """
+
+    def __init__(self, regressor):
+        self._regressor = regressor
+        self._renderer = IUVRenderer(regressor.assets.file('UV_data/UV_Processed.mat'), size=224)
+        self._rows = []
+
+    def take(self):
+        """The rows since the last call, one below the other, [H,W,3] uint8; None where there are none."""
+        rows, self._rows = self._rows, []
+        return np.concatenate(rows) if rows else None
+
+    @torch.inference_mode()
+    def __call__(self, images, out):
+        """images [B,3,R,R] normalized; out: RegressorOutput."""
+        pictures = denormalize(images.float()).cpu()
+        size = pictures.shape[-1]
+        final, faces = out.final, self._regressor.body.faces.cpu()
+        vertices, camera = final.vertices.float().cpu(), final.camera.float().cpu()
+        panels = [pictures]
+        if out.iuv is not None:
+            maps = [None if value is None else value.float().cpu()
+                    for value in (out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part)]
+            panels.append(_to_height(colorize_iuv(maps_to_iuv(*maps)), size))
+        extra = getattr(self._regressor, 'extra_pictures', None)
+        if extra:
+            panels += [_to_height(picture.float().cpu(), size) for picture in extra(out).values()]
+        drawn = _to_height(colorize_iuv(self._renderer(vertices, camera)), size)
+        panels += [torch.where(drawn.amax(1, keepdim=True) > 0, drawn, pictures),
+                   overlay_batch(pictures, vertices, camera, faces)]
+        front = torch.cat(panels, -1).movedim(1, -1).clamp(0, 1).mul(255).round().byte().numpy()
+        side = self._sides(vertices, final.camera, faces, size)
+        self._rows += [np.concatenate(row, axis=1) for row in zip(front, side)]
+
+    def _sides(self, vertices, camera, faces, size):
+        translation = camera_to_translation(camera.float().cpu())
+        return [render_side_view(vertices[i:i + 1], faces, FOCAL_LENGTH * size / 224, size, size,
+                                 translations=translation[i:i + 1]) for i in range(len(vertices))]
+
+
+def _to_height(pictures, height):
+    """Pictures [B,3,h,w] at the input's height, pixels as they are."""
+    width = round(pictures.shape[-1] * height / pictures.shape[-2])
+    return interpolate(pictures, size=(height, width), mode='nearest')

@@ -1,0 +1,176 @@
+"""Command-line flags of demo.py: those of SPIN's, PyMAF's and DaNet's demos, and what this project adds.
+
+What is looked at comes as `Inputs`; how it is done are config keys (DEMO.*), of which the flags are aliases.
+"""
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.checkpoint import CheckpointStore
+from core.config import load_config
+from core.eval_options import checkpoint_config
+from core.flags import Parser, add_flags, flag, overrides_of
+from utils.errors import BadConfig, MissingFile
+from utils.logging import get_logger, log_once
+
+DEFAULT_RUN = Path('logs/pymaf_quick')
+SETTINGS = (
+    flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say; hmr-spin is hmr'),
+    flag('output_folder', 'DEMO.OUTPUT_FOLDER', 'folder of the results'),
+    flag('out_dir', 'DEMO.OUTPUT_FOLDER', 'the same'),
+    flag('tracking_method', 'DEMO.TRACKING_METHOD', 'bbox: boxes of the detector; pose: of OpenPose\'s joints'),
+    flag('detector', 'DEMO.DETECTOR', 'full_frame, fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector'),
+    flag('detector_size', 'DEMO.DETECTOR_SIZE', 'pixels of the shorter side in the detector'),
+    flag('detection_threshold', 'DEMO.MIN_SCORE', 'lowest score of a detected person'),
+    flag('max_gap', 'DEMO.MAX_GAP', 'frames for which an unseen person keeps the number'),
+    flag('model_batch_size', 'DEMO.MODEL_BATCH_SIZE', 'people a batch of the network'),
+    flag('tracker_batch_size', 'DEMO.TRACKER_BATCH_SIZE', 'frames a batch of the detector'),
+    flag('focal_length', 'DEMO.FOCAL_LENGTH', 'of the whole picture, in pixels'),
+    flag('image_based', 'DEMO.IMAGE_BASED', 'pictures of --image_folder are no video', True),
+    flag('smooth', 'DEMO.SMOOTH', 'one-euro filter over time', True),
+    flag('renderer', 'DEMO.RENDERER', 'own (no OpenGL) or pyrender'),
+    flag('no_render', 'DEMO.RENDER', 'results only, no overlay', False),
+    flag('render_ratio', 'DEMO.RENDER_RATIO', 'size of the overlay over that of the picture'),
+    flag('with_raw', 'DEMO.WITH_RAW', 'the input beside the overlay', True),
+    flag('empty_bg', 'DEMO.EMPTY_BG', 'the bodies on black beside the overlay', True),
+    flag('sideview', 'DEMO.SIDEVIEW', 'the bodies from the side beside the overlay', True),
+    flag('display', 'DEMO.DISPLAY', 'show the overlays in a window', True),
+    flag('viewer', 'DEMO.VIEWER', 'write a web page with the video beside the bodies in 3D', True),
+)
+# Flags that add a result format.
+EXPORTS = ('csv', 'obj', 'ply', 'glb', 'bvh')
+# Detectors of PyMAF's demo that this project does not bring, and what takes their place.
+_OTHER_DETECTORS = {'yolo': 'fasterrcnn', 'yolov3': 'fasterrcnn', 'yolov8': 'fasterrcnn'}
+_SOURCES = ('img', 'img_file', 'img_dir', 'image_folder', 'vid_file', 'webcam')
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run of the demo looks at. Exactly one source; `kind` is its flag's name, `paths` its values.
+
+    bbox, openpose: a file for each picture of --img; for a video or folder, one OpenPose folder. detections: boxes in
+    COCO's results format. truth: annotations (--use_gt --anno_file). results: an earlier run's, to be drawn again.
+    """
+    kind: str
+    paths: tuple
+    checkpoint: str | None
+    outfile: str | None = None
+    bbox: tuple = ()
+    openpose: tuple = ()
+    detections: str | None = None
+    truth: str | None = None
+    results: str | None = None
+    viewer_port: int | None = None
+
+
+def build_parser():
+    """The parser of demo.py."""
+    parser = Parser(prog='demo.py', argument_default=None, allow_abbrev=False, description=(
+        'Bodies in pictures and videos. One of --img, --img_file, --img_dir, --image_folder, --vid_file, --webcam.'))
+    source = parser.add_argument_group('what to look at')
+    source.add_argument('--img', nargs='+', action='extend', metavar='FILE',
+                        help='pictures; with a multi_spin checkpoint, synchronized views of one body')
+    source.add_argument('--img_file', metavar='FILE', help='a picture; results are named as PyMAF names them')
+    source.add_argument('--img_dir', metavar='FOLDER', help='pictures; a montage of each, as DaNet makes it')
+    source.add_argument('--image_folder', metavar='FOLDER', help='frames of a video, or pictures with --image_based')
+    source.add_argument('--vid_file', metavar='FILE', help='a video, or a web address (needs yt-dlp)')
+    source.add_argument('--webcam', metavar='N', type=int, help='camera number N, shown live')
+    where = parser.add_argument_group('where the people are')
+    where.add_argument('--bbox', nargs='+', action='extend', metavar='FILE',
+                       help='{"bbox": [left, top, width, height]} of a picture')
+    where.add_argument('--openpose', nargs='+', action='extend', metavar='FILE',
+                       help="OpenPose's JSON of a picture, or its folder of a video")
+    where.add_argument('--detections', metavar='FILE', help="boxes in COCO's results format (docs/demo.md)")
+    where.add_argument('--use_gt', action='store_true', help='take the annotations of --anno_file')
+    where.add_argument('--anno_file', metavar='FILE',
+                       help='tracked boxes (.json), or bodies (.npz) in place of estimates')
+    where.add_argument('--recon_result_file', metavar='FILE', help="an earlier run's .npz or .json: draw it again")
+    parser.add_argument('--checkpoint', help='weights; without it, those that `make train` made')
+    parser.add_argument('--cfg_file', '--cfg', help='YAML file instead of the checkpoint\'s own config')
+    parser.add_argument('--outfile', help='what the names of the results of --img begin with')
+    parser.add_argument('--viewer_port', type=int, metavar='PORT', help='serve the web page of --viewer on this port')
+    parser.add_argument('--use_opendr', action='store_true', help='understood; front and side views need no opendr')
+    parser.add_argument('--staf_dir', help='understood; poses are read from --openpose')
+    parser.add_argument('--pre_load_imgs', action='store_true', help='understood; frames are streamed')
+    parser.add_argument('--yolo_img_size', help='understood; see --detector_size')
+    for name in EXPORTS:
+        parser.add_argument(f'--save_{name}', action='store_true', help=f'also write .{name}')
+    add_flags(parser, SETTINGS)
+    parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
+    return parser
+
+
+def parse_options(argv=None):
+    """Command line of demo.py -> (config, Inputs). Raises BadConfig, MissingFile, BadFile."""
+    given = vars(build_parser().parse_args(argv))
+    kind, paths = _source(given)
+    truth = _truth(given)
+    needs_network = given['recon_result_file'] is None and not _holds_bodies(truth)
+    checkpoint = (given['checkpoint'] or _default_checkpoint()) if needs_network else None
+    overrides = [*_settings(given), *given['misc']]
+    cfg = checkpoint_config(checkpoint, overrides, given['cfg_file']) if needs_network else load_config(
+        given['cfg_file'], overrides)
+    if cfg.DEMO.TRACKING_METHOD not in ('bbox', 'pose'):
+        raise BadConfig(f'--tracking_method is {cfg.DEMO.TRACKING_METHOD!r}; use bbox or pose')
+    if cfg.DEMO.TRACKING_METHOD == 'pose' and not given['openpose']:
+        raise BadConfig("--tracking_method pose needs OpenPose's folder of the video: --openpose FOLDER")
+    _say_what_is_not_needed(given)
+    return cfg, Inputs(kind, paths, checkpoint, given['outfile'], tuple(given['bbox'] or ()),
+                       tuple(given['openpose'] or ()), given['detections'], truth, given['recon_result_file'],
+                       given['viewer_port'])
+
+
+def _source(given):
+    chosen = [name for name in _SOURCES if given[name] is not None]
+    if len(chosen) != 1:
+        what = f'--{" and --".join(chosen)} exclude each other' if chosen else 'nothing to look at'
+        raise BadConfig(f'{what}: give one of {", ".join(f"--{name}" for name in _SOURCES)}')
+    value = given[chosen[0]]
+    paths = tuple(value) if isinstance(value, list) else (value,)
+    for name in ('bbox', 'openpose'):
+        if chosen[0] == 'img' and len(given[name] or ()) not in (0, len(paths)):
+            raise BadConfig(f'{len(paths)} pictures, but {len(given[name])} files of --{name}; give one for each')
+    return chosen[0], paths
+
+
+def _truth(given):
+    if given['use_gt'] != bool(given['anno_file']):
+        raise BadConfig('--use_gt and --anno_file FILE go together')
+    return given['anno_file'] if given['use_gt'] else None
+
+
+def _holds_bodies(truth):
+    return truth is not None and Path(truth).suffix == '.npz'
+
+
+def _settings(given):
+    """Config overrides of the flags."""
+    given = dict(given)
+    given['regressor'] = {'hmr-spin': 'hmr'}.get(given['regressor'], given['regressor'])
+    if given['detector'] in _OTHER_DETECTORS:
+        other = _OTHER_DETECTORS[given['detector']]
+        get_logger().info(f'--detector {given["detector"]} is not part of this project; {other} takes its place')
+        given['detector'] = other
+    formats = ['npz', 'json', *(name for name in EXPORTS if given[f'save_{name}'])]
+    return [*overrides_of(given, SETTINGS), 'DEMO.FORMATS', formats]
+
+
+def _default_checkpoint():
+    """What `make train` made. Raises MissingFile."""
+    try:
+        path = CheckpointStore(DEFAULT_RUN / 'checkpoints').best()
+    except MissingFile:
+        raise MissingFile(f'no --checkpoint given, and {DEFAULT_RUN} holds none; run `make train` first, or give one'
+                          ) from None
+    get_logger().info(f'no --checkpoint given: using {path}, which `make train` made')
+    return str(path)
+
+
+def _say_what_is_not_needed(given):
+    if given['use_opendr']:
+        log_once('--use_opendr: opendr is not used; this project draws front and side views itself, without OpenGL')
+    if given['staf_dir']:
+        log_once('--staf_dir: STAF is not used; give --tracking_method pose and --openpose FOLDER')
+    if given['pre_load_imgs']:
+        log_once('--pre_load_imgs: frames are streamed; nothing is loaded ahead')
+    if given['yolo_img_size']:
+        log_once('--yolo_img_size: YOLO is not used; --detector_size sets the size of a frame in the detector')

@@ -1,0 +1,63 @@
+"""What a run says and leaves: counts of what was left out, result files, the web page."""
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from utils.errors import ProjectError
+
+
+class Report:
+    """Counts of one run. `skipped` and `left_out` are by reason."""
+
+    def __init__(self):
+        self.frames = self.people = self.empty = 0
+        self.skipped, self.left_out = Counter(), Counter()
+
+    def add(self, estimates):
+        """A frame that was looked at, with the people in it."""
+        self.frames += 1
+        self.people += len(estimates)
+        self.empty += not estimates
+
+    def add_failed(self, count):
+        """People whose estimate cannot be drawn."""
+        if count:
+            self.left_out['the network puts the body behind the camera'] += count
+
+    def summary(self):
+        """One line."""
+        parts = [f'{_count(self.frames, "frame")}, {_count(self.people, "body", "bodies")}']
+        if self.empty:
+            parts.append(f'{_count(self.empty, "frame")} without a person')
+        parts += [f'{count} skipped: {reason}' for reason, count in self.skipped.items()]
+        parts += [f'{_count(count, "person", "people")} left out: {reason}' for reason, count in self.left_out.items()]
+        return '; '.join(parts)
+
+
+def _count(number, one, many=None):
+    return f'{number} {one if number == 1 else many or one + "s"}'
+
+
+def check_writable(folder):
+    """Make a folder and try it, before any work is done. Raises ProjectError."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ProjectError(f'{folder}: results cannot be written here ({error.strerror}); give --output_folder'
+                           ) from None
+
+
+def export(cfg, inputs, recording, body, folder, stem, shown=None):
+    """Write the result files and, where asked for, the web page. shown: the overlay video or picture, or None."""
+    from utils.export import save_results
+    for path in save_results(recording, body, folder, stem, tuple(cfg.DEMO.FORMATS)):
+        print(f'results: {path}')
+    if cfg.DEMO.VIEWER:
+        from core.demo.viewer import serve, write_page
+        page = Path(folder) / f'{stem}_viewer'
+        write_page(recording, body, shown, page)
+        print(f'web page: {page / "index.html"}')
+        if inputs.viewer_port is not None:
+            serve(page, inputs.viewer_port)

@@ -1,0 +1,146 @@
+"""Boxes of people and where they come from: files that the user gives, or the whole picture. Pixels, continuous."""
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from datasets.preprocess.openpose import read_people
+from utils.errors import BadFile, MissingFile
+from utils.safe_io import load_json
+
+_MIN_CONFIDENCE, _MIN_JOINTS, _OPENPOSE_MARGIN = 0.2, 4, 1.2
+
+
+@dataclass(frozen=True)
+class PersonBox:
+    """One person in one picture. box: [4] left, top, right, bottom; the crop is a square about `center` [2] of side
+    `side`. person_id: None until the person is tracked."""
+    box: np.ndarray
+    center: np.ndarray
+    side: float
+    score: float = 1.0
+    person_id: int | None = None
+
+    def with_id(self, person_id):
+        return replace(self, person_id=person_id)
+
+    def problem(self, width, height, smallest):
+        """Why nothing can be seen in this box of a picture, or None."""
+        left, top, right, bottom = self.box
+        if not np.isfinite([*self.box, *self.center, self.side]).all():
+            return 'a box that is not made of finite numbers'
+        if self.side < smallest or max(right - left, bottom - top) < 1:
+            return f'a box smaller than {smallest:g} pixels'
+        if right <= 0 or bottom <= 0 or left >= width or top >= height:
+            return 'a box outside the picture'
+        return None
+
+
+def square_box(left, top, width, height, margin=1.0, score=1.0, person_id=None):
+    """PersonBox whose crop's side is `margin` times the longer side of the rectangle."""
+    box = np.array([left, top, left + width, top + height], np.float64)
+    return PersonBox(box, (box[:2] + box[2:]) / 2, float(max(width, height)) * margin, score, person_id)
+
+
+def full_frame(width, height):
+    """The whole picture as one person's box, centred as in SPIN's demo: the middle is a whole pixel."""
+    return PersonBox(np.array([0.0, 0.0, width, height]), np.array([width // 2, height // 2], np.float64),
+                     float(max(width, height)))
+
+
+def box_from_json(path):
+    """SPIN's {"bbox": [left, top, width, height]}: the crop has the rectangle's longer side. Raises BadFile."""
+    content = load_json(path)
+    try:
+        numbers = np.asarray(content['bbox'], np.float64).reshape(4)
+    except (KeyError, TypeError, ValueError):
+        raise BadFile(f'{path}: wanted {{"bbox": [left, top, width, height]}}') from None
+    return square_box(*numbers)
+
+
+def boxes_from_openpose(path):
+    """Boxes of OpenPose's JSON, one a person who shows enough joints: SPIN's rule for centre and size."""
+    boxes = []
+    for points in read_people(path):
+        seen = points[points[:, 2] > _MIN_CONFIDENCE, :2].astype(np.float64)
+        if len(seen) >= _MIN_JOINTS:
+            low, high = seen.min(0), seen.max(0)
+            side = float((high - low).max()) * _OPENPOSE_MARGIN
+            boxes.append(PersonBox(np.concatenate([low, high]), seen.mean(0), side, float(points[:, 2].mean())))
+    return boxes
+
+
+class OpenPoseFolder:
+    """OpenPose's files of a video or folder: NAME_keypoints.json by a picture's name, else in sorted order."""
+
+    def __init__(self, folder):
+        self._folder = Path(folder)
+        self._files = sorted(self._folder.glob('*.json'))
+        if not self._files:
+            raise MissingFile(f'{folder}: no OpenPose files (*_keypoints.json) here')
+
+    def __call__(self, frame):
+        named = self._folder / f'{Path(frame.name).stem}_keypoints.json'
+        if frame.name and named.exists():
+            return boxes_from_openpose(named)
+        if frame.name or frame.index >= len(self._files):
+            return []
+        return boxes_from_openpose(self._files[frame.index])
+
+
+class Detections:
+    """A file of boxes in COCO's results format: [{"image_id", "bbox": [left, top, width, height], ...}, ...].
+
+    image_id: frame number from 0, or a picture's file name. Optional: "score"; "category_id", 1 for a person;
+    "track_id", the person's number. Raises MissingFile, BadFile.
+    """
+
+    def __init__(self, path, min_score, margin):
+        rows = load_json(path)
+        if not isinstance(rows, list):
+            raise BadFile(f'{path}: wanted a list of {{"image_id": ..., "bbox": [left, top, width, height]}}')
+        self._boxes, tracked = {}, []
+        for number, row in enumerate(rows):
+            try:
+                box = square_box(*np.asarray(row['bbox'], np.float64).reshape(4), margin, float(row.get('score', 1)),
+                                 None if row.get('track_id') is None else int(row['track_id']))
+                frame = row['image_id']
+                keep = row.get('category_id', 1) == 1 and box.score >= min_score
+            except (KeyError, TypeError, ValueError, AttributeError):
+                raise BadFile(f'{path}: entry {number} wants "image_id" and "bbox": [left, top, width, height]'
+                              ) from None
+            if keep:
+                self._boxes.setdefault(Path(frame).name if isinstance(frame, str) else frame, []).append(box)
+                tracked.append(box.person_id is not None)
+        if any(tracked) and not all(tracked):
+            raise BadFile(f'{path}: either every entry has a "track_id" or none has')
+        self.tracked = any(tracked)
+
+    def __call__(self, frame):
+        if frame.name and frame.name in self._boxes:
+            return self._boxes[frame.name]
+        return self._boxes.get(frame.index, [])
+
+
+class TrackAnnotations:
+    """PyMAF's tracked boxes: [{"idx", "frames": [{"frame_id", "rect": {"tl": {"x", "y"}, "br": {...}}}]}].
+
+    Corners are shares of the picture's width and height; the crop has the rectangle's longer side.
+    """
+    tracked = True
+
+    def __init__(self, path):
+        self._corners = {}
+        try:
+            for track in load_json(path):
+                for entry in track['frames']:
+                    corners = [float(entry['rect'][corner][axis]) for corner in ('tl', 'br') for axis in 'xy']
+                    self._corners.setdefault(int(entry['frame_id']), []).append((int(track['idx']), corners))
+        except (KeyError, TypeError, ValueError):
+            raise BadFile(f'{path}: wanted tracks [{{"idx", "frames": [{{"frame_id", "rect": {{"tl", "br"}}}}]}}]'
+                          ) from None
+
+    def __call__(self, frame):
+        height, width = frame.image.shape[:2]
+        return [square_box(left * width, top * height, (right - left) * width, (bottom - top) * height, person_id=idx)
+                for idx, (left, top, right, bottom) in self._corners.get(frame.index, [])]

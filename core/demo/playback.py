@@ -1,0 +1,128 @@
+"""Bodies that are known already, in place of a network's: ground truth (.npz), or the results of an earlier run."""
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.demo.camera import project_to_picture
+from core.demo.estimate import Estimate
+from models.body import BodyModel
+from utils.assets import find_assets
+from utils.errors import BadFile, MissingFile, WrongBody
+from utils.geometry import axis_angle_to_rotmat, translation_to_camera
+from utils.safe_io import load_json, load_npz
+
+_TRUTH = {'pose': (72,), 'translation': (3,)}
+_RESULTS = {'frames': (), 'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 'translation': (3,)}
+
+
+class Playback:
+    """Called with a frame, gives the Estimates of the people in it.
+
+    people: {person_id: {'frames': [T], 'pose': [T,72], 'betas': [T,10], 'translation': [T,3], ...}}; `boxes` and
+    `crop_camera` may be absent: the box is then that of the joints.
+    """
+
+    def __init__(self, body, people, focal_length, draws=True):
+        self.body, self.focal_length, self._draws = body, focal_length, draws
+        self._people = people
+        self._rows = {}
+        for person_id, arrays in people.items():
+            for row, frame in enumerate(arrays['frames']):
+                self._rows.setdefault(int(frame), []).append((person_id, row))
+
+    def __call__(self, frame):
+        return [self._estimate(frame, *place) for place in self._rows.get(frame.index, ())]
+
+    @torch.inference_mode()
+    def _estimate(self, frame, person_id, row):
+        values = {name: torch.as_tensor(array[row:row + 1]) for name, array in self._people[person_id].items()}
+        rotmat = axis_angle_to_rotmat(values['pose'])
+        posed = self.body(values['betas'], rotmat)
+        height, width = frame.image.shape[:2]
+        pixels = project_to_picture(posed.joints, values['translation'], self.focal_length, width, height)[0].numpy()
+        box = values['boxes'][0].numpy() if 'boxes' in values else np.concatenate([pixels.min(0), pixels.max(0)])
+        camera = values.get('crop_camera')
+        camera = translation_to_camera(values['translation'])[0] if camera is None else camera[0]
+        return Estimate(person_id, box.astype(np.float32), rotmat[0].numpy(), values['betas'][0].numpy(),
+                        camera.numpy(), values['translation'][0].numpy(), posed.joints[0].numpy(), pixels,
+                        posed.vertices[0].numpy() if self._draws else None)
+
+
+def open_playback(cfg, inputs):
+    """The Playback that --use_gt or --recon_result_file name."""
+    root = find_assets(cfg.PATHS.DATA_DIR).root
+    read = _read_results if inputs.results else _read_truth
+    return read(Path(inputs.results or inputs.truth), root, cfg.DEMO.RENDER)
+
+
+def _read_truth(path, root, draws):
+    """Bodies of one person, row by row (docs/synthetic_data.md: walking.npz), and the camera K [3,3]."""
+    arrays = load_npz(path)
+    people = {0: _columns(path, {'frames': np.arange(len(np.atleast_1d(arrays.get('pose', ())))), **arrays}, _TRUTH)}
+    people[0]['betas'] = _betas(path, arrays, len(people[0]['pose']))
+    if np.shape(arrays.get('K')) != (3, 3):
+        raise BadFile(f'{path}: K [3,3] is wanted, the camera in pixels')
+    body = BodyModel(root, str(arrays.get('gender', 'neutral')))
+    _check_body(path, str(arrays.get('body_digest', '')), body)
+    return Playback(body, people, float(arrays['K'][0, 0]), draws)
+
+
+def _read_results(path, root, draws):
+    """What an earlier run wrote for one person or, where it lies beside other people's, for all of them."""
+    stem, mark, _ = path.stem.rpartition('_person')
+    files = sorted(path.parent.glob(f'{stem}_person*{path.suffix}')) if mark else [path]
+    if path not in files:
+        raise MissingFile(f'{path}: no such file')
+    people, heads = {}, []
+    for file in files:
+        arrays = _read_person(file)
+        heads.append(arrays)
+        people[int(arrays['person_id'])] = _columns(file, arrays, _RESULTS)
+    body = BodyModel(root)
+    for file, arrays in zip(files, heads):
+        _check_body(file, str(arrays['body_digest']), body)
+    return Playback(body, people, float(heads[0]['focal_length']), draws)
+
+
+def _read_person(path):
+    """The arrays of one person's .npz or .json (docs/demo_formats.md). Raises BadFile."""
+    if path.suffix == '.json':
+        content = load_json(path)
+        try:
+            rows = content['frames']
+            names = {'frames': 'frame', 'boxes': 'box', **{name: name for name in (
+                'pose', 'betas', 'crop_camera', 'translation')}}
+            arrays = {**content, **{key: np.array([row[name] for row in rows]) for key, name in names.items()}}
+        except (KeyError, TypeError, ValueError):
+            raise BadFile(f'{path}: not a result of this demo') from None
+    else:
+        arrays = load_npz(path)
+    for key in ('person_id', 'focal_length', 'body_digest'):
+        if key not in arrays:
+            raise BadFile(f'{path}: not a result of this demo (no {key!r})')
+    return arrays
+
+
+def _columns(path, arrays, wanted):
+    columns = {}
+    for name, shape in {'frames': (), **wanted}.items():
+        column = np.asarray(arrays.get(name, ()))
+        if column.shape[1:] != shape or not len(column) or column.dtype.kind not in 'fiu':
+            raise BadFile(f'{path}: {name} with {[len(arrays["frames"]), *shape]} numbers is wanted')
+        columns[name] = column.astype(np.int64 if name == 'frames' else np.float32)
+    if len({len(column) for column in columns.values()}) > 1:
+        raise BadFile(f'{path}: its arrays have different lengths')
+    return columns
+
+
+def _betas(path, arrays, count):
+    betas = np.asarray(arrays.get('betas', ()), np.float32)
+    if betas.shape not in ((10,), (count, 10)):
+        raise BadFile(f'{path}: betas [10] or [{count},10] are wanted')
+    return np.broadcast_to(betas, (count, 10)).copy()
+
+
+def _check_body(path, digest, body):
+    if digest and digest != body.digest:
+        raise WrongBody(f'{path}: made with another body model ({digest}, in use: {body.digest} from {body.file})')

@@ -1,0 +1,108 @@
+"""A video written frame by frame by PyAV, H.264 in MP4, that can be played whenever the writing stops."""
+import contextlib
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+
+from utils.errors import ProjectError
+
+# Time stamps: fine enough for every frame rate in use.
+_TIME_BASE = Fraction(1, 90000)
+_FRAGMENTS = {'movflags': 'frag_keyframe+empty_moov+default_base_moof', 'flush_packets': '1'}
+
+
+class VideoWriter:
+    """Writes RGB frames with their own times.
+
+    While it is written, the file is fragmented, one fragment a second: what is on the disk can be played, even if the
+    process is killed. `close` rewrites it, without encoding anew, as a plain MP4 with its index in front.
+    H.264 wants even sides: odd ones get their last row or column twice. Raises ProjectError where it cannot write.
+    """
+
+    def __init__(self, path, width, height, rate):
+        self.path, self.frames = Path(path), 0
+        self._size, self._last = (height, width), -1
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(str(self.path), 'w', format='mp4', options=_FRAGMENTS)
+        except (OSError, av.error.FFmpegError) as error:
+            raise self._error(error) from None
+        rate = Fraction(rate).limit_denominator(1001)
+        self._step = round(1 / (rate * _TIME_BASE))
+        options = {'crf': '20', 'preset': 'veryfast', 'rc-lookahead': '10'}
+        self._stream = self._container.add_stream('libx264', rate=rate, options=options)
+        self._stream.width, self._stream.height = width + width % 2, height + height % 2
+        self._stream.pix_fmt = 'yuv420p'
+        context = self._stream.codec_context
+        context.time_base, context.gop_size = _TIME_BASE, max(1, round(rate))
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries = context.color_trc = 1  # BT.709
+
+    def write(self, image, time=None):
+        """Add a frame [H,W,3] uint8 RGB at `time` seconds; without one, a frame's duration after the last."""
+        if image.shape[:2] != self._size:
+            raise ProjectError(f'{self.path}: a frame of {image.shape[1]} x {image.shape[0]} pixels in a video of '
+                               f'{self._size[1]} x {self._size[0]}')
+        height, width = self._size
+        if height % 2 or width % 2:
+            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), 'edge')
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24').reformat(
+            format='yuv420p', dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        wanted = self._last + self._step if time is None else round(time / _TIME_BASE)
+        self._last = max(wanted, self._last + 1, 0)
+        frame.pts, frame.time_base = self._last, _TIME_BASE
+        self._mux(frame)
+        self.frames += 1
+
+    def _mux(self, frame):
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except (OSError, av.error.FFmpegError) as error:
+            raise self._error(error) from None
+
+    def close(self):
+        """Finish the file. Without a frame there is none."""
+        if self._container is None:
+            return
+        if self.frames:
+            self._mux(None)
+        try:
+            self._container.close()
+        except (OSError, av.error.FFmpegError) as error:
+            raise self._error(error) from None
+        finally:
+            self._container = None
+        if self.frames:
+            self._put_index_in_front()
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _put_index_in_front(self):
+        """Copy the packets into a plain MP4. Where that fails, on a full disk say, the fragmented file stays."""
+        aside = self.path.with_name(f'.{self.path.name}.tmp')
+        try:
+            with av.open(str(self.path)) as source, av.open(
+                    str(aside), 'w', format='mp4', options={'movflags': 'faststart'}) as target:
+                stream = target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(source.streams.video[0]):
+                    if packet.dts is not None:
+                        packet.stream = stream
+                        target.mux(packet)
+            os.replace(aside, self.path)
+        except (OSError, av.error.FFmpegError):
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
+
+    def _error(self, error):
+        return ProjectError(f'{self.path}: the video cannot be written ({getattr(error, "strerror", None) or error})')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
