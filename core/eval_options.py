@@ -9,7 +9,7 @@ from core.config import DEFAULT_CONFIGS, load_config, load_stored_config
 from core.flags import Parser, add_flags, flag, overrides_of
 from core.published_flags import hrnet_of_file
 from models import regressor_names
-from models.weights import checkpoint_regressor
+from models.weights import checkpoint_regressor, published_config
 from utils.errors import BadConfig
 
 COMMON_FLAGS = (
@@ -97,4 +97,5 @@ def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
     chosen = dict(zip(overrides[::2], overrides[1::2])).get('MODEL.REGRESSOR', regressor)
     if chosen not in DEFAULT_CONFIGS:
         raise BadConfig(f'unknown regressor {chosen!r}; use one of {", ".join(regressor_names())}')
-    return load_config(DEFAULT_CONFIGS[chosen], [*crop, *overrides])
+    variant = [part for pair in published_config(checkpoint).items() for part in pair]
+    return load_config(DEFAULT_CONFIGS[chosen], [*crop, *variant, *overrides])

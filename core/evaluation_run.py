@@ -28,6 +28,7 @@ def pick_device(cfg):
 def load_regressor(cfg, checkpoint, device):
     """The regressor of a config with a checkpoint's weights, on a device, in evaluation mode."""
     regressor = build_regressor(cfg)
+    regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
     if regressor.assets.is_free:
         get_logger().info(f'no licensed SMPL body found: using the free body in {regressor.assets.root}')
     log_report(load_weights(regressor, checkpoint), checkpoint)

@@ -3,7 +3,6 @@ import os
 
 import numpy as np
 
-from core.evaluator import names_of
 from core.report import check_new
 from utils.geometry import rotmat_to_axis_angle
 from utils.safe_io import save_npz
@@ -33,7 +32,7 @@ class ResultWriter:
         for name, value in values.items():
             self.arrays[name][self.count:end] = value.detach().float().cpu().numpy()[fresh.numpy()]
         self.count = end
-        self.names += [self._below(path) for path, keep in zip(names_of(observed.batch), fresh) if keep]
+        self.names += [self._below(path) for path, keep in zip(observed.batch['imgname'], fresh) if keep]
 
     def _below(self, path):
         return os.path.relpath(path, self.folder) if self.folder and path.startswith(self.folder) else path

@@ -7,9 +7,14 @@ def flatten_views(batch):
     """Merge the view axis of a several-view batch into rows, views fastest -> (batch, n_views)."""
     if batch['img'].dim() == 4:
         return batch, 1
-    n_views = batch['img'].shape[1]
-    flat = {key: value.flatten(0, 1) if hasattr(value, 'flatten') else value for key, value in batch.items()}
-    return flat, n_views
+    return {key: _flat(value) for key, value in batch.items()}, batch['img'].shape[1]
+
+
+def _flat(values):
+    """A batch entry without its view axis; names come as one list a view, each over the batch."""
+    if hasattr(values, 'flatten'):
+        return values.flatten(0, 1)
+    return [name for views in zip(*values) for name in views]
 
 
 def build_targets(batch, body, iuv_renderer, n_views=1):

@@ -48,6 +48,8 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         seed_everything(cfg.SEED + self.accelerator.process_index)
         self.regressor = build_regressor(cfg)
+        self.regressor.check_views(cfg.DATA.N_VIEWS, 'DATA.N_VIEWS')
+        self.regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
         self._announce_assets()
         self.train_data, self.eval_data = build_train_dataset(cfg), build_eval_dataset(cfg)
         self.folder = RunFolder(cfg, self.is_main)

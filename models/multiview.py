@@ -22,6 +22,7 @@ class MultiSPIN(Regressor):
     number. Under cfg.MULTIVIEW.LEGACY_POSE these two return each view's own body pose, as published.
     """
     published_source = 'multi_spin'
+    takes_views = True
 
     def __init__(self, cfg):
         super().__init__(cfg)

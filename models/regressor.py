@@ -5,7 +5,7 @@ from torch import nn
 
 from models.body import BodyModel
 from utils.assets import find_assets
-from utils.errors import BadFile
+from utils.errors import BadConfig, BadFile
 from utils.geometry import rot6d_to_rotmat
 from utils.safe_io import load_npz
 
@@ -14,9 +14,11 @@ class Regressor(nn.Module):
     """Base of all regressors. `body` is the neutral BodyModel; `backbone` takes pre-trained image weights.
 
     forward(images) -> RegressorOutput. `auxiliary_losses` adds what this architecture alone supervises.
-    `published_source` names the published checkpoint family that fits ('spin', 'pymaf', ...).
+    `published_source` names the published checkpoint family that fits ('spin', 'pymaf', ...). `takes_views`: images
+    may be [B,n_views,3,H,W].
     """
     published_source = ''
+    takes_views = False
 
     def __init__(self, cfg):
         super().__init__()
@@ -26,6 +28,12 @@ class Regressor(nn.Module):
     def auxiliary_losses(self, out, targets):
         """{name: weighted scalar} of losses that only this architecture has. targets: Targets."""
         return {}
+
+    def check_views(self, n_views, key):
+        """Raise BadConfig where config key `key` asks for groups of views and this network takes single pictures."""
+        if n_views and not self.takes_views:
+            raise BadConfig(f'{key} is {n_views}, but {type(self).__name__} takes one picture at a time; set it to 0 '
+                            'or use --regressor multi_spin')
 
     def set_training_progress(self, step):
         """Told the number of finished steps before each one; for architectures that train in stages."""

@@ -123,6 +123,12 @@ def checkpoint_regressor(path):
     return _REGRESSOR_OF[source], None
 
 
+def published_config(path):
+    """{config key: value} in which the network of a published checkpoint differs from its regressor's config."""
+    state = _state_dict(load_torch(path), path)
+    return multi_spin_variant(state) if _published_source(state) == 'multi_spin' else {}
+
+
 def check_checkpoint_body(content, body, name):
     """Raise WrongBody where a checkpoint's body digest is not that of `body`."""
     digest = content.get('body_digest') if isinstance(content, dict) else None

@@ -1,14 +1,18 @@
 """Several views of one person: the published networks' values, what fusion promises, and the groups of pictures."""
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 from core.config import load_config
+from core.eval_options import checkpoint_config
+from core.supervision import flatten_views
 from models import build_regressor
 from models.fusion import draw_kept_views
 from models.weights import load_weights
 from tests.reference.compare import load, published_weights, relative_error
 from tests.reference.standin import smooth_image
 from utils.errors import BadConfig, BadFile
+from utils.torch_io import save_torch
 
 PUBLISHED = {'avg': ('avg', 'resnet50'), 'mlp': ('mlp', 'resnet50'), 'mlp_convnext': ('mlp', 'convnext_tiny'),
              'conv1d': ('conv1d', 'convnext_tiny')}
@@ -140,3 +144,25 @@ def test_a_fusion_of_any_size_learns(standin_assets):
     (final.joints.square().mean() + final.keypoints_2d.square().mean()).backward()
     assert regressor.fusion.correct.weight.grad.abs().sum() > 0
     assert regressor.backbone.conv1.weight.grad.abs().sum() > 0
+
+
+def test_a_published_file_configures_the_evaluation(tmp_path):
+    save_torch(tmp_path / 'file.pt', {'model': {'encoder.features.0.0.weight': torch.zeros(1),
+                                                'conv1d.0.weight': torch.zeros(1)}})
+    cfg = checkpoint_config(tmp_path / 'file.pt')
+    assert cfg.MODEL.REGRESSOR == 'multi_spin' and cfg.MODEL.BACKBONE.NAME == 'convnext_tiny'
+    assert cfg.MULTIVIEW.FUSION == 'conv1d'
+    assert checkpoint_config(tmp_path / 'file.pt', ['MULTIVIEW.FUSION', 'mlp']).MULTIVIEW.FUSION == 'mlp'
+
+
+def test_groups_of_views_need_a_network_that_takes_them(standin_assets):
+    with pytest.raises(BadConfig, match='DATA.N_VIEWS is 4, but HMR takes one picture at a time'):
+        build(standin_assets, 'MODEL.REGRESSOR', 'hmr').check_views(4, 'DATA.N_VIEWS')
+    small(standin_assets, 'avg').check_views(4, 'DATA.N_VIEWS')
+
+
+def test_names_follow_the_views():
+    samples = [{'img': torch.zeros(2, 3, 8, 8), 'imgname': [f'{person}-{view}' for view in 'ab']} for person in '123']
+    batch, n_views = flatten_views(default_collate(samples))
+    assert n_views == 2 and len(batch['img']) == 6
+    assert batch['imgname'] == ['1-a', '1-b', '2-a', '2-b', '3-a', '3-b']
