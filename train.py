@@ -8,7 +8,7 @@ def main():
     from core.launch import relaunch_if_distributed
     from core.options import parse_training_options
     cfg, launch = parse_training_options()
-    relaunch_if_distributed(launch, __file__, sys.argv[1:])
+    relaunch_if_distributed(launch, __file__, sys.argv[1:], cfg.DEVICE)
     from core.trainer import Trainer
     Trainer(cfg).fit()
     return 0

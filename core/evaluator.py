@@ -9,9 +9,11 @@ from core import report
 from core.loading import batches_of
 from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, pve
 from core.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
+from core.sharding import ErrorTable, share_of
 from core.supervision import flatten_views
 from datasets.image_dataset import init_worker
 from models.body import BodyModel
+from utils.distributed import share_buffers
 from utils.errors import MissingFile
 from utils.logging import get_logger
 
@@ -91,13 +93,16 @@ class Evaluator:
                  transform=None):
         """Errors of `regressor` on `dataset` -> Evaluation. The module's training mode is put back afterwards.
 
+        Several processes share the dataset; all must call this, and all get the whole Evaluation.
+
         protocol: by default that of `name`. observers: called with an Observation of every batch. log_every: log the
         running means every so many batches. transform: (images, batch) -> images, before the network sees them.
         """
         protocol = protocol or protocol_of(name)
         was_training = regressor.training
         regressor.eval()
-        errors, groups, seen = [], [], set()
+        share_buffers(regressor)
+        table, seen = ErrorTable(), set()
         try:
             bar = tqdm(self.batches(dataset), total=self.num_batches(dataset), desc=f'evaluate {name}',
                        disable=not progress)
@@ -106,23 +111,24 @@ class Evaluator:
                 observed.fresh = _fresh_rows(observed.batch, seen)
                 for observer in observers:
                     observer(observed)
-                errors.append({key: value[observed.fresh] for key, value in observed.errors.items()})
-                groups += [group_of(protocol, path) for path, fresh in zip(
-                    names_of(observed.batch), observed.fresh) if fresh and protocol.groups]
+                table.add(observed.errors, _groups_of(observed.batch, protocol), observed.fresh,
+                          _unique_rows(observed.batch))
                 if log_every and step % log_every == 0:
-                    _log_running_means(name, errors)
+                    _log_running_means(name, table.running())
         finally:
             regressor.train(was_training)
-        return Evaluation(name, _joined(errors), groups, protocol.groups)
+        errors, groups = table.joined(self.cfg.TEST.N_VIEWS or 1)
+        return Evaluation(name, _measured(errors), groups if protocol.groups else [], protocol.groups)
 
     def num_batches(self, dataset):
-        return -(-self._num_samples(dataset) // self.cfg.TEST.BATCH_SIZE)
+        """Batches of this process."""
+        return -(-len(share_of(self._num_samples(dataset))) // self.cfg.TEST.BATCH_SIZE)
 
     def batches(self, dataset):
-        """The dataset's batches, or those of its first TEST.MAX_SAMPLES."""
-        test = self.cfg.TEST
-        if test.MAX_SAMPLES:
-            dataset = Subset(dataset, range(self._num_samples(dataset)))
+        """The batches of this process's share of the dataset, or of its first TEST.MAX_SAMPLES."""
+        test, share = self.cfg.TEST, share_of(self._num_samples(dataset))
+        if len(share) < len(dataset):
+            dataset = Subset(dataset, share)
         # A generator of its own, so that validating does not disturb the random stream of a training run.
         return batches_of(DataLoader(
             dataset, test.BATCH_SIZE, shuffle=test.SHUFFLE and not test.RESULT_FILE, worker_init_fn=init_worker,
@@ -194,14 +200,6 @@ class Evaluator:
         return self.bodies[gender]
 
 
-def names_of(batch):
-    """Picture names of a flattened batch, one a row."""
-    names = batch['imgname']
-    if names and not isinstance(names[0], str):  # one list a view, each over the batch
-        return [name for person in zip(*names) for name in person]
-    return list(names)
-
-
 def _centred(h36m_joints, joint_set):
     """17 H36M joints -> those of a JointSet, relative to the pelvis."""
     return h36m_joints[:, joint_set.from_h36m] - h36m_joints[:, :1]
@@ -218,21 +216,30 @@ def _annotated_joints(joints, joint_set):
 
 def _fresh_rows(batch, seen):
     """Which rows were not met before: a row that replaces an unreadable picture would count twice."""
-    if 'camera_rotation' in batch:  # windows over the views of a person may meet a picture again on purpose
+    rows = _unique_rows(batch)
+    if rows is None:
         return torch.ones(len(batch['gender']), dtype=torch.bool)
-    rows = batch['sample_index'].tolist()
     fresh = torch.tensor([row not in seen and row not in rows[:place] for place, row in enumerate(rows)])
     seen.update(rows)
     return fresh
 
 
-def _joined(errors):
-    """Batches of {metric: [B, stages]} -> one; metrics that no sample has ground truth for are left out."""
-    joined = {name: torch.cat([batch[name] for batch in errors]) for name in errors[0]}
-    return {name: values for name, values in joined.items() if name in POSE_METRICS[:2] or not values.isnan().all()}
+def _groups_of(batch, protocol):
+    """The protocol's group of each row of a flattened batch."""
+    return [group_of(protocol, path) if protocol.groups else '' for path in batch['imgname']]
+
+
+def _unique_rows(batch):
+    """Row of each sample in the annotation file; None where windows over views meet a row again on purpose."""
+    return None if 'camera_rotation' in batch else batch['sample_index'].tolist()
+
+
+def _measured(errors):
+    """Without the metrics that no sample has ground truth for."""
+    return {name: values for name, values in errors.items() if name in POSE_METRICS[:2] or not values.isnan().all()}
 
 
 def _log_running_means(name, errors):
     means = ', '.join(f'{METRIC_TITLES[metric]} {values[:, -1].nanmean():.1f}' for metric, values in
-                      _joined(errors).items())
-    get_logger().info(f'{name}: {means} after {sum(len(next(iter(batch.values()))) for batch in errors)} samples')
+                      _measured(errors).items())
+    get_logger().info(f'{name}: {means} after {len(next(iter(errors.values())))} samples')

@@ -1,4 +1,4 @@
-"""From the published `--distributed` flags to accelerate's launcher."""
+"""From the published `--distributed` flags to torch's launcher."""
 import os
 import sys
 from urllib.parse import urlparse
@@ -6,25 +6,47 @@ from urllib.parse import urlparse
 import torch
 
 from core.options import LAUNCH_FLAGS
+from utils.errors import BadConfig
+
+# With --resume, how often all processes are started again from the last checkpoint after one has died.
+_MAX_RESTARTS = 3
 
 
-def relaunch_if_distributed(options, script, argv):
-    """Replace this process by `accelerate launch` where a distributed flag asks for it and no launcher runs yet.
+def relaunch_if_distributed(options, script, argv, device='auto'):
+    """Replace this process by `torchrun` where a distributed flag asks for it and no launcher runs yet.
 
     options: {name: value} of LAUNCH_FLAGS. `--world_size` counts machines and `--rank` is this one's, as in the
-    published scripts; each machine gets one process a GPU, or one on the CPU.
+    published scripts; each machine gets one process a GPU, or one on the CPU. device: cfg.DEVICE.
     """
     wanted = options['distributed'] or options['multiprocessing_distributed']
     if not wanted or 'RANK' in os.environ:
         return
-    address = urlparse(options['dist_url'])
-    machines, gpus = int(options['world_size']), torch.cuda.device_count()
-    command = [sys.executable, '-m', 'accelerate.commands.launch', '--num_machines', str(machines),
-               '--machine_rank', str(options['rank']), '--num_processes', str(machines * max(gpus, 1)),
-               '--main_process_ip', address.hostname or '127.0.0.1', '--main_process_port', str(address.port or 10356),
-               '--mixed_precision', 'no', '--dynamo_backend', 'no']
-    command += ['--multi_gpu'] if gpus * machines > 1 else [] if gpus else ['--cpu']
-    os.execv(command[0], [*command, script, *_without_launch_flags(argv)])
+    command = launch_command(options, script, argv, 0 if device == 'cpu' else torch.cuda.device_count())
+    os.execv(command[0], command)
+
+
+def launch_command(options, script, argv, gpus):
+    """The torchrun command line of this machine. Raises BadConfig for an address that is none."""
+    host, port = _address(options['dist_url'])
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nnodes', str(options['world_size']),
+               '--node-rank', str(options['rank']), '--nproc-per-node', str(max(gpus, 1)),
+               '--master-addr', host, '--master-port', port]
+    if '--resume' in argv:
+        command += ['--max-restarts', str(_MAX_RESTARTS)]
+    return [*command, script, *_without_launch_flags(argv)]
+
+
+def _address(url):
+    """(host, port) of a --dist_url: tcp://host:port, or env:// for MASTER_ADDR and MASTER_PORT."""
+    try:
+        parts = urlparse(url)
+        known = {'tcp': (parts.hostname, parts.port),
+                 'env': (os.environ.get('MASTER_ADDR'), os.environ.get('MASTER_PORT'))}.get(parts.scheme)
+    except ValueError:
+        known = None
+    if known is None:
+        raise BadConfig(f'--dist_url is {url!r}; tcp://HOST:PORT or env:// is wanted')
+    return known[0] or '127.0.0.1', str(known[1] or 10356)
 
 
 def _without_launch_flags(argv):

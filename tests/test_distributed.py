@@ -1,0 +1,145 @@
+"""Two processes on one machine: gradients, shares of the data, fits, evaluation, launchers, restart after a death."""
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import to_text
+from core.launch import launch_command
+from core.options import LAUNCH_FLAGS
+from datasets.sampling import EpochSampler
+from tests import distributed_worker as worker
+from tests.conftest import ROOT
+from tests.test_training import tiny_config
+from tests.tiny_data import write_tiny_dataset
+from utils.errors import BadConfig
+
+TORCHRUN = [sys.executable, '-m', 'torch.distributed.run']
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return str(probe.getsockname()[1])
+
+
+def environment(**extra):
+    """Of a child without GPUs, one thread a process."""
+    kept = {key: value for key, value in os.environ.items() if key not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
+    return {**kept, 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), **extra}
+
+
+def run(command, timeout=240, **extra):
+    done = subprocess.run(command, cwd=ROOT, env=environment(**extra), capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr[-9000:]
+    return done
+
+
+@pytest.fixture(scope='module')
+def assets(standin_assets):
+    write_tiny_dataset(standin_assets, 'tiny', 'train')
+    write_tiny_dataset(standin_assets, 'tiny', 'val', count=7, seed=1)
+    return standin_assets
+
+
+def config(assets, folder, *overrides, **options):
+    return tiny_config(assets, folder, 'MODEL.HEAD_DROPOUT', 0.0, 'TEST.BATCH_SIZE', 2, *overrides, **options)
+
+
+def write_config(cfg, path):
+    path.write_text(to_text(cfg))
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def two(assets, tmp_path_factory):
+    """Results of both processes."""
+    folder = tmp_path_factory.mktemp('two')
+    file = write_config(config(assets, folder), folder / 'config.yaml')
+    run([*TORCHRUN, '--nproc-per-node', '2', '--master-port', free_port(), '-m', 'tests.distributed_worker', file,
+         str(assets), str(folder)])
+    return [torch.load(folder / f'rank{rank}.pt', weights_only=False) for rank in (0, 1)]
+
+
+@pytest.fixture(scope='module')
+def alone(assets, tmp_path_factory):
+    """(errors, gradients) of one process with the joined batch."""
+    cfg = config(assets, tmp_path_factory.mktemp('alone'), 'TRAIN.BATCH_SIZE', 8)
+    regressor = worker.seeded_regressor(cfg)
+    return worker.evaluated(cfg, regressor), worker.first_gradients(cfg, regressor)
+
+
+def relative_error(found, wanted):
+    """Largest difference of two dicts of tensors over the largest value."""
+    largest = max(value.abs().max() for value in wanted.values())
+    return float(max((found[name] - wanted[name]).abs().max() for name in wanted) / largest)
+
+
+def test_totals_and_lists(two):
+    assert [float(results['total']) for results in two] == [3, 3]
+    assert [results['gathered'] for results in two] == [[0, 1], [0, 1]]
+
+
+def test_batch_normalization_over_both_processes_is_that_of_the_joined_batch(two):
+    wanted = worker.normalized_gradients(slice(None))
+    for results in two:
+        for name, value in results['normalized'].items():
+            assert torch.allclose(value, wanted[name], rtol=1e-6, atol=1e-9), name
+
+
+def test_two_processes_give_the_gradients_of_one_with_the_joined_batch(two, alone):
+    first, second = (results['gradients'] for results in two)
+    assert alone[1] and first.keys() == alone[1].keys()
+    assert relative_error(first, second) == 0
+    assert relative_error(first, alone[1]) < 1e-6
+
+
+def test_evaluation_is_shared_out_and_every_process_gets_the_whole(two, alone):
+    first, second = (results['errors'] for results in two)
+    for name, errors in alone[0].items():
+        assert errors.shape[0] == 7
+        assert torch.allclose(first[name], errors, rtol=1e-5), name
+        assert torch.equal(first[name], second[name])
+
+
+def test_a_row_that_stood_in_for_another_counts_once(two):
+    for results in two:
+        errors, groups = results['stand_in']
+        assert errors['mpjpe'][:, 0].tolist() == [0, 1, 2, 4, 5, 6]
+        assert groups == [f'group {row}' for row in (0, 1, 2, 4, 5, 6)]
+
+
+def test_the_better_fit_of_a_picture_owns_it_in_every_store(two):
+    stores = [results['fits'] for results in two]
+    assert np.array_equal(*stores)
+    assert stores[0][1:].tolist() == [5, 2, 7]
+
+
+@pytest.mark.parametrize('length', [7, 8, 100])
+def test_processes_share_an_epoch_without_overlap(length):
+    shares = [[index for _, index in EpochSampler(length, seed=3, epoch=2, rank=rank, world=3)] for rank in range(3)]
+    seen = sum(shares, [])
+    assert len(set(seen)) == len(seen) == length - length % 3
+    later = [[index for _, index in EpochSampler(length, seed=3, epoch=2, rank=rank, world=3, start=1)]
+             for rank in range(3)]
+    assert later == [share[1:] for share in shares]
+
+
+def launch_options(**given):
+    return {**{name: default for name, _, default in LAUNCH_FLAGS}, **given}
+
+
+def test_published_flags_become_a_launch():
+    argv = ['--regressor', 'hmr', '--distributed', '--world_size', '2', '--rank=1', '--batch_size', '8', '--resume']
+    options = launch_options(world_size='2', rank='1', dist_url='tcp://10.0.0.1:99')
+    command = launch_command(options, 'train.py', argv, 4)
+    text = ' '.join(command)
+    assert '--nnodes 2 --node-rank 1 --nproc-per-node 4 --master-addr 10.0.0.1 --master-port 99' in text
+    assert text.endswith('--max-restarts 3 train.py --regressor hmr --batch_size 8 --resume')
+    assert '--max-restarts' not in launch_command(launch_options(), 'train.py', [], 0)
+    with pytest.raises(BadConfig, match='--dist_url'):
+        launch_command(launch_options(dist_url='tcp://host:port'), 'train.py', [], 0)
