@@ -24,6 +24,7 @@ class VideoReader:
     """A video file as an iterator of `Frame`s, in constant memory.
 
     width, height: upright, as the rotation flag of a phone's video says. rate: mean frames a second (a Fraction).
+    num_frames: as many as the file claims to have, or None.
     skipped: packets and frames that could not be decoded so far; they have no number.
     Raises MissingFile; BadFile where the file is no video or holds no frame that can be decoded.
     """
@@ -43,6 +44,7 @@ class VideoReader:
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = 'AUTO'
         self.rate = self._stream.average_rate or self._stream.base_rate or _FALLBACK_RATE
+        self.num_frames = self._stream.frames or None
         self._frames = self._decode()
         self._first = next(self._frames, None)
         if self._first is None:

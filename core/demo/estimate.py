@@ -48,17 +48,17 @@ class Estimator:
     """Runs a regressor over people. The published integer crop is taken where cfg.DATA.LEGACY_CROP_EVAL says so.
 
     An estimate that is not finite, or whose camera scale puts the body behind the camera or farther than can be drawn,
-    is left out and counted in `failed`. `on_output` is called with each batch's images and RegressorOutput.
+    is None. `on_output` is called with each batch's images and RegressorOutput.
     """
 
     def __init__(self, cfg, regressor, device):
         self.regressor, self.body, self.device = regressor, regressor.body, device
         self._res, self._legacy = cfg.DATA.IMG_RES, cfg.DATA.LEGACY_CROP_EVAL
         self._batch, self._draws = cfg.DEMO.MODEL_BATCH_SIZE, cfg.DEMO.RENDER
-        self.on_output, self.failed = None, 0
+        self.on_output = None
 
     def __call__(self, people, focal_length):
-        """people: [(picture [H,W,3] uint8 RGB, PersonBox with a person_id)] -> Estimates, without those left out."""
+        """people: [(picture [H,W,3] uint8 RGB, PersonBox with a person_id)] -> Estimates in the same order."""
         estimates = []
         for start in range(0, len(people), self._batch):
             estimates += self._batch_of_people(people[start:start + self._batch], focal_length)
@@ -84,8 +84,8 @@ class Estimator:
         vertices = final.vertices.float().cpu().numpy() if self._draws else [None] * len(people)
         estimates = []
         for i, (image, person) in enumerate(people):
-            if not (np.isfinite(fields[2][i]).all() and np.isfinite(fields[0][i]).all() and fields[2][i][0] > _FARTHEST):
-                self.failed += 1
+            if not all(np.isfinite(value[i]).all() for value in fields) or fields[2][i][0] < _FARTHEST:
+                estimates.append(None)
                 continue
             height, width = image.shape[:2]
             moved = place_in_picture(joints[i:i + 1], pixels[i:i + 1], focal_length, width, height)

@@ -139,8 +139,8 @@ class _PictureRun:
             focal_length = focal_length_of(self._cfg, self._estimator, frames[0])
             found = self._estimator.views([(frame.image, person) for frame, person in zip(frames, people)],
                                           focal_length)
-            if len(found) < len(frames):
-                raise ProjectError(f'{job.pictures[0]}: the network puts the body behind the camera in one of the views')
+            if None in found:
+                raise ProjectError(f'{job.pictures[0]}: in one view the network puts the body behind the camera')
             yield from ((*group, focal_length) for group in zip(frames, job.prefixes, [[one] for one in found]))
             return
         for number, (path, prefix) in enumerate(zip(job.pictures, job.prefixes)):
@@ -160,8 +160,8 @@ class _PictureRun:
             return self._estimator(frame)
         people = [(frame.image, person) for person in self._find(frame, number)]
         estimates = self._estimator(people, focal_length)
-        self.report.add_failed(len(people) - len(estimates))
-        return estimates
+        self.report.add_failed(estimates.count(None))
+        return [estimate for estimate in estimates if estimate is not None]
 
     def _find(self, frame, number):
         """People in a picture; a detector is built once."""

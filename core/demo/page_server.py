@@ -34,7 +34,7 @@ class _FolderHandler(http.server.SimpleHTTPRequestHandler):
                 self._send(stream, path, with_content)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        except OSError:
+        except (OSError, ValueError):
             self.send_error(404)
 
     def _is_own_name(self):
@@ -52,8 +52,7 @@ class _FolderHandler(http.server.SimpleHTTPRequestHandler):
             self.send_header('Content-Length', '0')
             self.end_headers()
             return
-        first, last = span
-        is_part = 'Range' in self.headers
+        first, last, is_part = span
         self.send_response(206 if is_part else 200)
         if is_part:
             self.send_header('Content-Range', f'bytes {first}-{last}/{size}')
@@ -66,15 +65,15 @@ class _FolderHandler(http.server.SimpleHTTPRequestHandler):
             self._copy_part(stream, first, last)
 
     def _requested_range(self, size):
-        """(first, last) byte to send; None where the request's range cannot be met (RFC 9110, section 14)."""
+        """(first byte, last byte, whether that was asked for); None where it cannot be met (RFC 9110, section 14)."""
         found = re.fullmatch(r'bytes=(\d*)-(\d*)', self.headers.get('Range', '').strip())
         if not found or found.groups() == ('', ''):
-            return 0, size - 1
+            return 0, size - 1, False
         first, last = found.groups()
         if not first:
-            return (max(0, size - int(last)), size - 1) if int(last) else None
+            return (max(0, size - int(last)), size - 1, True) if int(last) else None
         end = min(int(last), size - 1) if last else size - 1
-        return (int(first), end) if int(first) <= end else None
+        return (int(first), end, True) if int(first) <= end else None
 
     def _copy_part(self, stream, first, last):
         stream.seek(first)

@@ -7,7 +7,7 @@ import torch
 from core.demo.camera import project_to_picture
 from core.demo.estimate import Estimate
 from models.body import BodyModel
-from utils.assets import find_assets
+from utils.assets import GENDERS, find_assets
 from utils.errors import BadFile, MissingFile, WrongBody
 from utils.geometry import axis_angle_to_rotmat, translation_to_camera
 from utils.safe_io import load_json, load_npz
@@ -63,7 +63,8 @@ def _read_truth(path, root, draws):
     people[0]['betas'] = _betas(path, arrays, len(people[0]['pose']))
     if np.shape(arrays.get('K')) != (3, 3):
         raise BadFile(f'{path}: K [3,3] is wanted, the camera in pixels')
-    body = BodyModel(root, str(arrays.get('gender', 'neutral')))
+    gender = str(arrays.get('gender', 'neutral'))
+    body = BodyModel(root, next((name for name in GENDERS if name.startswith(gender)), gender))
     _check_body(path, str(arrays.get('body_digest', '')), body)
     return Playback(body, people, float(arrays['K'][0, 0]), draws)
 

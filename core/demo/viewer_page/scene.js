@@ -51,7 +51,7 @@ const FLOOR_EXTENT = 8;
 class Scene {
   // Throws where the browser has no WebGL 2.
   constructor(canvas, motion) {
-    const gl = canvas.getContext('webgl2', {antialias: true});
+    const gl = canvas.getContext('webgl2', {antialias: true, alpha: false});
     if (!gl) throw new Error('This browser offers no WebGL 2, so the bodies cannot be drawn.');
     this.gl = gl;
     this.canvas = canvas;

@@ -1,0 +1,93 @@
+"""Where the frames of a run come from: a video file, a web address, a folder of pictures, a camera."""
+import importlib.util
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+
+from core.demo.images import list_pictures, read_frame
+from datasets.video import Frame, VideoReader
+from utils.errors import BadFile, MissingFile, ProjectError
+from utils.logging import get_logger
+
+_FOLDER_RATE = Fraction(25)
+_CAMERA_RATE = Fraction(30)
+
+
+class PictureFolder:
+    """Pictures of a folder as the frames of a video of 25 a second, by name. They all have the first one's size."""
+
+    def __init__(self, folder):
+        self._pictures, self.skipped, self.rate = list_pictures(folder), 0, _FOLDER_RATE
+        self.path, self.num_frames = str(folder), len(self._pictures)
+
+    def __iter__(self):
+        index, size = 0, None
+        for path in self._pictures:
+            try:
+                frame = read_frame(path, index)
+            except BadFile as error:
+                get_logger().warning(f'{error}; skipped')
+                self.skipped += 1
+                continue
+            size = size or frame.image.shape
+            if frame.image.shape != size:
+                raise BadFile(f'{path}: not of the size of the pictures before it; --image_based takes pictures that '
+                              'are no video')
+            yield Frame(index, float(index / self.rate), frame.image, frame.name)
+            index += 1
+
+    def close(self):
+        """Nothing is open."""
+
+
+class Camera:
+    """Frames of camera number N as they come; those that come while others are looked at are lost."""
+    num_frames, skipped, rate = None, 0, _CAMERA_RATE
+
+    def __init__(self, number, capture=None):
+        self.path = f'camera {number}'
+        self._capture = capture or cv2.VideoCapture(number)
+        if not self._capture.isOpened():
+            raise ProjectError(f'camera {number} cannot be opened; is there one, and does no other program use it?')
+
+    def __iter__(self):
+        start, index = time.monotonic(), 0
+        while True:
+            found, image = self._capture.read()
+            if not found:
+                return
+            yield Frame(index, time.monotonic() - start, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            index += 1
+
+    def close(self):
+        self._capture.release()
+
+
+def open_source(inputs, folder):
+    """The frames of a run: an object with path, rate, skipped, num_frames, close(). folder: where downloads go."""
+    path = inputs.paths[0]
+    if inputs.kind == 'webcam':
+        return Camera(path)
+    if inputs.kind == 'image_folder':
+        return PictureFolder(path)
+    return VideoReader(download(path, folder) if is_address(path) else path)
+
+
+def is_address(path):
+    return str(path).startswith(('http://', 'https://'))
+
+
+def download(address, folder):
+    """Fetch a video by yt-dlp into a folder -> its path. Raises MissingFile where yt-dlp is not installed."""
+    if importlib.util.find_spec('yt_dlp') is None:
+        raise MissingFile(f'{address}: a web address needs yt-dlp; run `pip install yt-dlp`, or give a video file')
+    import yt_dlp
+    options = {'outtmpl': str(Path(folder) / '%(id)s.%(ext)s'), 'format': 'bestvideo[ext=mp4]/best', 'quiet': True,
+               'noprogress': True, 'noplaylist': True}
+    try:
+        with yt_dlp.YoutubeDL(options) as client:
+            return client.prepare_filename(client.extract_info(address))
+    except yt_dlp.utils.DownloadError as error:
+        raise ProjectError(f'{address}: cannot be fetched ({" ".join(str(error).split())[:150]})') from None

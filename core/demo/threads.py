@@ -1,0 +1,81 @@
+"""Work that overlaps with the network: frames decoded ahead, frames drawn and written behind, both in bounded queues.
+"""
+import contextlib
+import queue
+import threading
+
+_END = object()
+_PATIENCE = 0.2
+
+
+class Ahead:
+    """An iterator that a thread runs ahead of its user by at most `depth` items."""
+
+    def __init__(self, items, depth):
+        self._queue, self._stop, self._error = queue.Queue(depth), threading.Event(), None
+        self._thread = threading.Thread(target=self._run, args=(items,), daemon=True)
+        self._thread.start()
+
+    def _run(self, items):
+        try:
+            for item in items:
+                if not _put(self._queue, item, self._stop):
+                    return
+        except BaseException as error:  # raised where the items are used
+            self._error = error
+        _put(self._queue, _END, self._stop)
+
+    def __iter__(self):
+        while (item := self._queue.get()) is not _END:
+            yield item
+        if self._error is not None:
+            raise self._error
+
+    def end(self):
+        """Stop the thread; what it has ready is lost."""
+        self._stop.set()
+        self._thread.join()
+
+
+class Behind:
+    """Calls `work(item)` for each item in a thread, at most `depth` items behind; an error is raised at the next call.
+    """
+
+    def __init__(self, work, depth):
+        self._work, self._queue, self._stop, self._error = work, queue.Queue(depth), threading.Event(), None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while (item := self._queue.get()) is not _END:
+            try:
+                self._work(item)
+            except BaseException as error:  # raised where the items come from
+                self._error = error
+                self._stop.set()
+                return
+
+    def __call__(self, item):
+        if not _put(self._queue, item, self._stop):
+            raise self._error
+
+    def wait(self):
+        """Wait until everything is done; raise what went wrong."""
+        self.end()
+        if self._error is not None:
+            raise self._error
+
+    def end(self):
+        """Wait until everything is done, or something went wrong."""
+        _put(self._queue, _END, self._stop)
+        self._thread.join()
+        self._stop.set()
+
+
+def _put(into, item, stop):
+    """Put an item unless `stop` is set while waiting -> whether it was put."""
+    while not stop.is_set():
+        with contextlib.suppress(queue.Full):
+            into.put(item, timeout=_PATIENCE)
+            return True
+    return False

@@ -1,0 +1,157 @@
+"""The demo on a video: frames stream through detection, tracking, network, smoothing, drawing and encoding.
+
+Whatever the video's length, only a few frames are in memory; what accumulates is the parameters of the people.
+"""
+import itertools
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from core.demo.draw import Drawer
+from core.demo.finder import video_finder
+from core.demo.images import focal_length_of
+from core.demo.output import Report, check_writable, export
+from core.demo.playback import Playback
+from core.demo.recorder import Recorder
+from core.demo.smoothing import Smoother
+from core.demo.sources import is_address, open_source
+from core.demo.threads import Ahead, Behind
+from core.demo.window import Window
+from core.interrupts import on_interrupt
+from utils.errors import BadFile
+from utils.logging import get_logger
+from utils.video_writer import VideoWriter
+
+# Bytes of frames that are looked at together, at most.
+_CHUNK_BYTES = 64e6
+
+
+def run_video(cfg, inputs, estimator, device):
+    """Run the demo on --vid_file, --image_folder or --webcam -> [Recording].
+
+    Ctrl-C ends the run early; what was found until then is written. Raises ProjectError.
+    """
+    stem = _stem(inputs)
+    folder = Path(cfg.DEMO.OUTPUT_FOLDER or 'output') / stem
+    check_writable(folder)
+    source = open_source(inputs, folder)
+    path = folder / f'{stem}_result.mp4'
+    try:
+        run = _VideoRun(cfg, inputs, estimator, device, source, path if cfg.DEMO.RENDER else None)
+        with on_interrupt(run.stop):
+            recording = run()
+    finally:
+        source.close()
+    if not recording.times.size:
+        raise BadFile(f'{source.path}: not one frame was read')
+    shown = path if path.exists() and cfg.DEMO.RENDER else None
+    if shown:
+        print(f'video: {shown}')
+    export(cfg, inputs, recording, estimator.body, folder, stem, shown)
+    return [recording]
+
+
+def _stem(inputs):
+    path = str(inputs.paths[0])
+    if inputs.kind == 'webcam':
+        return f'webcam{path}'
+    if is_address(path):
+        return ''.join(c if c.isalnum() else '_' for c in path.split('//')[1])[:60].strip('_')
+    return Path(path).resolve().name if inputs.kind == 'image_folder' else Path(path).stem
+
+
+class _VideoRun:
+    """One pass over the frames of `source`; the overlay goes to `path`, unless that is None."""
+
+    def __init__(self, cfg, inputs, estimator, device, source, path):
+        self._cfg, self._estimator, self._source, self._path = cfg, estimator, source, path
+        self._live = inputs.kind == 'webcam'
+        self._known = isinstance(estimator, Playback)
+        self._finder = None if self._known else video_finder(cfg, inputs, device)
+        self._smoother = Smoother(cfg, estimator.body) if cfg.DEMO.SMOOTH else None
+        self._recorder, self.report = Recorder(source.path, estimator.body), Report()
+        self._drawer = Drawer(cfg, estimator.body.faces.cpu()) if path else None
+        self._window = Window('bodies') if cfg.DEMO.DISPLAY or self._live else None
+        self._writer, self._focal_length, self._stopped = None, None, False
+
+    def stop(self):
+        """End after the frames in progress."""
+        self._stopped = True
+
+    def __call__(self):
+        frames = iter(self._source)
+        first = next(frames, None)
+        if first is None:
+            return self._recorder.recording()
+        size = 1 if self._live else int(
+            max(1, min(self._cfg.DEMO.TRACKER_BATCH_SIZE, _CHUNK_BYTES // first.image.nbytes)))
+        self._focal_length = focal_length_of(self._cfg, self._estimator, first)
+        frames = itertools.chain([first], frames)
+        # A camera must not be read ahead, and a window belongs to the main thread.
+        ahead = None if self._live else Ahead(frames, size)
+        behind = Behind(self._draw, size) if self._drawer and not self._window else None
+        start = time.monotonic()
+        try:
+            self._stream(frames if self._live else iter(ahead), size, behind or self._draw)
+            if behind:
+                behind.wait()
+        finally:
+            self._finish(ahead, behind)
+        self._say(time.monotonic() - start)
+        return self._recorder.recording()
+
+    def _stream(self, frames, size, draw):
+        progress = tqdm(total=getattr(self._source, 'num_frames', None), desc='frames', leave=False)
+        while not self._stopped and (chunk := list(itertools.islice(frames, size))):
+            estimates = self._look(chunk)
+            if self._smoother:
+                self._smoother(chunk, estimates, self._focal_length)
+            for frame, people in zip(chunk, estimates):
+                self._recorder.add(frame, people, self._focal_length)
+                self.report.add(people)
+                if self._drawer:
+                    draw((frame, people))
+            progress.update(len(chunk))
+        progress.close()
+
+    def _look(self, chunk):
+        """The Estimates in each frame of a chunk."""
+        if self._known:
+            return [self._estimator(frame) for frame in chunk]
+        found = self._finder(chunk)
+        people = [(frame.image, person) for frame, boxes in zip(chunk, found) for person in boxes]
+        estimates = self._estimator(people, self._focal_length)
+        self.report.add_failed(estimates.count(None))
+        rest = iter(estimates)
+        by_frame = [list(itertools.islice(rest, len(boxes))) for boxes in found]
+        return [[estimate for estimate in row if estimate is not None] for row in by_frame]
+
+    def _draw(self, item):
+        frame, people = item
+        picture = self._drawer.panels(frame.image, people, self._focal_length)
+        if self._writer is None:
+            self._writer = VideoWriter(self._path, picture.shape[1], picture.shape[0], self._source.rate)
+        self._writer.write(picture, frame.time)
+        if self._window and not self._window.show(picture):
+            self.stop()
+
+    def _finish(self, ahead, behind):
+        """End the threads, then what they work on."""
+        for thread in (ahead, behind):
+            if thread:
+                thread.end()
+        if self._writer:
+            self._writer.close()
+        if self._window:
+            self._window.close()
+
+    def _say(self, seconds):
+        if self._finder:
+            self.report.left_out.update(self._finder.left_out)
+        if self._source.skipped:
+            self.report.skipped['frames that cannot be decoded'] = self._source.skipped
+        if self._stopped:
+            get_logger().info('stopped early; what was found until then is written')
+        print(f'{self.report.summary()}; {self._recorder.num_people} tracked; '
+              f'{self.report.frames / max(seconds, 1e-9):.1f} frames/s')
