@@ -2,6 +2,7 @@
 import http.client
 import json
 import threading
+import time
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -221,11 +222,12 @@ def test_a_video_the_browser_cannot_play(browser, recording, body, tmp_path):
 @pytest.mark.parametrize('how', ['folder', 'inline'])
 def test_names_are_shown_and_never_run(browser, recording, body, tmp_path, how):
     hostile = replace(recording, source=HOSTILE.replace('/', '\u2215'), names=[HOSTILE] * 30)
+    index = write_page(hostile, body, None, tmp_path / 'page')
     if how == 'folder':
-        browser.open(write_page(hostile, body, None, tmp_path).as_uri())
+        browser.open(index.as_uri())
     else:
         # Without the sandbox, so that the test may look inside.
-        frame = inline_page(hostile, body).replace('sandbox="allow-scripts"', '')
+        frame = inline_page(index.parent).replace('sandbox="allow-scripts"', '')
         (tmp_path / 'notebook.html').write_text(f'<meta charset="utf-8">{frame}', encoding='utf-8')
         browser.open((tmp_path / 'notebook.html').as_uri())
         browser.wait_for("frames[0].document.getElementById('title')?.textContent")
@@ -237,11 +239,17 @@ def test_names_are_shown_and_never_run(browser, recording, body, tmp_path, how):
     assert not browser.log
 
 
-def test_inline_page_shows_bodies_in_its_sandbox(browser, recording, body, tmp_path):
-    (tmp_path / 'notebook.html').write_text(f'<meta charset="utf-8">{inline_page(recording, body)}', encoding='utf-8')
+def test_inline_page_shows_bodies_and_video_in_its_sandbox(browser, page, tmp_path):
+    (tmp_path / 'notebook.html').write_text(f'<meta charset="utf-8">{inline_page(page.parent)}', encoding='utf-8')
     browser.open((tmp_path / 'notebook.html').as_uri())
-    browser.ask('new Promise(done => setTimeout(done, 300))')
-    assert colored(browser.picture()[100:400]).sum() > 3000
+
+    def shown():
+        # Bodies on the right, and on the left the video's first frame, whose bar is at its left edge.
+        picture = browser.picture()[100:400]
+        return colored(picture[:, 600:]).sum() > 3000 and (picture[:, 30:70].min(2) > 200).mean() > 0.3
+    assert any(shown() or time.sleep(0.1) for _ in range(100))
+    with pytest.raises(MissingFile, match='--viewer makes'):
+        inline_page(tmp_path)
 
 
 def test_served_page_seeks(browser, server):

@@ -6,6 +6,7 @@ time: some 270 bytes a person and frame. Nothing is fetched from elsewhere.
 import base64
 import html
 import json
+import mimetypes
 import re
 import shutil
 from pathlib import Path
@@ -25,6 +26,8 @@ __all__ = ['inline_page', 'serve', 'write_page']
 _TEMPLATE = Path(__file__).parent / 'viewer_page'
 _STATIC = ('index.html', 'style.css', 'matrices.js', 'motion.js', 'scene.js', 'viewer.js')
 _PICTURES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif'}
+_DATA_START = 'const RECORDING = '
+_LARGEST_INLINE = 20e6
 
 
 def write_page(recording, body, video_path, folder):
@@ -36,28 +39,38 @@ def write_page(recording, body, video_path, folder):
     folder = Path(folder)
     media = _media(video_path)
     for name in _STATIC:
-        _write_text(folder / name, (_TEMPLATE / name).read_text(encoding='utf-8'))
+        _write_text(folder / name, _read_text(_TEMPLATE / name))
     if media['kind']:
         _copy(Path(video_path), folder / media['file'])
-    _write_text(folder / 'data.js', _data_script(recording, body, media))
+    _write_text(folder / 'data.js', _as_script(_page_data(recording, body) | {'media': media}))
     return folder / 'index.html'
 
 
-def inline_page(recording, body, height=480):
-    """The page without a video, as one piece of HTML for a notebook: an <iframe> that holds everything."""
-    page = (_TEMPLATE / 'index.html').read_text(encoding='utf-8')
+def inline_page(folder, height=480):
+    """A page that `write_page` made as one piece of HTML, an <iframe> that holds everything, for a notebook.
 
-    def style(found):
-        return f'<style>{(_TEMPLATE / found[1]).read_text(encoding="utf-8")}</style>'
+    A video of more than 20 MB is left out. Raises MissingFile.
+    """
+    folder = Path(folder)
+    data = json.loads(_read_text(folder / 'data.js').removeprefix(_DATA_START).rstrip(';\n'))
+    data['media'] = _inline_media(folder, data['media'])
 
     def script(found):
-        is_data = found[1] == 'data.js'
-        text = _data_script(recording, body, _media(None)) if is_data else (_TEMPLATE / found[1]).read_text('utf-8')
-        return f'<script>{text}</script>'
-    page = re.sub(r'<link rel="stylesheet" href="([a-z.]+)">', style, page)
+        return f'<script>{_as_script(data) if found[1] == "data.js" else _read_text(folder / found[1])}</script>'
+    page = re.sub(r'<link rel="stylesheet" href="([a-z.]+)">',
+                  lambda found: f'<style>{_read_text(folder / found[1])}</style>', _read_text(folder / 'index.html'))
     page = re.sub(r'<script src="([a-z.]+)"></script>', script, page)
     return (f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: {int(height)}px; border: 0" '
             'sandbox="allow-scripts"></iframe>')
+
+
+def _inline_media(folder, media):
+    path = folder / media['file']
+    if not media['kind'] or path.stat().st_size > _LARGEST_INLINE:
+        return {'kind': '', 'file': ''}
+    content = base64.b64encode(path.read_bytes()).decode()
+    kind = mimetypes.guess_type(path.name)[0] or 'application/octet-stream'
+    return {'kind': media['kind'], 'file': f'data:{kind};base64,{content}'}
 
 
 def _media(path):
@@ -69,10 +82,10 @@ def _media(path):
     return {'kind': kind, 'file': kind + (suffix if re.fullmatch(r'\.[a-z0-9]{1,5}', suffix) else '')}
 
 
-def _data_script(recording, body, media):
+def _as_script(data):
     """JavaScript that defines RECORDING; no character in it can end a script element."""
-    text = json.dumps(_page_data(recording, body) | {'media': media}, allow_nan=False, separators=(',', ':'))
-    return f'const RECORDING = {text.replace("<", chr(92) + "u003c")};\n'
+    text = json.dumps(data, allow_nan=False, separators=(',', ':')).replace('<', '\\u003c')
+    return f'{_DATA_START}{text};\n'
 
 
 def _page_data(recording, body):
@@ -102,6 +115,13 @@ def _person_data(person, body):
 
 def _packed(values, dtype):
     return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode()
+
+
+def _read_text(path):
+    try:
+        return path.read_text(encoding='utf-8')
+    except OSError as error:
+        raise MissingFile(f'{path}: cannot be read ({error.strerror}); --viewer makes such a page') from None
 
 
 def _write_text(path, text):
