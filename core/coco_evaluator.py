@@ -13,11 +13,10 @@ from tqdm import tqdm
 
 from core import report
 from core.evaluation_run import load_regressor, pick_device
-from core.loading import batches_of
+from core.loading import batches_of, worker_options
 from core.pictures import PictureGrid
 from core.protocols import COCO_METRICS
 from datasets.coco_keypoints import CocoKeypoints
-from datasets.image_dataset import init_worker
 from utils.keypoints import COCO_JOINTS, J24_TO_COCO, NUM_OPENPOSE
 from utils.safe_io import atomic_write
 
@@ -47,8 +46,7 @@ def estimate_keypoints(regressor, dataset, cfg, device, progress=True, observers
     TEST.FLIP averages them with those of the mirrored crop. observers: called with (batch, out).
     """
     rows = min(cfg.TEST.MAX_SAMPLES or len(dataset), len(dataset))
-    loader = DataLoader(Subset(dataset, range(rows)), cfg.TEST.BATCH_SIZE, worker_init_fn=init_worker,
-                        num_workers=min(cfg.TRAIN.NUM_WORKERS, 8))
+    loader = DataLoader(Subset(dataset, range(rows)), cfg.TEST.BATCH_SIZE, **worker_options(cfg, most=8))
     keypoints = np.zeros((rows, 17, 2))
     for batch in tqdm(batches_of(loader), total=len(loader), desc='evaluate coco', disable=not progress):
         images = batch['img'].to(device)

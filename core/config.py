@@ -117,6 +117,7 @@ _C.TRAIN.NUM_EPOCHS = 60
 _C.TRAIN.MAX_STEPS = 0  # stop after that many steps; 0: never
 _C.TRAIN.TIME_TO_RUN = 0.0  # seconds after which to save and stop; 0: never
 _C.TRAIN.NUM_WORKERS = 8  # loader processes
+_C.TRAIN.LOADER_TIMEOUT = 600.0  # seconds that a batch may take to come from loader processes; 0: for ever
 _C.TRAIN.PIN_MEMORY = True
 _C.TRAIN.SHUFFLE = True
 _C.TRAIN.PRETRAINED_CHECKPOINT = ''  # weights to start from, published or ours

@@ -6,14 +6,13 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from core import report
-from core.loading import batches_of
+from core.loading import batches_of, worker_options
 from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, pve
 from core.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
 from core.sharding import ErrorTable, share_of
 from core.supervision import flatten_views
-from datasets.image_dataset import init_worker
 from models.body import BodyModel
-from utils.distributed import share_buffers
+from utils.distributed import gathered, share_buffers
 from utils.errors import MissingFile
 from utils.logging import get_logger
 
@@ -90,23 +89,26 @@ class Evaluator:
 
     @torch.no_grad()
     def evaluate(self, regressor, dataset, name, device, progress=True, protocol=None, observers=(), log_every=0,
-                 transform=None):
+                 transform=None, stop=None):
         """Errors of `regressor` on `dataset` -> Evaluation. The module's training mode is put back afterwards.
 
         Several processes share the dataset; all must call this, and all get the whole Evaluation.
 
         protocol: by default that of `name`. observers: called with an Observation of every batch. log_every: log the
-        running means every so many batches. transform: (images, batch) -> images, before the network sees them.
+        running means every so many batches. transform: (images, batch) -> images, before the network sees them. stop:
+        asked before every batch; once it is true in any process, the result is None.
         """
         protocol = protocol or protocol_of(name)
         was_training = regressor.training
         regressor.eval()
         share_buffers(regressor)
-        table, seen = ErrorTable(), set()
+        table, seen, batches = ErrorTable(), set(), self.batches(dataset)
         try:
-            bar = tqdm(self.batches(dataset), total=self.num_batches(dataset), desc=f'evaluate {name}',
+            bar = tqdm(batches, total=self.num_batches(dataset), desc=f'evaluate {name}',
                        disable=not progress)
             for step, batch in enumerate(bar, 1):
+                if stop is not None and stop():
+                    break
                 observed = self.observe(regressor, batch, protocol, device, transform)
                 observed.fresh = _fresh_rows(observed.batch, seen)
                 for observer in observers:
@@ -116,7 +118,10 @@ class Evaluator:
                 if log_every and step % log_every == 0:
                     _log_running_means(name, table.running())
         finally:
+            batches.close()
             regressor.train(was_training)
+        if stop is not None and any(gathered(bool(stop()))):
+            return None
         errors, groups = table.joined(self.cfg.TEST.N_VIEWS or 1)
         return Evaluation(name, _measured(errors), groups if protocol.groups else [], protocol.groups)
 
@@ -131,8 +136,8 @@ class Evaluator:
             dataset = Subset(dataset, share)
         # A generator of its own, so that validating does not disturb the random stream of a training run.
         return batches_of(DataLoader(
-            dataset, test.BATCH_SIZE, shuffle=test.SHUFFLE and not test.RESULT_FILE, worker_init_fn=init_worker,
-            num_workers=min(self.cfg.TRAIN.NUM_WORKERS, 8), generator=torch.Generator().manual_seed(self.cfg.SEED)))
+            dataset, test.BATCH_SIZE, shuffle=test.SHUFFLE and not test.RESULT_FILE,
+            generator=torch.Generator().manual_seed(self.cfg.SEED), **worker_options(self.cfg, most=8)))
 
     def _num_samples(self, dataset):
         return min(self.cfg.TEST.MAX_SAMPLES or len(dataset), len(dataset))

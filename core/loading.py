@@ -1,22 +1,115 @@
-"""Batches from a DataLoader, with errors of its workers as the one line that they were raised with."""
+"""Batches from a DataLoader. Whatever befalls its workers ends in one line, and between two batches.
+
+torch raises the death of a worker wherever the main process happens to be, in the middle of a step too. Here it is
+raised only while a batch is waited for, so that a run can be saved as it stood after its last step.
+"""
+import shutil
+import signal
+import threading
+
+from core.interrupts import leave_interrupts_to_the_main_process
+from datasets.image_dataset import init_worker
 from utils.errors import ProjectError
+
+_awaited = []  # the iterator that is being waited on, for the signal handler
+
+
+class LoaderError(ProjectError):
+    """The loader's processes died, hung or could not be started."""
+
+
+class _WorkerDied(Exception):
+    """Raised by the signal handler, out of the wait for a batch."""
+
+
+def worker_options(cfg, most=None):
+    """DataLoader's arguments about its processes: TRAIN.NUM_WORKERS of them, `most` at most."""
+    workers = cfg.TRAIN.NUM_WORKERS if most is None else min(cfg.TRAIN.NUM_WORKERS, most)
+    return {'num_workers': workers, 'worker_init_fn': _init_worker,
+            'timeout': cfg.TRAIN.LOADER_TIMEOUT if workers else 0}
+
+
+def _init_worker(worker_id):
+    leave_interrupts_to_the_main_process()
+    init_worker(worker_id)
 
 
 def batches_of(loader):
     """Yields the loader's batches. A ProjectError of a worker process, which torch wraps in its traceback, is raised
-    again with its own message alone. Closing the generator ends the workers."""
-    iterator = iter(loader)
+    again with its own message alone; a worker that died or a batch that does not come in time is a LoaderError. Closing
+    the generator ends the workers."""
+    iterator = _started(loader)
     try:
         while True:
             try:
-                batch = next(iterator)
+                batch = _next(iterator)
             except StopIteration:
                 return
             except ProjectError as error:
                 raise _unwrapped(error) from None
+            except (RuntimeError, OSError, _WorkerDied) as error:
+                told = _explained(error, loader, iterator)
+                if told is None:
+                    raise
+                raise LoaderError(told) from None
             yield batch
     finally:
         del iterator  # the loader's workers end with it
+
+
+def _started(loader):
+    try:
+        iterator = iter(loader)
+    except OSError as error:
+        raise LoaderError(f'{loader.num_workers} loader processes cannot be started ({error.strerror}); {_shared()}'
+                          ) from None
+    if loader.num_workers and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, _on_child_exit)
+    return iterator
+
+
+def _next(iterator):
+    _awaited.append(iterator)
+    try:
+        if _dead(iterator):
+            raise _WorkerDied
+        return next(iterator)
+    finally:
+        _awaited.remove(iterator)
+
+
+def _on_child_exit(_number, _frame):
+    if _awaited and _dead(_awaited[-1]):
+        raise _WorkerDied
+
+
+def _dead(iterator):
+    """(pid, exit status) of the iterator's processes that ended in error."""
+    return [(worker.pid, worker.exitcode) for worker in getattr(iterator, '_workers', ()) if worker.exitcode]
+
+
+def _explained(error, loader, iterator):
+    """One line about a failure of the loader's processes; None where the error is something else."""
+    dead, text = _dead(iterator), str(error)
+    if any(status == -signal.SIGBUS for _, status in dead) or 'shared memory' in text or 'No space left' in text:
+        return f'a loader process ran out of shared memory; {_shared()}'
+    if dead:
+        pid, status = dead[0]
+        how = f'was killed by {signal.Signals(-status).name}' if status < 0 else f'ended with status {status}'
+        why = '; was there too little memory? Lower TRAIN.NUM_WORKERS' if status == -signal.SIGKILL else ''
+        return f'loader process {pid} {how}{why}'
+    if 'timed out' in text:
+        return (f'no batch came within TRAIN.LOADER_TIMEOUT = {loader.timeout:g} seconds; is the disk of the pictures '
+                'within reach?')
+    if 'Too many open files' in text or 'ancdata' in text:
+        return 'too many open files for the loader\'s processes; raise `ulimit -n` or lower TRAIN.NUM_WORKERS'
+    return 'a loader process ended unexpectedly' if text.startswith('DataLoader worker') else None
+
+
+def _shared():
+    free = shutil.disk_usage('/dev/shm').free / 2 ** 20
+    return (f'/dev/shm has {free:.0f} MiB free: give it more, or lower TRAIN.NUM_WORKERS (0 needs none) or '
+            'TRAIN.BATCH_SIZE')
 
 
 def _unwrapped(error):

@@ -14,10 +14,9 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from core import report
-from core.loading import batches_of
+from core.loading import batches_of, worker_options
 from datasets.augmentation import crop_transform
 from datasets.catalog import image_folder
-from datasets.image_dataset import init_worker
 from datasets.legacy_crop import legacy_box
 from utils.errors import BadFile, MissingFile
 from utils.iuv import project_to_crop
@@ -138,8 +137,7 @@ class SegmentationEvaluator:
         regressor.eval()
         test = self.cfg.TEST
         limited = Subset(dataset, range(min(test.MAX_SAMPLES or len(dataset), len(dataset))))
-        loader = DataLoader(limited, test.BATCH_SIZE, num_workers=min(self.cfg.TRAIN.NUM_WORKERS, 8),
-                            worker_init_fn=init_worker)
+        loader = DataLoader(limited, test.BATCH_SIZE, **worker_options(self.cfg, most=8))
         counts = []
         for batch in tqdm(batches_of(loader), total=len(loader), desc=f'evaluate {name}', disable=not progress):
             images = batch['img'].to(device)

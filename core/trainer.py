@@ -15,8 +15,8 @@ from core.config import to_text
 from core.devices import computes_in_bf16
 from core.evaluator import Evaluator
 from core.fitting import FitsInTheLoop, uses_fits
-from core.interrupts import leave_interrupts_to_the_main_process, on_interrupt
-from core.loading import batches_of
+from core.interrupts import on_interrupt
+from core.loading import LoaderError, batches_of, worker_options
 from core.options import command_line
 from core.random_streams import seed_everything
 from core.run_folder import RunFolder
@@ -26,7 +26,6 @@ from core.summary import panel
 from core.supervision import AnnotatedTargets, all_losses, build_targets, flatten_views
 from core.training_state import TrainingState
 from datasets.build import build_eval_dataset, build_train_dataset
-from datasets.image_dataset import init_worker
 from datasets.sampling import EpochSampler
 from models import build_regressor
 from models.backbones.pretrained import load_pretrained_backbone
@@ -135,11 +134,13 @@ class Trainer:
             self.log.info(f'{cfg.NAME}: {len(self.train_data)} samples an epoch, logs in {self.folder.path}')
         with on_interrupt(lambda: self._stop('a signal')):
             while self.state.progress.epoch < cfg.TRAIN.NUM_EPOCHS and not self.stop_reason:
-                self._train_epoch()
+                self._train_epoch_or_save()
                 if self.stop_reason not in ('', 'TRAIN.MAX_STEPS'):
                     self._save()
                     break
                 evaluation = self._validate()
+                if evaluation is None:
+                    self.stop_reason = self._stop_wish or 'another process'
                 if not self.stop_reason:
                     self.state.progress.epoch += 1
                     self.state.progress.batches_done = 0
@@ -147,6 +148,16 @@ class Trainer:
         if self.is_main:
             self._finish(evaluation)
         return evaluation
+
+    def _train_epoch_or_save(self):
+        """A loader that fails does so between two steps: what they did is saved, where no other process is needed."""
+        try:
+            self._train_epoch()
+        except LoaderError:
+            if self.accelerator.num_processes == 1:
+                self._save()
+                self.log.info(f'saved at step {self.state.progress.global_step}; --resume goes on from here')
+            raise
 
     def _stop(self, reason):
         self._stop_wish = self._stop_wish or reason
@@ -184,8 +195,7 @@ class Trainer:
                                world=accelerator.num_processes)
         # A generator of its own: the loader draws worker seeds, which must not disturb the run's random stream.
         return DataLoader(self.train_data, cfg.TRAIN.BATCH_SIZE, sampler=sampler, drop_last=True,
-                          num_workers=cfg.TRAIN.NUM_WORKERS, worker_init_fn=_init_worker,
-                          generator=torch.Generator().manual_seed(cfg.SEED),
+                          **worker_options(cfg), generator=torch.Generator().manual_seed(cfg.SEED),
                           pin_memory=cfg.TRAIN.PIN_MEMORY and accelerator.device.type == 'cuda',
                           prefetch_factor=4 if cfg.TRAIN.NUM_WORKERS else None)
 
@@ -239,7 +249,8 @@ class Trainer:
     def _picture(self, images, out, targets):
         if not self.is_main or self.state.progress.global_step % self.cfg.TRAIN.VIS_INTERVAL:
             return None
-        return panel(images, out, targets, self.regressor.body.faces)
+        return panel(images, out, targets, self.regressor.body.faces,
+                     extra=self.regressor.extra_pictures(out).values())
 
     def _after_step(self, bar, total, losses, picture, rate):
         """Progress bar, summaries, checkpoints and validation within the epoch, and limits."""
@@ -276,9 +287,11 @@ class Trainer:
     # Validation, checkpoints, end
 
     def _validate(self):
+        """-> Evaluation, or None where a stop was asked meanwhile: the epoch then ends with the resumed run."""
         evaluation = self.evaluator.evaluate(self.state.best_weights, self.eval_data, self.eval_data.name,
-                                             self.accelerator.device, progress=self.is_main)
-        if self.is_main:
+                                             self.accelerator.device, progress=self.is_main,
+                                             stop=lambda: bool(self._stop_wish))
+        if evaluation is not None and self.is_main:
             values = {f'{metric}/stage_{stage}': evaluation.mean(metric, stage)
                       for metric, errors in evaluation.errors.items() for stage in range(errors.shape[1])}
             self.folder.summary.scalars(values, self.state.progress.global_step, 'validation')
@@ -317,7 +330,8 @@ class Trainer:
         network = self.state.best_weights.eval()
         out = network(batch['img'].unflatten(0, (-1, n_views)) if n_views > 1 else batch['img'])
         targets = build_targets(batch, self.regressor.body, self.iuv_renderer, n_views)
-        return panel(batch['img'], out, targets, self.regressor.body.faces, rows)
+        return panel(batch['img'], out, targets, self.regressor.body.faces, rows,
+                     network.extra_pictures(out).values())
 
 
 def _accelerator(cfg):
@@ -329,8 +343,3 @@ def _accelerator(cfg):
     if cfg.DEVICE == 'cuda' and accelerator.device.type != 'cuda':
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
     return accelerator
-
-
-def _init_worker(worker_id):
-    leave_interrupts_to_the_main_process()
-    init_worker(worker_id)
