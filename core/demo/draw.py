@@ -62,8 +62,8 @@ class Drawer:
         if ratio == 1:
             return image, focal_length
         size = [max(1, round(side * ratio)) for side in image.shape[1::-1]]
-        return cv2.resize(image, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-                          ), focal_length * size[0] / image.shape[1]
+        resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
+        return resized, focal_length and focal_length * size[0] / image.shape[1]
 
     def _overlay(self, image, estimates, focal_length):
         return self._renderer.overlay(image, *_bodies(estimates), focal_length, _colors(estimates)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.demo.camera import crop_to_picture, place_in_picture, project_to_picture
+from core.demo.camera import crop_to_picture, middle_of, place_in_picture, project_to_picture, ray_rotation
 from datasets.augmentation import crop_transform, to_network_input, warp_crop
 from datasets.legacy_crop import legacy_box, legacy_crop
 from utils.geometry import rotmat_to_axis_angle
@@ -61,36 +61,43 @@ class Estimator:
         """people: [(picture [H,W,3] uint8 RGB, PersonBox with a person_id)] -> Estimates in the same order."""
         estimates = []
         for start in range(0, len(people), self._batch):
-            estimates += self._batch_of_people(people[start:start + self._batch], focal_length)
+            estimates += self._estimate(people[start:start + self._batch], focal_length)
         return estimates
 
     def views(self, people, focal_length):
         """The same for synchronized views of one body."""
-        return self._batch_of_people(people, focal_length, as_views=True)
+        return self._estimate(people, focal_length, as_views=True)
 
     @torch.inference_mode()
-    def _batch_of_people(self, people, focal_length, as_views=False):
+    def _estimate(self, people, focal_length, as_views=False):
         crops = [crop_person(image, person, self._res, self._legacy) for image, person in people]
         images = torch.from_numpy(np.stack([to_network_input(crop, is_rgb=True) for crop, _, _ in crops]))
         images = images.to(self.device)
         out = self.regressor(images[None] if as_views else images)
         if self.on_output:
             self.on_output(images, out)
-        final = out.final
-        joints, points = final.joints.float().cpu(), final.keypoints_2d.float().cpu()
         center = torch.from_numpy(np.stack([center for _, center, _ in crops])).float()
-        pixels = crop_to_picture(points, center, torch.tensor([side for _, _, side in crops]))
-        fields = [value.float().cpu().numpy() for value in (final.rotmat, final.betas, final.camera)]
-        vertices = final.vertices.float().cpu().numpy() if self._draws else [None] * len(people)
-        estimates = []
-        for i, (image, person) in enumerate(people):
-            if not all(np.isfinite(value[i]).all() for value in fields) or fields[2][i][0] < _FARTHEST:
-                estimates.append(None)
-                continue
-            height, width = image.shape[:2]
-            moved = place_in_picture(joints[i:i + 1], pixels[i:i + 1], focal_length, width, height)
-            seen = project_to_picture(joints[i:i + 1], moved, focal_length, width, height)
-            estimates.append(Estimate(person.person_id or 0, person.box.astype(np.float32),
-                                      *(value[i] for value in fields), moved[0].numpy(), joints[i].numpy(),
-                                      seen[0].numpy(), vertices[i]))
-        return estimates
+        side = torch.tensor([side for _, _, side in crops], dtype=torch.float32)
+        columns = self._placed(out.final, center, side, middle_of([image for image, _ in people]), focal_length)
+        usable = torch.stack([torch.isfinite(column).flatten(1).all(1) for column in columns]).all(0)
+        usable &= columns[2][:, 0] > _FARTHEST
+        columns = [column.numpy() for column in columns]
+        return [Estimate(person.person_id or 0, person.box.astype(np.float32), *(column[i] for column in columns))
+                if usable[i] else None for i, (_, person) in enumerate(people)]
+
+    def _placed(self, stage, center, side, middle, focal_length):
+        """rotmat, betas, crop_camera, translation, joints, keypoints_2d and vertices in the pictures' cameras."""
+        def fetched(value):
+            return value.float().cpu()
+        rotmat, pivot = fetched(stage.rotmat), fetched(stage.smpl_joints)[:, :1]
+        turn = ray_rotation(center, focal_length, middle)
+
+        def turned(points):
+            return (fetched(points) - pivot) @ turn.transpose(-1, -2) + pivot
+        joints = turned(stage.joints)
+        pixels = crop_to_picture(fetched(stage.keypoints_2d), center, side)
+        translation = place_in_picture(joints, pixels, focal_length, middle)
+        seen = project_to_picture(joints, translation, focal_length, middle)
+        rotmat = torch.cat([(turn @ rotmat[:, 0])[:, None], rotmat[:, 1:]], 1)
+        columns = [rotmat, fetched(stage.betas), fetched(stage.camera), translation, joints, seen]
+        return [*columns, turned(stage.vertices)] if self._draws else columns

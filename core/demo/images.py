@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.demo.camera import default_focal_length
+from core.demo.camera import Focus
 from core.demo.draw import Drawer
 from core.demo.finder import picture_finder
 from core.demo.montage import Montage
@@ -93,20 +93,12 @@ def read_frame(path, index):
     return Frame(index, float(index), image, path.name)
 
 
-def focal_length_of(cfg, estimator, frame):
-    """Of the whole run: that of the known bodies, the one given, or the default for the first picture."""
-    if isinstance(estimator, Playback):
-        return estimator.focal_length
-    height, width = frame.image.shape[:2]
-    return cfg.DEMO.FOCAL_LENGTH or default_focal_length(width, height)
-
-
 class _PictureRun:
     """Takes jobs one after the other and counts. alone: there is one picture only, so what is wrong with it stops."""
 
     def __init__(self, cfg, inputs, estimator, device, alone):
         self._cfg, self._inputs, self._estimator, self._device = cfg, inputs, estimator, device
-        self._alone, self.report, self._finder = alone, Report(), None
+        self._alone, self.report, self._finder, self._focus = alone, Report(), None, None
         self._drawer = Drawer(cfg, estimator.body.faces.cpu()) if cfg.DEMO.RENDER else None
         self._montage = None
         if inputs.kind == 'img_dir' and cfg.DEMO.RENDER and not isinstance(estimator, Playback):
@@ -115,34 +107,33 @@ class _PictureRun:
     def __call__(self, job):
         """Look at a job's pictures, draw and export -> Recording."""
         source = job.pictures[0] if len(job.pictures) == 1 else job.pictures[0].parent
-        recorder, focal_length, shown = Recorder(source, self._estimator.body), None, None
-        for frame, prefix, estimates, focal_length in self._estimated(job):
+        self._focus = Focus(getattr(self._estimator, 'focal_length', self._cfg.DEMO.FOCAL_LENGTH))
+        recorder, shown = Recorder(source, self._estimator.body), None
+        for frame, prefix, estimates in self._views(job) if job.as_views else self._singles(job):
             self.report.add(estimates)
-            recorder.add(frame, estimates, focal_length)
+            recorder.add(frame, estimates)
             if estimates and self._drawer:
-                shown = self._draw(frame, estimates, focal_length, prefix)
+                shown = self._draw(frame, estimates, prefix)
             elif self._alone and not estimates:
                 raise ProjectError(f'{job.pictures[0]}: no person found; {self.report.summary()}')
         if not recorder.num_frames:
             raise BadFile(f'{source}: not one picture can be read; {self.report.summary()}')
-        recording = recorder.recording()
+        recording = recorder.recording(self._focus.value)
         export(self._cfg, self._inputs, recording, self._estimator.body, job.folder, job.stem,
                shown if len(job.pictures) == 1 else None)
         return recording
 
-    def _estimated(self, job):
-        """(frame, prefix, estimates, focal length) of every picture that can be read."""
-        focal_length = None
-        if job.as_views:
-            frames = [read_frame(path, number) for number, path in enumerate(job.pictures)]
-            people = [self._one_person(frame, path) for frame, path in zip(frames, job.pictures)]
-            focal_length = focal_length_of(self._cfg, self._estimator, frames[0])
-            found = self._estimator.views([(frame.image, person) for frame, person in zip(frames, people)],
-                                          focal_length)
-            if None in found:
-                raise ProjectError(f'{job.pictures[0]}: in one view the network puts the body behind the camera')
-            yield from ((*group, focal_length) for group in zip(frames, job.prefixes, [[one] for one in found]))
-            return
+    def _views(self, job):
+        """(frame, prefix, estimates) of synchronized pictures, estimated together."""
+        frames = [read_frame(path, number) for number, path in enumerate(job.pictures)]
+        people = [(frame.image, self._one_person(frame, path)) for frame, path in zip(frames, job.pictures)]
+        found = self._estimator.views(people, self._focus(people))
+        if None in found:
+            raise ProjectError(f'{job.pictures[0]}: in one view the network puts the body behind the camera')
+        return zip(frames, job.prefixes, [[estimate] for estimate in found])
+
+    def _singles(self, job):
+        """(frame, prefix, estimates) of every picture that can be read."""
         for number, (path, prefix) in enumerate(zip(job.pictures, job.prefixes)):
             try:
                 frame = read_frame(path, number)
@@ -152,14 +143,13 @@ class _PictureRun:
                 get_logger().warning(f'{error}; skipped')
                 self.report.skipped['unreadable pictures'] += 1
                 continue
-            focal_length = focal_length or focal_length_of(self._cfg, self._estimator, frame)
-            yield frame, prefix, self._estimate(frame, job.first + number, focal_length), focal_length
+            yield frame, prefix, self._estimate(frame, job.first + number)
 
-    def _estimate(self, frame, number, focal_length):
+    def _estimate(self, frame, number):
         if isinstance(self._estimator, Playback):
             return self._estimator(frame)
         people = [(frame.image, person) for person in self._find(frame, number)]
-        estimates = self._estimator(people, focal_length)
+        estimates = self._estimator(people, self._focus(people))
         self.report.add_failed(estimates.count(None))
         return [estimate for estimate in estimates if estimate is not None]
 
@@ -178,9 +168,9 @@ class _PictureRun:
             raise ProjectError(f'{path}: no person found in this view; {self.report.summary()}')
         return max(people, key=lambda person: person.score).with_id(0)
 
-    def _draw(self, frame, estimates, focal_length, prefix):
+    def _draw(self, frame, estimates, prefix):
         """Write the pictures of one frame -> path of the main one."""
-        front, side = self._drawer.front_and_side(frame.image, estimates, focal_length)
+        front, side = self._drawer.front_and_side(frame.image, estimates, self._focus.value)
         if self._inputs.kind == 'img_dir':
             pictures = {'_result.png': self._montage.take() if self._montage else np.concatenate([front, side], 1)}
         elif self._inputs.kind == 'image_folder':

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.demo.camera import project_to_picture
+from core.demo.camera import middle_of, project_to_picture
 from core.demo.estimate import Estimate
 from models.body import BodyModel
 from utils.assets import GENDERS, find_assets
@@ -39,8 +39,8 @@ class Playback:
         values = {name: torch.as_tensor(array[row:row + 1]) for name, array in self._people[person_id].items()}
         rotmat = axis_angle_to_rotmat(values['pose'])
         posed = self.body(values['betas'], rotmat)
-        height, width = frame.image.shape[:2]
-        pixels = project_to_picture(posed.joints, values['translation'], self.focal_length, width, height)[0].numpy()
+        pixels = project_to_picture(posed.joints, values['translation'], self.focal_length, middle_of([frame.image])
+                                    )[0].numpy()
         box = values['boxes'][0].numpy() if 'boxes' in values else np.concatenate([pixels.min(0), pixels.max(0)])
         camera = values.get('crop_camera')
         camera = translation_to_camera(values['translation'])[0] if camera is None else camera[0]

@@ -1,6 +1,7 @@
 """Collects what was found, frame by frame: a few numbers a person, whatever the length of the video."""
 import numpy as np
 
+from core.demo.camera import default_focal_length
 from utils.recording import PersonTrack, Recording
 
 _FIELDS = {'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 'translation': (3,), 'joints': (49, 3),
@@ -13,12 +14,12 @@ class Recorder:
     def __init__(self, source, body):
         self._source, self._body = str(source), body
         self._frames, self._rows, self._times, self._names = {}, {}, [], []
-        self._size, self._focal_length = None, 0.0
+        self._size = None
 
-    def add(self, frame, estimates, focal_length):
+    def add(self, frame, estimates):
         """A `Frame` and the Estimates of the people in it."""
         if self._size is None:
-            self._size, self._focal_length = frame.image.shape[1::-1], float(focal_length)
+            self._size = frame.image.shape[1::-1]
         index = len(self._times)
         self._times.append(frame.time)
         if frame.name:
@@ -38,11 +39,12 @@ class Recorder:
     def num_people(self):
         return len(self._frames)
 
-    def recording(self):
-        """Everything so far as a Recording."""
+    def recording(self, focal_length):
+        """Everything so far as a Recording. focal_length: pixels, or None where there was nobody to see."""
         width, height = self._size or (0, 0)
+        focal_length = float(focal_length or default_focal_length(width, height))
         people = [self._track(person_id) for person_id in sorted(self._frames)]
-        return Recording(self._source, width, height, np.array(self._times), self._focal_length,
+        return Recording(self._source, width, height, np.array(self._times), focal_length,
                          str(self._body.file), self._body.digest, people, self._names)
 
     def _track(self, person_id):

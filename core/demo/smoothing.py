@@ -7,7 +7,7 @@ import numpy as np
 import roma
 import torch
 
-from core.demo.camera import project_to_picture
+from core.demo.camera import middle_of, project_to_picture
 
 # Seconds without a person after which filtering begins anew, and the cutoff of speeds, hertz (the paper's value).
 _RESET, _SPEED_CUTOFF = 0.5, 1.0
@@ -109,8 +109,7 @@ class Smoother:
         joints = posed.joints.cpu()
         vertices = posed.vertices.cpu().numpy() if changed[0][1].vertices is not None else [None] * len(changed)
         for i, (frame, estimate, turned, shape, moved) in enumerate(changed):
-            height, width = frame.image.shape[:2]
             estimate.rotmat, estimate.betas, estimate.translation = turned.numpy(), shape.numpy(), moved.numpy()
             estimate.joints, estimate.vertices = joints[i].numpy(), vertices[i]
-            estimate.keypoints_2d = project_to_picture(joints[i:i + 1], moved[None], focal_length, width, height
-                                                       )[0].numpy()
+            middle = middle_of([frame.image])
+            estimate.keypoints_2d = project_to_picture(joints[i:i + 1], moved[None], focal_length, middle)[0].numpy()

@@ -3,20 +3,23 @@
 Norfair (BSD) is taken in its maintained form, norfair-enough: it is small, needs numpy, scipy and rich alone, and
 brings neither a detector nor the OpenCV package that would replace the headless one.
 """
+import logging
+
 import norfair
 import numpy as np
-from norfair.distances import ScalarDistance
 
 # Mean distance of a box's corners to where they are expected, over the box's longer side, beyond which it is another
 # person.
 _FARTHEST = 0.6
+# It warns that a distance of one's own is slow; among a few people it is not.
+logging.getLogger('norfair').setLevel(logging.ERROR)
 
 
 class PersonTracker:
     """max_gap: frames for which a person who is not seen keeps the number; shorter for one who was seen briefly."""
 
     def __init__(self, max_gap=30):
-        self._tracker = norfair.Tracker(ScalarDistance(_corner_distance), _FARTHEST, hit_counter_max=max(1, max_gap),
+        self._tracker = norfair.Tracker(_corner_distance, _FARTHEST, hit_counter_max=max(1, max_gap),
                                         initialization_delay=0)
 
     def update(self, boxes):

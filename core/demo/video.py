@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from core.demo.camera import Focus
 from core.demo.draw import Drawer
 from core.demo.finder import video_finder
-from core.demo.images import focal_length_of
 from core.demo.output import Report, check_writable, export
 from core.demo.playback import Playback
 from core.demo.recorder import Recorder
@@ -73,7 +73,8 @@ class _VideoRun:
         self._recorder, self.report = Recorder(source.path, estimator.body), Report()
         self._drawer = Drawer(cfg, estimator.body.faces.cpu()) if path else None
         self._window = Window('bodies') if cfg.DEMO.DISPLAY or self._live else None
-        self._writer, self._focal_length, self._stopped = None, None, False
+        self._focus = Focus(getattr(estimator, 'focal_length', cfg.DEMO.FOCAL_LENGTH))
+        self._writer, self._stopped = None, False
 
     def stop(self):
         """End after the frames in progress."""
@@ -83,10 +84,9 @@ class _VideoRun:
         frames = iter(self._source)
         first = next(frames, None)
         if first is None:
-            return self._recorder.recording()
+            return self._recorder.recording(self._focus.value)
         size = 1 if self._live else int(
             max(1, min(self._cfg.DEMO.TRACKER_BATCH_SIZE, _CHUNK_BYTES // first.image.nbytes)))
-        self._focal_length = focal_length_of(self._cfg, self._estimator, first)
         frames = itertools.chain([first], frames)
         # A camera must not be read ahead, and a window belongs to the main thread.
         ahead = None if self._live else Ahead(frames, size)
@@ -99,16 +99,16 @@ class _VideoRun:
         finally:
             self._finish(ahead, behind)
         self._say(time.monotonic() - start)
-        return self._recorder.recording()
+        return self._recorder.recording(self._focus.value)
 
     def _stream(self, frames, size, draw):
         progress = tqdm(total=getattr(self._source, 'num_frames', None), desc='frames', leave=False)
         while not self._stopped and (chunk := list(itertools.islice(frames, size))):
             estimates = self._look(chunk)
             if self._smoother:
-                self._smoother(chunk, estimates, self._focal_length)
+                self._smoother(chunk, estimates, self._focus.value)
             for frame, people in zip(chunk, estimates):
-                self._recorder.add(frame, people, self._focal_length)
+                self._recorder.add(frame, people)
                 self.report.add(people)
                 if self._drawer:
                     draw((frame, people))
@@ -121,7 +121,7 @@ class _VideoRun:
             return [self._estimator(frame) for frame in chunk]
         found = self._finder(chunk)
         people = [(frame.image, person) for frame, boxes in zip(chunk, found) for person in boxes]
-        estimates = self._estimator(people, self._focal_length)
+        estimates = self._estimator(people, self._focus(people))
         self.report.add_failed(estimates.count(None))
         rest = iter(estimates)
         by_frame = [list(itertools.islice(rest, len(boxes))) for boxes in found]
@@ -129,7 +129,7 @@ class _VideoRun:
 
     def _draw(self, item):
         frame, people = item
-        picture = self._drawer.panels(frame.image, people, self._focal_length)
+        picture = self._drawer.panels(frame.image, people, self._focus.value)
         if self._writer is None:
             self._writer = VideoWriter(self._path, picture.shape[1], picture.shape[0], self._source.rate)
         self._writer.write(picture, frame.time)
