@@ -4,8 +4,8 @@ from pathlib import Path
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from core.pictures import denormalize
 from utils.iuv_maps import maps_to_iuv
-from utils.keypoints import IMAGE_MEAN, IMAGE_STD
 from utils.rendering import colorize_iuv, overlay_batch
 
 
@@ -32,11 +32,12 @@ class Summary:
 
 
 @torch.no_grad()
-def panel(images, out, targets, faces, rows=4):
+def panel(images, out, targets, faces, rows=4, extra=()):
     """A picture [3,H,W] in [0, 1], one row a sample.
 
-    From left to right: input, target mesh (where there is one), predicted mesh of the last stage, target IUV,
-    predicted IUV. images: [B,3,R,R] normalized.
+    From left to right: input, target mesh (where there is one), predicted mesh of the last stage, target IUV, IUV of
+    the predicted mesh, predicted IUV (where the network predicts it), and the regressor's `extra` pictures, each
+    [B,3,h,w]. images: [B,3,R,R] normalized.
     """
     pictures = denormalize(images[:rows].float()).cpu()
     columns = [pictures, _target_overlay(pictures, targets, faces, rows),
@@ -45,10 +46,13 @@ def panel(images, out, targets, faces, rows=4):
     size = pictures.shape[-1]
     if targets.iuv_renderer is not None:
         columns.append(_enlarged(colorize_iuv(targets.iuv[:rows].float().cpu()), size))
+        rendered = targets.iuv_renderer(out.final.vertices[:rows].float(), out.final.camera[:rows].float())
+        columns.append(_enlarged(colorize_iuv(rendered.cpu()), size))
     if out.iuv is not None:
         dense = maps_to_iuv(out.iuv.index[:rows].float(), out.iuv.u[:rows].float(), out.iuv.v[:rows].float(),
                             None if out.iuv.part is None else out.iuv.part[:rows].float())
         columns.append(_enlarged(colorize_iuv(dense.cpu()), size))
+    columns += [_enlarged(pictures[:rows].float().cpu(), size) for pictures in extra]
     sheet = torch.cat(columns, dim=3)
     return torch.cat(list(sheet), dim=1).clamp(0, 1)
 
@@ -60,11 +64,7 @@ def _target_overlay(pictures, targets, faces, rows):
     return torch.where(targets.valid[:rows].bool().cpu()[:, None, None, None], drawn, pictures)
 
 
-def denormalize(images):
-    """Network input [B,3,H,W] back to RGB in [0, 1]."""
-    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
-    return (images * std + mean).clamp(0, 1)
-
-
-def _enlarged(pictures, size):
-    return torch.nn.functional.interpolate(pictures, size=(size, size), mode='nearest')
+def _enlarged(pictures, height):
+    """Pictures [B,3,h,w] at another height, of the same proportions."""
+    size = (height, round(height * pictures.shape[-1] / pictures.shape[-2]))
+    return torch.nn.functional.interpolate(pictures, size=size, mode='nearest')

@@ -29,6 +29,10 @@ class Regressor(nn.Module):
         """{name: weighted scalar} of losses that only this architecture has. targets: Targets."""
         return {}
 
+    def extra_pictures(self, out):
+        """{name: pictures [B,3,h,w] in [0, 1]} that only this architecture has, for the panels and the demo."""
+        return {}
+
     def check_views(self, n_views, key):
         """Raise BadConfig where config key `key` asks for groups of views and this network takes single pictures."""
         if n_views and not self.takes_views:
