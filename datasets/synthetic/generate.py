@@ -20,8 +20,8 @@ from utils.safe_io import load_npz
 
 PARTS = ('studio', 'images', 'multiview', 'coco', 'video')
 # train and val: people, in the studio and elsewhere; multiview: scenes, of which a tenth validates.
-PRESETS = {'quick': {'train': 6000, 'val': 300, 'multiview': 200, 'what': 'studio'},
-           'standard': {'train': 50_000, 'val': 2000, 'multiview': 2000, 'what': ','.join(PARTS)}}
+PRESETS = {'quick': {'train': 6000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'studio'},
+           'standard': {'train': 50_000, 'val': 2000, 'multiview': 2000, 'size': 256, 'what': ','.join(PARTS)}}
 
 
 def parse_arguments(argv=None):
@@ -32,7 +32,7 @@ def parse_arguments(argv=None):
     parser.add_argument('--train', type=int, help='training images')
     parser.add_argument('--val', type=int, help='validation images')
     parser.add_argument('--multiview', type=int, help=f'multi-view scenes of {NUM_VIEWS} images each')
-    parser.add_argument('--size', type=int, default=256, help='pixels a side')
+    parser.add_argument('--size', type=int, help='pixels a side')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--gendered', type=float, default=0.0, help='share of people with the male or female body')
     parser.add_argument('--backgrounds', type=Path, help='folder of pictures to put people before')
