@@ -137,18 +137,23 @@ def load_annotations(cfg, source):
 
 def check_body(cfg, annotations, path):
     """Raise WrongBody where SMPL labels are not those of the body in use. Files without a digest are SMPL's own."""
-    if cfg.DATA.IGNORE_3D or not annotations.has_smpl.any():
+    check_body_digest(cfg, bool(annotations.has_smpl.any()), annotations.body_digest, path)
+
+
+def check_body_digest(cfg, has_smpl, digest, path):
+    """`check_body` of a file of which only its body's digest is known, and whether it has SMPL labels."""
+    if cfg.DATA.IGNORE_3D or not has_smpl:
         return
     assets = find_assets(cfg.PATHS.DATA_DIR)
-    if annotations.body_digest is None:
+    if digest is None:
         if assets.is_free:
             raise WrongBody(f"{path}: its SMPL labels belong to the licensed SMPL body, but the body in use is the "
                             f"free one of {assets.root}; set DATA.IGNORE_3D, or PATHS.DATA_DIR to SMPL's folder")
         return
     in_use = _digest_of(assets)
-    if annotations.body_digest != in_use:
-        raise WrongBody(f'{path}: its SMPL labels belong to body {annotations.body_digest}, but the body in use, of '
-                        f'{assets.root}, is {in_use}')
+    if digest != in_use:
+        raise WrongBody(f'{path}: its SMPL labels belong to body {digest}, but the body in use, of {assets.root}, is '
+                        f'{in_use}')
 
 
 def _digest_of(assets):

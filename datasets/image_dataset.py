@@ -64,6 +64,25 @@ class PersonDataset(Dataset):
         raise NotImplementedError
 
 
+class SkipCounter:
+    """Counts unreadable pictures over all loader processes, or stops at the first, as DATA.ON_BAD_IMAGE says."""
+
+    def __init__(self, cfg):
+        self._cfg, self._count = cfg, Value('q', 0)
+
+    @property
+    def count(self):
+        return self._count.value
+
+    def add(self, error):
+        """Count the picture that `error` is about, or raise the error again."""
+        if self._cfg.DATA.ON_BAD_IMAGE != 'skip':
+            raise error
+        with self._count.get_lock():
+            self._count.value += 1
+        log_once(f'skipped: {error}')
+
+
 class ImageDataset(PersonDataset):
     """A dataset of the catalog, or a user's own (docs/data.md), read from an annotation file and an image folder.
 
@@ -79,14 +98,19 @@ class ImageDataset(PersonDataset):
         self.annotations = load_annotations(cfg, source)
         if not len(self.annotations):
             raise BadFile(f'{source.annotations}: no rows')
-        self._skipped = Value('q', 0)
+        self._skipped = SkipCounter(cfg)
 
     def __len__(self):
         return len(self.annotations)
 
     @property
+    def num_rows(self):
+        """Rows of the annotation file; their pictures come again, so that fits of them can be kept."""
+        return len(self.annotations)
+
+    @property
     def skipped(self):
-        return self._skipped.value
+        return self._skipped.count
 
     def image_path(self, row):
         return os.path.join(self.source.images, self.annotations.imgname[row])
@@ -96,7 +120,7 @@ class ImageDataset(PersonDataset):
             try:
                 return self._read_row(row, box_factor)
             except ProjectError as error:
-                self._skip(error)
+                self._skipped.add(error)
         raise BadFile(f'{self.source.images}: {MAX_SKIPS} pictures in a row from row {index} of '
                       f'{self.source.annotations} are unreadable')
 
@@ -105,11 +129,3 @@ class ImageDataset(PersonDataset):
         # The legacy crop starts from full resolution.
         shrink = 1 if self.legacy else 200 * self.annotations.scale[row] * box_factor / self.cfg.DATA.IMG_RES
         return read_picture(path, shrink), self.annotations.person(row), row, path
-
-    def _skip(self, error):
-        """Count an unreadable picture, or raise its error again where DATA.ON_BAD_IMAGE says so."""
-        if self.cfg.DATA.ON_BAD_IMAGE != 'skip':
-            raise error
-        with self._skipped.get_lock():
-            self._skipped.value += 1
-        log_once(f'skipped: {error}')

@@ -25,11 +25,7 @@ class Picture:
 
 
 def read_picture(path, shrink=1.0):
-    """Decode a picture file to 8-bit BGR, turned upright as its EXIF tag says (annotations count so).
-
-    A JPEG of which the crop needs only 1 / `shrink` of the resolution is decoded at 1/2, 1/4 or 1/8 of its size.
-    Raises MissingFile and BadFile, naming the file.
-    """
+    """`decode_picture` of a file. Raises MissingFile and BadFile, naming it."""
     try:
         with open(path, 'rb') as stream:
             content = stream.read()
@@ -37,6 +33,15 @@ def read_picture(path, shrink=1.0):
         raise MissingFile(f'{path}: no such picture') from None
     except (OSError, ValueError) as error:
         raise BadFile(f'{path}: cannot be opened ({getattr(error, "strerror", None) or error})') from None
+    return decode_picture(content, path, shrink)
+
+
+def decode_picture(content, path, shrink=1.0):
+    """Decode a picture's bytes to 8-bit BGR, turned upright as its EXIF tag says (annotations count so) -> Picture.
+
+    A JPEG of which the crop needs only 1 / `shrink` of the resolution is decoded at 1/2, 1/4 or 1/8 of its size.
+    path: for messages. Raises BadFile.
+    """
     is_jpeg = content.startswith(_JPEG_START)
     if is_jpeg and content.rfind(_JPEG_END) < 0:
         raise BadFile(f'{path}: truncated JPEG')  # OpenCV 4 would give a half-grey picture

@@ -5,6 +5,7 @@ from torch.utils.data import Dataset
 from datasets.catalog import STREAM
 from datasets.image_dataset import ImageDataset
 from datasets.multiview import ViewGroupDataset
+from datasets.shard_dataset import ShardDataset, is_shards
 from datasets.stream_dataset import StreamDataset
 from utils.errors import BadConfig, MissingFile
 from utils.logging import log_once
@@ -29,8 +30,12 @@ def parse_mixture(items):
 
 
 def open_train_dataset(cfg, name, seed=None, dataset_index=0):
-    """One training dataset by name: rendered while training for 'free-stream', from files for any other; of view
-    groups where DATA.N_VIEWS says so."""
+    """One training dataset by name: rendered while training for 'free-stream', from tar shards for what ends in
+    shards.json, from files for any other; of view groups where DATA.N_VIEWS says so."""
+    if is_shards(name):
+        if cfg.DATA.N_VIEWS:
+            raise BadConfig(f'{name}: shards hold single pictures; DATA.N_VIEWS wants an annotation file')
+        return ShardDataset(cfg, name, seed, dataset_index)
     if cfg.DATA.N_VIEWS:
         return ViewGroupDataset(cfg, name, 'train', cfg.DATA.N_VIEWS, seed, dataset_index)
     if name == STREAM:

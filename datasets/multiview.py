@@ -60,7 +60,7 @@ class ViewGroupDataset(ImageDataset):
                 pictures = [self._read_row(int(row), augmentation.scale)
                             for row, augmentation in zip(rows, augmentations)]
             except ProjectError as error:
-                self._skip(error)
+                self._skipped.add(error)
                 continue
             return stack_views([self._pack_view(*picture, augmentation)
                                 for picture, augmentation in zip(pictures, augmentations)])

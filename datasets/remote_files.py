@@ -1,0 +1,95 @@
+"""Files of a web server, fetched once into a folder, whole and checked."""
+import contextlib
+import fcntl
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import quote
+
+from utils.errors import BadFile, MissingFile, ProjectError
+from utils.safe_io import sha256_of
+
+_PIECE = 1 << 20
+_TIMEOUT_S = 60
+_ATTEMPTS = 3
+
+
+def is_url(name):
+    return name.startswith(('http://', 'https://'))
+
+
+def cache_folder(url, root=''):
+    """Folder for the files below a URL; root: '' takes ~/.cache/human_mesh_recovery."""
+    root = Path(root) if root else Path.home() / '.cache' / 'human_mesh_recovery'
+    return root / f'{Path(url).name}-{hashlib.sha256(url.encode()).hexdigest()[:16]}'
+
+
+def read_url(url, limit=64 << 20):
+    """The content of a small file. Raises MissingFile, BadFile."""
+    with _opened(url) as response:
+        content = response.read(limit + 1)
+    if len(content) > limit:
+        raise BadFile(f'{url}: more than {limit} bytes')
+    return content
+
+
+def fetch(url, path, size, sha256):
+    """Bring a file of known size and SHA-256 to `path`, unless it is there.
+
+    One process fetches, others that want the same file wait. What an interrupted call got is kept, and the next goes on
+    behind it. Raises MissingFile, BadFile.
+    """
+    path = Path(path)
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.part')
+    with open(path.with_name(path.name + '.lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return path
+        for attempt in range(_ATTEMPTS):
+            try:
+                _go_on(url, partial, size)
+                break
+            except BadFile:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        if sha256_of(partial) != sha256:
+            partial.unlink()
+            raise BadFile(f'{url}: its content is not what shards.json says (SHA-256)')
+        os.replace(partial, path)
+    return path
+
+
+def _go_on(url, partial, size):
+    """Append what `partial` lacks; from the start where the server gives no parts."""
+    have = partial.stat().st_size if partial.exists() else 0
+    if have == size:
+        return
+    with (_opened(url, {'Range': f'bytes={have}-'} if 0 < have < size else {}) as response,
+          open(partial, 'ab' if response.status == 206 else 'wb') as stream):
+        while piece := response.read(_PIECE):
+            stream.write(piece)
+            if stream.tell() > size:
+                raise BadFile(f'{url}: more than the {size} bytes that shards.json says')
+    if partial.stat().st_size != size:
+        raise BadFile(f'{url}: ended after {partial.stat().st_size} of {size} bytes')
+
+
+@contextlib.contextmanager
+def _opened(url, headers=None):
+    """An HTTP response, and any network error as one line."""
+    try:
+        request = urllib.request.Request(quote(url, safe=':/?&=%@,+~'), headers=headers or {})
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            yield response
+    except urllib.error.HTTPError as error:
+        kind = MissingFile if error.code in (404, 410) else BadFile
+        raise kind(f'{url}: the server says {error.code} {error.reason}') from None
+    except ProjectError:
+        raise
+    except (OSError, ValueError) as error:  # URLError, timeouts, connections that break
+        raise BadFile(f'{url}: cannot be fetched ({" ".join(str(error).split())[:150]})') from None

@@ -1,0 +1,196 @@
+"""People in tar shards, from a folder or a web server, as training samples."""
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from datasets.catalog import check_body_digest
+from datasets.image_dataset import MAX_SKIPS, PersonDataset, SkipCounter
+from datasets.image_io import decode_picture
+from datasets.remote_files import cache_folder, fetch, is_url, read_url
+from datasets.shard_format import INDEX, INDEX_DTYPE, MANIFEST, parse_person, read_manifest, read_member
+from utils.errors import BadFile, MissingFile, ProjectError
+
+# Files that a process keeps open at a time.
+_MAX_OPEN = 64
+
+
+def is_shards(name):
+    """Whether a dataset's name in DATA.MIXTURE is that of shards: a path or URL that ends in shards.json."""
+    return name.endswith(MANIFEST)
+
+
+class ShardDataset(PersonDataset):
+    """The data set of a shards.json: row i gives the very sample that an ImageDataset of its annotation file gives.
+
+    Where cfg.DATA.SHARD_BUFFER is above 0, `sample` visits rows in an order of its own, drawn from (seed, epoch):
+    shards in random order, rows shuffled among that many neighbours. With TRAIN.SHUFFLE off, every shard is then read
+    once and nearly in order. Shards of a web server are fetched whole into DATA.SHARD_CACHE, the next one ahead of its
+    use. Start-up maps the index into memory and reads nothing else. Raises MissingFile, BadFile, WrongBody.
+    """
+
+    def __init__(self, cfg, name, seed=None, dataset_index=0):
+        self.files = ShardFiles(name, cfg.DATA.SHARD_CACHE)
+        manifest = self.files.manifest
+        check_body_digest(cfg, manifest['has_smpl'], manifest.get('body_digest'), name)
+        super().__init__(cfg, manifest['name'], 'train', seed, dataset_index)
+        self.index = self.files.index()
+        self._skipped = SkipCounter(cfg)
+        self._runs = shard_runs(self.index['shard']) if cfg.DATA.SHARD_BUFFER else None
+        self._order = None
+
+    def __len__(self):
+        return len(self.index)
+
+    @property
+    def num_rows(self):
+        """Rows whose pictures come again, so that fits of them can be kept."""
+        return len(self.index)
+
+    @property
+    def skipped(self):
+        return self._skipped.count
+
+    def sample(self, epoch, index, rng):
+        return super().sample(epoch, self.row_at(epoch, index), rng)
+
+    def row_at(self, epoch, place):
+        """The row that stands at a place of an epoch's order."""
+        if not self.cfg.DATA.SHARD_BUFFER:
+            return place
+        if self._order is None or self._order.epoch != epoch:
+            self._order = ShardOrder(*self._runs, len(self), self.seed, epoch, self.cfg.DATA.SHARD_BUFFER)
+        row, following = self._order.at(place)
+        if following is not None:
+            self.files.fetch_ahead(following)
+        return row
+
+    def _read(self, epoch, index, box_factor):
+        for row in ((index + step) % len(self) for step in range(min(len(self), MAX_SKIPS))):
+            try:
+                return self._read_row(row, box_factor)
+            except ProjectError as error:
+                self._skipped.add(error)
+        raise BadFile(f'{self.files.place}: {MAX_SKIPS} pictures in a row from row {index} are unreadable')
+
+    def _read_row(self, row, box_factor):
+        entry = self.index[row]
+        file, descriptor = self.files.open(int(entry['shard']))
+        _, labels = read_member(descriptor, int(entry['labels']), int(entry['labels_bytes']), file)
+        member, content = read_member(descriptor, int(entry['picture']), int(entry['picture_bytes']), file)
+        name = f'{file}/{member}'
+        person, imgname = parse_person(labels, int(entry['person']), name)
+        shrink = 200 * person.scale * box_factor / self.cfg.DATA.IMG_RES
+        return decode_picture(content, name, shrink), person, row, imgname
+
+
+def shard_runs(shard_of):
+    """(first row, shard) of each run of rows in one shard, from the shards [N] of the rows."""
+    firsts = np.flatnonzero(np.diff(shard_of, prepend=shard_of[0] - 1))
+    return firsts, np.asarray(shard_of[firsts])
+
+
+class ShardOrder:
+    """An order of `rows` rows: shards shuffled, then rows among `buffer` neighbours; a function of seed and epoch.
+
+    firsts, shards: from `shard_runs`.
+    """
+
+    def __init__(self, firsts, shards, rows, seed, epoch, buffer):
+        self.epoch, self._seed, self._buffer, self._rows = epoch, seed, buffer, rows
+        shuffled = np.random.default_rng([seed, epoch, 1]).permutation(len(firsts))
+        lengths = np.diff(np.append(firsts, rows))[shuffled]
+        self._shards, self._firsts = shards[shuffled], firsts[shuffled]
+        self._ends = np.cumsum(lengths)
+        self._begins = self._ends - lengths
+        self._window, self._within = -1, None
+
+    def at(self, place):
+        """(row at a place, number of the shard that comes next or None)."""
+        window = place // self._buffer
+        if window != self._window:
+            size = min(self._buffer, self._rows - window * self._buffer)
+            self._within = np.random.default_rng([self._seed, self.epoch, 2, window]).permutation(size)
+            self._window = window
+        shuffled = window * self._buffer + int(self._within[place % self._buffer])
+        run = int(np.searchsorted(self._ends, shuffled, side='right'))
+        following = int(self._shards[run + 1]) if run + 1 < len(self._shards) else None
+        return int(self._firsts[run] + shuffled - self._begins[run]), following
+
+
+class ShardFiles:
+    """shards.json, index and shards of a folder or of a URL, opened when they are needed."""
+
+    def __init__(self, name, cache=''):
+        self.place = name[:-len(MANIFEST)]
+        self.remote = is_url(name)
+        content = read_url(name) if self.remote else _content(Path(name))
+        self.manifest = read_manifest(content, name)
+        # A set that was made anew has a folder of its own in the cache.
+        version = hashlib.sha256(content).hexdigest()[:16]
+        self.folder = cache_folder(self.place.rstrip('/'), cache) / version if self.remote else Path(name).parent
+        self._descriptors, self._thread = OrderedDict(), None
+
+    def index(self):
+        """The rows' places as a read-only array in mapped memory."""
+        path = self.folder / INDEX
+        if self.remote:
+            fetch(self.place + INDEX, path, self.manifest['index_bytes'], self.manifest['index_sha256'])
+        try:
+            index = np.load(path, mmap_mode='r', allow_pickle=False)
+        except FileNotFoundError:
+            raise MissingFile(f'{path}: no such file') from None
+        except (OSError, ValueError, EOFError):
+            raise BadFile(f'{path}: not an index of shards') from None
+        if index.dtype != INDEX_DTYPE or index.shape != (self.manifest['rows'],) or not len(index):
+            raise BadFile(f'{path}: not the index of the {self.manifest["rows"]} rows of {self.place}{MANIFEST}')
+        return index
+
+    def open(self, number):
+        """(name, file descriptor) of a shard; reading is by position, so processes may share it."""
+        shards = self.manifest['shards']
+        if not 0 <= number < len(shards):
+            raise BadFile(f'{self.folder / INDEX}: points to shard {number} of {len(shards)}')
+        if number not in self._descriptors:
+            try:
+                self._descriptors[number] = os.open(self._path(number), os.O_RDONLY)
+            except FileNotFoundError:
+                raise MissingFile(f'{self.folder / shards[number]["file"]}: no such shard') from None
+            if len(self._descriptors) > _MAX_OPEN:
+                os.close(self._descriptors.popitem(last=False)[1])
+        return shards[number]['file'], self._descriptors[number]
+
+    def _path(self, number):
+        entry = self.manifest['shards'][number]
+        path = self.folder / entry['file']
+        if self.remote:
+            fetch(self.place + entry['file'], path, entry['bytes'], entry['sha256'])
+        return path
+
+    def fetch_ahead(self, number):
+        """Begin to fetch a shard in the background, one at a time; an error comes up when the shard is opened."""
+        if not self.remote or number in self._descriptors or (self._thread and self._thread.is_alive()):
+            return
+        if not (self.folder / self.manifest['shards'][number]['file']).exists():
+            self._thread = threading.Thread(target=self._try_to_fetch, args=(number,), daemon=True)
+            self._thread.start()
+
+    def _try_to_fetch(self, number):
+        try:
+            self._path(number)
+        except ProjectError:
+            return
+
+    def __getstate__(self):
+        """Loader processes that are started anew open files of their own."""
+        return {**self.__dict__, '_descriptors': OrderedDict(), '_thread': None}
+
+
+def _content(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise MissingFile(f'{path}: no such file; make it: python -m datasets.shards') from None

@@ -1,0 +1,213 @@
+"""Pictures and labels in WebDataset's tar shards: written, and read at a known place or all in order.
+
+A picture is two members, `000000012.jpg` and `000000012.json`; the JSON holds the labels of its people under the keys
+of a SPIN `.npz`. `shards.json` names the shards, `index.npy` says where the picture and the labels of each row of the
+annotation file lie, so that any row can be read alone and start-up reads no tar.
+"""
+import hashlib
+import io
+import json
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.annotations import Annotations
+from utils.errors import BadFile, MissingFile
+from utils.safe_io import atomic_write, load_json, save_json, save_npy, sha256_of
+
+FORMAT = 1
+MANIFEST, INDEX = 'shards.json', 'index.npy'
+INDEX_DTYPE = np.dtype([('shard', '<i4'), ('person', '<i4'), ('picture', '<i8'), ('labels', '<i8'),
+                        ('picture_bytes', '<i4'), ('labels_bytes', '<i4')])
+# A member larger than that is no picture and no list of people.
+_LARGEST = 256 << 20
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class ShardWriter:
+    """Writes the shards of `annotations` into a folder, `per_shard` pictures each.
+
+    Shards depend on the annotations alone, so a call that was interrupted goes on behind the last whole one. `write`
+    raises MissingFile for a picture that is absent.
+    """
+    annotations: Annotations
+    images: Path
+    folder: Path
+    name: str
+    per_shard: int = 1000
+
+    def write(self, progress=iter):
+        """Write what is not there yet, and the index -> path of shards.json. progress: wraps the list of shards."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        names, rows_of = _pictures(self.annotations.imgname)
+        groups = [range(len(names))[start:start + self.per_shard] for start in range(0, len(names), self.per_shard)]
+        index, shards = np.zeros(len(self.annotations), INDEX_DTYPE), []
+        for number, group in enumerate(progress(groups)):
+            path = self.folder / f'{self.name}-{number:06d}.tar'
+            labels = [self._labels(names[picture], rows_of[picture]) for picture in group]
+            digest = hashlib.sha256(b'\n'.join(labels)).hexdigest()
+            entry = self._existing(path, digest) or self._write_shard(path, group, names, labels, digest)
+            for picture, place in zip(group, entry.pop('places')):
+                for person, row in enumerate(rows_of[picture]):
+                    index[row] = (number, person, *place)
+            shards.append(entry)
+        save_npy(self.folder / INDEX, index)
+        save_json(self.folder / MANIFEST, {
+            'format': FORMAT, 'name': self.name, 'rows': len(index), 'pictures': len(names),
+            'has_smpl': bool(self.annotations.has_smpl.any()), 'body_digest': self.annotations.body_digest,
+            'index_bytes': (self.folder / INDEX).stat().st_size, 'index_sha256': sha256_of(self.folder / INDEX),
+            'shards': shards})
+        return self.folder / MANIFEST
+
+    def _labels(self, name, rows):
+        people = [person_labels(self.annotations, row) for row in rows]
+        return json.dumps({'imgname': name, 'people': people}, separators=(',', ':')).encode()
+
+    def _existing(self, path, digest):
+        """What `_write_shard` returned for a shard of the same labels that is whole, or None."""
+        side = path.with_suffix('.json')
+        if not (path.exists() and side.exists()):
+            return None
+        entry = load_json(side)
+        return entry if entry['labels'] == digest and path.stat().st_size == entry['bytes'] else None
+
+    def _write_shard(self, path, group, names, labels, digest):
+        places = []
+        with atomic_write(path) as stream, tarfile.open(fileobj=stream, mode='w', format=tarfile.USTAR_FORMAT) as tar:
+            for picture, text in zip(group, labels):
+                content = _read(self.images / names[picture])
+                suffix = Path(names[picture]).suffix.lower() or '.jpg'
+                at_picture = _add(tar, f'{picture:09d}{suffix}', content)
+                places.append((at_picture, _add(tar, f'{picture:09d}.json', text), len(content), len(text)))
+        entry = {'file': path.name, 'bytes': path.stat().st_size, 'sha256': sha256_of(path), 'labels': digest,
+                 'places': places}
+        save_json(path.with_suffix('.json'), entry, indent=None)
+        return entry
+
+
+def _pictures(imgnames):
+    """(names [P] in the order of their first row, rows of each picture)."""
+    names, first, which = np.unique(imgnames, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    rows = np.argsort(place[which], kind='stable')
+    return names[order].tolist(), np.split(rows, np.cumsum(np.bincount(place[which]))[:-1])
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise MissingFile(f'{path}: no such picture') from None
+
+
+def _add(tar, name, content):
+    """Append a member -> where its content starts."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    start = tar.offset + _BLOCK
+    tar.addfile(info, io.BytesIO(content))
+    return start
+
+
+def person_labels(annotations, row):
+    """Labels of one row as plain JSON, under the keys of a SPIN `.npz`; what the row has not is left out."""
+    person = annotations.person(row)
+    labels = {'center': person.center, 'scale': person.scale, 'gender': person.gender}
+    openpose, part = np.split(person.keypoints_2d, [25])
+    for key, value, present in (('openpose', openpose, openpose[:, 2].any()), ('part', part, part[:, 2].any()),
+                                ('S', person.joints_3d, person.has_joints_3d), ('pose', person.pose, person.has_smpl),
+                                ('shape', person.betas, person.has_smpl),
+                                ('smpl_2dkps', person.smpl_keypoints_2d, person.smpl_keypoints_2d is not None)):
+        if present:
+            labels[key] = value
+    return {key: np.asarray(value).tolist() for key, value in labels.items()}
+
+
+def parse_person(content, number, name):
+    """(Person, image name) of one of the people in a picture's labels; `name` is for messages. Raises BadFile."""
+    try:
+        labels = json.loads(content)
+        row = {**labels['people'][number], 'imgname': labels['imgname']}
+        raw = {key: np.asarray(value)[None] for key, value in row.items()}
+    except (ValueError, RecursionError, KeyError, TypeError, IndexError):
+        raise BadFile(f'{name}: not the labels of a picture with {number + 1} or more people') from None
+    annotations = Annotations.from_spin(raw, name)
+    return annotations.person(0), str(annotations.imgname[0])
+
+
+def read_member(descriptor, start, size, shard):
+    """The content of the tar member whose content starts at a byte -> (name, bytes).
+
+    Raises BadFile, naming the member, for anything but a whole regular file of that size.
+    """
+    if start < _BLOCK or not 0 <= size <= _LARGEST:
+        raise BadFile(f'{shard}: the index points to {size} bytes at {start}')
+    block = os.pread(descriptor, _BLOCK + size, start - _BLOCK)
+    try:
+        member = tarfile.TarInfo.frombuf(block[:_BLOCK], 'utf-8', 'strict')
+    except (tarfile.HeaderError, UnicodeDecodeError):
+        raise BadFile(f'{shard}: no tar member begins at byte {start}; the index is of another file') from None
+    check_member(member, shard)
+    if member.size != size or len(block) != _BLOCK + size:
+        raise BadFile(f'{shard}: member {member.name!r} is cut short or of another size than the index says')
+    return member.name, block[_BLOCK:]
+
+
+def check_member(member, shard):
+    """Raise BadFile, naming it, for a tar member that is no plain file, is too large or whose name leads elsewhere."""
+    parts = member.name.replace('\\', '/').split('/')
+    if member.name.startswith(('/', '\\')) or '..' in parts or ':' in parts[0] or '\0' in member.name:
+        raise BadFile(f'{shard}: member {member.name!r} names a place outside the shard')
+    if not member.isreg():
+        raise BadFile(f'{shard}: member {member.name!r} is a link, folder or device, not a file')
+    if member.size > _LARGEST:
+        raise BadFile(f'{shard}: member {member.name!r} has {member.size} bytes')
+
+
+def stream_shard(stream, shard):
+    """All pictures of a shard in order, from a file or a response that cannot seek: yields (name, picture, labels).
+
+    Raises BadFile, naming shard and member.
+    """
+    try:
+        with tarfile.open(fileobj=stream, mode='r|') as tar:
+            waiting = None
+            for member in tar:
+                check_member(member, shard)
+                content = tar.extractfile(member).read()
+                key, _, suffix = member.name.rpartition('.')
+                if suffix != 'json':
+                    waiting = key, member.name, content
+                elif waiting is None or waiting[0] != key:
+                    raise BadFile(f'{shard}: member {member.name!r} does not follow its picture')
+                else:
+                    yield waiting[1], waiting[2], content
+                    waiting = None
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise BadFile(f'{shard}: not a readable tar file ({" ".join(str(error).split())[:150]})') from None
+
+
+def read_manifest(content, name):
+    """shards.json, parsed and checked. Raises BadFile."""
+    wanted = {'format': int, 'name': str, 'rows': int, 'shards': list, 'has_smpl': bool, 'index_bytes': int,
+              'index_sha256': str}
+    try:
+        manifest = json.loads(content)
+        for key, kind in wanted.items():
+            if type(manifest[key]) is not kind:
+                raise TypeError
+        files = [(entry['file'], int(entry['bytes']), str(entry['sha256'])) for entry in manifest['shards']]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise BadFile(f'{name}: not a list of shards made by `python -m datasets.shards`') from None
+    if manifest['format'] != FORMAT:
+        raise BadFile(f'{name}: shards of format {manifest["format"]}, this version reads {FORMAT}')
+    for file, _, _ in files:
+        if Path(file).name != file or not file.endswith('.tar'):
+            raise BadFile(f'{name}: shard {file!r} is not the plain name of a .tar file')
+    return manifest
