@@ -79,6 +79,8 @@ _C.DATA.ROT_PROB = 0.4  # share of training samples that are rotated
 _C.DATA.NOISE_FACTOR = 0.4  # each colour channel is multiplied by 1 - x to 1 + x
 _C.DATA.SCALE_FACTOR = 0.25  # deviation of the box's random scale, cut at 1 - x and 1 + x
 _C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' and count it
+_C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache/human_mesh_recovery
+_C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says
 _C.DATA.LEGACY_CROP_EVAL = False  # evaluate on the published integer crop (for published weights)
 
 _C.LOSS = CN()
