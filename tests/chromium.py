@@ -23,7 +23,7 @@ def find_chromium():
 class Chromium:
     """One tab of a browser of its own; a context manager."""
 
-    def __init__(self, profile, size=(1200, 700), seconds=60):
+    def __init__(self, profile, size=(1000, 600), seconds=60):
         # The pipe wants to be read at descriptor 3 and written at 4.
         command = ['sh', '-c', 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1', 'sh', find_chromium(), *_FLAGS,
                    f'--user-data-dir={profile}', f'--window-size={size[0]},{size[1]}', 'about:blank']
@@ -96,6 +96,12 @@ class Chromium:
         self.mouse('mousePressed', *start, button='left', clickCount=1)
         self.mouse('mouseMoved', *end, button='left', buttons=1)
         self.mouse('mouseReleased', *end, button='left', clickCount=1)
+
+    def choose_file(self, selector, path):
+        """What a person does with a file input."""
+        root = self.send('DOM.getDocument')['root']['nodeId']
+        node = self.send('DOM.querySelector', nodeId=root, selector=selector)['nodeId']
+        self.send('DOM.setFileInputFiles', nodeId=node, files=[str(path)])
 
     def picture(self):
         """What is on the screen [H,W,3] uint8."""

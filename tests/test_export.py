@@ -309,6 +309,13 @@ def test_one_picture(recording, body, tmp_path):
     Glb(tmp_path / 'still.glb').skinned('person1', 0)
 
 
+def test_same_recording_same_bytes(recording, body, tmp_path):
+    few = replace(recording, people=recording.people[1:])
+    written = [save_results(few, body, tmp_path / name, 'walk', FORMATS) for name in 'ab']
+    assert len(written[0]) > 20
+    assert [path.read_bytes() for path in written[0]] == [path.read_bytes() for path in written[1]]
+
+
 def test_rows_that_are_not_numbers_are_left_out(recording, body, tmp_path):
     broken = replace(recording.people[0], pose=recording.people[0].pose.copy())
     broken.pose[4, 7] = np.nan

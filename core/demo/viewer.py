@@ -24,7 +24,7 @@ from utils.safe_io import atomic_write
 __all__ = ['inline_page', 'serve', 'write_page']
 
 _TEMPLATE = Path(__file__).parent / 'viewer_page'
-_STATIC = ('index.html', 'style.css', 'matrices.js', 'motion.js', 'scene.js', 'viewer.js')
+_STATIC = ('index.html', 'style.css', 'matrices.js', 'motion.js', 'glb.js', 'scene.js', 'viewer.js')
 _PICTURES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif'}
 _DATA_START = 'const RECORDING = '
 _LARGEST_INLINE = 20e6

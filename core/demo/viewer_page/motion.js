@@ -1,5 +1,5 @@
 'use strict';
-// The recording of data.js: arrays decoded, a row for every frame found, bones for every row.
+// People over time: a row for every frame found, bones for every row. From data.js, or from a .glb (glb.js).
 
 function decoded(text, type) {
   const bytes = Uint8Array.from(atob(text), character => character.charCodeAt(0));
@@ -16,17 +16,26 @@ function lastNotAbove(sorted, wanted) {
   return low - 1;
 }
 
+// What a Motion is made of, from the RECORDING of data.js.
+function unpacked(packed) {
+  const body = packed.body;
+  return {
+    times: decoded(packed.times, Float64Array), names: packed.names,
+    width: packed.width, height: packed.height, focalLength: packed.focal_length,
+    parents: body.parents, faces: decoded(body.faces, body.wide_faces ? Uint32Array : Uint16Array),
+    boneIndex: decoded(body.joint_index, Uint8Array), boneWeight: decoded(body.weights, Uint16Array),
+    people: packed.people.map(person => ({
+      id: person.id, color: person.color,
+      vertices: decoded(person.vertices, Float32Array), joints: decoded(person.joints, Float32Array),
+      frames: decoded(person.frames, Int32Array), rotations: decoded(person.rotations, Int16Array),
+      places: decoded(person.places, Float32Array),
+    })),
+  };
+}
+
 class Person {
-  constructor(packed, parents) {
-    this.id = packed.id;
-    this.color = packed.color;
-    this.parents = parents;
-    this.visible = true;
-    this.vertices = decoded(packed.vertices, Float32Array);
-    this.joints = decoded(packed.joints, Float32Array);
-    this.frames = decoded(packed.frames, Int32Array);
-    this.rotations = decoded(packed.rotations, Int16Array);
-    this.places = decoded(packed.places, Float32Array);
+  constructor(parts, parents) {
+    Object.assign(this, parts, {parents, visible: true});
   }
 
   // The row of a frame, or -1 where the person was not found.
@@ -73,17 +82,8 @@ class Person {
 }
 
 class Motion {
-  constructor(packed) {
-    this.times = decoded(packed.times, Float64Array);
-    this.names = packed.names;
-    this.width = packed.width;
-    this.height = packed.height;
-    this.focalLength = packed.focal_length;
-    const wide = packed.body.wide_faces;
-    this.faces = decoded(packed.body.faces, wide ? Uint32Array : Uint16Array);
-    this.boneIndex = decoded(packed.body.joint_index, Uint8Array);
-    this.boneWeight = decoded(packed.body.weights, Uint16Array);
-    this.people = packed.people.map(person => new Person(person, packed.body.parents));
+  constructor(parts) {
+    Object.assign(this, parts, {people: parts.people.map(person => new Person(person, parts.parents))});
   }
 
   get length() {

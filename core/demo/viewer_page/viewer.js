@@ -2,7 +2,7 @@
 // The page: video and bodies kept at the same frame, and what the mouse and the keys do.
 
 const element = id => document.getElementById(id);
-const motion = new Motion(RECORDING);
+let motion = new Motion(unpacked(RECORDING));
 const state = {frame: 0, playing: false, clock: 0, stamp: 0};
 let video = null;
 let scene = null;
@@ -151,7 +151,7 @@ function drawPresence() {
   const step = canvas.width / motion.length;
   motion.people.forEach((person, number) => {
     context.fillStyle = cssColor(person);
-    for (const frame of person.frames) context.fillRect(frame * step, number * height, Math.max(1, step), Math.max(1, height - 1));
+    for (const frame of person.frames) context.fillRect(frame * step, number * height, Math.max(1, step + 0.6), Math.max(1, height - 1));
   });
 }
 
@@ -205,25 +205,47 @@ function listenToKeys() {
   };
 }
 
-function start() {
-  element('title').textContent = document.title = RECORDING.title;
+// Everything on the page that belongs to one recording.
+function show(title) {
+  element('title').textContent = document.title = title;
   element('timeline').max = Math.max(0, motion.length - 1);
+  element('people').replaceChildren();
   try {
     scene = new Scene(element('bodies'), motion);
   } catch (error) {
     say(error.message);
   }
-  showMedia();
   listPeople();
   drawPresence();
   // The first frame with somebody in it.
   state.frame = Math.min(motion.length - 1, ...motion.people.map(person => person.frames[0]));
   choose('follow');
   seek(state.frame);
+}
+
+async function openGlb(file) {
+  try {
+    motion = new Motion(new Glb(await file.arrayBuffer()).parts());
+  } catch (error) {
+    say(`${file.name} is not a .glb that the demo wrote.`);
+    return;
+  }
+  setPlaying(false);
+  video = null;
+  element('media').replaceChildren();
+  element('media').hidden = true;
+  say('');
+  show(file.name);
+}
+
+function start() {
+  showMedia();
+  show(RECORDING.title);
   element('timeline').oninput = event => { setPlaying(false); seek(Number(event.target.value)); };
   element('play').onclick = () => setPlaying(!state.playing);
   element('follow').onclick = () => choose('follow');
   element('camera').onclick = () => choose('recorded');
+  element('open').onchange = event => openGlb(event.target.files[0]);
   listenToPointer(element('bodies'));
   listenToKeys();
   window.onresize = () => { drawPresence(); showFrame(state.frame); };
