@@ -50,7 +50,7 @@ def _jobs(cfg, inputs, estimator):
     output = Path(cfg.DEMO.OUTPUT_FOLDER or 'output')
     paths = [Path(path) for path in inputs.paths]
     if inputs.kind == 'img':
-        prefixes = [_spin_prefix(cfg, inputs, path) for path in paths]
+        prefixes = _distinct([_spin_prefix(cfg, inputs, path) for path in paths])
         # A regressor that fuses views says so by its fusion layer.
         if len(paths) > 1 and hasattr(getattr(estimator, 'regressor', None), 'fusion'):
             return [Job(tuple(paths), tuple(prefixes), prefixes[0].parent, prefixes[0].name, as_views=True)]
@@ -74,6 +74,12 @@ def _spin_prefix(cfg, inputs, path):
         several = len(inputs.paths) > 1
         return Path(f'{inputs.outfile}_{path.stem}' if several else inputs.outfile)
     return Path(cfg.DEMO.OUTPUT_FOLDER) / path.stem if cfg.DEMO.OUTPUT_FOLDER else path.with_suffix('')
+
+
+def _distinct(prefixes):
+    """Pictures of the same name from several folders would overwrite each other: later ones get a number."""
+    return [prefix if prefix not in prefixes[:i] else prefix.with_name(f'{prefix.name}_{i + 1}')
+            for i, prefix in enumerate(prefixes)]
 
 
 def list_pictures(folder):

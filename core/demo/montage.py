@@ -10,6 +10,9 @@ from utils.iuv_maps import maps_to_iuv
 from utils.keypoints import FOCAL_LENGTH
 from utils.rendering import colorize_iuv, overlay_batch, render_side_view
 
+# Pixels a side of each panel, whatever the network's input.
+_SIZE = 224
+
 
 class Montage:
     """Listens to an Estimator (`on_output`) and keeps one row of panels a person until `take`.
@@ -20,7 +23,7 @@ class Montage:
 
     def __init__(self, regressor):
         self._regressor = regressor
-        self._renderer = IUVRenderer(regressor.assets.file('UV_data/UV_Processed.mat'), size=224)
+        self._renderer = IUVRenderer(regressor.assets.file('UV_data/UV_Processed.mat'), size=_SIZE)
         self._rows = []
 
     def take(self):
@@ -31,32 +34,31 @@ class Montage:
     @torch.inference_mode()
     def __call__(self, images, out):
         """images [B,3,R,R] normalized; out: RegressorOutput."""
-        pictures = denormalize(images.float()).cpu()
-        size = pictures.shape[-1]
+        pictures = interpolate(denormalize(images.float()).cpu(), size=(_SIZE, _SIZE), mode='bilinear', antialias=True)
         final, faces = out.final, self._regressor.body.faces.cpu()
         vertices, camera = final.vertices.float().cpu(), final.camera.float().cpu()
         panels = [pictures]
         if out.iuv is not None:
             maps = [None if value is None else value.float().cpu()
                     for value in (out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part)]
-            panels.append(_to_height(colorize_iuv(maps_to_iuv(*maps)), size))
+            panels.append(_enlarged(colorize_iuv(maps_to_iuv(*maps))))
         extra = getattr(self._regressor, 'extra_pictures', None)
         if extra:
-            panels += [_to_height(picture.float().cpu(), size) for picture in extra(out).values()]
-        drawn = _to_height(colorize_iuv(self._renderer(vertices, camera)), size)
+            panels += [_enlarged(picture.float().cpu()) for picture in extra(out).values()]
+        drawn = colorize_iuv(self._renderer(vertices, camera))
         panels += [torch.where(drawn.amax(1, keepdim=True) > 0, drawn, pictures),
                    overlay_batch(pictures, vertices, camera, faces)]
         front = torch.cat(panels, -1).movedim(1, -1).clamp(0, 1).mul(255).round().byte().numpy()
-        side = self._sides(vertices, final.camera, faces, size)
+        side = self._sides(vertices, camera, faces)
         self._rows += [np.concatenate(row, axis=1) for row in zip(front, side)]
 
-    def _sides(self, vertices, camera, faces, size):
-        translation = camera_to_translation(camera.float().cpu())
-        return [render_side_view(vertices[i:i + 1], faces, FOCAL_LENGTH * size / 224, size, size,
+    def _sides(self, vertices, camera, faces):
+        translation = camera_to_translation(camera)
+        return [render_side_view(vertices[i:i + 1], faces, FOCAL_LENGTH * _SIZE / 224, _SIZE, _SIZE,
                                  translations=translation[i:i + 1]) for i in range(len(vertices))]
 
 
-def _to_height(pictures, height):
-    """Pictures [B,3,h,w] at the input's height, pixels as they are."""
-    width = round(pictures.shape[-1] * height / pictures.shape[-2])
-    return interpolate(pictures, size=(height, width), mode='nearest')
+def _enlarged(pictures):
+    """Pictures [B,3,h,w] as high as the others, pixels as they are."""
+    width = round(pictures.shape[-1] * _SIZE / pictures.shape[-2])
+    return interpolate(pictures, size=(_SIZE, width), mode='nearest')
