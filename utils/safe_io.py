@@ -1,8 +1,8 @@
 """Files in and out: nothing read here can run code, nothing written here is ever half there.
 
 Reading: pickles (SMPL `.pkl`, object arrays inside `.npy` and `.npz`) go through an unpickler that can
-build arrays, sparse matrices and plain containers, and nothing else. Chumpy objects, which the licensed
-SMPL files hold, are reduced to the array inside them, so chumpy need not be installed.
+build arrays, sparse matrices and plain containers, and nothing else (utils/pickled_arrays.py). Chumpy objects,
+which the licensed SMPL files hold, are reduced to the array inside them, so chumpy need not be installed.
 Writing: `atomic_write` writes aside, syncs and renames, so a reader sees the old file or the new one.
 """
 import contextlib
@@ -18,30 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
-import scipy.sparse
 
 from utils.errors import BadFile, MissingFile, ProjectError
-
-_SPARSE_NAMES = {f'{kind}_{what}' for kind in ('csc', 'csr', 'coo') for what in ('matrix', 'array')}
-_PLAIN_BUILTINS = {'dict': dict, 'list': list, 'tuple': tuple, 'set': set, 'frozenset': frozenset, 'int': int,
-                   'float': float, 'bool': bool, 'complex': complex, 'str': str, 'bytes': bytes,
-                   'bytearray': bytearray, 'slice': slice, 'range': range}
-
-
-class ChumpyArray:
-    """Stands in for any chumpy object while unpickling; keeps the array that it wraps."""
-
-    def __init__(self, *args):
-        self.x = args[0] if args else None
-
-    def __setstate__(self, state):
-        if isinstance(state, dict):
-            self.x = state.get('x', self.x)
-
-    def to_array(self):
-        if self.x is None:
-            raise BadFile('a chumpy object without a plain array inside cannot be read')
-        return np.asarray(self.x)
+from utils.pickled_arrays import SPARSE, ChumpyArray, StandIn, numpy_stand_in, plain
 
 
 def _latin1_bytes(text, encoding):
@@ -49,6 +28,27 @@ def _latin1_bytes(text, encoding):
     if encoding not in ('latin1', 'latin-1'):
         raise pickle.UnpicklingError(f'encoding {encoding!r} is not allowed')
     return text.encode('latin1')
+
+
+def _from_content(kind):
+    """bytes or bytearray, made from content alone: a number would make as many zeros."""
+    def build(*content):
+        if content and not isinstance(content[0], (bytes, str)):
+            raise pickle.UnpicklingError(f'{kind.__name__} without content')
+        return kind(*content)
+    return build
+
+
+_PLAIN_BUILTINS = {'dict': dict, 'list': list, 'tuple': tuple, 'set': set, 'frozenset': frozenset, 'int': int,
+                   'float': float, 'bool': bool, 'complex': complex, 'str': str, 'slice': slice, 'object': object,
+                   'bytes': _from_content(bytes), 'bytearray': _from_content(bytearray)}
+
+
+def _instance(kind, _base, _state):
+    """What pickles of protocols 0 and 1 call to begin an object: `copy_reg._reconstructor(kind, object, None)`."""
+    if not issubclass(kind, StandIn):
+        raise pickle.UnpicklingError(f'{kind.__name__} cannot be begun so')
+    return kind()
 
 
 class ArrayUnpickler(pickle.Unpickler):
@@ -62,35 +62,21 @@ class ArrayUnpickler(pickle.Unpickler):
             return dict
         if module == '_codecs' and name == 'encode':
             return _latin1_bytes
-        if root == 'numpy':
-            if name in ('ndarray', 'dtype'):
-                return getattr(np, name)
-            if name in ('_reconstruct', 'scalar') and 'multiarray' in module:
-                return getattr(np._core.multiarray if hasattr(np, '_core') else np.core.multiarray, name)
-            if name == '_frombuffer' and module.endswith('numeric'):
-                return getattr(np._core.numeric if hasattr(np, '_core') else np.core.numeric, name)
-        if root == 'scipy' and 'sparse' in module and name in _SPARSE_NAMES:
-            return getattr(scipy.sparse, name)
+        if module in ('copyreg', 'copy_reg') and name == '_reconstructor':
+            return _instance
+        if root == 'numpy' and (found := numpy_stand_in(module, name)):
+            return found
+        if root == 'scipy' and 'sparse' in module and name in SPARSE:
+            return SPARSE[name]
         if root == 'chumpy':
             return ChumpyArray
         raise pickle.UnpicklingError(f'it asks for {module}.{name}, which is not an array or a plain container')
 
 
-def _plain(value):
-    """Replace chumpy stand-ins by their arrays, all the way down."""
-    if isinstance(value, ChumpyArray):
-        return _plain(value.to_array())
-    if isinstance(value, dict):
-        return {_plain(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return type(value)(_plain(v) for v in value)
-    return value
-
-
 def unpickle_arrays(stream, name):
     """Read one pickle from a binary stream; anything but arrays and containers is a BadFile naming `name`."""
     try:
-        return _plain(ArrayUnpickler(stream, encoding='latin1').load())
+        return plain(ArrayUnpickler(stream, encoding='latin1').load())
     except ProjectError as error:
         raise BadFile(f'{name}: {error}') from None
     except Exception as error:  # a hostile or broken stream can raise anything

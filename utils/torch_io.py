@@ -1,22 +1,18 @@
 """Torch files in and out: `weights_only` always, written whole or not at all, with a digest of what is inside."""
 import hashlib
-import pickle
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from utils.errors import BadFile, MissingFile
+from utils.pickled_arrays import PickledArray, PickledDtype, array_begin, plain, scalar
 from utils.safe_io import atomic_write
 
 DIGEST_KEY = 'content_sha256'
-# Plain numbers that published checkpoints hold beside their tensors; none of them runs code.
-_multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
-_SAFE = [_multiarray.scalar, _multiarray._reconstruct, np.dtype, np.ndarray,
-         *{type(np.dtype(code)) for code in 'fdilqbBhHI?'}]
-_SAFE += [(_multiarray.scalar, 'numpy.core.multiarray.scalar'),
-          (_multiarray._reconstruct, 'numpy.core.multiarray._reconstruct')]
+# Plain numbers that published checkpoints hold beside their tensors.
+_SAFE = [(PickledArray, 'numpy.ndarray'), (PickledDtype, 'numpy.dtype'),
+         *((stand_in, f'numpy.{core}.multiarray.{name}') for core in ('core', '_core')
+           for stand_in, name in ((scalar, 'scalar'), (array_begin, '_reconstruct')))]
 
 
 def load_torch(path, map_location='cpu'):
@@ -28,16 +24,23 @@ def load_torch(path, map_location='cpu'):
         raise MissingFile(f'{path}: no such checkpoint')
     try:
         with torch.serialization.safe_globals(_SAFE):
-            content = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
-            AttributeError, AssertionError, UnicodeDecodeError, MemoryError, zipfile.BadZipFile) as error:
-        reason = 'it asks for code to be run' if 'Unsupported' in str(error) else 'truncated or not a torch file'
+            content = plain(torch.load(path, map_location=map_location, weights_only=True))
+        intact = _is_intact(content)
+    except Exception as error:  # a hostile or broken file can raise anything
+        asks = 'unsupported global' in str(error).lower()
+        reason = 'it asks for code to be run' if asks else 'truncated or not a torch file'
         raise BadFile(f'{path}: not a readable checkpoint ({reason})') from None
-    if isinstance(content, dict) and DIGEST_KEY in content:
-        wanted = content.pop(DIGEST_KEY)
-        if content_digest(content) != wanted:
-            raise BadFile(f'{path}: its content does not match its digest; the file is damaged')
+    if not intact:
+        raise BadFile(f'{path}: its content does not match its digest; the file is damaged')
     return content
+
+
+def _is_intact(content):
+    """Whether content agrees with the digest in it, which is taken out; content without one is not checked."""
+    if not isinstance(content, dict) or DIGEST_KEY not in content:
+        return True
+    wanted = content.pop(DIGEST_KEY)
+    return content_digest(content) == wanted
 
 
 def save_torch(path, content):
