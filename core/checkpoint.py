@@ -8,6 +8,7 @@ from utils.logging import get_logger
 from utils.torch_io import load_torch, save_torch
 
 FORMAT = 1
+_IS_BEST = 'is_best'
 _NAME = re.compile(r'step_(\d+)\.pt$')
 
 
@@ -23,12 +24,29 @@ class CheckpointStore:
     def save(self, content, step, best=False):
         """Write a checkpoint (a dict of tensors and plain containers) -> its path."""
         path = self.folder / f'step_{step:08d}.pt'
-        save_torch(path, {'format': FORMAT, **content})
+        save_torch(path, {'format': FORMAT, _IS_BEST: best, **content})
         self._link('latest.pt', path)
         if best:
             self._link('best.pt', path)
         self._prune()
         return path
+
+    def settle(self, path, content):
+        """Finish a save that was cut short before its links were made; path, content: what `newest` gave."""
+        self._link('latest.pt', path)
+        if content.get(_IS_BEST):
+            self._link('best.pt', path)
+
+    def has_damaged_best(self):
+        """Whether best.pt is there and cannot be read, which the log then says."""
+        try:
+            load_torch(self.folder / 'best.pt')
+        except MissingFile:
+            return False
+        except BadFile as error:
+            get_logger().warning(f'{error}; the next validation chooses the best anew')
+            return True
+        return False
 
     def newest(self):
         """(path, content) of the newest readable checkpoint, or None; damaged ones are named and passed over."""

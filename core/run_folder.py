@@ -26,7 +26,7 @@ class RunFolder:
                                'or another --name')
         self.summary = None
         if is_main:
-            self._clear(existing if not resuming else ())
+            self._clear([*(existing if not resuming else ()), *_left_overs(self.path)])
             with atomic_write(self.path / 'config.yaml', 'w') as stream:
                 stream.write(to_text(cfg))
             self.summary = Summary(self.path)
@@ -42,3 +42,8 @@ class RunFolder:
         save_image(picture, self.path / 'held_out.png')
         print(f'\n{evaluation.table()}\n\ncheckpoint: {self.store.best()}\n'
               f'picture of held-out people: {self.path / "held_out.png"}')
+
+
+def _left_overs(folder):
+    """What `atomic_write` had begun beside its files when the run was killed."""
+    return [path for path in folder.rglob('.*.tmp') if path.is_file()]

@@ -8,6 +8,7 @@ from core.random_streams import random_state, restore_random_state
 from utils.errors import BadFile
 
 _EMA_NOTE = 'training_model'
+_PENDING = 'pending'
 
 
 @dataclass
@@ -51,12 +52,21 @@ class TrainingState:
             content.update({_EMA_NOTE: self._regressor.state_dict(), 'ema_count': self._ema.n_averaged})
         if self._accelerator.scaler is not None:
             content['scaler'] = self._accelerator.scaler.state_dict()
+        if not self._accelerator.sync_gradients:
+            content[_PENDING] = {'batches': self._accelerator.step, 'gradients': self._pending_gradients()}
         return content
 
     def load_state_dict(self, content, name):
         """Put back what `state_dict` gave. Raises BadFile, naming `name`, for weights without a run's state."""
         if 'optimizer' not in content or 'global_step' not in content:
             raise BadFile(f'{name}: not a checkpoint of a run; use --pretrained_checkpoint to start from its weights')
+        try:
+            self._put_back(content)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = ' '.join(str(error).split())[:150]
+            raise BadFile(f'{name}: is not of this run: {reason}; is the config another one?') from None
+
+    def _put_back(self, content):
         self._regressor.load_state_dict(content.get(_EMA_NOTE, content['model']))
         if self._ema is not None and _EMA_NOTE in content:
             self._ema.module.load_state_dict(content['model'])
@@ -64,9 +74,19 @@ class TrainingState:
         self._optimizer.load_state_dict(content['optimizer'])
         if self._accelerator.scaler is not None and 'scaler' in content:
             self._accelerator.scaler.load_state_dict(content['scaler'])
+        if _PENDING in content:
+            self._accelerator.step = content[_PENDING]['batches']
+            for name, parameter in self._regressor.named_parameters():
+                if name in content[_PENDING]['gradients']:
+                    parameter.grad = content[_PENDING]['gradients'][name].to(parameter)
         self.progress = Progress(**{field: content[field] for field in asdict(self.progress)})
         states = content['random']
         restore_random_state(states[min(self._accelerator.process_index, len(states) - 1)])
+
+    def _pending_gradients(self):
+        """What the batches of a step that is not complete have summed; the mean over the processes, as the step's."""
+        return {name: self._accelerator.reduce(parameter.grad, 'mean')
+                for name, parameter in self._regressor.named_parameters() if parameter.grad is not None}
 
     def _gathered_random_states(self):
         if self._accelerator.num_processes == 1:

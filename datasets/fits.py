@@ -4,6 +4,7 @@ Files are SPIN's: `static_fits/<name>_fits.npy` [N,82], pose [72] and betas [10]
 `final_fits/<name>.npz` with pose, betas and valid_fit. A file made here has a `.json` beside it (an `.npz`: an entry
 inside) that names the body; one without belongs to SMPL.
 """
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,9 +175,8 @@ def read_fits(path, rows, body_digest, is_free_body):
         known = arrays['valid_fit']
     else:
         parts = [load_npy(path)]
-        side = path.with_suffix('.json')
-        owner = load_json(side).get('body_digest') if side.exists() else None
-        known = np.ones(len(parts[0]), bool)
+        owner = _check_side(path, parts[0])
+        known = np.ones(len(np.atleast_1d(parts[0])), bool)
     _check_owner(path, owner, body_digest, is_free_body)
     shapes = [np.shape(part) for part in parts] + [np.shape(known)]
     wanted = [(rows, 72), (rows, 10), (rows,)] if len(parts) == 2 else [(rows, NUM_PARAMS), (rows,)]
@@ -190,6 +190,27 @@ def read_fits(path, rows, body_digest, is_free_body):
     return params, (np.asarray(known) > 0) & ~broken
 
 
+def _side_of(path):
+    """What the `.json` beside fits says; {} without one. Raises BadFile."""
+    side = path.with_suffix('.json')
+    content = load_json(side) if side.exists() else {}
+    if not isinstance(content, dict) or not isinstance(content.get('sha256', []), list):
+        raise BadFile(f'{side}: not what this project writes beside fits')
+    return content
+
+
+def _check_side(path, params):
+    """The body digest beside fits, or None. Raises BadFile where the fits are not those that were written."""
+    side = _side_of(path)
+    if 'sha256' in side and _digest(params) not in side['sha256']:
+        raise BadFile(f'{path}: its content does not match the digest beside it; the file is damaged')
+    return side.get('body_digest')
+
+
+def _digest(params):
+    return hashlib.sha256(np.ascontiguousarray(params).tobytes()).hexdigest()
+
+
 def _check_owner(path, owner, body_digest, is_free_body):
     if owner is None and is_free_body:
         raise WrongBody(f'{path}: these fits belong to the licensed SMPL body, but the body in use is the free one')
@@ -198,7 +219,15 @@ def _check_owner(path, owner, body_digest, is_free_body):
 
 
 def write_fits(path, params, body_digest):
-    """Write fits [N,82] and, beside them, whose body they are of; each file atomically."""
-    path = Path(path)
-    save_json(path.with_suffix('.json'), {'body_digest': body_digest, 'rows': len(params)})
-    save_npy(path, np.asarray(params, np.float32))
+    """Write fits [N,82] and, beside them, whose body they are of and their digest; each file atomically.
+
+    The digest of the fits that are replaced stays beside the new one: between the two writes the file is still the old.
+    """
+    path, params = Path(path), np.asarray(params, np.float32)
+    try:
+        before = _side_of(path).get('sha256', [])[-1:]
+    except BadFile:
+        before = []
+    save_json(path.with_suffix('.json'), {'body_digest': body_digest, 'rows': len(params),
+                                          'sha256': [*before, _digest(params)]})
+    save_npy(path, params)

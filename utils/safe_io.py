@@ -182,9 +182,19 @@ def atomic_write(path, mode='wb'):
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(aside)
-        if isinstance(error, OSError):
-            raise _write_error(path, error) from None
+        cause = _failed_write(error)
+        if cause is not None:
+            raise _write_error(path, cause) from None
         raise
+
+
+def _failed_write(error):
+    """The OSError behind an error, or None: torch's writer answers a failed write with an error of its own."""
+    while isinstance(error, (OSError, RuntimeError)):
+        if isinstance(error, OSError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _write_error(path, error):
@@ -213,8 +223,10 @@ def save_npz(path, **arrays):
 
 def save_npy(path, array):
     """Write one array to `.npy` atomically."""
+    buffer = io.BytesIO()  # numpy writes to files past Python, and a full disk then has no name
+    np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
     with atomic_write(path) as stream:
-        np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+        stream.write(buffer.getbuffer())
 
 
 def save_json(path, value, indent=1):
