@@ -121,6 +121,10 @@ class Trainer:
         check_checkpoint_body(content, self.regressor.body, path)
         self.state.load_state_dict(content, path)
         self.supervisor.load_state_dict(content.get('fits', {}))
+        if self.is_main and not self.cfg.TRAIN.CHECKPOINT:
+            self.folder.store.settle(path, content)
+        if self.cfg.TRAIN.RESUME and self.folder.store.has_damaged_best():
+            self.state.progress.best = float('inf')
         self.log.info(f'resumed from {path}: epoch {self.state.progress.epoch}, '
                       f'step {self.state.progress.global_step}')
 
@@ -304,8 +308,8 @@ class Trainer:
         progress = self.state.progress
         self.watch.settle(progress)
         score = evaluation.mean('pa_mpjpe') if evaluation else float('inf')
-        is_best = score < progress.best
-        progress.best = min(score, progress.best)
+        is_best = score < progress.best  # never of NaN, which must not stand as the best either
+        progress.best = score if is_best else progress.best
         content = self.state.state_dict()
         if self.is_main:
             self.supervisor.save(self.folder.path / 'fits')
