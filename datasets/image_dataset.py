@@ -37,6 +37,7 @@ class PersonDataset(Dataset):
         self.seed = cfg.SEED if seed is None else seed
         self.dataset_index = dataset_index
         self.legacy = split == 'eval' and cfg.DATA.LEGACY_CROP_EVAL
+        self.hides_3d = split == 'train' and cfg.DATA.IGNORE_3D
 
     def __getitem__(self, key):
         epoch, index = key if isinstance(key, tuple) else (0, int(key))
@@ -52,7 +53,7 @@ class PersonDataset(Dataset):
     def _pack(self, picture, person, row, imgname, augmentation):
         """The sample of one person, with what names dataset and row."""
         try:
-            sample = make_sample(picture, person, augmentation, self.cfg, self.legacy)
+            sample = make_sample(picture, person, augmentation, self.cfg, self.legacy, self.hides_3d)
         except ProjectError as error:
             raise type(error)(f'{imgname}: {error}') from None
         sample.update(dataset_index=torch.tensor(self.dataset_index), sample_index=torch.tensor(row),
@@ -95,7 +96,7 @@ class ImageDataset(PersonDataset):
         source = find_dataset(cfg, name, split)
         super().__init__(cfg, source.name, split, seed, dataset_index)
         self.source = source
-        self.annotations = load_annotations(cfg, source)
+        self.annotations = load_annotations(cfg, source, labels_count=not self.hides_3d)
         if not len(self.annotations):
             raise BadFile(f'{source.annotations}: no rows')
         self._skipped = SkipCounter(cfg)

@@ -21,11 +21,11 @@ NO_AUGMENTATION = Augmentation()
 _ZERO_POINTS = np.zeros((24, 3), np.float32)
 
 
-def make_sample(picture, person, augmentation, cfg, legacy=False):
+def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False):
     """One sample, a dict of tensors, without the entries that name dataset and row.
 
     picture: `image_io.Picture`; person: `annotations.Person`; `legacy` takes the published integer crop, which knows
-    no flip. `cfg.DATA.IGNORE_3D` hides 3D labels.
+    no flip; `hides_3d` leaves 3D labels out.
     """
     res = cfg.DATA.IMG_RES
     scale = person.scale * augmentation.scale
@@ -39,8 +39,8 @@ def make_sample(picture, person, augmentation, cfg, legacy=False):
 
         def to_crop(points):
             return transform_points(points, matrix)
-    has_joints_3d = person.has_joints_3d and not cfg.DATA.IGNORE_3D
-    has_smpl = person.has_smpl and not cfg.DATA.IGNORE_3D
+    has_joints_3d = person.has_joints_3d and not hides_3d
+    has_smpl = person.has_smpl and not hides_3d
     pose, joints_3d = _turned(person, augmentation.rotation, flip, has_smpl, has_joints_3d)
     smpl_points = _ZERO_POINTS if person.smpl_keypoints_2d is None else person.smpl_keypoints_2d
     return {

@@ -35,7 +35,7 @@ class ShardDataset(PersonDataset):
     def __init__(self, cfg, name, seed=None, dataset_index=0):
         self.files = ShardFiles(name, cfg.DATA.SHARD_CACHE)
         manifest = self.files.manifest
-        check_body_digest(cfg, manifest['has_smpl'], manifest.get('body_digest'), name)
+        check_body_digest(cfg, manifest['has_smpl'] and not cfg.DATA.IGNORE_3D, manifest.get('body_digest'), name)
         super().__init__(cfg, manifest['name'], 'train', seed, dataset_index)
         self.index = self.files.index()
         self._skipped = SkipCounter(cfg)

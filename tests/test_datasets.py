@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from core.config import default_config
+from core.config import default_config, load_config
 from datasets.annotations import Annotations
 from datasets.build import build_eval_dataset, build_train_dataset
 from datasets.catalog import find_dataset
+from datasets.humandata import write_humandata
 from datasets.image_dataset import ImageDataset, init_worker
 from datasets.image_io import read_picture
 from datasets.mixed import MixedDataset, parse_mixture
@@ -109,6 +110,9 @@ def test_ignore_3d_hides_labels(cfg, root):
     sample = ImageDataset(cfg, 'mine')[0]
     assert not sample['has_joints_3d'] and not sample['has_smpl']
     assert not sample['joints_3d'].any() and not sample['pose'].any()
+    add_dataset(root, 'theirs', 2, 'theirs_val.npz', joints_3d=np.ones((2, 24, 4), np.float32),
+                has_joints_3d=np.ones(2, bool))
+    assert ImageDataset(cfg, 'theirs', 'eval')[0]['has_joints_3d']
 
 
 def test_bad_image_stops_or_is_replaced_and_counted(cfg, root):
@@ -250,6 +254,30 @@ def test_finding_files(cfg, root):
     cfg.PATHS.IMAGE_DIRS = ['mpii']
     with pytest.raises(BadConfig, match='dataset=folder'):
         find_dataset(cfg, 'mpii')
+
+
+def test_mmhuman3d_tree_is_found(cfg, root):
+    """Its file names, HumanData form and image folders; every part of configs/spin_mmhuman3d.yaml's mixture."""
+    names = {'h36m': 'h36m_mosh_train', 'mpi-inf-3dhp': 'spin_mpi_inf_3dhp_train', 'lsp-orig': 'spin_lsp_train',
+             'lspet': 'spin_lspet_train', 'mpii': 'spin_mpii_train', 'coco': 'spin_coco_2014_train',
+             '3dpw': 'spin_pw3d_test'}
+    folders = {'lsp-orig': 'lsp', 'mpi-inf-3dhp': 'mpi_inf_3dhp', '3dpw': 'pw3d'}
+    for name, stem in names.items():
+        path = root / f'free/preprocessed_datasets/{stem}.npz'
+        path.parent.mkdir(exist_ok=True)
+        write_humandata(make_annotations(2), path)
+        (root / 'free/datasets' / folders.get(name, name)).mkdir(parents=True)
+    mixture = load_config('spin_mmhuman3d.yaml').DATA.MIXTURE
+    assert {part.split(':')[0] for part in mixture} == set(names) - {'3dpw'}
+    for name, stem in names.items():
+        source = find_dataset(cfg, name, 'eval' if name == '3dpw' else 'train')
+        assert source.annotations.stem == stem and source.images.name == folders.get(name, name)
+        assert len(Annotations.load(source.annotations)) == 2
+    (root / 'free/datasets/lsp-orig').mkdir()
+    assert find_dataset(cfg, 'lsp-orig').images.name == 'lsp-orig'
+    make_annotations(2).save(root / 'free/dataset_extras/mpi_inf_3dhp_train.npz')
+    with pytest.raises(MissingFile, match='datasets/mpi-inf-3dhp: no such image folder'):
+        find_dataset(cfg, 'mpi-inf-3dhp')
 
 
 def test_labels_of_another_body_are_refused(cfg, root):
