@@ -10,7 +10,7 @@ def main():
     parser.add_argument('--train_files', action='store_true', help='files that training needs')
     parser.add_argument('--eval_files', action='store_true', help='files that evaluation needs')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='these jobs alone; their names are in the summary')
-    parser.add_argument('--openpose', default='', help='folder with lsp/, hrlspet/, mpii/, coco/, mpi_inf_3dhp/')
+    parser.add_argument('--openpose', default='', help='folder with lsp/, hrlspet/, mpii/, coco/, mpi_inf_3dhp/, h36m/')
     parser.add_argument('--mosh', default='', help="folder of Human3.6M's MoSh bodies")
     parser.add_argument('--fits', default='', help="SPIN's mpi_inf_3dhp_train.npz, whose multi-view fits are kept")
     parser.add_argument('--no_extract', action='store_true', help='the pictures are cut out of the videos already')

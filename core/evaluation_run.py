@@ -94,8 +94,12 @@ def _run_pose(cfg, regressor, dataset, device, title):
 def _run_occluded(cfg, evaluator, regressor, dataset, device, plain, title):
     """The same evaluation with parts of the pictures hidden, beside the plain one."""
     if cfg.TEST.OCCLUDE == 'face':
-        occluder = FaceOccluder()
-        hidden = evaluator.evaluate(regressor, dataset, dataset.name, device, transform=occluder)
+        occluder, grid = FaceOccluder(), PictureGrid(cfg, regressor.body.faces) if cfg.TEST.VIS_DEMO else None
+        observers = [lambda seen: grid.add({'img': FaceOccluder()(seen.batch['img'], seen.batch)}, seen.out,
+                                           seen.errors['mpjpe'][:, -1])] if grid else []
+        hidden = evaluator.evaluate(regressor, dataset, dataset.name, device, transform=occluder, observers=observers)
+        if grid:
+            print(f'pictures: {grid.save(Path(cfg.TEST.OUTPUT_DIR) / f"{title}_{dataset.name}_face.png")}')
         print(f'\nface hidden in {occluder.hidden} of {occluder.seen} pictures')
         print(report.aligned(report.comparison(dataset.name, {'plain': plain, 'face hidden': hidden})))
     elif cfg.TEST.OCCLUDE == 'grid':

@@ -435,3 +435,42 @@ def test_all_jobs(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', command[:1])
     with pytest.raises(ProjectError, match='--train_files'):
         preprocess_datasets.main()
+    monkeypatch.setattr(sys, 'argv', [command[0], '--only', 'mpii_train', 'mpii', *command[2:]])
+    with pytest.raises(ProjectError, match='--only: unknown mpii; names are h36m_train'):
+        preprocess_datasets.main()
+
+
+def test_train_and_eval_files_of_one_tree(tmp_path, capsys, monkeypatch):
+    """Both flags over a tree with several datasets, SPIN's train.h5 where its archive has it, and OpenPose's files."""
+    h5py = pytest.importorskip('h5py')
+    import preprocess_datasets
+    data, detections = tmp_path / 'data', tmp_path / 'openpose'
+    (data / 'smpl').mkdir(parents=True)
+    (data / 'smpl/SMPL_NEUTRAL.npz').write_bytes(b'')
+    for split in ('train', 'test'):
+        folder = data / 'datasets/3dpw/sequenceFiles' / split
+        folder.mkdir(parents=True)
+        (folder / 'a.pkl').write_bytes(pickle.dumps(pw3d_sequence('a')))
+    for subject in ('S1', 'S5', 'S6', 'S7', 'S8', 'S9', 'S11'):
+        write_h36m(data / 'datasets/h36m', subject, 'Walking 1.60457274', frames=6)
+    (data / 'datasets/mpii').mkdir()
+    part = RNG.uniform(5, 90, (1, 16, 2))
+    with h5py.File(data / 'train.h5', 'w') as file:
+        file['imgname'], file['center'], file['scale'], file['part'] = [b'1.jpg'], np.ones((1, 2)), [1.], part
+    detected = np.concatenate([RNG.uniform(5, 90, (25, 2)), np.full((25, 1), .9)], 1)
+    detected[[11, 10, 9, 12, 13, 14, 4, 3, 2, 5, 6, 7], :2] = part[0][[0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15]]
+    (detections / 'mpii').mkdir(parents=True)
+    (detections / 'mpii/1_keypoints.json').write_text(
+        json.dumps({'people': [{'pose_keypoints_2d': detected.ravel().tolist()}]}))
+    monkeypatch.setattr(sys, 'argv', ['preprocess_datasets.py', '--train_files', '--eval_files', '--openpose',
+                                      str(detections), '--misc', 'PATHS.DATA_DIR', str(data)])
+    assert preprocess_datasets.main() == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    written = {name for name, outcome in lines if outcome == 'written'}
+    assert written == {'3dpw_train', '3dpw_test', 'h36m_train', 'h36m_valid_protocol1', 'h36m_valid_protocol2',
+                       'mpii_train'}
+    assert all(outcome == 'written' or outcome.startswith('left out: ') for _, outcome in lines)
+    people = {name: Annotations.load(data / f'dataset_extras/{name}.npz') for name in written}
+    assert len(people['h36m_train']) == 10 and (data / 'datasets/h36m' / people['h36m_train'].imgname[9]).exists()
+    assert np.allclose(people['mpii_train'].keypoints_2d[0, :25], detected)
+    assert people['3dpw_test'].gender.tolist() == people['3dpw_train'].gender.tolist()

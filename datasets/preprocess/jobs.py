@@ -56,7 +56,8 @@ def _h36m(split, with_mosh=False):
     def run(root, out, options):
         if with_mosh and not options.mosh:
             raise MissingFile('--mosh: needs the folder of MoSh bodies')
-        convert_h36m(root, out, split, not options.no_extract, options.mosh if with_mosh else '')
+        detections = _below(options.openpose, 'h36m') if split == 'train' else ''
+        convert_h36m(root, out, split, not options.no_extract, options.mosh if with_mosh else '', detections)
     return run
 
 
@@ -76,7 +77,10 @@ def _merged(convert, folder):
 
 
 def _mpii(root, out, options):
-    convert_mpii(root / 'train.h5', out, openpose=_below(options.openpose, 'mpii'))
+    """train.h5 is in the asset folder, where SPIN's data archive has it, or with the pictures."""
+    beside = root / 'train.h5'
+    convert_mpii(beside if beside.exists() else out.parent.parent / 'train.h5', out,
+                 openpose=_below(options.openpose, 'mpii'))
 
 
 def _below(folder, name):
@@ -115,11 +119,13 @@ def run_jobs(cfg, options):
     """Run the chosen jobs; one that lacks its dataset or fails does not stop the others. Prints a summary.
 
     options: train_files, eval_files, only, overwrite, and what the converters take. Returns the exit status: 0 where
-    nothing failed but for want of a dataset, else 1. Raises BadConfig where no job is chosen.
+    nothing failed but for want of a dataset, else 1. Raises BadConfig where no job is chosen, or an unknown one.
     """
     chosen = [job for job in JOBS if _is_chosen(job, options)]
+    names = ', '.join(job.name for job in JOBS)
+    if unknown := set(options.only or ()) - {job.name for job in JOBS}:
+        raise BadConfig(f'--only: unknown {", ".join(sorted(unknown))}; names are {names}')
     if not chosen:
-        names = ', '.join(job.name for job in JOBS)
         raise BadConfig(f'nothing to do: give --train_files, --eval_files or --only with names of {names}')
     folder = _output_folder(cfg) / 'dataset_extras'
     outcomes = [(job, *_run(cfg, job, folder / job.out, options)) for job in chosen]
