@@ -5,10 +5,11 @@ from utils.errors import run_main
 
 
 def main():
-    from core.launch import relaunch_if_distributed
+    from core.launch import join_processes, relaunch_if_distributed
     from core.options import parse_training_options
     cfg, launch = parse_training_options()
     relaunch_if_distributed(launch, __file__, sys.argv[1:], cfg.DEVICE)
+    join_processes(cfg.DEVICE)
     from core.trainer import Trainer
     Trainer(cfg).fit()
     return 0

@@ -4,6 +4,7 @@ import sys
 from urllib.parse import urlparse
 
 import torch
+import torch.distributed as dist
 
 from core.options import LAUNCH_FLAGS
 from utils.errors import BadConfig
@@ -29,11 +30,29 @@ def launch_command(options, script, argv, gpus):
     """The torchrun command line of this machine. Raises BadConfig for an address that is none."""
     host, port = _address(options['dist_url'])
     command = [sys.executable, '-m', 'torch.distributed.run', '--nnodes', str(options['world_size']),
-               '--node-rank', str(options['rank']), '--nproc-per-node', str(max(gpus, 1)),
-               '--master-addr', host, '--master-port', port]
+               '--nproc-per-node', str(max(gpus, 1)), '--rdzv-backend', 'c10d', '--rdzv-endpoint', f'{host}:{port}',
+               '--rdzv-conf', f'is_host={int(str(options["rank"]) == "0")}']
     if '--resume' in argv:
         command += ['--max-restarts', str(_MAX_RESTARTS)]
     return [*command, script, *_without_launch_flags(argv)]
+
+
+def join_processes(device='auto'):
+    """Open the process group of a torchrun launch; without one, leave everything to accelerate. device: cfg.DEVICE.
+
+    After a restart torchrun's store still holds the addresses of the processes that died, and whoever meets one of them
+    first fails. So each start keeps its entries apart.
+    """
+    given = os.environ
+    if given.get('TORCHELASTIC_USE_AGENT_STORE') != 'True' or dist.is_initialized():
+        return
+    store = dist.TCPStore(given['MASTER_ADDR'], int(given['MASTER_PORT']), is_master=False)
+    on_cuda = device != 'cpu' and torch.cuda.is_available()
+    if on_cuda:
+        torch.cuda.set_device(int(given['LOCAL_RANK']))
+    dist.init_process_group(
+        'cuda:nccl,cpu:gloo' if on_cuda else 'gloo', rank=int(given['RANK']), world_size=int(given['WORLD_SIZE']),
+        store=dist.PrefixStore(f'start_{given.get("TORCHELASTIC_RESTART_COUNT", 0)}', store))
 
 
 def _address(url):

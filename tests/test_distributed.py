@@ -1,8 +1,11 @@
 """Two processes on one machine: gradients, shares of the data, fits, evaluation, launchers, restart after a death."""
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +20,9 @@ from tests.conftest import ROOT
 from tests.test_training import tiny_config
 from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadConfig
+from utils.torch_io import load_torch
 
-TORCHRUN = [sys.executable, '-m', 'torch.distributed.run']
+TORCHRUN = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
 
 
 def free_port():
@@ -60,8 +64,7 @@ def two(assets, tmp_path_factory):
     """Results of both processes."""
     folder = tmp_path_factory.mktemp('two')
     file = write_config(config(assets, folder), folder / 'config.yaml')
-    run([*TORCHRUN, '--nproc-per-node', '2', '--master-port', free_port(), '-m', 'tests.distributed_worker', file,
-         str(assets), str(folder)])
+    run([*TORCHRUN, '-m', 'tests.distributed_worker', file, str(assets), str(folder)])
     return [torch.load(folder / f'rank{rank}.pt', weights_only=False) for rank in (0, 1)]
 
 
@@ -138,8 +141,65 @@ def test_published_flags_become_a_launch():
     options = launch_options(world_size='2', rank='1', dist_url='tcp://10.0.0.1:99')
     command = launch_command(options, 'train.py', argv, 4)
     text = ' '.join(command)
-    assert '--nnodes 2 --node-rank 1 --nproc-per-node 4 --master-addr 10.0.0.1 --master-port 99' in text
+    assert '--nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint 10.0.0.1:99 --rdzv-conf is_host=0' in text
     assert text.endswith('--max-restarts 3 train.py --regressor hmr --batch_size 8 --resume')
     assert '--max-restarts' not in launch_command(launch_options(), 'train.py', [], 0)
     with pytest.raises(BadConfig, match='--dist_url'):
         launch_command(launch_options(dist_url='tcp://host:port'), 'train.py', [], 0)
+
+
+def train_command(cfg, folder, *flags):
+    return ['train.py', '--cfg_file', write_config(cfg, folder / 'given.yaml'), *flags]
+
+
+def final_weights(folder):
+    return load_torch(folder / 'run' / 'checkpoints' / 'latest.pt')
+
+
+def assert_same_run(one, other):
+    assert one['global_step'] == other['global_step']
+    for name, value in one['model'].items():
+        assert torch.equal(value, other['model'][name]), name
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(assets, tmp_path_factory):
+    """Last checkpoint of a run by `accelerate launch` in two processes."""
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    cfg = config(assets, folder, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 3)
+    run([sys.executable, '-m', 'accelerate.commands.launch', '--multi_gpu', '--num_processes', '2',
+         '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', free_port(),
+         *train_command(cfg, folder)])
+    return final_weights(folder)
+
+
+@pytest.mark.slow
+def test_published_flags_join_two_machines(uninterrupted, assets, tmp_path):
+    cfg = config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 3)
+    command = [sys.executable, *train_command(cfg, tmp_path), '--distributed', '--world_size', '2', '--dist_url',
+               f'tcp://127.0.0.1:{free_port()}', '--dist_backend', 'gloo']
+    machines = [subprocess.Popen([*command, '--rank', str(rank)], cwd=ROOT, env=environment()) for rank in (0, 1)]
+    assert [machine.wait(240) for machine in machines] == [0, 0]
+    assert_same_run(final_weights(tmp_path), uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_killed_process_starts_again_from_the_last_checkpoint(uninterrupted, assets, tmp_path):
+    cfg = config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 3, 'TRAIN.CHECKPOINT_STEPS', 1)
+    command = [*TORCHRUN, '--max-restarts', '1', *train_command(cfg, tmp_path, '--resume')]
+    launcher = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / 'run' / 'checkpoints'
+    wait_for(lambda: (folder / 'step_00000002.pt').exists())
+    workers = Path(f'/proc/{launcher.pid}/task/{launcher.pid}/children').read_text().split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    messages = launcher.communicate(timeout=300)[1]
+    assert launcher.returncode == 0, messages[-3000:]
+    assert 'resumed from' in messages
+    assert_same_run(final_weights(tmp_path), uninterrupted)
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(.05)
