@@ -104,13 +104,13 @@ class Detections:
             try:
                 box = square_box(*np.asarray(row['bbox'], np.float64).reshape(4), margin, float(row.get('score', 1)),
                                  None if row.get('track_id') is None else int(row['track_id']))
-                frame = row['image_id']
+                frame = Path(row['image_id']).name if isinstance(row['image_id'], str) else int(row['image_id'])
                 keep = row.get('category_id', 1) == 1 and box.score >= min_score
             except (KeyError, TypeError, ValueError, AttributeError):
                 raise BadFile(f'{path}: entry {number} wants "image_id" and "bbox": [left, top, width, height]'
                               ) from None
             if keep:
-                self._boxes.setdefault(Path(frame).name if isinstance(frame, str) else frame, []).append(box)
+                self._boxes.setdefault(frame, []).append(box)
                 tracked.append(box.person_id is not None)
         if any(tracked) and not all(tracked):
             raise BadFile(f'{path}: either every entry has a "track_id" or none has')

@@ -1,0 +1,134 @@
+"""Figures of the demo: python -m benchmarks.demo [--checkpoint FILE] [speed] [overlay] [memory]
+
+speed: frames a second end to end on a 640 x 480 video of one person, over those of the network alone on the same
+crops. overlay: milliseconds to draw one body over a 1080p picture. memory: peak resident memory of a 60-second video
+over that of a 6-second one. Times are CPU seconds of the process and wall seconds, two threads.
+"""
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from core.demo.camera import Focus
+from core.demo.estimate import crop_person
+from core.demo.options import parse_options
+from core.demo.people import square_box
+from core.demo.run import build_estimator, run_demo
+from core.demo.video import run_video
+from core.evaluation_run import pick_device
+from datasets.augmentation import to_network_input
+from datasets.video import VideoReader
+from utils.rendering import render_overlay
+
+_BOX = [250, 60, 150, 360]
+_BATCH = 8
+
+
+def write_video(path, seconds, rate=25, width=640, height=480):
+    """A video of a scrolling picture: cheap to make, not trivial to encode."""
+    texture = np.random.default_rng(0).integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
+    picture = np.kron(texture, np.ones((8, 8, 1), np.uint8))
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=rate, options={'preset': 'ultrafast', 'crf': '20'})
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        for index in range(seconds * rate):
+            frame = av.VideoFrame.from_ndarray(np.roll(picture, index, axis=1), format='rgb24')
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def command_line(folder, seconds, checkpoint):
+    video, boxes = folder / f'{seconds}s.mp4', folder / 'boxes.json'
+    write_video(video, seconds)
+    boxes.write_text(json.dumps([{'image_id': i, 'bbox': _BOX} for i in range(25 * seconds)]))
+    given = ['--checkpoint', checkpoint] if checkpoint else []
+    return [*given, '--vid_file', str(video), '--detections', str(boxes), '--output_folder', str(folder),
+            '--model_batch_size', str(_BATCH)]
+
+
+def timed(work):
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure_speed(folder, checkpoint, seconds=4, rounds=3):
+    """Network alone and the whole demo, in turn, in one process."""
+    options = parse_options(command_line(folder, seconds, checkpoint))
+    estimator = build_estimator(*options, pick_device(options[0]))
+    person = square_box(*_BOX, 1.2, person_id=0)
+    frames = [frame.image for frame in VideoReader(options[1].paths[0])]
+    crops = [crop_person(image, person, options[0].DATA.IMG_RES, False)[0] for image in frames]
+    images = torch.from_numpy(np.stack([to_network_input(crop, is_rgb=True) for crop in crops]))
+
+    @torch.inference_mode()
+    def network():
+        for batch in images.split(_BATCH):
+            estimator.regressor(batch.to(estimator.device)).final.vertices.cpu()
+
+    network()
+    alone, whole = [], []
+    for _ in range(rounds):
+        alone.append(timed(network))
+        whole.append(timed(lambda: run_video(*options, estimator, estimator.device)))
+    (alone_wall, alone_cpu), (whole_wall, whole_cpu) = np.min(alone, 0), np.min(whole, 0)
+    print(f'{len(frames)} frames, one person: network {len(frames) / alone_wall:.1f} frames/s '
+          f'({alone_cpu / len(frames) * 1000:.0f} ms CPU a frame), end to end {len(frames) / whole_wall:.1f} frames/s '
+          f'({whole_cpu / len(frames) * 1000:.0f} ms CPU); ratio {alone_wall / whole_wall:.2f} of wall time, '
+          f'{alone_cpu / whole_cpu:.2f} of CPU time')
+
+
+def measure_overlay(folder, checkpoint, rounds=30):
+    """One body 900 pixels tall over a 1080p picture."""
+    options = parse_options(command_line(folder, 1, checkpoint))
+    estimator = build_estimator(*options, pick_device(options[0]))
+    image = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
+    people = [(image, square_box(700, 90, 400, 900, 1.1, person_id=0))]
+    focal_length = Focus()(people)
+    [estimate] = estimator(people, focal_length)
+    faces = estimator.body.faces.cpu()
+    times = [timed(lambda: render_overlay(image, estimate.vertices[None], faces, focal_length,
+                                          translations=estimate.translation[None])) for _ in range(rounds)]
+    wall, cpu = np.median(times[3:], 0) * 1000
+    print(f'overlay of one body at 1920 x 1080: {wall:.1f} ms wall, {cpu:.1f} ms CPU (median of {rounds - 3})')
+
+
+def measure_memory(folder, checkpoint):
+    """Each length in a process of its own."""
+    peaks = {}
+    for seconds in (6, 60):
+        line = command_line(folder, seconds, checkpoint)
+        done = subprocess.run([sys.executable, '-m', 'benchmarks.demo', '--peak-of', json.dumps(line)], check=True,
+                              capture_output=True, text=True)
+        peaks[seconds] = int(done.stdout.splitlines()[-1])
+    print(f'peak memory: 6 s {peaks[6] / 1024:.0f} MiB, 60 s {peaks[60] / 1024:.0f} MiB, '
+          f'ratio {peaks[60] / peaks[6]:.3f}')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('what', nargs='*', default=['speed', 'overlay', 'memory'])
+    parser.add_argument('--checkpoint')
+    parser.add_argument('--peak-of', help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    torch.set_num_threads(2)
+    if given.peak_of:
+        run_demo(*parse_options(json.loads(given.peak_of)))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        return
+    measures = {'speed': measure_speed, 'overlay': measure_overlay, 'memory': measure_memory}
+    for what in given.what:
+        with tempfile.TemporaryDirectory() as folder:
+            measures[what](Path(folder), given.checkpoint)
+
+
+if __name__ == '__main__':
+    main()
