@@ -1,0 +1,67 @@
+"""What nothing can be faster than: a network's convolutions alone, and decoding a JPEG alone; and how to compare.
+
+Every ratio is taken between calls that take turns in one process, in processor seconds, so that other work on the
+machine strikes both alike.
+"""
+import copy
+import statistics
+import time
+
+import torch
+from torch import nn
+
+_KINDS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+class ConvolutionsAlone(nn.Module):
+    """The convolutions (transposed ones too) of a network, each on a tensor of the size that it meets.
+
+    `forward()` runs all of them; `train_step` also goes back through each.
+    """
+
+    def __init__(self, network, images):
+        super().__init__()
+        layers, self.inputs = [], []
+
+        def remember(layer, given, out):
+            layers.append(copy.deepcopy(layer))
+            self.inputs.append(torch.randn_like(given[0]))
+
+        hooks = [layer.register_forward_hook(remember) for layer in network.modules() if isinstance(layer, _KINDS)]
+        was_training = network.training
+        with torch.no_grad():
+            network.eval()(images)
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self):
+        return [layer(value) for layer, value in zip(self.layers, self.inputs)]
+
+    def train_step(self, optimizer):
+        """Forward, backward (weights, and inputs but the first's) and an optimizer step."""
+        for number, value in enumerate(self.inputs):
+            value.requires_grad_(number > 0)
+            value.grad = None
+        for out in self():
+            out.backward(torch.ones_like(out))
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def in_turns(calls, rounds=3, warm_up=1):
+    """Median processor seconds, all threads, of {name: function}, called in turn -> {name: seconds}."""
+    times = {name: [] for name in calls}
+    for number in range(rounds + warm_up):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            if number >= warm_up:
+                times[name].append(time.process_time() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def adam(parameters):
+    """The optimizer of the trainer."""
+    return torch.optim.Adam(parameters, fused=True)

@@ -1,0 +1,65 @@
+"""Images a second of every regressor, torch and onnxruntime, over its backbone's convolutions: python -m
+benchmarks.inference
+
+Networks of the published configs with random weights; the time includes the body's mesh and 49 joints. int8: 8-bit
+convolutions (core/onnx_export.py). One thread, or --threads.
+"""
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.floors import ConvolutionsAlone, in_turns
+from core.config import load_config
+from core.onnx_export import FinalStage, OnnxRegressor, example_images, export, quantize
+from models import build_regressor
+from utils.errors import run_main
+
+CONFIGS = {'hmr': 'hmr.yaml', 'pymaf_net': 'pymaf.yaml', 'danet': 'danet.yaml', 'multi_spin': 'multi_spin.yaml'}
+
+
+def measure(name, batch_size, data_dir, formats=('torch', 'onnx', 'int8'), rounds=3, threads=1, overrides=()):
+    """-> {format or 'convolutions': processor seconds a batch}"""
+    cfg = load_config(CONFIGS[name], ['PATHS.DATA_DIR', data_dir, 'MODEL.BACKBONE.PRETRAINED', '', *overrides])
+    regressor = build_regressor(cfg).eval()
+    images = example_images(cfg, batch_size)
+    network, floor = FinalStage(regressor).eval(), ConvolutionsAlone(regressor, images)
+    calls = {'torch': lambda: network(images)}
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        path, small = Path(folder) / 'network.onnx', Path(folder) / 'int8.onnx'
+        if {'onnx', 'int8'} & set(formats):
+            export(regressor, path, images)
+            session = OnnxRegressor(path, regressor.body, threads)
+            calls['onnx'] = lambda: session.run(images.numpy())
+        if 'int8' in formats:
+            quantize(path, small, [np.asarray(images)])
+            quantized = OnnxRegressor(small, regressor.body, threads)
+            calls['int8'] = lambda: quantized.run(images.numpy())
+        return in_turns({**{key: calls[key] for key in formats}, 'convolutions': floor}, rounds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data_dir', default='data')
+    parser.add_argument('--regressors', nargs='+', default=list(CONFIGS), choices=list(CONFIGS))
+    parser.add_argument('--batch', type=int, nargs='+', default=[1, 16])
+    parser.add_argument('--formats', nargs='+', default=['torch', 'onnx', 'int8'], choices=['torch', 'onnx', 'int8'])
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--rounds', type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print('| regressor | batch | format | images a CPU second | time over its convolutions, torch |')
+    print('| --- | --- | --- | ---: | ---: |')
+    for name in options.regressors:
+        for batch in options.batch:
+            table = measure(name, batch, options.data_dir, options.formats, options.rounds, options.threads)
+            for kind in options.formats:
+                print(f'| {name} | {batch} | {kind} | {batch / table[kind]:.1f} | '
+                      f'{table[kind] / table["convolutions"]:.2f} |', flush=True)
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)

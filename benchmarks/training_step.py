@@ -1,0 +1,78 @@
+"""A PyMAF training step over its convolutions alone: python -m benchmarks.training_step
+
+The step is the trainer's own, on a batch that lies ready: network, targets (IUV images rendered), losses, backward,
+clipping, Adam. The floor is forward, backward and Adam of the network's convolutions in float32, on tensors of the same
+sizes; that of the backbone's alone stands beside it.
+"""
+import argparse
+import tempfile
+
+import torch
+from accelerate.state import AcceleratorState
+from torch.utils.data import DataLoader
+
+from benchmarks.floors import ConvolutionsAlone, adam, in_turns
+from core.config import load_config
+from core.supervision import flatten_views
+from core.trainer import Trainer
+from utils.errors import run_main
+
+VARIANTS = {'float32': [], 'bfloat16': ['TRAIN.MIXED_PRECISION', 'bf16'],
+            'channels last': ['TRAIN.CHANNELS_LAST', True],
+            'bfloat16, channels last': ['TRAIN.MIXED_PRECISION', 'bf16', 'TRAIN.CHANNELS_LAST', True],
+            'compiled backbone': ['TRAIN.COMPILE', True]}
+
+
+def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=()):
+    """A Trainer of PyMAF on free studio people."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
+    return Trainer(load_config('pymaf.yaml', [
+        'LOG_DIR', tempfile.mkdtemp(), 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-studio:1'],
+        'DATA.EVAL_DATASET', 'free-studio', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
+        'DATA.IMG_RES', res, 'TRAIN.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', 0, *overrides]))
+
+
+def step_of(trainer):
+    """A function that takes one training step on a batch that is in memory."""
+    trainer.network.train()
+    batch = trainer._to_device(next(iter(DataLoader(trainer.train_data, trainer.cfg.TRAIN.BATCH_SIZE))))
+    trainer.state.progress.global_step = 1  # step 0 draws a panel
+    return lambda: trainer._step(*flatten_views(batch))
+
+
+def floor_of(network, images):
+    """A function that takes one training step of the convolutions alone."""
+    floor = ConvolutionsAlone(network, images)
+    optimizer = adam(floor.parameters())
+    return lambda: floor.train_step(optimizer)
+
+
+def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', res=224, rounds=3):
+    """-> {variant or 'convolutions' or 'backbone': processor seconds}, all in turns."""
+    calls = {name: step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name])) for name in variants}
+    network, images = trainer_of(batch_size, data_dir, backbone, res).regressor, torch.randn(batch_size, 3, res, res)
+    floors = {'convolutions': floor_of(network, images), 'backbone': floor_of(network.backbone, images)}
+    return in_turns({**calls, **floors}, rounds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data_dir', default='data')
+    parser.add_argument('--batch', type=int, nargs='+', default=[8, 32])
+    parser.add_argument('--backbone', default='resnet50')
+    parser.add_argument('--res', type=int, default=224)
+    parser.add_argument('--variants', nargs='+', default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument('--rounds', type=int, default=3)
+    options = parser.parse_args()
+    print('| batch | variant | CPU s a step | over its convolutions | over the backbone\'s |')
+    print('| --- | --- | ---: | ---: | ---: |')
+    for batch in options.batch:
+        table = measure(batch, options.data_dir, options.variants, options.backbone, options.res, options.rounds)
+        for name in options.variants:
+            print(f'| {batch} | {name} | {table[name]:.2f} | {table[name] / table["convolutions"]:.2f} | '
+                  f'{table[name] / table["backbone"]:.2f} |', flush=True)
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)
