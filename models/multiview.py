@@ -29,7 +29,7 @@ class MultiSPIN(Regressor):
         name = cfg.MODEL.BACKBONE.NAME
         self.variant = {'MULTIVIEW.FUSION': cfg.MULTIVIEW.FUSION, 'MODEL.BACKBONE.NAME': name}
         self.backbone = ConvNeXtLogits(name) if name in CONVNEXTS else build_backbone(name)
-        self.head = ParameterHead(self.backbone.out_channels, cfg.MODEL.HMR.HIDDEN)
+        self.head = ParameterHead(self.backbone.out_channels, cfg.MODEL.HMR.HIDDEN, cfg.MODEL.HEAD_DROPOUT)
         self.fusion = build_fusion(cfg, self.backbone.out_channels)
         self.mean = MeanParameters(self.assets)
         self.n_iter = cfg.MODEL.HMR.N_ITER
