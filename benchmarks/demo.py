@@ -95,6 +95,7 @@ def measure_overlay(folder, checkpoint, rounds=30):
     focal_length = Focus()(people)
     [estimate] = estimator(people, focal_length)
     faces = estimator.body.faces.cpu()
+    torch.set_num_threads(1)  # as in the demo's drawing thread
     times = [timed(lambda: render_overlay(image, estimate.vertices[None], faces, focal_length,
                                           translations=estimate.translation[None])) for _ in range(rounds)]
     wall, cpu = np.median(times[3:], 0) * 1000

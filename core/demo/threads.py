@@ -4,6 +4,9 @@ import contextlib
 import queue
 import threading
 
+import torch
+from threadpoolctl import threadpool_limits
+
 _END = object()
 _PATIENCE = 0.2
 
@@ -17,6 +20,7 @@ class Ahead:
         self._thread.start()
 
     def _run(self, items):
+        _compute_alone()
         try:
             for item in items:
                 if not _put(self._queue, item, self._stop):
@@ -47,6 +51,7 @@ class Behind:
         self._thread.start()
 
     def _run(self):
+        _compute_alone()
         while (item := self._queue.get()) is not _END:
             try:
                 self._work(item)
@@ -70,6 +75,13 @@ class Behind:
         _put(self._queue, _END, self._stop)
         self._thread.join()
         self._stop.set()
+
+
+def _compute_alone():
+    """One OpenMP thread for what this thread computes: with more, they spin against the network's. The network's
+    thread keeps its own number."""
+    torch.get_num_threads()  # torch sets this thread's number when it is first asked; it must not do so later
+    threadpool_limits(1, user_api='openmp')
 
 
 def _put(into, item, stop):
