@@ -57,6 +57,24 @@ def _wait(device):
         torch.cuda.synchronize()
 
 
+def measure(cfg_file='pymaf.yaml', data_dir='data', samples=256, batch_size=32, workers=2, rounds=3):
+    """-> (config, seconds and processor seconds of the network alone [rounds,2], of the whole loop [rounds,2])"""
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    with tempfile.TemporaryDirectory() as name:
+        cfg = load_config(cfg_file, [
+            'PATHS.DATA_DIR', data_dir, 'TEST.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', workers,
+            'MODEL.BACKBONE.PRETRAINED', '', 'PATHS.IMAGE_DIRS', [f'bench={name}']])
+        regressor = build_regressor(cfg).to(device).eval()
+        file = write_set(Path(name), regressor.body.digest, samples)
+        dataset, evaluator = ImageDataset(cfg, str(file), 'eval'), Evaluator(cfg, regressor.body)
+        batches = [batch['img'].to(device) for batch in evaluator.batches(dataset)]
+        network_seconds(regressor, batches[:2], device)
+        loop_seconds(evaluator, regressor, dataset, device)
+        taken = [(network_seconds(regressor, batches, device), loop_seconds(evaluator, regressor, dataset, device))
+                 for _ in range(rounds)]
+    return cfg, *(np.array(times) for times in zip(*taken))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--cfg_file', default='pymaf.yaml')
@@ -66,25 +84,12 @@ def main():
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=3)
     args = parser.parse_args()
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    with tempfile.TemporaryDirectory() as name:
-        cfg = load_config(args.cfg_file, [
-            'PATHS.DATA_DIR', args.data_dir, 'TEST.BATCH_SIZE', args.batch_size, 'TRAIN.NUM_WORKERS', args.workers,
-            'MODEL.BACKBONE.PRETRAINED', '', 'PATHS.IMAGE_DIRS', [f'bench={name}']])
-        regressor = build_regressor(cfg).to(device).eval()
-        file = write_set(Path(name), regressor.body.digest, args.samples)
-        dataset, evaluator = ImageDataset(cfg, str(file), 'eval'), Evaluator(cfg, regressor.body)
-        batches = [batch['img'].to(device) for batch in evaluator.batches(dataset)]
-        network_seconds(regressor, batches[:2], device)
-        loop_seconds(evaluator, regressor, dataset, device)
-        rounds = [(network_seconds(regressor, batches, device), loop_seconds(evaluator, regressor, dataset, device))
-                  for _ in range(args.rounds)]
-    alone, whole = (np.array(times) for times in zip(*rounds))
+    cfg, alone, whole = measure(**vars(args))
     ratios, cpu_ratio = np.sort(alone[:, 0] / whole[:, 0]), np.median(alone[:, 1] / whole[:, 1])
     speeds = [args.samples / np.median(times[:, 0]) for times in (alone, whole)]
-    print(f'{cfg.MODEL.REGRESSOR} ({cfg.MODEL.BACKBONE.NAME}) on {device.type}: network {speeds[0]:.1f} images/s, '
-          f'evaluation loop {speeds[1]:.1f} images/s, ratio {np.median(ratios):.2f} ({ratios[0]:.2f} to '
-          f'{ratios[-1]:.2f} in {args.rounds} rounds), by CPU time of the main process {cpu_ratio:.2f}')
+    print(f'{cfg.MODEL.REGRESSOR} ({cfg.MODEL.BACKBONE.NAME}): network {speeds[0]:.1f} images/s, evaluation loop '
+          f'{speeds[1]:.1f} images/s, ratio {np.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f} in '
+          f'{args.rounds} rounds), by CPU time of the main process {cpu_ratio:.2f}')
 
 
 if __name__ == '__main__':

@@ -24,7 +24,7 @@ class ConvolutionsAlone(nn.Module):
         layers, self.inputs = [], []
 
         def remember(layer, given, out):
-            layers.append(copy.deepcopy(layer))
+            layers.append(layer)
             self.inputs.append(torch.randn_like(given[0]))
 
         hooks = [layer.register_forward_hook(remember) for layer in network.modules() if isinstance(layer, _KINDS)]
@@ -34,18 +34,21 @@ class ConvolutionsAlone(nn.Module):
         network.train(was_training)
         for hook in hooks:
             hook.remove()
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(copy.deepcopy(layers))  # without the hooks
 
     def forward(self):
-        return [layer(value) for layer, value in zip(self.layers, self.inputs)]
+        # Outputs are dropped at once: keeping them would add the time of getting fresh memory.
+        for layer, value in zip(self.layers, self.inputs):
+            layer(value)
 
     def train_step(self, optimizer):
         """Forward, backward (weights, and inputs but the first's) and an optimizer step."""
-        for number, value in enumerate(self.inputs):
+        for number, (layer, value) in enumerate(zip(self.layers, self.inputs)):
             value.requires_grad_(number > 0)
             value.grad = None
-        for out in self():
+            out = layer(value)
             out.backward(torch.ones_like(out))
+            value.grad = None
         optimizer.step()
         optimizer.zero_grad()
 

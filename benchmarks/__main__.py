@@ -1,0 +1,131 @@
+"""Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--full]
+
+Columns are milliseconds of processor time an image, of the part and of its floor, and their ratio: what takes part in
+one comparison takes turns in one process. The floors are a network's convolutions alone (forward; forward, backward and
+Adam) and decoding a JPEG alone. Without --full: batch 8, batch 1, PyMAF and HMR alone. Figures that take a training or
+a trained network have commands of their own, listed at the end.
+"""
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmarks import evaluation, inference, loader, rasterizer, smplify, synthetic, training_step
+from benchmarks.floors import ConvolutionsAlone, in_turns
+from core.config import load_config
+from models.backbones import build_backbone
+from models.smplify import build_smplify
+from utils.assets import find_assets
+from utils.errors import BadConfig, run_main
+from utils.threads import use_one_thread
+
+OTHERS = ('benchmarks.demo', 'benchmarks.danet', 'benchmarks.multiview', 'benchmarks.smplify_training')
+
+
+@dataclass
+class Row:
+    """One line: milliseconds an image of the part and of its floor; aim: the ratio to stay below, or None."""
+    part: str
+    took: float
+    floor_name: str
+    floor: float
+    aim: float | None = None
+
+    def __str__(self):
+        aim = '' if self.aim is None else f'{self.aim:.2f}'
+        return (f'| {self.part} | {self.took:.2f} | {self.floor_name} | {self.floor:.2f} | '
+                f'{self.took / self.floor:.2f} | {aim} |')
+
+
+def training_rows(options):
+    """The training step over forward, backward and Adam of the network's convolutions."""
+    for batch in (8, 32) if options.full else (8,):
+        variants = list(training_step.VARIANTS) if options.full else ['float32', 'bfloat16']
+        seconds = training_step.measure(batch, options.data_dir, variants)
+        for name in variants:
+            yield Row(f'PyMAF step, batch {batch}, {name}', 1e3 * seconds[name] / batch,
+                      'its convolutions, float32: forward, backward, Adam', 1e3 * seconds['convolutions'] / batch,
+                      1.10 if name == 'float32' else None)
+
+
+def inference_rows(options):
+    """Networks with their body's mesh over their convolutions' forward pass."""
+    for name in inference.CONFIGS if options.full else ('hmr', 'pymaf_net'):
+        for batch in (1, 16) if options.full else (1,):
+            formats = ('torch', 'onnx', 'int8') if options.full else ('torch', 'onnx')
+            seconds = inference.measure(name, batch, options.data_dir, formats)
+            for kind in formats:
+                yield Row(f'{name} forward, batch {batch}, {kind}', 1e3 * seconds[kind] / batch,
+                          'its convolutions: forward', 1e3 * seconds['convolutions'] / batch)
+
+
+def loader_rows(options):
+    """A training sample over decoding its JPEG."""
+    for row in loader.measure(rounds=40 if options.full else 15):
+        for kind, name in (('plain', 'not rotated'), ('rotated', 'rotated')):
+            yield Row(f'training sample, {row["picture"]}, box of {row["box"]} px, {name}', row[f'{kind}_ms'],
+                      'decoding the JPEG', row['decode_ms'], 1.7)
+
+
+def rasterizer_rows(options):
+    """Rasterizer, IUV images and overlays over one image's forward pass through ResNet-50's convolutions."""
+    floor = forward_floor()
+    for name, took, _ in rasterizer.measure(torch.device('cpu')):
+        yield Row(f'{name} (wall)', took, "ResNet-50's convolutions: forward", floor)
+
+
+def smplify_rows(options):
+    """Fitting a body to the keypoints of an image, over the same."""
+    fitter, floor, batch = build_smplify(load_config(None, ['PATHS.DATA_DIR', options.data_dir])), forward_floor(), 16
+    given, joints = smplify.draw_problems(fitter, batch)
+    for _, _, processor, _, _ in smplify.measure({'lm': smplify.fit_with(fitter)}, fitter, given, joints, repeats=2):
+        yield Row(f'SMPLify, batch {batch}', 1e3 * processor / batch, "ResNet-50's convolutions: forward", floor)
+
+
+def evaluation_rows(options):
+    """The evaluation loop over the network alone."""
+    samples = 128 if options.full else 32
+    _, alone, whole = evaluation.measure(data_dir=options.data_dir, samples=samples, batch_size=16, workers=0, rounds=2)
+    yield Row('evaluation loop of PyMAF', 1e3 * np.median(whole[:, 1]) / samples, 'the network alone',
+              1e3 * np.median(alone[:, 1]) / samples)
+
+
+def synthetic_rows(options):
+    """Rendering a training picture, over decoding one."""
+    rate = synthetic.images_per_second(find_assets(options.data_dir).root, 256, 1, 5)
+    decode = next(row['decode_ms'] for row in loader.measure(rounds=5) if row['picture'].startswith('640'))
+    yield Row('rendering a training picture of 256 px (wall)', 1e3 / rate, 'decoding a JPEG of 640 x 427', decode)
+
+
+def forward_floor():
+    """Milliseconds of an image's forward pass through ResNet-50's convolutions."""
+    with torch.no_grad():
+        floor = ConvolutionsAlone(build_backbone('resnet50'), torch.randn(1, 3, 224, 224))
+        return 1e3 * in_turns({'floor': floor}, rounds=5)['floor']
+
+
+PARTS = {'training': training_rows, 'inference': inference_rows, 'loader': loader_rows, 'rasterizer': rasterizer_rows,
+         'smplify': smplify_rows, 'evaluation': evaluation_rows, 'synthetic': synthetic_rows}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data_dir', default='data')
+    parser.add_argument('--only', nargs='+', default=list(PARTS), help=f'parts: {", ".join(PARTS)}')
+    parser.add_argument('--full', action='store_true', help='every batch size, regressor and format; an hour')
+    options = parser.parse_args()
+    unknown = set(options.only) - set(PARTS)
+    if unknown:
+        raise BadConfig(f'no part {sorted(unknown)[0]!r}; use {", ".join(PARTS)}')
+    use_one_thread()
+    print('| part | ms an image | floor | ms an image | ratio | aim |\n| --- | ---: | --- | ---: | ---: | ---: |')
+    for name in options.only:
+        for row in PARTS[name](options):
+            print(row, flush=True)
+    print(f'\nMore, each by a command of its own: {", ".join(f"python -m {name}" for name in OTHERS)}')
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)
