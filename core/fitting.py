@@ -54,8 +54,7 @@ class FitsInTheLoop:
         self.run, self.threshold = options.RUN, options.THRESHOLD
         self.by_flags = options.USE_FINAL_FIT and not options.RUN
         self.smplify = build_smplify(cfg, body).to(device)
-        # A stream has no annotation file: its pictures do not come again.
-        rows = [(dataset.name, len(getattr(dataset, 'annotations', ()))) for dataset in datasets]
+        rows = [(dataset.name, _rows_of(dataset)) for dataset in datasets]
         self.store = FitStore(rows, find_assets(cfg.PATHS.DATA_DIR), body.digest, options.USE_FINAL_FIT)
         self._sums, self._counts = defaultdict(float), defaultdict(float)
 
@@ -163,6 +162,11 @@ class FitsInTheLoop:
     def save(self, folder):
         """Write the fits that changed under SPIN's names, `<folder>/<dataset>_fits.npy`, each atomically."""
         self.store.save(folder)
+
+
+def _rows_of(dataset):
+    """Rows whose pictures come again; a stream, which has no annotation file, has none."""
+    return getattr(dataset, 'num_rows', len(getattr(dataset, 'annotations', ())))
 
 
 def _in_pixels(keypoints):
