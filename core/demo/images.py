@@ -51,8 +51,7 @@ def _jobs(cfg, inputs, estimator):
     paths = [Path(path) for path in inputs.paths]
     if inputs.kind == 'img':
         prefixes = _distinct([_spin_prefix(cfg, inputs, path) for path in paths])
-        # A regressor that fuses views says so by its fusion layer.
-        if len(paths) > 1 and hasattr(getattr(estimator, 'regressor', None), 'fusion'):
+        if len(paths) > 1 and getattr(getattr(estimator, 'regressor', None), 'takes_views', False):
             return [Job(tuple(paths), tuple(prefixes), prefixes[0].parent, prefixes[0].name, as_views=True)]
         return [Job((path,), (prefix,), prefix.parent, prefix.name, first)
                 for first, (path, prefix) in enumerate(zip(paths, prefixes))]
