@@ -13,6 +13,7 @@ import scipy.sparse
 import torch
 
 from utils.errors import ProjectError
+from utils.rasterizer import start_warp
 
 # Of the phenotypes: which end is male, and the span of age from 20 years (young is 2/3) to old age (1).
 MALE, FEMALE = 0.0, 1.0
@@ -56,6 +57,7 @@ def load_anny():
 
     Raises ProjectError where the cache cannot be written or read.
     """
+    start_warp()  # anny would start it with a banner
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         logging.getLogger('anny').setLevel(logging.ERROR)
