@@ -81,6 +81,7 @@ _C.DATA.SCALE_FACTOR = 0.25  # deviation of the box's random scale, cut at 1 - x
 _C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' and count it
 _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache/human_mesh_recovery
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says
+_C.DATA.DENSE_POINTS = False  # train on DensePose-COCO's points and segments where a file has them (DaNet)
 _C.DATA.LEGACY_CROP_EVAL = False  # evaluate on the published integer crop (for published weights)
 
 _C.LOSS = CN()
@@ -141,6 +142,7 @@ _C.TRAIN.PRETR_STEP = 0  # steps of the first stage of an architecture that trai
 _C.TEST = CN()
 _C.TEST.BATCH_SIZE = 32
 _C.TEST.N_VIEWS = 0  # views of a person in a validation sample; 0: single pictures
+_C.TEST.VIEW_COUNTS = []  # eval.py: numbers of views to compare, such as [1, 2, 4]; the last is N_VIEWS
 _C.TEST.MAX_SAMPLES = 0  # validate on the first so many; 0: all
 _C.TEST.EVAL_PVE = True  # per-vertex error where ground-truth bodies exist
 _C.TEST.SHUFFLE = False  # visit the samples in random order; never where results are saved

@@ -76,7 +76,8 @@ class FitsInTheLoop:
             keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
             joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'],
             pose=torch.where(truth, batch['pose'], best.pose), betas=torch.where(truth, batch['betas'], betas),
-            valid=has_smpl | valid, body=self.body, iuv_renderer=self.iuv_renderer, n_views=n_views)
+            valid=has_smpl | valid, body=self.body, iuv_renderer=self.iuv_renderer, n_views=n_views,
+            dense_points=batch.get('dense_points'), dense_segments=batch.get('dense_segments'))
 
     def _trusted(self, fits, keypoints, center):
         if self.by_flags:

@@ -22,7 +22,8 @@ def build_targets(batch, body, iuv_renderer, n_views=1):
     return Targets(
         keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
         joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'], pose=batch['pose'], betas=batch['betas'],
-        valid=batch['has_smpl'], body=body, iuv_renderer=iuv_renderer, n_views=n_views)
+        valid=batch['has_smpl'], body=body, iuv_renderer=iuv_renderer, n_views=n_views,
+        dense_points=batch.get('dense_points'), dense_segments=batch.get('dense_segments'))
 
 
 class AnnotatedTargets:

@@ -8,8 +8,10 @@ from torch.utils.data import Dataset
 
 from datasets.augmentation import draw_augmentation
 from datasets.catalog import find_dataset, load_annotations
+from datasets.dense_points import DenseLabels
 from datasets.image_io import read_picture
 from datasets.sample import NO_AUGMENTATION, make_sample
+from utils.assets import find_assets
 from utils.errors import BadFile, ProjectError
 from utils.logging import log_once
 from utils.threads import use_one_thread
@@ -38,6 +40,8 @@ class PersonDataset(Dataset):
         self.dataset_index = dataset_index
         self.legacy = split == 'eval' and cfg.DATA.LEGACY_CROP_EVAL
         self.hides_3d = split == 'train' and cfg.DATA.IGNORE_3D
+        # Every dataset of a mixture gives the same entries; only files can have dense labels.
+        self.dense = DenseLabels(cfg.IUV.SIZE) if split == 'train' and cfg.DATA.DENSE_POINTS else None
 
     def __getitem__(self, key):
         epoch, index = key if isinstance(key, tuple) else (0, int(key))
@@ -54,6 +58,8 @@ class PersonDataset(Dataset):
         """The sample of one person, with what names dataset and row."""
         try:
             sample = make_sample(picture, person, augmentation, self.cfg, self.legacy, self.hides_3d)
+            if self.dense is not None:
+                sample.update(self.dense.sample(row, person, augmentation, self.cfg.DATA.IMG_RES))
         except ProjectError as error:
             raise type(error)(f'{imgname}: {error}') from None
         sample.update(dataset_index=torch.tensor(self.dataset_index), sample_index=torch.tensor(row),
@@ -99,6 +105,8 @@ class ImageDataset(PersonDataset):
         self.annotations = load_annotations(cfg, source, labels_count=not self.hides_3d)
         if not len(self.annotations):
             raise BadFile(f'{source.annotations}: no rows')
+        if self.dense is not None:
+            self.dense.read(self.annotations, find_assets(cfg.PATHS.DATA_DIR), source.annotations)
         self._skipped = SkipCounter(cfg)
 
     def __len__(self):

@@ -13,7 +13,8 @@ class Targets:
 
     keypoints_2d [B,49,3] in [-1, 1] with confidence; smpl_keypoints_2d [B,24,3] likewise; joints_3d [B,24,4] metres
     with confidence; has_3d [B]; pose [B,72] axis-angle and betas [B,10] of the target body, meaningful where
-    valid [B]; body: BodyModel; iuv_renderer: IUVRenderer or None.
+    valid [B]; body: BodyModel; iuv_renderer: IUVRenderer or None; dense_points [B,196,5] and dense_segments [B,s,s]
+    (`datasets/dense_points.py`), None where DATA.DENSE_POINTS is off.
     Derived on first use, once, without gradient: rotmat, vertices, joints, smpl_joints, camera, iuv.
     """
     keypoints_2d: torch.Tensor
@@ -26,6 +27,8 @@ class Targets:
     body: object
     iuv_renderer: object = None
     n_views: int = 1
+    dense_points: torch.Tensor | None = None
+    dense_segments: torch.Tensor | None = None
 
     @cached_property
     def rotmat(self):

@@ -107,3 +107,16 @@ def test_bad_command_lines_are_one_line(line, said):
 
 def test_help_names_the_keys():
     assert 'TRAIN.BATCH_SIZE' in build_parser().format_help()
+
+
+def test_published_flags_choose_the_mixture():
+    """DaNet's own flags, and --no_3dhp on top of any mixture."""
+    itw = ['h36m:0.3', 'lsp-orig+mpii+lspet+coco:0.6']
+    for flags, mixture in (('--dp_itw', ['h36m:0.5', 'dp_coco:0.5']), ('--use_coco', [*itw, 'mpi-inf-3dhp:0.1']),
+                           ('--train_data h36m_dp', ['h36m:0.5', 'dp_coco:0.5']), ('--use_coco --no_3dhp', itw),
+                           ('--train_data h36m_coco_itw --no_3dhp', itw)):
+        cfg = parse(f'--regressor danet {flags}')
+        assert cfg.DATA.MIXTURE == mixture and cfg.DATA.DENSE_POINTS
+    assert parse('--regressor hmr --no_3dhp').DATA.MIXTURE == itw
+    with pytest.raises(BadConfig, match="--train_data is 'dp'; use one of h36m_dp, h36m_coco_itw"):
+        parse('--regressor danet --train_data dp')

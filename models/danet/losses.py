@@ -12,10 +12,13 @@ from utils.iuv_maps import dense_iuv_losses, part_labels
 def danet_losses(out, targets, cfg):
     """{name: weighted scalar}. out: RegressorOutput of DaNet; targets: Targets; cfg: the whole config."""
     weights, options = cfg.LOSS, cfg.MODEL.DANET
-    dense_weights = {'index': weights.INDEX_WEIGHTS, 'part': weights.PART_WEIGHTS,
+    dense_weights = {'index': weights.INDEX_WEIGHTS, 'part': weights.PART_WEIGHTS, 'segment': weights.PART_WEIGHTS,
                      'u': weights.POINT_REGRESSION_WEIGHTS, 'v': weights.POINT_REGRESSION_WEIGHTS}
     dense = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.valid)
     losses = {f'iuv_{name}': dense_weights[name] * value for name, value in dense.items()}
+    if targets.dense_points is not None:
+        annotated = dense_point_losses(out.iuv, targets.dense_points, targets.dense_segments)
+        losses.update({f'points_{name}': dense_weights[name] * value for name, value in annotated.items()})
     parts = out.extras['parts']
     if parts is not None:
         local = part_iuv_losses(parts, targets.iuv, targets.valid)
