@@ -46,6 +46,7 @@ pretrained_model/danet_model_h36m_itw.pt|https://drive.google.com/drive/folders/
 dataset_extras/dp_coco_2014_train.npz|https://drive.google.com/drive/folders/1vP3HxsMHdB3_2lthLDq1RTsVeBnOJlpC, or python -m datasets.preprocess.dp_coco
 pretrained_model/pose_resnet_50_256x192.pth.tar|Simple Baselines' model zoo (https://github.com/microsoft/human-pose-estimation.pytorch)
 dataset_extras/h36m_valid_protocol2.npz|python preprocess_datasets.py --eval_files, from http://vision.imar.ro/human3.6m (registration)
+datasets/h36m|http://vision.imar.ro/human3.6m (registration)
 datasets/3dpw|https://virtualhumans.mpi-inf.mpg.de/3DPW (licence)
 datasets/mpi-inf-3dhp|https://vcai.mpi-inf.mpg.de/3dhp-dataset
 datasets/lsp|http://sam.johnson.io/research/lsp_dataset.zip
@@ -67,7 +68,7 @@ training on EFT's labels|dataset_extras/coco_2014_train_eft.npz dataset_extras/m
 eval.py with SPIN's weights|smpl/SMPL_NEUTRAL.pkl J_regressor_h36m.npy smpl_mean_params.npz model_checkpoint.pt
 eval.py with PyMAF's weights|smpl/SMPL_NEUTRAL.pkl J_regressor_h36m.npy smpl_mean_params.npz mesh_downsampling.npz pretrained_model/PyMAF_model_checkpoint.pt
 eval.py --dataset 3dpw|smpl/SMPL_MALE.pkl smpl/SMPL_FEMALE.pkl J_regressor_h36m.npy dataset_extras/3dpw_test.npz datasets/3dpw
-eval.py --dataset h36m-p2|J_regressor_h36m.npy dataset_extras/h36m_valid_protocol2.npz
+eval.py --dataset h36m-p2|J_regressor_h36m.npy dataset_extras/h36m_valid_protocol2.npz datasets/h36m
 eval.py --dataset mpi-inf-3dhp|J_regressor_h36m.npy datasets/mpi-inf-3dhp
 eval.py --dataset lsp|cube_parts.npy vertex_texture.npy datasets/lsp datasets/upi-s1h
 eval.py --dataset 3doh50k|J_regressor_h36m.npy datasets/3doh50k
@@ -76,7 +77,16 @@ preprocess_datasets.py (mpii)|train.h5 datasets/mpii
 "
 
 say() { printf '%s\n' "$*"; }
-present() { [[ -e "$data/$1" ]]; }
+# Whether a file is in its place, or where SPIN's flat folder (SMPL_*.pkl) or mmhuman3d's (body_models/) has it.
+present() {
+  local name=${1#smpl/} place
+  local places=("$1" "body_models/$1" "body_models/smpl/$1")
+  [[ $1 = smpl/* ]] && places=("$1" "$name" "body_models/smpl/$name" "body_models/$name")
+  for place in "${places[@]}"; do
+    [[ -e "$data/$place" || ( $1 = smpl/* && -e "$data/${place%.pkl}.npz" ) ]] && return
+  done
+  return 1
+}
 
 all_present() {
   local path

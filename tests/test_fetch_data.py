@@ -143,6 +143,16 @@ def test_check(tmp_path):
     assert sorted(path.name for path in data.iterdir()) == ['datasets', 'gmm_08.pkl', 'smpl']
 
 
+@pytest.mark.parametrize('folder', ['', 'body_models/smpl/', 'body_models/'])
+def test_check_knows_the_other_layouts(tmp_path, folder):
+    for name in (f'{folder}SMPL_NEUTRAL.pkl', f'{folder}SMPL_MALE.npz', 'body_models/J_regressor_h36m.npy'):
+        (tmp_path / 'data' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'data' / name).write_bytes(b'')
+    _, out, _ = run(tmp_path, '--check')
+    assert '  present  smpl/SMPL_NEUTRAL.pkl' in out and '  missing  smpl/SMPL_FEMALE.pkl' in out
+    assert "eval.py with SPIN's weights: needs smpl_mean_params.npz model_checkpoint.pt\n" in out
+
+
 def test_wrong_options(tmp_path):
     assert run(tmp_path, '--onyl')[0] == 2
     assert run(tmp_path, '--only')[0] == 2
