@@ -116,7 +116,7 @@ def test_published_flags_choose_the_mixture():
                            ('--train_data h36m_dp', ['h36m:0.5', 'dp_coco:0.5']), ('--use_coco --no_3dhp', itw),
                            ('--train_data h36m_coco_itw --no_3dhp', itw)):
         cfg = parse(f'--regressor danet {flags}')
-        assert cfg.DATA.MIXTURE == mixture and cfg.DATA.DENSE_POINTS
-    assert parse('--regressor hmr --no_3dhp').DATA.MIXTURE == itw
+        assert mixture == cfg.DATA.MIXTURE and cfg.DATA.DENSE_POINTS
+    assert itw == parse('--regressor hmr --no_3dhp').DATA.MIXTURE
     with pytest.raises(BadConfig, match="--train_data is 'dp'; use one of h36m_dp, h36m_coco_itw"):
         parse('--regressor danet --train_data dp')

@@ -30,7 +30,7 @@ from datasets.shard_format import (
     read_member,
     stream_shard,
 )
-from tests.test_datasets import DIGEST, add_dataset, make_annotations
+from tests.test_datasets import DIGEST, add_dataset
 from utils.errors import BadConfig, BadFile, MissingFile, WrongBody
 from utils.safe_io import sha256_of
 
