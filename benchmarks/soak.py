@@ -4,8 +4,9 @@
     python -m benchmarks.soak video --minutes 120 --out soak -- --checkpoint FILE --vid_file FILE --detector full_frame
 
 What follows `--` are flags of train.py or demo.py. Training goes on from epoch to epoch until the time is up; the demo
-is run on the same video again and again, in one process. Writes OUT/<kind>.csv, .png and .json: slopes a hour and the
-highest value, after the first fifth of the time, which is warm-up.
+is run on the same video again and again, in one process. Writes OUT/<kind>.csv, .png and .json. Loader processes come
+and go with every epoch, so slopes are those of the highest values of twenty stretches of time, after the first fifth of
+the run, which is warm-up.
 """
 import argparse
 import csv
@@ -21,7 +22,7 @@ import numpy as np
 
 from utils.safe_io import save_json
 
-WARM_UP = 0.2
+WARM_UP, STRETCHES = 0.2, 20
 _ROOT = Path(__file__).resolve().parent.parent
 _COLUMNS = ('seconds', 'memory_mib', 'files', 'processes')
 _LOOP = ('import sys; from core.demo.options import parse_options; from core.demo.run import run_demo\n'
@@ -90,13 +91,16 @@ def stop(process):
 
 
 def summary_of(rows):
-    """{name: {'slope_per_hour', 'start', 'end', 'highest'}} after warm-up; start and end: means of a tenth each."""
+    """{name: {'slope_per_hour', 'start', 'end', 'highest'}} after warm-up; start and end: the first and last two
+    stretches' highest."""
     steady = rows[rows[:, 0] > WARM_UP * rows[-1, 0]]
-    hours, tenth = steady[:, 0] / 3600, max(len(steady) // 10, 1)
+    stretches = np.array_split(steady, min(STRETCHES, len(steady)))
+    hours = [stretch[:, 0].mean() / 3600 for stretch in stretches]
     told = {'minutes': rows[-1, 0] / 60, 'samples': len(rows)}
-    for name, values in zip(_COLUMNS[1:3], steady.T[1:3]):
-        told[name] = {'slope_per_hour': float(np.polyfit(hours, values, 1)[0]), 'start': float(values[:tenth].mean()),
-                      'end': float(values[-tenth:].mean()), 'highest': float(values.max())}
+    for column, name in enumerate(_COLUMNS[1:3], 1):
+        peaks = np.array([stretch[:, column].max() for stretch in stretches])
+        told[name] = {'slope_per_hour': float(np.polyfit(hours, peaks, 1)[0]), 'start': float(peaks[:2].max()),
+                      'end': float(peaks[-2:].max()), 'highest': float(peaks.max())}
     return told
 
 

@@ -6,12 +6,14 @@ raised only while a batch is waited for, so that a run can be saved as it stood 
 import shutil
 import signal
 import threading
+from multiprocessing.connection import wait
 
 from core.interrupts import leave_interrupts_to_the_main_process
 from datasets.image_dataset import init_worker
 from utils.errors import ProjectError
 
-_awaited = []  # the iterator that is being waited on, for the signal handler
+_awaited = []  # the workers of the iterator that is being waited on, for the signal handler
+_GRACE = 5.0  # seconds that a killed process may take to be gone
 
 
 class LoaderError(ProjectError):
@@ -39,22 +41,25 @@ def batches_of(loader):
     again with its own message alone; a worker that died or a batch that does not come in time is a LoaderError. Closing
     the generator ends the workers."""
     iterator = _started(loader)
+    workers = list(getattr(iterator, '_workers', ()))
     try:
         while True:
             try:
-                batch = _next(iterator)
+                batch = _next(iterator, workers)
             except StopIteration:
                 return
             except ProjectError as error:
                 raise _unwrapped(error) from None
-            except (RuntimeError, OSError, _WorkerDied) as error:
-                told = _explained(error, loader, iterator)
+            except (RuntimeError, OSError, EOFError, _WorkerDied) as error:
+                told = _explained(error, loader, workers)
                 if told is None:
                     raise
+                _kill(workers)  # one that hangs would be waited for
                 raise LoaderError(told) from None
             yield batch
     finally:
         del iterator  # the loader's workers end with it
+        _kill(workers)
 
 
 def _started(loader):
@@ -68,14 +73,14 @@ def _started(loader):
     return iterator
 
 
-def _next(iterator):
-    _awaited.append(iterator)
+def _next(iterator, workers):
+    _awaited.append(workers)
     try:
-        if _dead(iterator):
+        if _dead(workers):
             raise _WorkerDied
         return next(iterator)
     finally:
-        _awaited.remove(iterator)
+        _awaited.pop()
 
 
 def _on_child_exit(_number, _frame):
@@ -83,14 +88,27 @@ def _on_child_exit(_number, _frame):
         raise _WorkerDied
 
 
-def _dead(iterator):
-    """(pid, exit status) of the iterator's processes that ended in error."""
-    return [(worker.pid, worker.exitcode) for worker in getattr(iterator, '_workers', ()) if worker.exitcode]
+def _dead(workers):
+    """(pid, exit status) of the processes that ended in error."""
+    return [(worker.pid, worker.exitcode) for worker in workers if worker.exitcode]
 
 
-def _explained(error, loader, iterator):
+def _kill(workers):
+    """End what still runs; SIGTERM, with which torch ends its workers, does not reach those of a training."""
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
+    for worker in workers:
+        worker.join(_GRACE)
+
+
+def _explained(error, loader, workers):
     """One line about a failure of the loader's processes; None where the error is something else."""
-    dead, text = _dead(iterator), str(error)
+    if not workers:
+        return None
+    if isinstance(error, (EOFError, ConnectionError)):  # a worker's end of a pipe closes before its death is known
+        wait([worker.sentinel for worker in workers], _GRACE)
+    dead, text = _dead(workers), str(error)
     if any(status == -signal.SIGBUS for _, status in dead) or 'shared memory' in text or 'No space left' in text:
         return f'a loader process ran out of shared memory; {_shared()}'
     if dead:
@@ -103,7 +121,8 @@ def _explained(error, loader, iterator):
                 'within reach?')
     if 'Too many open files' in text or 'ancdata' in text:
         return 'too many open files for the loader\'s processes; raise `ulimit -n` or lower TRAIN.NUM_WORKERS'
-    return 'a loader process ended unexpectedly' if text.startswith('DataLoader worker') else None
+    ended = isinstance(error, (EOFError, ConnectionError)) or text.startswith('DataLoader worker')
+    return 'a loader process ended unexpectedly' if ended else None
 
 
 def _shared():

@@ -30,7 +30,7 @@ from datasets.sampling import EpochSampler
 from models import build_regressor
 from models.backbones.pretrained import load_pretrained_backbone
 from models.weights import check_checkpoint_body, load_weights, log_report
-from utils.errors import BadConfig
+from utils.errors import BadConfig, BadFile, MissingFile
 from utils.iuv import IUVRenderer
 from utils.logging import get_logger
 from utils.torch_io import load_torch
@@ -132,36 +132,41 @@ class Trainer:
 
     def fit(self):
         """Train to the last epoch, or until a step or time limit or a signal -> last Evaluation, or None."""
-        cfg, evaluation = self.cfg, None
         if self.is_main:
             self.folder.summary.text('command', command_line())
-            self.log.info(f'{cfg.NAME}: {len(self.train_data)} samples an epoch, logs in {self.folder.path}')
+            self.log.info(f'{self.cfg.NAME}: {len(self.train_data)} samples an epoch, logs in {self.folder.path}')
         with on_interrupt(lambda: self._stop('a signal')):
-            while self.state.progress.epoch < cfg.TRAIN.NUM_EPOCHS and not self.stop_reason:
-                self._train_epoch_or_save()
-                if self.stop_reason not in ('', 'TRAIN.MAX_STEPS'):
-                    self._save()
-                    break
-                evaluation = self._validate()
-                if evaluation is None:
-                    self.stop_reason = self._stop_wish or 'another process'
-                if not self.stop_reason:
-                    self.state.progress.epoch += 1
-                    self.state.progress.batches_done = 0
-                self._save(evaluation)
+            try:
+                evaluation = self._train_epochs()
+            except (LoaderError, BadFile, MissingFile):
+                self._save_before_leaving()
+                raise
         if self.is_main:
             self._finish(evaluation)
         return evaluation
 
-    def _train_epoch_or_save(self):
-        """A loader that fails does so between two steps: what they did is saved, where no other process is needed."""
-        try:
+    def _train_epochs(self):
+        """-> the last Evaluation, or None."""
+        evaluation = None
+        while self.state.progress.epoch < self.cfg.TRAIN.NUM_EPOCHS and not self.stop_reason:
             self._train_epoch()
-        except LoaderError:
-            if self.accelerator.num_processes == 1:
+            if self.stop_reason not in ('', 'TRAIN.MAX_STEPS'):
                 self._save()
-                self.log.info(f'saved at step {self.state.progress.global_step}; --resume goes on from here')
-            raise
+                break
+            evaluation = self._validate()
+            if evaluation is None:
+                self.stop_reason = self._stop_wish or 'another process'
+            if not self.stop_reason:
+                self.state.progress.epoch += 1
+                self.state.progress.batches_done = 0
+            self._save(evaluation)
+        return evaluation
+
+    def _save_before_leaving(self):
+        """Data and loaders fail between two steps: what was learnt is saved, where it takes no other process."""
+        if self.accelerator.num_processes == 1:
+            self._save()
+            self.log.info(f'saved at step {self.state.progress.global_step}; --resume goes on from here')
 
     def _stop(self, reason):
         self._stop_wish = self._stop_wish or reason

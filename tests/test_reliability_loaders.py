@@ -1,0 +1,162 @@
+"""Loader processes that die, wait for a disk or run out of shared memory: one line, no hang, and nothing lost."""
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from core.loading import LoaderError, batches_of, worker_options
+from datasets.image_dataset import ImageDataset
+from tests.test_training import tiny_config
+from tests.tiny_data import write_tiny_dataset
+
+MIB = 2 ** 20
+
+
+@pytest.fixture(scope='module')
+def data(standin_assets, tmp_path_factory):
+    """(config, assets) of a set of twelve pictures that this module may spoil."""
+    assets = shutil.copytree(standin_assets, tmp_path_factory.mktemp('loaders') / 'assets', symlinks=True)
+    write_tiny_dataset(assets, 'tiny', 'train')
+    return tiny_config(assets, assets, 'TRAIN.NUM_WORKERS', 1), assets
+
+
+def loader_of(cfg, dataset=None, **options):
+    return DataLoader(dataset or ImageDataset(cfg, 'tiny'), 2, **{**worker_options(cfg), **options})
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSEGV])
+def test_a_killed_worker(data, number):
+    batches = batches_of(loader_of(data[0]))
+    next(batches)
+    worker, = (child for child in children() if child != os.getpid())
+    os.kill(worker, number)
+    started = time.monotonic()
+    with pytest.raises(LoaderError, match=f'loader process {worker} was killed by {number.name}') as raised:
+        list(batches)
+    assert '\n' not in str(raised.value) and time.monotonic() - started < 10 and not children()
+
+
+def children():
+    with open(f'/proc/self/task/{threading.get_native_id()}/children') as stream:
+        return [int(pid) for pid in stream.read().split()]
+
+
+def test_a_worker_that_dies_does_not_break_the_step_in_progress(data):
+    """torch would raise in the middle of whatever the main process does."""
+    with_death = batches_of(loader_of(data[0], prefetch_factor=2))
+    next(with_death)
+    os.kill(children()[0], signal.SIGKILL)
+    end = time.monotonic() + 1
+    while time.monotonic() < end:  # a step, in which the death is reported
+        sum(range(1000))
+    with pytest.raises(LoaderError):
+        next(with_death)
+
+
+class Exits(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        os._exit(7)
+
+
+def test_a_worker_that_ends_by_itself(data):
+    with pytest.raises(LoaderError, match='ended with status 7'):
+        list(batches_of(loader_of(data[0], Exits())))
+
+
+def as_pipe(path):
+    """Put a named pipe in a picture's place: reading it waits until somebody writes."""
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    return content
+
+
+def test_a_disk_that_does_not_answer(data):
+    cfg, assets = data
+    path = assets / 'datasets/tiny/train_3.jpg'
+    content = as_pipe(path)
+    try:
+        started = time.monotonic()
+        with pytest.raises(LoaderError, match=r'TRAIN\.LOADER_TIMEOUT = 2 seconds'):
+            list(batches_of(loader_of(cfg, timeout=2.0)))
+        assert time.monotonic() - started < 15 and not children()
+    finally:
+        path.unlink()
+        path.write_bytes(content)
+
+
+def test_a_slow_disk_is_waited_for(data):
+    """Each of four pictures arrives a third of a second after it is asked for."""
+    cfg, assets = data
+    paths = [assets / f'datasets/tiny/train_{row}.jpg' for row in range(2, 6)]
+    contents = [as_pipe(path) for path in paths]
+
+    def trickle():
+        for path, content in zip(paths, contents):
+            time.sleep(.3)
+            path.write_bytes(content)
+    writer = threading.Thread(target=trickle, daemon=True)
+    try:
+        writer.start()
+        rows = [int(row) for batch in batches_of(loader_of(cfg)) for row in batch['sample_index']]
+        assert rows == list(range(12))
+    finally:
+        writer.join(10)
+        for path, content in zip(paths, contents):
+            path.unlink()
+            path.write_bytes(content)
+
+
+class Large(Dataset):
+    """Samples of 1 MiB each."""
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return torch.ones(MIB // 4)
+
+
+def with_small_shared_memory(size):
+    """A /dev/shm of `size` bytes in a mount namespace of this process alone; skips where that is not permitted."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    private, new_namespace = 0x4000 | 0x40000, 0x00020000  # MS_REC | MS_PRIVATE, CLONE_NEWNS
+    if libc.unshare(new_namespace) or libc.mount(b'none', b'/', None, private, None) or \
+            libc.mount(b'tmpfs', b'/dev/shm', b'tmpfs', 0, f'size={size}'.encode()):
+        print('not permitted')
+        sys.exit(77)
+
+
+CHILD = '''
+import sys
+from types import SimpleNamespace
+from torch.utils.data import DataLoader
+from core.loading import batches_of, worker_options
+from tests.test_reliability_loaders import Large, with_small_shared_memory
+from utils.errors import run_main
+with_small_shared_memory(int(sys.argv[1]))
+cfg = SimpleNamespace(TRAIN=SimpleNamespace(NUM_WORKERS=2, LOADER_TIMEOUT=60.0))
+run_main(lambda: print(len(list(batches_of(DataLoader(Large(), 8, **worker_options(cfg)))))) or 0)
+'''
+
+
+@pytest.mark.parametrize('size', [2 * MIB])
+def test_a_full_shared_memory(size):
+    done = subprocess.run([sys.executable, '-c', CHILD, str(size)], capture_output=True, text=True, timeout=600,
+                          env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    if done.returncode == 77:
+        pytest.skip('no mount namespace can be made here')
+    assert done.returncode == 2, done.stdout + done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1 and 'shared memory' in errors[0] and '/dev/shm has' in errors[0], done.stderr
