@@ -61,6 +61,8 @@ def parse_pose_options(argv=None):
     """Command line of eval.py -> (config, checkpoint path). Raises BadConfig, MissingFile, BadFile."""
     parser = build_parser('eval.py', POSE_FLAGS)
     parser.add_argument('--result', dest='result_file', help='another name of --result_file')
+    parser.add_argument('--n_views', nargs='+', type=int, metavar='N', help='views of a person that a network of '
+                        'several views is given; several numbers are compared [TEST.N_VIEWS, TEST.VIEW_COUNTS]')
     return _parse(parser, POSE_FLAGS, argv)
 
 
@@ -76,6 +78,10 @@ def _parse(parser, flags, argv):
     overrides = [*given['misc'], *overrides_of(given, flags)]
     if given['hrnet_cfg_file']:
         overrides += ['MODEL.BACKBONE.NAME', hrnet_of_file(given['hrnet_cfg_file'])]
+    if given.get('n_views'):
+        if min(given['n_views']) < 1:
+            raise BadConfig(f'--n_views is {min(given["n_views"])}; it must be at least 1')
+        overrides += ['TEST.N_VIEWS', given['n_views'][-1], 'TEST.VIEW_COUNTS', given['n_views']]
     if given['report']:
         overrides += ['TEST.REPORT', given['report']]
     return checkpoint_config(given['checkpoint'], overrides, given['cfg_file']), given['checkpoint']

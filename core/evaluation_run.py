@@ -88,7 +88,27 @@ def _run_pose(cfg, regressor, dataset, device, title):
     if dataset.skipped:
         get_logger().warning(f'{name}: {dataset.skipped} unreadable pictures were skipped; they count in no mean')
     _run_occluded(cfg, evaluator, regressor, dataset, device, evaluation, title)
+    if len(cfg.TEST.VIEW_COUNTS) > 1:
+        _compare_views(cfg, regressor, dataset.name, device, evaluation)
     return evaluation
+
+
+def _compare_views(cfg, regressor, name, device, most):
+    """Print the errors by number of views; `most` is the Evaluation with the last of TEST.VIEW_COUNTS."""
+    evaluations = {}
+    for count in cfg.TEST.VIEW_COUNTS[:-1]:
+        fewer = cfg.clone()
+        fewer.defrost()
+        fewer.TEST.N_VIEWS = count
+        fewer.freeze()
+        evaluations[_views(count)] = Evaluator(fewer, regressor.body).evaluate(
+            regressor, build_eval_dataset(fewer), name, device)
+    evaluations[_views(cfg.TEST.VIEW_COUNTS[-1])] = most
+    print('\n' + report.aligned(report.comparison(name, evaluations)))
+
+
+def _views(count):
+    return f'{count} view{"s" * (count > 1)}'
 
 
 def _run_occluded(cfg, evaluator, regressor, dataset, device, plain, title):

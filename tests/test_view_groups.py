@@ -6,6 +6,8 @@ import torch
 from torch.utils.data import default_collate
 
 from core.config import load_config
+from core.eval_options import parse_pose_options
+from core.evaluation_run import run_evaluation
 from core.trainer import Trainer
 from datasets.annotations import Annotations
 from datasets.build import build_eval_dataset, build_train_dataset
@@ -178,7 +180,7 @@ def test_the_stream_has_no_groups(assets):
         build_train_dataset(config(assets, 'DATA.MIXTURE', ['free-stream:1']))
 
 
-def test_training_on_groups(assets, tmp_path):
+def test_training_on_groups(assets, tmp_path, capsys, monkeypatch):
     cfg = config(assets, 'MODEL.REGRESSOR', 'multi_spin', 'MULTIVIEW.FUSION', 'attention', 'MULTIVIEW.DROP_VIEWS', 0.5,
                  'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '', 'MODEL.HMR.HIDDEN', 32,
                  'LOG_DIR', str(tmp_path), 'NAME', 'run', 'DEVICE', 'cpu', 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 1,
@@ -189,3 +191,16 @@ def test_training_on_groups(assets, tmp_path):
     assert not torch.equal(before, trainer.regressor.fusion.correct.weight)
     assert evaluation.errors['pa_mpjpe'].shape == (PEOPLE * VIEWS, 4)
     assert torch.isfinite(evaluation.errors['pve']).all()
+    checkpoint = ['--checkpoint', str(tmp_path / 'run/checkpoints/latest.pt')]
+    capsys.readouterr()
+    asked = []
+    monkeypatch.setattr('core.evaluation_run.build_eval_dataset',
+                        lambda cfg: asked.append(cfg.TEST.N_VIEWS) or build_eval_dataset(cfg))
+    most = run_evaluation(*parse_pose_options([*checkpoint, '--n_views', '1', '2']))
+    assert torch.allclose(most.errors['pve'], evaluation.errors['pve'], atol=1e-3)
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    one, two = (next(line for line in table if line[:2] == words) for words in (['1', 'view'], ['2', 'views']))
+    assert asked == [2, 1] and float(two[2]) == pytest.approx(most.mean('mpjpe'), abs=.051)
+    assert len(one) == len(two) == 5
+    with pytest.raises(BadConfig, match='--n_views is 0'):
+        parse_pose_options([*checkpoint, '--n_views', '0', '2'])
