@@ -130,14 +130,20 @@ def _write_all(folder, seed):
 
 
 def _keep_other_files(out, aside, digest):
-    """Move what others put into a complete folder (rendered sets) over to the new one, if it is of the same body."""
+    """Give the new folder what others put into a complete one (rendered sets), if it is of the same body.
+
+    Linked, not moved: until the new folder is in place, the old one stays whole.
+    """
     if not is_complete_free_folder(out) or load_json(out / MANIFEST).get('body_digest') != digest:
         return
     for path in sorted(out.rglob('*')):
         target = aside / path.relative_to(out)
         if path.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, target)
+            try:
+                os.link(path, target)
+            except OSError:  # a file system without hard links
+                shutil.copy2(path, target)
 
 
 def _put_in_place(aside, out):
