@@ -115,6 +115,10 @@ def _flags_from_json(path):
                 given[negative] = True
         elif value is not None and value != float('inf'):
             given[flag.name] = value if flag.value is not None else str(value)
+    try:
+        load_config(None, overrides_of(given, FLAGS))
+    except BadConfig as error:
+        raise BadConfig(f'{path}: {error}') from None
     return given
 
 

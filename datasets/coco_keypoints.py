@@ -14,7 +14,7 @@ from datasets.preprocess import square_box
 from utils.assets import find_assets
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.keypoints import J24_TO_COCO, NUM_JOINTS, NUM_OPENPOSE
-from utils.safe_io import load_json
+from utils.safe_io import as_numbers, load_json
 
 BOX_FACTOR = 1.25  # side of the crop over the longer side of the box (PyMAF's evaluation)
 _PERSON = 1  # COCO's category
@@ -88,13 +88,14 @@ class CocoKeypoints(PersonDataset):
         content, blank, rows = load_json(path), np.zeros((NUM_JOINTS, 3), np.float32), []
         try:
             for found in content:
-                x, y, width, height = (float(value) for value in found['bbox'])
-                if found['category_id'] != _PERSON or found['score'] < min_score or min(width, height) <= 0:
+                x, y, width, height = as_numbers(found['bbox'], f'{path}: bbox', (4,), np.float32).tolist()
+                score = float(as_numbers(found['score'], f'{path}: score', ()))
+                if found['category_id'] != _PERSON or score < min_score or min(width, height) <= 0:
                     continue
                 if found['image_id'] not in self._names:
                     raise BadFile(f'{path}: image {found["image_id"]} is not in {self.annotation_file}')
                 box = square_box(x, y, width, height, BOX_FACTOR)
-                rows.append((found['image_id'], *box, float(found['score']), blank))
+                rows.append((found['image_id'], *box, score, blank))
         except (KeyError, TypeError, ValueError):
             raise BadFile(f"{path}: not a detection file (a list of 'image_id', 'category_id', 'bbox' and 'score' is "
                           'wanted)') from None
@@ -117,16 +118,28 @@ def open_coco(path):
     coco = COCO()
     try:
         coco.dataset = {**content, 'images': list(content['images']), 'annotations': list(content['annotations'])}
-        for person in coco.dataset['annotations']:
-            if len(person['keypoints']) != 51 or len(person['bbox']) != 4:
-                raise ValueError
+        _check_entries(coco.dataset, path)
         with contextlib.redirect_stdout(io.StringIO()):
             coco.createIndex()
-        assert all(image['file_name'] and image['width'] and image['height'] for image in coco.dataset['images'])
-        assert all(person['image_id'] in coco.imgs for person in coco.dataset['annotations'])
-    except (KeyError, TypeError, ValueError, AssertionError):
+        if not all(person['image_id'] in coco.imgs for person in coco.dataset['annotations']):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError, BadFile):
         raise BadFile(f'{path}: not a COCO keypoint file (person_keypoints_*.json is wanted)') from None
     return coco
+
+
+def _check_entries(content, path):
+    """Raise BadFile, KeyError, TypeError or ValueError where an image or a person is not what it should be."""
+    for image in content['images']:
+        size = as_numbers([image['width'], image['height']], path, (2,))
+        if not isinstance(image['file_name'], str) or not image['file_name'] or size.min() < 1:
+            raise ValueError
+    for person in content['annotations']:
+        as_numbers(person['keypoints'], path, (51,), np.float32)
+        as_numbers([*person['bbox'], person['area'], person['iscrowd'], person['category_id']], path, (7,), np.float32)
+        hash(person['id'])
+    for category in content.get('categories', ()):
+        hash(category['id'])
 
 
 def _default_annotations(cfg):

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from datasets.augmentation import crop_transform, transform_points
 from utils.errors import BadFile
-from utils.safe_io import load_mat
+from utils.safe_io import as_numbers, load_mat
 
 MAX_POINTS = 196
 GRID = 256  # DensePose's annotations are made on a 256 x 256 grid over the box
@@ -33,9 +33,9 @@ class UVSymmetry:
         tables = []
         for key in ('U_transforms', 'V_transforms'):
             cells = np.asarray(content.get(key)).reshape(-1) if key in content else ()
-            if len(cells) != 24 or any(np.shape(cell) != (GRID, GRID) for cell in cells):
+            if len(cells) != 24:
                 raise BadFile(f'{path}: {key!r} with 24 tables of {GRID} x {GRID} is wanted')
-            tables.append(np.stack([np.asarray(cell, np.float32) for cell in cells]))
+            tables.append(np.stack([as_numbers(cell, f'{path}: {key}', (GRID, GRID), np.float32) for cell in cells]))
         self.u, self.v = tables
 
     def __call__(self, part, u, v):

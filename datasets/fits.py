@@ -17,7 +17,7 @@ from utils.errors import BadFile, WrongBody
 from utils.geometry import axis_angle_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import SMPL_FLIP
 from utils.logging import log_once
-from utils.safe_io import load_json, load_npy, load_npz, save_json, save_npy
+from utils.safe_io import as_numbers, load_json, load_npy, load_npz, save_json, save_npy
 
 NUM_PARAMS = 82
 # mmhuman3d's names of SPIN's files.
@@ -118,11 +118,10 @@ def mean_parameters(assets):
     """Mean pose and shape [82] float32 of smpl_mean_params.npz."""
     path = assets.file('smpl_mean_params.npz')
     arrays = load_npz(path)
-    if 'pose' not in arrays or 'shape' not in arrays or arrays['pose'].size != 144 or arrays['shape'].size != 10:
-        raise BadFile(f"{path}: 'pose' with 144 values and 'shape' with 10 are wanted")
-    rotmat = rot6d_to_rotmat(torch.from_numpy(np.asarray(arrays['pose'], np.float32).reshape(24, 6)))
-    return np.concatenate([rotmat_to_axis_angle(rotmat).flatten().numpy(),
-                           np.asarray(arrays['shape'], np.float32).reshape(10)])
+    pose, betas = (as_numbers(np.ravel(arrays.get(key)), f'{path}: {key}', (size,), np.float32)
+                   for key, size in (('pose', 144), ('shape', 10)))
+    rotmat = rot6d_to_rotmat(torch.from_numpy(pose.reshape(24, 6)))
+    return np.concatenate([rotmat_to_axis_angle(rotmat).flatten().numpy(), betas])
 
 
 def augment_pose(pose, rot_angle, is_flipped):
@@ -171,23 +170,22 @@ def read_fits(path, rows, body_digest, is_free_body):
         missing = {'pose', 'betas', 'valid_fit'} - set(arrays)
         if missing:
             raise BadFile(f'{path}: no key {sorted(missing)[0]!r}; final fits have pose, betas and valid_fit')
-        parts, owner = [arrays['pose'], arrays['betas']], arrays.get('body_digest')
-        known = arrays['valid_fit']
+        parts, owner = [('pose', arrays['pose'], 72), ('betas', arrays['betas'], 10)], arrays.get('body_digest')
+        known = as_numbers(arrays['valid_fit'], f'{path}: valid_fit', (rows,))
     else:
-        parts = [load_npy(path)]
-        owner = _check_side(path, parts[0])
-        known = np.ones(len(np.atleast_1d(parts[0])), bool)
+        whole = load_npy(path)
+        parts, owner, known = [('fits', whole, NUM_PARAMS)], _check_side(path, whole), np.ones(rows, bool)
     _check_owner(path, owner, body_digest, is_free_body)
-    shapes = [np.shape(part) for part in parts] + [np.shape(known)]
-    wanted = [(rows, 72), (rows, 10), (rows,)] if len(parts) == 2 else [(rows, NUM_PARAMS), (rows,)]
-    if shapes != wanted:
-        raise BadFile(f'{path}: shape {[list(shape) for shape in shapes[:-1]]}, but the dataset has {rows} rows and '
-                      f'wants {[list(shape) for shape in wanted[:-1]]}')
-    params = np.concatenate([np.asarray(part, np.float32) for part in parts], axis=1)
+    for _, part, width in parts:
+        if np.shape(part) != (rows, width):
+            raise BadFile(f'{path}: shape {list(np.shape(part))}, but the dataset has {rows} rows and wants '
+                          f'{[rows, width]}')
+    params = np.concatenate([as_numbers(part, f'{path}: {name}', (rows, width), np.float32, finite=False)
+                             for name, part, width in parts], axis=1)
     broken = ~np.isfinite(params).all(1)
     if broken.any():
         log_once(f'{path}: {broken.sum()} of {rows} fits are not finite; they count as absent')
-    return params, (np.asarray(known) > 0) & ~broken
+    return params, (known > 0) & ~broken
 
 
 def _side_of(path):

@@ -216,16 +216,35 @@ def read_body_file(file):
         if key not in raw:
             raise BadFile(f'{file}: no key {key!r}; not an SMPL body model')
         value = raw[key]
-        array = value.toarray() if scipy.sparse.issparse(value) else np.asarray(value)
+        array = value.toarray() if scipy.sparse.issparse(value) else _as_array(value)
         wanted = [sizes.get(n, n) for n in shape]
-        if array.dtype == object or array.ndim != len(shape) or any(
+        if array.dtype.kind not in 'biuf' or array.ndim != len(shape) or any(
                 isinstance(w, int) and w != n for w, n in zip(wanted, array.shape)):
-            raise BadFile(f'{file}: {key} has shape {list(array.shape)}, wanted {wanted}')
+            raise BadFile(f'{file}: {key} has shape {list(array.shape)} of {array.dtype}, wanted {wanted} of numbers')
+        if not np.isfinite(array).all():
+            raise BadFile(f'{file}: {key} has values that are not finite')
         sizes.update({name: n for name, n in zip(shape, array.shape) if isinstance(name, str)})
         arrays[key] = array
     if arrays['shapedirs'].shape[-1] < 10:
         raise BadFile(f'{file}: shapedirs has {arrays["shapedirs"].shape[-1]} shape components, wanted 10 or more')
+    _check_indices(file, arrays)
     arrays['body_origin'] = str(raw.get('body_origin', 'smpl'))
     arrays['body_digest'] = str(raw.get('body_digest') or body_digest(
         arrays['v_template'], arrays['f'], arrays['shapedirs']))
     return arrays
+
+
+def _as_array(value):
+    try:
+        return np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return np.empty((), object)
+
+
+def _check_indices(file, arrays):
+    """Faces must name vertices, and every joint after the root one that comes before it."""
+    count, parents = len(arrays['v_template']), arrays['kintree_table'][0].astype(np.int64)[1:]
+    if not count or arrays['f'].size and not 0 <= arrays['f'].min() <= arrays['f'].max() < count:
+        raise BadFile(f'{file}: f names vertices outside of 0 to {count - 1}')
+    if not ((parents >= 0) & (parents < np.arange(1, len(parents) + 1))).all():
+        raise BadFile(f'{file}: kintree_table is no tree in which parents come first')

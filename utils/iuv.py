@@ -104,8 +104,8 @@ def load_charts(path):
 
 
 def _entry(mat, key, path):
-    if key not in mat or not np.issubdtype(mat[key].dtype, np.number):
-        raise BadFile(f'{path}: no array of numbers {key}; it is not a DensePose UV_Processed.mat')
+    if key not in mat or mat[key].dtype.kind not in 'biuf' or not np.isfinite(mat[key]).all():
+        raise BadFile(f'{path}: no array of finite numbers {key}; it is not a DensePose UV_Processed.mat')
     return mat[key]
 
 

@@ -1,4 +1,5 @@
 """Reads mesh_downsampling.npz (GraphCMR's format): which points stand for the mesh at a coarser level."""
+import numpy as np
 import scipy.sparse
 
 from utils.errors import BadFile
@@ -14,7 +15,9 @@ def downsampling_matrix(path, num_vertices):
     if 'D' not in arrays:
         raise BadFile(f'{path}: no key D; not a mesh_downsampling.npz')
     product = scipy.sparse.identity(num_vertices, format='csr')
-    for level in arrays['D']:
+    for level in np.atleast_1d(arrays['D']):
+        if not scipy.sparse.issparse(level) or level.dtype.kind not in 'biuf':
+            raise BadFile(f'{path}: D is to hold sparse matrices of numbers')
         level = scipy.sparse.csr_matrix(level)
         if level.shape[1] != product.shape[0]:
             raise BadFile(f'{path}: D is for a body of {level.shape[1]} vertices, the body has {num_vertices}')

@@ -126,6 +126,26 @@ def load_json(path):
             raise BadFile(f'{path}: not readable as JSON ({_one_line(error)})') from None
 
 
+def as_numbers(value, where, shape, dtype=np.float64, finite=True):
+    """`value` as an array of real numbers of `dtype` and `shape`, in which None is any length.
+
+    where: file and key, for the message. Raises BadFile for anything else, and for NaN and infinity where `finite`.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, OverflowError):  # rows of different lengths, numbers without end
+        array = np.empty((), object)
+    fits = len(array.shape) == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape))
+    if not fits or array.dtype.kind not in 'biuf':
+        wanted = str(list(shape)).replace('None', 'N')
+        raise BadFile(f'{where} has shape {list(array.shape)} of {array.dtype}, wanted are numbers of shape {wanted}')
+    with np.errstate(over='ignore', invalid='ignore'):
+        result = array.astype(dtype)
+    if finite and not (np.isfinite(array).all() and np.isfinite(result).all()):
+        raise BadFile(f'{where} has {(~np.isfinite(result)).sum()} values that are not finite')
+    return result
+
+
 def _read_npy(stream, name):
     try:
         version = np.lib.format.read_magic(stream)

@@ -53,7 +53,7 @@ def box_from_json(path):
     content = load_json(path)
     try:
         numbers = np.asarray(content['bbox'], np.float64).reshape(4)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise BadFile(f'{path}: wanted {{"bbox": [left, top, width, height]}}') from None
     return square_box(*numbers)
 
@@ -106,7 +106,7 @@ class Detections:
                                  None if row.get('track_id') is None else int(row['track_id']))
                 frame = Path(row['image_id']).name if isinstance(row['image_id'], str) else int(row['image_id'])
                 keep = row.get('category_id', 1) == 1 and box.score >= min_score
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 raise BadFile(f'{path}: entry {number} wants "image_id" and "bbox": [left, top, width, height]'
                               ) from None
             if keep:
@@ -136,7 +136,7 @@ class TrackAnnotations:
                 for entry in track['frames']:
                     corners = [float(entry['rect'][corner][axis]) for corner in ('tl', 'br') for axis in 'xy']
                     self._corners.setdefault(int(entry['frame_id']), []).append((int(track['idx']), corners))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise BadFile(f'{path}: wanted tracks [{{"idx", "frames": [{{"frame_id", "rect": {{"tl", "br"}}}}]}}]'
                           ) from None
 

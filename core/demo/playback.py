@@ -1,4 +1,5 @@
 """Bodies that are known already, in place of a network's: ground truth (.npz), or the results of an earlier run."""
+import glob
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from models.body import BodyModel
 from utils.assets import GENDERS, find_assets
 from utils.errors import BadFile, MissingFile, WrongBody
 from utils.geometry import axis_angle_to_rotmat, translation_to_camera
-from utils.safe_io import load_json, load_npz
+from utils.safe_io import as_numbers, load_json, load_npz
 
 _TRUTH = {'pose': (72,), 'translation': (3,)}
 _RESULTS = {'frames': (), 'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 'translation': (3,)}
@@ -61,29 +62,30 @@ def _read_truth(path, root, draws):
     arrays = load_npz(path)
     people = {0: _columns(path, {'frames': np.arange(len(np.atleast_1d(arrays.get('pose', ())))), **arrays}, _TRUTH)}
     people[0]['betas'] = _betas(path, arrays, len(people[0]['pose']))
-    if np.shape(arrays.get('K')) != (3, 3):
-        raise BadFile(f'{path}: K [3,3] is wanted, the camera in pixels')
-    gender = str(arrays.get('gender', 'neutral'))
-    body = BodyModel(root, next((name for name in GENDERS if name.startswith(gender)), gender))
+    camera = as_numbers(arrays.get('K'), f'{path}: K, the camera in pixels', (3, 3))
+    gender = next((name for name in GENDERS if name.startswith(str(arrays.get('gender', 'neutral')))), None)
+    if gender is None:
+        raise BadFile(f'{path}: gender is none of {", ".join(GENDERS)}')
+    body = BodyModel(root, gender)
     _check_body(path, str(arrays.get('body_digest', '')), body)
-    return Playback(body, people, float(arrays['K'][0, 0]), draws)
+    return Playback(body, people, float(camera[0, 0]), draws)
 
 
 def _read_results(path, root, draws):
     """What an earlier run wrote for one person or, where it lies beside other people's, for all of them."""
     stem, mark, _ = path.stem.rpartition('_person')
-    files = sorted(path.parent.glob(f'{stem}_person*{path.suffix}')) if mark else [path]
+    files = sorted(path.parent.glob(f'{glob.escape(stem)}_person*{path.suffix}')) if mark else [path]
     if path not in files:
         raise MissingFile(f'{path}: no such file')
     people, heads = {}, []
     for file in files:
         arrays = _read_person(file)
         heads.append(arrays)
-        people[int(arrays['person_id'])] = _columns(file, arrays, _RESULTS)
+        people[arrays['person_id']] = _columns(file, arrays, _RESULTS)
     body = BodyModel(root)
     for file, arrays in zip(files, heads):
         _check_body(file, str(arrays['body_digest']), body)
-    return Playback(body, people, float(heads[0]['focal_length']), draws)
+    return Playback(body, people, heads[0]['focal_length'], draws)
 
 
 def _read_person(path):
@@ -95,32 +97,33 @@ def _read_person(path):
             names = {'frames': 'frame', 'boxes': 'box', **{name: name for name in (
                 'pose', 'betas', 'crop_camera', 'translation')}}
             arrays = {**content, **{key: np.array([row[name] for row in rows]) for key, name in names.items()}}
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise BadFile(f'{path}: not a result of this demo') from None
     else:
         arrays = load_npz(path)
     for key in ('person_id', 'focal_length', 'body_digest'):
         if key not in arrays:
             raise BadFile(f'{path}: not a result of this demo (no {key!r})')
-    return arrays
+    return {**arrays, 'person_id': int(as_numbers(arrays['person_id'], f'{path}: person_id', ())),
+            'focal_length': float(as_numbers(arrays['focal_length'], f'{path}: focal_length', ()))}
 
 
 def _columns(path, arrays, wanted):
     columns = {}
     for name, shape in {'frames': (), **wanted}.items():
-        column = np.asarray(arrays.get(name, ()))
-        if column.shape[1:] != shape or not len(column) or column.dtype.kind not in 'fiu':
-            raise BadFile(f'{path}: {name} with {[len(arrays["frames"]), *shape]} numbers is wanted')
-        columns[name] = column.astype(np.int64 if name == 'frames' else np.float32)
+        column = as_numbers(arrays.get(name), f'{path}: {name}', (None, *shape),
+                            np.int64 if name == 'frames' else np.float32)
+        if not len(column):
+            raise BadFile(f'{path}: {name} is empty')
+        columns[name] = column
     if len({len(column) for column in columns.values()}) > 1:
         raise BadFile(f'{path}: its arrays have different lengths')
     return columns
 
 
 def _betas(path, arrays, count):
-    betas = np.asarray(arrays.get('betas', ()), np.float32)
-    if betas.shape not in ((10,), (count, 10)):
-        raise BadFile(f'{path}: betas [10] or [{count},10] are wanted')
+    shape = (10,) if np.ndim(arrays.get('betas')) == 1 else (count, 10)
+    betas = as_numbers(arrays.get('betas'), f'{path}: betas', shape, np.float32)
     return np.broadcast_to(betas, (count, 10)).copy()
 
 

@@ -17,7 +17,7 @@ def read_people(path):
     try:
         people = [person['pose_keypoints_2d'] for person in content['people']]
         points = np.array(people, np.float32).reshape(len(people), NUM_OPENPOSE, 3)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise BadFile(f"{path}: not OpenPose's JSON with 25 joints a person ('people', 'pose_keypoints_2d')") from None
     points[~np.isfinite(points).all(-1)] = 0
     return points

@@ -11,7 +11,7 @@ from torch import nn
 from models.danet.parts import NUM_JOINTS, REACH, cover_mask
 from utils.errors import BadFile
 from utils.keypoints import SMPL_PARENTS
-from utils.safe_io import load_pickle
+from utils.safe_io import as_numbers, load_pickle
 
 RATIO_FILE = 'pretrained_model/learned_ratio.pkl'
 # Room around the flesh, in crop units.
@@ -98,12 +98,10 @@ def crop(maps, transforms, size, mode='bilinear'):
 
 def _read_ratios(path):
     content = load_pickle(path)
-    values = []
-    for key in ('ratio', 'offset'):
-        if not isinstance(content, dict) or np.size(content.get(key)) != NUM_JOINTS:
-            raise BadFile(f'{path}: {key!r} with {NUM_JOINTS} values is wanted')
-        values.append(torch.from_numpy(np.asarray(content[key], np.float32).reshape(-1)))
-    return values
+    if not isinstance(content, dict):
+        raise BadFile(f"{path}: a dictionary of 'ratio' and 'offset' is wanted")
+    return [torch.from_numpy(as_numbers(np.ravel(content.get(key)), f'{path}: {key}', (NUM_JOINTS,), np.float32))
+            for key in ('ratio', 'offset')]
 
 
 def rest_pose_ratios(body):

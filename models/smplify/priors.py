@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from utils.errors import BadFile
-from utils.safe_io import load_pickle
+from utils.safe_io import as_numbers, load_pickle
 
 NUM_POSE = 69
 # Entries of the body pose [69] that bend the left elbow, right elbow, left knee and right knee, and the sign with which
@@ -23,7 +23,7 @@ class PosePrior(nn.Module):
         super().__init__()
         means, covariances, weights = _read_mixture(path)
         sign, log_det = np.linalg.slogdet(covariances)
-        if (sign <= 0).any() or (weights <= 0).any():
+        if not len(means) or (sign <= 0).any() or (weights <= 0).any():
             raise BadFile(f'{path}: not a mixture of Gaussians (covariances and weights must be positive)')
         # The published code normalizes the determinants by the smallest: a constant, and kept so that values agree.
         log_weights = np.log(weights) - 0.5 * NUM_POSE * np.log(2 * np.pi) - 0.5 * (log_det - log_det.min())
@@ -55,13 +55,10 @@ def _read_mixture(path):
     raw = load_pickle(path)
     if not isinstance(raw, dict) or not {'means', 'covars', 'weights'} <= set(raw):
         raise BadFile(f"{path}: not a pose prior (a dictionary of 'means', 'covars' and 'weights' is wanted)")
-    means, covariances, weights = (np.asarray(raw[key], np.float64) for key in ('means', 'covars', 'weights'))
+    means = as_numbers(raw['means'], f'{path}: means', (None, NUM_POSE))
     count = len(means)
-    for key, array, shape in (('means', means, (count, NUM_POSE)), ('covars', covariances, (count, NUM_POSE, NUM_POSE)),
-                              ('weights', weights, (count,))):
-        if array.shape != shape:
-            raise BadFile(f'{path}: {key} has shape {list(array.shape)}, wanted {list(shape)}')
-    return means, covariances, weights
+    return (means, as_numbers(raw['covars'], f'{path}: covars', (count, NUM_POSE, NUM_POSE)),
+            as_numbers(raw['weights'], f'{path}: weights', (count,)))
 
 
 def angle_prior(body_pose):

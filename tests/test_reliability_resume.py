@@ -1,0 +1,172 @@
+"""Runs that are killed and resumed end as an uninterrupted one does, bit for bit; signals save and end a run."""
+import random
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import to_text
+from tests.test_training import tiny_config
+from tests.tiny_data import write_tiny_dataset
+from tests.training_processes import TrainingServer
+from utils.torch_io import load_torch
+
+FITTED = ('SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 3, 'SMPLIFY.THRESHOLD', 1e6)
+OFTEN = ('TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 2, 'TRAIN.VIS_INTERVAL', 1000)
+
+
+@pytest.fixture(scope='module')
+def assets(standin_assets):
+    write_tiny_dataset(standin_assets, 'tiny', 'train')
+    write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
+    return standin_assets
+
+
+@pytest.fixture(scope='module')
+def server():
+    with TrainingServer() as server:
+        yield server
+
+
+def config_file(assets, folder, *overrides, **options):
+    folder.mkdir(exist_ok=True)
+    path = folder / 'config.yaml'
+    path.write_text(to_text(tiny_config(assets, folder, *OFTEN, *overrides, **options)))
+    return path
+
+
+def assert_same_run(one, other):
+    """Weights, optimizer, fits, random streams and progress of two run folders, newest and best, bit for bit."""
+    for name in ('latest.pt', 'best.pt'):
+        left, right = (load_torch(folder / 'run/checkpoints' / name) for folder in (one, other))
+        assert left.keys() == right.keys()
+        for key in left.keys() - {'config'}:
+            assert_equal(left[key], right[key], f'{name}: {key}')
+    left, right = (sorted((folder / 'run/fits').glob('*')) for folder in (one, other))
+    assert [path.name for path in left] == [path.name for path in right]
+    for a, b in zip(left, right):
+        assert a.suffix != '.npy' or np.array_equal(np.load(a), np.load(b)), a.name
+    assert (one / 'run/evaluation.md').read_text() == (other / 'run/evaluation.md').read_text()
+
+
+def assert_equal(left, right, where):
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_equal(left[key], right[key], f'{where}.{key}')
+    elif isinstance(left, (list, tuple)):
+        assert len(left) == len(right), where
+        for number, (a, b) in enumerate(zip(left, right)):
+            assert_equal(a, b, f'{where}[{number}]')
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    else:
+        assert left == right, where
+
+
+def being_written(folder, name):
+    """Whether a file of the run is written aside just now."""
+    return any((folder / 'run' / name).glob('.*.tmp'))
+
+
+class Saboteur:
+    """Ends a run at a moment of one kind. `done` counts; `seen` says what was under way."""
+
+    def __init__(self, folder, seed):
+        self.folder, self.random, self.done = folder, random.Random(seed), []
+
+    def strike(self, process, kind):
+        """-> whether the run was still going."""
+        delay = self.random.uniform(0, 3)
+        if kind in ('checkpoints', 'fits'):
+            struck = process.wait_for(lambda: being_written(self.folder, kind))
+        elif kind == 'worker':
+            struck = process.wait_for(process.children)
+        else:
+            struck = process.wait_for(lambda: time.monotonic() - process.started > delay)
+        if not struck:
+            return False
+        workers = process.children()
+        try:
+            if kind == 'worker':
+                process.signal(signal.SIGKILL, workers[0])
+            else:
+                process.kill()
+        except (ProcessLookupError, IndexError):
+            return False
+        status = process.wait()
+        assert status == (2 if kind == 'worker' else -signal.SIGKILL), process.output()[-2000:]
+        if kind == 'worker':
+            assert process.output().splitlines()[-1].startswith('error: loader process'), process.output()[-2000:]
+        self.done.append(kind)
+        return True
+
+
+def run_with_kills(server, folder, path, kinds, seed):
+    """Resume the run until it ends, killing it once for each of `kinds` -> those that struck."""
+    saboteur, kinds = Saboteur(folder, seed), list(kinds)
+    while True:
+        process = server.start(['--cfg_file', path, '--resume'], folder / 'log')
+        if not kinds:
+            assert process.wait(600) == 0, process.output()[-2000:]
+            return saboteur.done
+        if not saboteur.strike(process, kinds.pop(0)) and not process.is_running():
+            return saboteur.done
+
+
+def compare_with_kills(server, assets, tmp_path, epochs, kinds, *overrides, seed=0, **options):
+    for name in ('whole', 'killed'):
+        config_file(assets, tmp_path / name, 'TRAIN.NUM_EPOCHS', epochs, 'TRAIN.NUM_WORKERS', 1, *overrides, **options)
+    whole = server.start(['--cfg_file', tmp_path / 'whole/config.yaml'], tmp_path / 'whole/log')
+    assert whole.wait(600) == 0, whole.output()[-2000:]
+    done = run_with_kills(server, tmp_path / 'killed', tmp_path / 'killed/config.yaml', kinds, seed)
+    assert sorted(done) == sorted(kinds), done
+    assert_same_run(tmp_path / 'whole', tmp_path / 'killed')
+    assert not list((tmp_path / 'killed').rglob('.*.tmp'))
+
+
+def test_two_kills(server, assets, tmp_path):
+    compare_with_kills(server, assets, tmp_path, 2, ['checkpoints', 'fits'], *FITTED)
+
+
+@pytest.mark.slow
+def test_twenty_kills(server, assets, tmp_path):
+    kinds = ['moment', 'checkpoints', 'fits', 'worker', 'moment'] * 4
+    random.Random(1).shuffle(kinds)
+    compare_with_kills(server, assets, tmp_path, 12, kinds, *FITTED)
+
+
+@pytest.mark.parametrize('number, stage', [(signal.SIGTERM, 'evaluate tiny'), (signal.SIGINT, 'epoch 0')])
+def test_signals_save_and_end_within_ten_seconds(server, assets, tmp_path, number, stage):
+    """In a validation of 120 batches, and in a step; resumed, the run ends as if it had not been stopped."""
+    rows = 120 if stage.startswith('evaluate') else 6
+    with_many = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
+    write_tiny_dataset(with_many, 'tiny', 'val', count=rows, seed=1)
+    overrides = ('TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, 'TEST.BATCH_SIZE', 1, 'TRAIN.CHECKPOINT_STEPS', 1000)
+    path = config_file(with_many, tmp_path / 'stopped', *overrides)
+    process = server.start(['--cfg_file', path], tmp_path / 'log')
+    assert process.wait_for(lambda: f'{stage}:' in process.output() and process.children())
+    for pid in [process.pid, *process.children()]:  # as a terminal or a job scheduler does
+        process.signal(number, pid)
+    asked = time.monotonic()
+    assert process.wait() == 0 and time.monotonic() - asked < 10, process.output()
+    assert 'stopped by a signal' in process.output() and not (tmp_path / 'stopped/run/checkpoints/best.pt').exists()
+    resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log2')
+    whole = server.start(['--cfg_file', config_file(with_many, tmp_path / 'whole', *overrides)], tmp_path / 'log3')
+    assert resumed.wait() == 0 and whole.wait() == 0, resumed.output()
+    assert_same_run(tmp_path / 'whole', tmp_path / 'stopped')
+
+
+def test_pending_gradients_survive(server, assets, tmp_path):
+    """A stop between two batches of one accumulated step loses neither."""
+    overrides = ('TRAIN.NUM_EPOCHS', 2, 'SOLVER.ACCUMULATE', 2)
+    for name, more in (('whole', ()), ('stopped', ('TRAIN.TIME_TO_RUN', 1e-9))):
+        process = server.start(['--cfg_file', config_file(assets, tmp_path / name, *overrides, *more, regressor='hmr')],
+                               tmp_path / name / 'log')
+        assert process.wait() == 0, process.output()
+    path = config_file(assets, tmp_path / 'stopped', *overrides, regressor='hmr')
+    assert server.start(['--cfg_file', path, '--resume'], tmp_path / 'log').wait() == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'stopped')

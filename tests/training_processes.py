@@ -1,0 +1,134 @@
+"""Runs of train.py that a test can kill: forked from one process that has imported everything, so that each starts in
+a second. `python -m tests.training_processes` is that process; it takes JSON lines on its standard input.
+"""
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import core.trainer  # noqa: F401  what every run needs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class TrainingProcess:
+    """One run of train.py, leader of its own session; its output is in the file `log`."""
+
+    def __init__(self, pid, log, server):
+        self.pid, self.log, self._server = pid, Path(log), server
+        self.started = time.monotonic()
+
+    def output(self):
+        return self.log.read_text(errors='replace') if self.log.exists() else ''
+
+    def children(self):
+        """Its loader processes."""
+        try:
+            return [int(pid) for pid in Path(f'/proc/{self.pid}/task/{self.pid}/children').read_text().split()]
+        except OSError:
+            return []
+
+    def is_running(self):
+        try:
+            return Path(f'/proc/{self.pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+        except OSError:
+            return False
+
+    def signal(self, number, pid=None):
+        os.kill(pid or self.pid, number)
+
+    def kill(self):
+        """SIGKILL, to it alone; its loader processes notice by themselves."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, timeout=120):
+        """Exit status, negative for a signal. Ends the test where it takes longer."""
+        end = time.monotonic() + timeout
+        while self.is_running():
+            assert time.monotonic() < end, f'still running after {timeout} s:\n{self.output()[-2000:]}'
+            time.sleep(.01)
+        return self._server.ask({'wait': self.pid})
+
+    def wait_for(self, condition, timeout=120):
+        """Poll until condition() or the run's end; -> whether the condition came first."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if condition():
+                return True
+            if not self.is_running():
+                return False
+            time.sleep(.001)
+        raise AssertionError(f'waited {timeout} s:\n{self.output()[-2000:]}')
+
+
+class TrainingServer:
+    """Starts runs of train.py. Use as a context; what still runs at the end is killed."""
+
+    def __enter__(self):
+        self._process = subprocess.Popen([sys.executable, '-m', 'tests.training_processes'], cwd=ROOT, text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                         env={**os.environ, 'OMP_NUM_THREADS': '1'})
+        assert self.ask({'ready': True}) is True
+        self._pids = []
+        return self
+
+    def ask(self, message):
+        self._process.stdin.write(json.dumps(message) + '\n')
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def start(self, arguments, log):
+        pid = self.ask({'start': [str(word) for word in arguments], 'log': str(log)})
+        self._pids.append(pid)
+        return TrainingProcess(pid, log, self)
+
+    def __exit__(self, *_):
+        for pid in self._pids:
+            process = TrainingProcess(pid, os.devnull, self)
+            if process.is_running():
+                process.kill()
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+def _serve():
+    for line in sys.stdin:
+        message = json.loads(line)
+        answer = True
+        if 'start' in message:
+            answer = _fork(message['start'], message['log'])
+        elif 'wait' in message:
+            answer = os.waitstatus_to_exitcode(os.waitpid(message['wait'], 0)[1])
+        print(json.dumps(answer), flush=True)
+
+
+def _fork(arguments, log):
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.setsid()
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.argv = ['train.py', *arguments]
+        runpy.run_path('train.py', run_name='__main__')
+    except SystemExit as end:
+        status = end.code or 0
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == '__main__':
+    _serve()
