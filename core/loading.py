@@ -3,9 +3,11 @@
 torch raises the death of a worker wherever the main process happens to be, in the middle of a step too. Here it is
 raised only while a batch is waited for, so that a run can be saved as it stood after its last step.
 """
+import atexit
 import shutil
 import signal
 import threading
+from multiprocessing import active_children
 from multiprocessing.connection import wait
 
 from core.interrupts import leave_interrupts_to_the_main_process
@@ -100,6 +102,12 @@ def _kill(workers):
             worker.kill()
     for worker in workers:
         worker.join(_GRACE)
+
+
+@atexit.register
+def _kill_those_left():
+    """The workers of a generator that nobody closed: at exit multiprocessing waits for them, for ever."""
+    _kill([child for child in active_children() if child.daemon])
 
 
 def _explained(error, loader, workers):

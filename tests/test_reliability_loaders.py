@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -160,3 +161,18 @@ def test_a_full_shared_memory(size):
     assert done.returncode == 2, done.stdout + done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
     assert len(errors) == 1 and 'shared memory' in errors[0] and '/dev/shm has' in errors[0], done.stderr
+
+
+FORGETFUL = """
+import torch
+from torch.utils.data import DataLoader
+from core.loading import _init_worker, batches_of
+kept = batches_of(DataLoader(torch.arange(9), 2, num_workers=1, worker_init_fn=_init_worker))
+print(next(kept))
+"""
+
+
+def test_a_loader_that_nobody_closed_does_not_hold_up_the_exit():
+    done = subprocess.run([sys.executable, '-c', FORGETFUL], cwd=Path(__file__).parents[1], timeout=120,
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and 'tensor([0, 1])' in done.stdout, done.stderr
