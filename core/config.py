@@ -303,7 +303,8 @@ def _converted(value, current, key, where):
             with contextlib.suppress(ValueError):
                 value = float(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if kind is str and value is None:
         return ''
     if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -20,6 +20,7 @@ import numpy as np
 import scipy.io
 
 from utils.errors import BadFile, MissingFile, ProjectError
+from utils.mat_files import read_mat
 from utils.pickled_arrays import SPARSE, ChumpyArray, StandIn, numpy_stand_in, plain
 
 
@@ -109,10 +110,10 @@ def load_npz(path):
 
 
 def load_mat(path):
-    """Read a MATLAB `.mat` file (version 7 or older) into a dict. Raises MissingFile, BadFile."""
+    """Read the arrays of a MATLAB `.mat` file (version 5 to 7) into a dict. Raises MissingFile, BadFile."""
     with _open(path) as stream:
         try:
-            return {k: v for k, v in scipy.io.loadmat(stream).items() if not k.startswith('__')}
+            return {name: array for name, array in read_mat(stream.read()).items() if array is not None}
         except Exception as error:
             raise BadFile(f'{path}: not a readable .mat file ({_one_line(error)})') from None
 
