@@ -114,9 +114,14 @@ def _explained(error, loader, workers):
     """One line about a failure of the loader's processes; None where the error is something else."""
     if not workers:
         return None
-    if isinstance(error, (EOFError, ConnectionError)):  # a worker's end of a pipe closes before its death is known
-        wait([worker.sentinel for worker in workers], _GRACE)
-    dead, text = _dead(workers), str(error)
+    text = str(error)
+    ended = isinstance(error, (EOFError, ConnectionError)) or text.startswith('DataLoader worker')
+    if ended:  # a worker's end of a pipe closes before its death is known
+        closed = wait([worker.sentinel for worker in workers], _GRACE)
+        for worker in workers:
+            if worker.sentinel in closed:
+                worker.join(_GRACE)
+    dead = _dead(workers)
     if any(status == -signal.SIGBUS for _, status in dead) or 'shared memory' in text or 'No space left' in text:
         return f'a loader process ran out of shared memory; {_shared()}'
     if dead:
@@ -129,7 +134,6 @@ def _explained(error, loader, workers):
                 'within reach?')
     if 'Too many open files' in text or 'ancdata' in text:
         return 'too many open files for the loader\'s processes; raise `ulimit -n` or lower TRAIN.NUM_WORKERS'
-    ended = isinstance(error, (EOFError, ConnectionError)) or text.startswith('DataLoader worker')
     return 'a loader process ended unexpectedly' if ended else None
 
 
