@@ -138,9 +138,12 @@ class Trainer:
         with on_interrupt(lambda: self._stop('a signal')):
             try:
                 evaluation = self._train_epochs()
-            except (LoaderError, BadFile, MissingFile):
+            except (LoaderError, BadFile, MissingFile) as error:
                 self._save_before_leaving()
-                raise
+                # A worker that is still being started dies of the signal that asked this process to stop.
+                if not (self._stop_wish and isinstance(error, LoaderError)):
+                    raise
+                evaluation, self.stop_reason = None, self._stop_wish
         if self.is_main:
             self._finish(evaluation)
         return evaluation

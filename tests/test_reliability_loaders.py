@@ -1,5 +1,4 @@
 """Loader processes that die, wait for a disk or run out of shared memory: one line, no hang, and nothing lost."""
-import ctypes
 import os
 import shutil
 import signal
@@ -10,15 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 from core.loading import LoaderError, batches_of, worker_options
 from datasets.image_dataset import ImageDataset
 from tests.test_training import tiny_config
 from tests.tiny_data import write_tiny_dataset
-
-MIB = 2 ** 20
 
 
 @pytest.fixture(scope='module')
@@ -119,43 +115,9 @@ def test_a_slow_disk_is_waited_for(data):
             path.write_bytes(content)
 
 
-class Large(Dataset):
-    """Samples of 1 MiB each."""
-
-    def __len__(self):
-        return 64
-
-    def __getitem__(self, index):
-        return torch.ones(MIB // 4)
-
-
-def with_small_shared_memory(size):
-    """A /dev/shm of `size` bytes in a mount namespace of this process alone; skips where that is not permitted."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    private, new_namespace = 0x4000 | 0x40000, 0x00020000  # MS_REC | MS_PRIVATE, CLONE_NEWNS
-    if libc.unshare(new_namespace) or libc.mount(b'none', b'/', None, private, None) or \
-            libc.mount(b'tmpfs', b'/dev/shm', b'tmpfs', 0, f'size={size}'.encode()):
-        print('not permitted')
-        sys.exit(77)
-
-
-CHILD = '''
-import sys
-from types import SimpleNamespace
-from torch.utils.data import DataLoader
-from core.loading import batches_of, worker_options
-from tests.test_reliability_loaders import Large, with_small_shared_memory
-from utils.errors import run_main
-with_small_shared_memory(int(sys.argv[1]))
-cfg = SimpleNamespace(TRAIN=SimpleNamespace(NUM_WORKERS=2, LOADER_TIMEOUT=60.0))
-run_main(lambda: print(len(list(batches_of(DataLoader(Large(), 8, **worker_options(cfg)))))) or 0)
-'''
-
-
-@pytest.mark.parametrize('size', [2 * MIB])
-def test_a_full_shared_memory(size):
-    done = subprocess.run([sys.executable, '-c', CHILD, str(size)], capture_output=True, text=True, timeout=600,
-                          env={**os.environ, 'OMP_NUM_THREADS': '1'})
+def test_a_full_shared_memory():
+    done = subprocess.run([sys.executable, '-m', 'tests.small_shared_memory', str(2 ** 21)], capture_output=True,
+                          text=True, timeout=600, env={**os.environ, 'OMP_NUM_THREADS': '1'})
     if done.returncode == 77:
         pytest.skip('no mount namespace can be made here')
     assert done.returncode == 2, done.stdout + done.stderr

@@ -14,7 +14,9 @@ from tests.tiny_data import write_tiny_dataset
 from tests.training_processes import TrainingServer
 from utils.torch_io import load_torch
 
-FITTED = ('SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 3, 'SMPLIFY.THRESHOLD', 1e6)
+# Fits in the loop, and steps of two batches each, of which a checkpoint may hold one half.
+FITTED = ('SOLVER.ACCUMULATE', 2, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 3,
+          'SMPLIFY.THRESHOLD', 1e6)
 OFTEN = ('TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 2, 'TRAIN.VIS_INTERVAL', 1000)
 
 
@@ -139,34 +141,60 @@ def test_twenty_kills(server, assets, tmp_path):
     compare_with_kills(server, assets, tmp_path, 12, kinds, *FITTED)
 
 
-@pytest.mark.parametrize('number, stage', [(signal.SIGTERM, 'evaluate tiny'), (signal.SIGINT, 'epoch 0')])
-def test_signals_save_and_end_within_ten_seconds(server, assets, tmp_path, number, stage):
-    """In a validation of 120 batches, and in a step; resumed, the run ends as if it had not been stopped."""
-    rows = 120 if stage.startswith('evaluate') else 6
-    with_many = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
-    write_tiny_dataset(with_many, 'tiny', 'val', count=rows, seed=1)
-    overrides = ('TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, 'TEST.BATCH_SIZE', 1, 'TRAIN.CHECKPOINT_STEPS', 1000)
-    path = config_file(with_many, tmp_path / 'stopped', *overrides)
-    process = server.start(['--cfg_file', path], tmp_path / 'log')
-    assert process.wait_for(lambda: f'{stage}:' in process.output() and process.children())
-    for pid in [process.pid, *process.children()]:  # as a terminal or a job scheduler does
+def stop_at(process, stage, number):
+    """Signal a run and its loader processes, as a terminal or a job scheduler does -> seconds until its end."""
+    assert process.wait_for(lambda: f'{stage}:' in process.output() and process.children()), process.output()
+    for pid in [process.pid, *process.children()]:
         process.signal(number, pid)
     asked = time.monotonic()
-    assert process.wait() == 0 and time.monotonic() - asked < 10, process.output()
-    assert 'stopped by a signal' in process.output() and not (tmp_path / 'stopped/run/checkpoints/best.pt').exists()
-    resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log2')
-    whole = server.start(['--cfg_file', config_file(with_many, tmp_path / 'whole', *overrides)], tmp_path / 'log3')
+    assert process.wait() == 0 and 'stopped by a signal' in process.output(), process.output()
+    return time.monotonic() - asked
+
+
+def test_signals_save_and_end_within_ten_seconds(server, assets, tmp_path):
+    """Ctrl-C in a step, SIGTERM in a validation of 60 batches; then the run ends as if it had not been stopped."""
+    longer = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
+    write_tiny_dataset(longer, 'tiny', 'val', count=60, seed=1)
+    overrides = ('TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, 'TEST.BATCH_SIZE', 1, 'TRAIN.CHECKPOINT_STEPS', 1000)
+    path = config_file(longer, tmp_path / 'stopped', *overrides)
+    for number, stage in ((signal.SIGINT, 'epoch 0'), (signal.SIGTERM, 'evaluate tiny')):
+        process = server.start(['--cfg_file', path, '--resume'], tmp_path / stage.replace(' ', '_'))
+        assert stop_at(process, stage, number) < 10
+        assert not (tmp_path / 'stopped/run/checkpoints/best.pt').exists()
+    resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log')
+    whole = server.start(['--cfg_file', config_file(longer, tmp_path / 'whole', *overrides)], tmp_path / 'log3')
     assert resumed.wait() == 0 and whole.wait() == 0, resumed.output()
     assert_same_run(tmp_path / 'whole', tmp_path / 'stopped')
 
 
-def test_pending_gradients_survive(server, assets, tmp_path):
-    """A stop between two batches of one accumulated step loses neither."""
-    overrides = ('TRAIN.NUM_EPOCHS', 2, 'SOLVER.ACCUMULATE', 2)
-    for name, more in (('whole', ()), ('stopped', ('TRAIN.TIME_TO_RUN', 1e-9))):
-        process = server.start(['--cfg_file', config_file(assets, tmp_path / name, *overrides, *more, regressor='hmr')],
-                               tmp_path / name / 'log')
-        assert process.wait() == 0, process.output()
-    path = config_file(assets, tmp_path / 'stopped', *overrides, regressor='hmr')
-    assert server.start(['--cfg_file', path, '--resume'], tmp_path / 'log').wait() == 0
-    assert_same_run(tmp_path / 'whole', tmp_path / 'stopped')
+@pytest.mark.slow
+def test_a_picture_that_cannot_be_read_costs_no_step(server, assets, tmp_path):
+    """The run stops at it, saved; when the picture is mended, the resumed run ends as if nothing had been."""
+    broken = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
+    picture = broken / 'datasets/tiny/train_7.jpg'
+    content = picture.read_bytes()
+    overrides = ('TRAIN.CHECKPOINT_STEPS', 1000, 'TRAIN.NUM_WORKERS', 1)
+    path = config_file(broken, tmp_path / 'broken', *overrides, regressor='hmr')
+    picture.write_bytes(content[:200])
+    process = server.start(['--cfg_file', path], tmp_path / 'log')
+    assert process.wait() == 2 and process.output().splitlines()[-1].startswith(f'error: {picture}'), process.output()
+    picture.write_bytes(content)
+    assert server.start(['--cfg_file', path, '--resume'], tmp_path / 'log2').wait() == 0
+    whole = config_file(broken, tmp_path / 'whole', *overrides, regressor='hmr')
+    assert server.start(['--cfg_file', whole], tmp_path / 'log3').wait() == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'broken')
+
+
+@pytest.mark.slow
+def test_a_damaged_best_checkpoint_is_chosen_anew(server, assets, tmp_path):
+    path = config_file(assets, tmp_path / 'a', 'TRAIN.NUM_EPOCHS', 1, regressor='hmr')
+    assert server.start(['--cfg_file', path], tmp_path / 'log').wait() == 0
+    best = tmp_path / 'a/run/checkpoints/best.pt'
+    content = bytearray(best.read_bytes())
+    content[len(content) // 2] ^= 1
+    best.unlink()  # a link to the newest checkpoint, which is to stay whole
+    best.write_bytes(content)
+    path = config_file(assets, tmp_path / 'a', 'TRAIN.NUM_EPOCHS', 2, regressor='hmr')
+    resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log2')
+    assert resumed.wait() == 0 and 'chooses the best anew' in resumed.output(), resumed.output()
+    assert load_torch(best)['global_step'] == 6
