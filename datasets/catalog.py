@@ -64,6 +64,9 @@ CATALOG = {
     'upi-s1h': Entry(('upi-s1h_train.npz',), ('upi-s1h_test.npz',), 'upi-s1h', _preprocess('up3d')),
     'free-multiview': Entry(('free_multiview_train.npz',), ('free_multiview_val.npz',), 'free-multiview',
                             'python -m datasets.synthetic.generate --what multiview'),
+    'free-studio-multiview': Entry(('free-studio-multiview_train.npz',), ('free-studio-multiview_val.npz',),
+                                   'free-studio-multiview',
+                                   'python -m datasets.synthetic.generate --what studio-multiview'),
 }
 
 

@@ -49,10 +49,10 @@ def cast(free_assets):
 
 @pytest.fixture(scope='module')
 def rendered(free_assets, tmp_path_factory):
-    """An asset folder with a small training set, a validation set, its COCO file and a multi-view set."""
+    """An asset folder with a small training set, a validation set, its COCO file and multi-view sets."""
     root = linked_assets(free_assets, tmp_path_factory.mktemp('rendered') / 'free')
     assert generate.main(['--out', str(root), '--train', '6', '--val', '5', '--multiview', '2', '--size', '96',
-                          '--workers', '1', '--what', 'images,multiview,coco']) == 0
+                          '--workers', '1', '--what', 'images,multiview,studio-multiview,coco']) == 0
     return root
 
 
@@ -187,8 +187,9 @@ def test_studio_people_are_whole(cast):
         assert row['openpose'][:, 2].mean() > .95
 
 
-def test_views_of_a_scene_agree_on_one_person(rendered):
-    raw = load_npz(rendered / 'dataset_extras/free_multiview_train.npz')
+@pytest.mark.parametrize('name', ['free_multiview', 'free-studio-multiview'])
+def test_views_of_a_scene_agree_on_one_person(rendered, name):
+    raw = load_npz(rendered / f'dataset_extras/{name}_train.npz')
     assert raw['group'].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert raw['view'].tolist() == [0, 1, 2, 3] * 2
     body = BodyModel(rendered, 'neutral')

@@ -183,6 +183,13 @@ def test_pretrained_backbone_is_loaded_from_the_asset_folder(assets, tmp_path):
         shutil.rmtree(folder)
 
 
+def test_backbone_of_another_run_is_a_start(finished_run, assets, tmp_path):
+    best = next((finished_run[1] / 'checkpoints').glob('best.pt'))
+    trainer = Trainer(tiny_config(assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', str(best), regressor='hmr'))
+    wanted = load_torch(best)['model']['backbone.conv1.weight']
+    assert torch.equal(trainer.regressor.backbone.conv1.weight, wanted)
+
+
 def test_mean_pose_stage_is_not_supervised(finished_run):
     regressor = build_regressor(finished_run[0]).eval()
     with torch.no_grad():

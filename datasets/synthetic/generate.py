@@ -18,7 +18,7 @@ from utils.errors import BadConfig, MissingFile, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_npz
 
-PARTS = ('studio', 'images', 'multiview', 'coco', 'video')
+PARTS = ('studio', 'images', 'multiview', 'studio-multiview', 'coco', 'video')
 # train and val: people, in the studio and elsewhere; multiview: scenes, of which a tenth validates.
 PRESETS = {'quick': {'train': 6000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'studio'},
            'standard': {'train': 50_000, 'val': 2000, 'multiview': 2000, 'size': 256, 'what': ','.join(PARTS)}}
@@ -78,9 +78,16 @@ def recipes(arguments):
                    Recipe('free_val', 'val', arguments.val, **common)]
     if 'multiview' in arguments.what:
         wanted += [Recipe('free_multiview_train', 'multiview_train', arguments.multiview, views=NUM_VIEWS, **common),
-                   Recipe('free_multiview_val', 'multiview_val', max(1, arguments.multiview // 10), views=NUM_VIEWS,
-                          **common)]
+                   Recipe('free_multiview_val', 'multiview_val', _validation_scenes(arguments), views=NUM_VIEWS, **common)]
+    if 'studio-multiview' in arguments.what:
+        wanted += [Recipe(f'free-studio-multiview_{split}', f'studio_multiview_{split}', count, views=NUM_VIEWS,
+                          studio=True, **common)
+                   for split, count in (('train', arguments.multiview), ('val', _validation_scenes(arguments)))]
     return wanted
+
+
+def _validation_scenes(arguments):
+    return max(1, arguments.multiview // 10)
 
 
 def main(argv=None):

@@ -10,11 +10,11 @@ from datasets.synthetic.scene import Scene, dress, frame_points, place, repose, 
 NUM_VIEWS = 4
 
 
-def render_views(rng, cast, size, pictures=None):
+def render_views(rng, cast, size, pictures=None, studio=False):
     """Render one person from NUM_VIEWS sides -> [(image, row)], the rows with cam_K, cam_R [3,3] and cam_t [3].
 
     cam_R and cam_t take the world, metres, y up, the pelvis near the origin, to each camera's frame. Each row's pose
-    has its root in that camera's frame.
+    has its root in that camera's frame. studio: before a plain backdrop, with nothing in front.
     """
     gender, betas = cast.draw(rng)
     rotmat = sample_body_rotations(rng, 1, cast.bodies[gender].girth(betas))
@@ -30,7 +30,7 @@ def render_views(rng, cast, size, pictures=None):
         camera = sample_camera(rng, size)
         translation = frame_points(seen.posed.vertices[::7], camera, rng.uniform(.6, .92), rng.normal(0, .03, 2))
         scene = Scene(place(seen, translation), camera, view, lighting)
-        drawing = draw(rng, scene, pictures)
+        drawing = draw(rng, scene, pictures, studio)
         # SMPL turns the root about the pelvis, a camera turns the world about its origin.
         pelvis = seen.posed.smpl_joints[0]
         row = label(scene, drawing) | {'view': number, 'cam_K': camera.matrix, 'cam_R': view,

@@ -70,7 +70,7 @@ class Painter:
         if recipe.views == 1:
             return [render_person(rng, self.cast, recipe.size, self.pictures, recipe.studio)]
         return [(image, row | {'group': index}) for image, row in
-                render_views(rng, self.cast, recipe.size, self.pictures)]
+                render_views(rng, self.cast, recipe.size, self.pictures, recipe.studio)]
 
 
 def image_name(recipe, number):

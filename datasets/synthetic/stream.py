@@ -8,7 +8,7 @@ from utils.errors import MissingFile
 
 # First word of every image's seed after the user's own: sets never share an image.
 SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5, 'studio_train': 6,
-          'studio_val': 7}
+          'studio_val': 7, 'studio_multiview_train': 8, 'studio_multiview_val': 9}
 DEFAULT_LENGTH = 4000
 
 

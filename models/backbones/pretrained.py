@@ -22,6 +22,7 @@ _COCO_FILES = {'resnet50': ('pose_resnet_50_256x192.pth.tar',), 'hrnet_w48': ('p
 def load_pretrained_backbone(backbone, pretrained, root):
     """Give `backbone` the weights that MODEL.BACKBONE.PRETRAINED names; '' leaves it as it is.
 
+    A path may also be of a checkpoint of any regressor here that has this backbone.
     root: asset folder, whose `pretrained_model/` is looked into before torchvision downloads.
     Raises MissingFile offline without the file, BadFile where the file does not fit.
     """
@@ -29,7 +30,8 @@ def load_pretrained_backbone(backbone, pretrained, root):
         return
     path = _find_file(backbone.name, pretrained, Path(root))
     state = load_torch(path) if path else _download(backbone.name, root)
-    state = {_plain_name(name): value for name, value in state.get('state_dict', state).items()}
+    state = state.get('state_dict', state.get('model', state))
+    state = {_plain_name(name): value for name, value in state.items()}
     wanted = backbone.state_dict()
     fitting = {name: value for name, value in state.items() if name in wanted and value.shape == wanted[name].shape}
     missing = [name for name in wanted if name not in fitting and not name.endswith('num_batches_tracked')]
