@@ -130,6 +130,7 @@ _C.TRAIN.OVERWRITE = False  # start anew in a folder that holds a run
 _C.TRAIN.MIXED_PRECISION = 'no'  # 'no', 'bf16', 'fp16' or 'auto' (bf16 where the processor computes in it)
 _C.TRAIN.CHANNELS_LAST = False  # memory format of the network
 _C.TRAIN.COMPILE = False  # torch.compile the backbone
+_C.TRAIN.SYNC_BATCHNORM = False  # several processes: normalize by the batches of all of them
 _C.TRAIN.EMA = 0.0  # decay of the averaged weights that are validated and kept beside; 0: none
 _C.TRAIN.SUMMARY_STEPS = 100  # steps between TensorBoard scalars
 _C.TRAIN.VIS_INTERVAL = 1000  # steps between TensorBoard pictures

@@ -2,11 +2,11 @@
 import math
 
 
-def learning_rate(solver, epoch, step, total_steps):
-    """Rate at an epoch and global step, both from 0. solver: cfg.SOLVER."""
+def learning_rate(solver, epoch, step, share):
+    """Rate at an epoch and global step, both from 0, and a share of the whole run, 0 to 1. solver: cfg.SOLVER."""
     rate = solver.BASE_LR
     if solver.SCHEDULE == 'cosine':
-        rate *= 0.5 * (1 + math.cos(math.pi * min(step / max(total_steps, 1), 1.0)))
+        rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     else:
         rate *= solver.GAMMA ** sum(epoch >= decay for decay in solver.EPOCHS)
     if step < solver.WARMUP_STEPS:

@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -30,6 +30,7 @@ from datasets.sampling import EpochSampler
 from models import build_regressor
 from models.backbones.pretrained import load_pretrained_backbone
 from models.weights import check_checkpoint_body, load_weights, log_report
+from utils.distributed import with_shared_statistics
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.iuv import IUVRenderer
 from utils.logging import get_logger
@@ -110,6 +111,8 @@ class Trainer:
         if options.CHANNELS_LAST:
             self.regressor.to(memory_format=torch.channels_last)
         self.regressor.to(self.accelerator.device)
+        if options.SYNC_BATCHNORM and self.accelerator.num_processes > 1:
+            self.regressor = with_shared_statistics(self.regressor, self.accelerator.device)
         if options.COMPILE:
             self.regressor.backbone.compile()
         optimizer = torch.optim.Adam(self.regressor.parameters(), lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY,
@@ -253,8 +256,11 @@ class Trainer:
     def _set_learning_rate(self):
         cfg, progress = self.cfg, self.state.progress
         per_epoch = len(self.train_data) // (cfg.TRAIN.BATCH_SIZE * self.accelerator.num_processes)
-        steps = cfg.TRAIN.MAX_STEPS or cfg.TRAIN.NUM_EPOCHS * per_epoch
-        self.learning_rate = learning_rate(cfg.SOLVER, progress.epoch, progress.global_step, steps)
+        # Not by the count of steps: a run may go on with another number of processes, which take other steps.
+        done = progress.epoch * per_epoch + progress.batches_done, cfg.TRAIN.NUM_EPOCHS * per_epoch
+        if cfg.TRAIN.MAX_STEPS:
+            done = progress.global_step, cfg.TRAIN.MAX_STEPS
+        self.learning_rate = learning_rate(cfg.SOLVER, progress.epoch, progress.global_step, done[0] / max(done[1], 1))
         for group in self.optimizer.param_groups:
             group['lr'] = self.learning_rate
 
@@ -350,7 +356,9 @@ def _accelerator(cfg):
     precision = cfg.TRAIN.MIXED_PRECISION
     if precision == 'auto':
         precision = 'bf16' if computes_in_bf16(cfg.DEVICE) else 'no'
-    accelerator = Accelerator(cpu=cfg.DEVICE == 'cpu', mixed_precision=precision,
+    # In the first of two training stages what the second trains has no gradient.
+    options = DistributedDataParallelKwargs(find_unused_parameters=cfg.TRAIN.PRETR_STEP > 0)
+    accelerator = Accelerator(cpu=cfg.DEVICE == 'cpu', mixed_precision=precision, kwargs_handlers=[options],
                               gradient_accumulation_steps=cfg.SOLVER.ACCUMULATE)
     if cfg.DEVICE == 'cuda' and accelerator.device.type != 'cuda':
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')

@@ -80,8 +80,11 @@ class TrainingState:
                 if name in content[_PENDING]['gradients']:
                     parameter.grad = content[_PENDING]['gradients'][name].to(parameter)
         self.progress = Progress(**{field: content[field] for field in asdict(self.progress)})
-        states = content['random']
-        restore_random_state(states[min(self._accelerator.process_index, len(states) - 1)])
+        states, own = content['random'], self._accelerator.process_index
+        # The batches of an epoch that several processes have done are counted by each: as many people are done.
+        self.progress.batches_done = self.progress.batches_done * len(states) // self._accelerator.num_processes
+        if own < len(states):  # one that is new keeps the stream of its own seed
+            restore_random_state(states[own])
 
     def _pending_gradients(self):
         """What the batches of a step that is not complete have summed; the mean over the processes, as the step's."""

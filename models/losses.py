@@ -1,11 +1,12 @@
 """Losses on tensors, for the trainer and for a regressor's own: pure functions that know no architecture.
 
-Every function averages over the rows that its mask allows and is zero, not NaN, where there are none. None of them
-reads a value back to the host.
+Every function averages over the rows that its mask allows, those of all processes, and is zero, not NaN, where there
+are none. None of them reads a value back to the host.
 """
 import torch
 import torch.nn.functional as F
 
+from utils.distributed import shared_count
 from utils.keypoints import NUM_OPENPOSE
 
 _CRITERIA = {'mse': F.mse_loss, 'smooth_l1': F.smooth_l1_loss, 'l1': F.l1_loss}
@@ -16,7 +17,7 @@ def masked_mean(values, mask):
     mask = mask.to(values.dtype)
     per_row = values.flatten(1).mean(1)
     # where() keeps a NaN of a masked row out of the sum.
-    return torch.where(mask > 0, per_row * mask, 0.0).sum() / mask.sum().clamp_min(1.0)
+    return torch.where(mask > 0, per_row * mask, 0.0).sum() / shared_count(mask)
 
 
 def keypoint_2d_loss(predicted, target, openpose_weight=0.0, annotated_weight=1.0, criterion='mse'):

@@ -62,8 +62,8 @@ def evaluated(cfg, regressor):
 
 
 def first_gradients(cfg, regressor):
-    """Gradients of a run's first step; the network's batch normalization goes over all processes."""
-    with_shared_statistics(regressor, 'cpu').double()
+    """Gradients of a run's first step."""
+    regressor.double()
     for body in (regressor.body, regressor.mesh_points):
         body.float()  # bodies compute in float32 whatever the network does
     training.build_regressor = lambda cfg: regressor

@@ -17,6 +17,7 @@ from core.options import LAUNCH_FLAGS
 from datasets.sampling import EpochSampler
 from tests import distributed_worker as worker
 from tests.conftest import ROOT
+from tests.test_danet import training_config as danet_config
 from tests.test_training import tiny_config
 from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadConfig
@@ -45,13 +46,15 @@ def run(command, timeout=240, **extra):
 
 @pytest.fixture(scope='module')
 def assets(standin_assets):
-    write_tiny_dataset(standin_assets, 'tiny', 'train')
+    # One process meets more people without a body than the other.
+    write_tiny_dataset(standin_assets, 'tiny', 'train', with_body=[True] * 5 + [False] * 7)
     write_tiny_dataset(standin_assets, 'tiny', 'val', count=7, seed=1)
     return standin_assets
 
 
 def config(assets, folder, *overrides, **options):
-    return tiny_config(assets, folder, 'MODEL.HEAD_DROPOUT', 0.0, 'TEST.BATCH_SIZE', 2, *overrides, **options)
+    return tiny_config(assets, folder, 'MODEL.HEAD_DROPOUT', 0.0, 'TEST.BATCH_SIZE', 2, 'TRAIN.SYNC_BATCHNORM', True,
+                       *overrides, **options)
 
 
 def write_config(cfg, path):
@@ -171,6 +174,23 @@ def uninterrupted(assets, tmp_path_factory):
          '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', free_port(),
          *train_command(cfg, folder)])
     return final_weights(folder)
+
+
+def test_one_process_goes_on_where_two_stopped(assets, tmp_path):
+    """DaNet, whose first stage leaves half of its weights without gradients; stopped within the second epoch."""
+    write_tiny_dataset(assets, 'danet', 'train')
+    write_tiny_dataset(assets, 'danet', 'val', count=4, seed=1)
+    cfg = danet_config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 2, 'TRAIN.PRETR_STEP', 2,
+                       'TRAIN.CHECKPOINT_STEPS', 4, 'TRAIN.KEEP_CHECKPOINTS', 10)
+    command = train_command(cfg, tmp_path)
+    run([*TORCHRUN, *command])
+    checkpoints = tmp_path / 'run' / 'checkpoints'
+    for later in ('step_00000006.pt', 'latest.pt', 'best.pt'):
+        (checkpoints / later).unlink()
+    done = run([sys.executable, *command, '--resume'])
+    assert 'epoch 1, step 4' in done.stderr
+    # Four of the epoch's twelve people had been seen: four batches of two are left.
+    assert final_weights(tmp_path)['global_step'] == 8
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ from models.body import BodyModel
 from utils.geometry import project
 
 
-def write_tiny_dataset(assets, name, split, count=12, size=96, seed=0):
-    """Noise pictures with a random body each; every label that the format knows is there."""
+def write_tiny_dataset(assets, name, split, count=12, size=96, seed=0, with_body=None):
+    """Noise pictures with a random body each and every label that the format knows; with_body: who has that label."""
     rng = np.random.default_rng(seed)
     body = BodyModel(assets)
     pose = rng.normal(0, .2, (count, 72)).astype(np.float32)
@@ -28,5 +28,5 @@ def write_tiny_dataset(assets, name, split, count=12, size=96, seed=0):
     path = assets / 'dataset_extras' / f'{name}_{split}.npz'
     np.savez(path, imgname=names, center=np.full((count, 2), size / 2), scale=np.full(count, size / 200),
              part=keypoints[:, 25:], openpose=keypoints[:, :25], pose=pose, shape=betas, S=joints,
-             has_smpl=np.ones(count))
+             has_smpl=np.ones(count) if with_body is None else np.asarray(with_body, float))
     return path

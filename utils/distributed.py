@@ -26,6 +26,15 @@ def total(value):
     return value
 
 
+def shared_count(mask):
+    """How many of a mask's entries are set, for dividing sums: over all processes, at least 1, shared out equally.
+
+    Gradients are averaged over the processes. With each one's sum divided by this, that average is the mean over
+    everybody's rows, however unequally these are spread. All must call it.
+    """
+    return total(mask.sum()).clamp_min(1) / world_size()
+
+
 def gathered(value):
     """[value of process 0, of process 1, ...] of picklable values. All must call it."""
     if world_size() == 1:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from utils.distributed import shared_count
+
 NUM_PARTS = 24
 # DensePose's parts (0: background) by body segment.
 SEGMENTS = ((0,), (1, 2), (3,), (4,), (5,), (6,), (7, 9), (8, 10), (11, 13), (12, 14), (15, 17), (16, 18), (19, 21),
@@ -70,7 +72,7 @@ def dense_iuv_losses(pred_index, pred_u, pred_v, pred_ann, iuv, valid):
     batch, _, height, width = pred_index.shape
     valid = valid.to(torch.float32).view(batch, 1, 1)
     part = part_labels(iuv)
-    pixels = (valid.sum() * height * width).clamp(min=1)
+    pixels = shared_count(valid) * height * width
 
     def cross_entropy(logits, labels):
         return (_where_valid(F.cross_entropy(logits.float(), labels, reduction='none'), valid)).sum() / pixels

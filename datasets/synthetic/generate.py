@@ -78,7 +78,8 @@ def recipes(arguments):
                    Recipe('free_val', 'val', arguments.val, **common)]
     if 'multiview' in arguments.what:
         wanted += [Recipe('free_multiview_train', 'multiview_train', arguments.multiview, views=NUM_VIEWS, **common),
-                   Recipe('free_multiview_val', 'multiview_val', _validation_scenes(arguments), views=NUM_VIEWS, **common)]
+                   Recipe('free_multiview_val', 'multiview_val', _validation_scenes(arguments), views=NUM_VIEWS,
+                          **common)]
     if 'studio-multiview' in arguments.what:
         wanted += [Recipe(f'free-studio-multiview_{split}', f'studio_multiview_{split}', count, views=NUM_VIEWS,
                           studio=True, **common)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from models.danet.part_crops import crop
 from models.danet.parts import body_to_crop_parts
 from models.losses import masked_mean, pose_loss
+from utils.distributed import shared_count
 from utils.geometry import project
 from utils.iuv_maps import dense_iuv_losses, part_labels
 
@@ -101,13 +102,13 @@ def dense_point_losses(dense, points, segments):
     shown = (part > 0).float()
     index, u, v = (_at_points(maps, points[..., :2]) for maps in (dense.index, dense.u, dense.v))
     entropy = F.cross_entropy(index, part.squeeze(1), reduction='none').unsqueeze(1)
-    losses = {'index': (entropy * shown).sum() / shown.sum().clamp_min(1)}
+    losses = {'index': (entropy * shown).sum() / shared_count(shown)}
     for name, predicted, wanted in (('u', u, points[..., 3]), ('v', v, points[..., 4])):
         error = F.smooth_l1_loss(predicted.gather(1, part), wanted.unsqueeze(1), reduction='none')
         losses[name] = (error * shown).sum() / len(points)
     known = segments >= 0
     entropy = F.cross_entropy(dense.part.float(), segments.clamp_min(0), reduction='none')
-    losses['segment'] = (entropy * known).sum() / known.sum().clamp_min(1)
+    losses['segment'] = (entropy * known).sum() / shared_count(known)
     return losses
 
 
