@@ -5,7 +5,10 @@ from utils.errors import run_main
 def main():
     from core.eval_options import parse_pose_options
     from core.evaluation_run import run_evaluation
-    run_evaluation(*parse_pose_options())
+    from core.launch import join_processes
+    cfg, checkpoint = parse_pose_options()
+    join_processes(cfg.DEVICE)
+    run_evaluation(cfg, checkpoint)
     return 0
 
 

@@ -23,7 +23,7 @@ from core.demo.options import parse_options
 from core.demo.people import square_box
 from core.demo.run import build_estimator, run_demo
 from core.demo.video import run_video
-from core.evaluation_run import pick_device
+from core.devices import pick_device
 from datasets.augmentation import to_network_input
 from datasets.video import VideoReader
 from utils.rendering import render_overlay

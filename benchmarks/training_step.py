@@ -2,7 +2,8 @@
 
 The step is the trainer's own, on a batch that lies ready: network, targets (IUV images rendered), losses, backward,
 clipping, Adam. The floor is forward, backward and Adam of the network's convolutions in float32, on tensors of the same
-sizes; that of the backbone's alone stands beside it.
+sizes and in torch's default layout, in which the published code runs; beside it the same in channels-last layout, and
+the backbone's convolutions alone.
 """
 import argparse
 import tempfile
@@ -20,7 +21,8 @@ from utils.errors import run_main
 VARIANTS = {'float32': [], 'bfloat16': ['TRAIN.MIXED_PRECISION', 'bf16'],
             'channels last': ['TRAIN.CHANNELS_LAST', True],
             'bfloat16, channels last': ['TRAIN.MIXED_PRECISION', 'bf16', 'TRAIN.CHANNELS_LAST', True],
-            'compiled backbone': ['TRAIN.COMPILE', True]}
+            'compiled': ['TRAIN.COMPILE', True],
+            'compiled, channels last': ['TRAIN.COMPILE', True, 'TRAIN.CHANNELS_LAST', True]}
 
 
 def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=()):
@@ -48,10 +50,13 @@ def floor_of(network, images):
 
 
 def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', res=224, rounds=3):
-    """-> {variant or 'convolutions' or 'backbone': processor seconds}, all in turns."""
+    """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': processor seconds}, all in turns."""
     calls = {name: step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name])) for name in variants}
-    network, images = trainer_of(batch_size, data_dir, backbone, res).regressor, torch.randn(batch_size, 3, res, res)
+    network = trainer_of(batch_size, data_dir, backbone, res).regressor
+    images = torch.randn(batch_size, 3, res, res)
     floors = {'convolutions': floor_of(network, images), 'backbone': floor_of(network.backbone, images)}
+    floors['convolutions, channels last'] = floor_of(network.to(memory_format=torch.channels_last),
+                                                     images.to(memory_format=torch.channels_last))
     return in_turns({**calls, **floors}, rounds)
 
 
@@ -64,13 +69,15 @@ def main():
     parser.add_argument('--variants', nargs='+', default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument('--rounds', type=int, default=3)
     options = parser.parse_args()
-    print('| batch | variant | CPU s a step | over its convolutions | over the backbone\'s |')
-    print('| --- | --- | ---: | ---: | ---: |')
+    print('| batch | variant | CPU s a step | over its convolutions | over those in channels-last | '
+          'over the backbone\'s |')
+    print('| --- | --- | ---: | ---: | ---: | ---: |')
     for batch in options.batch:
         table = measure(batch, options.data_dir, options.variants, options.backbone, options.res, options.rounds)
         for name in options.variants:
             print(f'| {batch} | {name} | {table[name]:.2f} | {table[name] / table["convolutions"]:.2f} | '
-                  f'{table[name] / table["backbone"]:.2f} |', flush=True)
+                  f'{table[name] / table["convolutions, channels last"]:.2f} | {table[name] / table["backbone"]:.2f} |',
+                  flush=True)
     return 0
 
 

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from core import report
-from core.evaluation_run import load_regressor, pick_device
+from core.devices import pick_device
+from core.evaluation_run import load_regressor
 from core.loading import batches_of, worker_options
 from core.pictures import PictureGrid
 from core.protocols import COCO_METRICS

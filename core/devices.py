@@ -1,7 +1,17 @@
-"""What the processors at hand can do."""
+"""Which device a process computes on, and what the processors at hand can do."""
 from pathlib import Path
 
 import torch
+
+from utils.errors import BadConfig
+
+
+def pick_device(cfg):
+    """torch.device of cfg.DEVICE. Raises BadConfig where CUDA is asked for and absent."""
+    if cfg.DEVICE == 'cuda' and not torch.cuda.is_available():
+        raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
+    use_cuda = cfg.DEVICE != 'cpu' and torch.cuda.is_available()
+    return torch.device('cuda' if use_cuda else 'cpu')
 
 
 def computes_in_bf16(device='auto'):

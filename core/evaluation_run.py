@@ -1,9 +1,8 @@
 """What eval.py does: a checkpoint on a dataset, tables, result files, pictures."""
 from pathlib import Path
 
-import torch
-
 from core import report
+from core.devices import pick_device
 from core.evaluator import Evaluator
 from core.occlusion import FaceOccluder, run_grid
 from core.pictures import PictureGrid
@@ -13,16 +12,9 @@ from core.segmentation import SegmentationEvaluator
 from datasets.build import build_eval_dataset
 from models import build_regressor
 from models.weights import load_weights, log_report
+from utils.distributed import rank, world_size
 from utils.errors import BadConfig, BadFile
 from utils.logging import get_logger
-
-
-def pick_device(cfg):
-    """torch.device of cfg.DEVICE. Raises BadConfig where CUDA is asked for and absent."""
-    if cfg.DEVICE == 'cuda' and not torch.cuda.is_available():
-        raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
-    use_cuda = cfg.DEVICE != 'cpu' and torch.cuda.is_available()
-    return torch.device('cuda' if use_cuda else 'cpu')
 
 
 def load_regressor(cfg, checkpoint, device):
@@ -41,17 +33,30 @@ def run_evaluation(cfg, checkpoint):
     report.check_paths(cfg.TEST.REPORT, cfg.TEST.OVERWRITE)
     report.check_new(files, cfg.TEST.OVERWRITE)
     dataset = build_eval_dataset(cfg)
+    segmentation = protocol_of(dataset.name).segmentation
     keep_named(dataset, cfg.TEST.VIS_IMNAME)
     device = pick_device(cfg)
+    if world_size() > 1:
+        _check_shareable(cfg, segmentation)
     regressor = load_regressor(cfg, checkpoint, device)
-    segmentation = protocol_of(dataset.name).segmentation
     run = _run_segmentation if segmentation else _run_pose
     evaluation = run(cfg, regressor, dataset, device, Path(checkpoint).stem)
+    if rank():
+        return evaluation
     print(f'\n{checkpoint}\n{report.console(evaluation)}')
     for path in cfg.TEST.REPORT:
         report.write(evaluation, path)
         print(f'table: {path}')
     return evaluation
+
+
+def _check_shareable(cfg, segmentation):
+    """Raises BadConfig for what needs every sample in one process."""
+    for key in ('RESULT_FILE', 'VIS_DEMO', 'OCCLUDE'):
+        if cfg.TEST[key]:
+            raise BadConfig(f'TEST.{key} does not go with several processes; run eval.py without torchrun')
+    if segmentation:
+        raise BadConfig('datasets of segmentations are evaluated by one process; run eval.py without torchrun')
 
 
 def keep_named(dataset, part):
@@ -79,7 +84,8 @@ def _run_pose(cfg, regressor, dataset, device, title):
     grid = PictureGrid(cfg, regressor.body.faces) if cfg.TEST.VIS_DEMO else None
     if grid:
         observers.append(lambda seen: grid.add(seen.batch, seen.out, seen.errors['mpjpe'][:, -1]))
-    evaluation = evaluator.evaluate(regressor, dataset, name, device, observers=observers, log_every=cfg.TEST.LOG_FREQ)
+    evaluation = evaluator.evaluate(regressor, dataset, name, device, observers=observers, progress=not rank(),
+                                    log_every=0 if rank() else cfg.TEST.LOG_FREQ)
     if writer:
         writer.save()
         print(f'estimates: {writer.path}')
@@ -102,9 +108,10 @@ def _compare_views(cfg, regressor, name, device, most):
         fewer.TEST.N_VIEWS = count
         fewer.freeze()
         evaluations[_views(count)] = Evaluator(fewer, regressor.body).evaluate(
-            regressor, build_eval_dataset(fewer), name, device)
+            regressor, build_eval_dataset(fewer), name, device, progress=not rank())
     evaluations[_views(cfg.TEST.VIEW_COUNTS[-1])] = most
-    print('\n' + report.aligned(report.comparison(name, evaluations)))
+    if not rank():
+        print('\n' + report.aligned(report.comparison(name, evaluations)))
 
 
 def _views(count):

@@ -8,6 +8,7 @@ from contextlib import closing
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -114,7 +115,8 @@ class Trainer:
         if options.SYNC_BATCHNORM and self.accelerator.num_processes > 1:
             self.regressor = with_shared_statistics(self.regressor, self.accelerator.device)
         if options.COMPILE:
-            self.regressor.backbone.compile()
+            for part in _convolutional_parts(self.regressor):
+                part.compile()
         optimizer = torch.optim.Adam(self.regressor.parameters(), lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY,
                                      fused=True)
         self.network, self.optimizer = self.accelerator.prepare(self.regressor, optimizer)
@@ -350,6 +352,14 @@ class Trainer:
         targets = build_targets(batch, self.regressor.body, self.iuv_renderer, n_views)
         return panel(batch['img'], out, targets, self.regressor.body.faces, rows,
                      network.extra_pictures(out).values())
+
+
+def _convolutional_parts(regressor):
+    """The largest submodules that hold convolutions, which torch.compile joins with what lies between them."""
+    parts = [part for child in regressor.children()
+             for part in (child if isinstance(child, nn.ModuleList) else [child])]
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    return [part for part in parts if any(isinstance(module, kinds) for module in part.modules())]
 
 
 def _accelerator(cfg):

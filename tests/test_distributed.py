@@ -112,6 +112,21 @@ def test_evaluation_is_shared_out_and_every_process_gets_the_whole(two, alone):
         assert torch.equal(first[name], second[name])
 
 
+def test_eval_in_two_processes_prints_the_table_of_one(assets, tmp_path):
+    cfg = config(assets, tmp_path, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.MAX_STEPS', 1, regressor='hmr')
+    run([sys.executable, *train_command(cfg, tmp_path)])
+    command = ['eval.py', '--checkpoint', str(tmp_path / 'run/checkpoints/best.pt'), '--dataset', 'tiny']
+    tables = [tmp_path / 'one.csv', tmp_path / 'two.csv']
+    alone = run([sys.executable, *command, '--report', str(tables[0])]).stdout
+    both = run([*TORCHRUN, *command, '--report', str(tables[1])]).stdout
+    assert both.count('PA-MPJPE') == alone.count('PA-MPJPE') > 0
+    numbers = [np.genfromtxt(table, delimiter=',', skip_header=1) for table in tables]
+    assert np.isfinite(numbers[0]).sum() > 3 and np.allclose(*numbers, rtol=1e-4, equal_nan=True)
+    refused = subprocess.run([*TORCHRUN, *command, '--result', str(tmp_path / 'out.npz')], cwd=ROOT, env=environment(),
+                             capture_output=True, text=True, timeout=240)
+    assert refused.returncode and 'TEST.RESULT_FILE does not go with several processes' in refused.stderr
+
+
 def test_a_row_that_stood_in_for_another_counts_once(two):
     for results in two:
         errors, groups = results['stand_in']

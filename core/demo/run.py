@@ -1,7 +1,8 @@
 """What demo.py does: pictures or a video, a regressor or earlier results, files to look at."""
 from core.demo.estimate import Estimator
 from core.demo.playback import open_playback
-from core.evaluation_run import load_regressor, pick_device
+from core.devices import pick_device
+from core.evaluation_run import load_regressor
 
 
 def run_demo(cfg, inputs):
