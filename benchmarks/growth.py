@@ -1,6 +1,6 @@
 """How the cost of an image grows with batch, cores, processes and loader processes: python -m benchmarks.growth
 
-Steps are the trainer's own, of one network (by default PyMAF of configs/free/pymaf_quick.yaml, float32), on batches that
+Steps are the trainer's own, of one network (by default that of configs/free/pymaf_quick.yaml, float32), on batches that
 lie ready; several processes exchange their gradients by gloo. Loader rows read pictures and take no step. Each row is
 measured in processes of its own, in wall seconds, so the machine should be idle. The last column is the rate over that
 of the table's first row.
