@@ -370,6 +370,9 @@ def _accelerator(cfg):
     options = DistributedDataParallelKwargs(find_unused_parameters=cfg.TRAIN.PRETR_STEP > 0)
     accelerator = Accelerator(cpu=cfg.DEVICE == 'cpu', mixed_precision=precision, kwargs_handlers=[options],
                               gradient_accumulation_steps=cfg.SOLVER.ACCUMULATE)
-    if cfg.DEVICE == 'cuda' and accelerator.device.type != 'cuda':
+    on_cuda = accelerator.device.type == 'cuda'
+    if cfg.DEVICE == 'cuda' and not on_cuda:
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
+    if precision == 'fp16' and not on_cuda:
+        raise BadConfig('TRAIN.MIXED_PRECISION is fp16, which takes a CUDA device; use bf16, no or auto')
     return accelerator

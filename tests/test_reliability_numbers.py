@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from torch.autograd import gradcheck
 
 from core.trainer import Trainer
@@ -21,7 +22,7 @@ from tests.test_smplify import two_views
 from tests.test_training import tiny_config
 from tests.tiny_data import write_tiny_dataset
 from utils import geometry
-from utils.errors import ProjectError
+from utils.errors import BadConfig, ProjectError
 from utils.iuv_maps import dense_iuv_losses
 from utils.rasterizer import barycentrics_of, interpolate, rasterize
 
@@ -64,6 +65,36 @@ def test_infinite_losses_in_a_row_stop_and_name_the_pictures(standin_assets, tmp
     assert len(named['images']) == 4 and all(str(assets / 'datasets/tiny') in path for path in named['images'])
     learned = dict(trainer.regressor.named_parameters())
     assert all(torch.equal(before[name], value) for name, value in learned.items())
+
+
+def scale_losses(trainer, scale):
+    """Give a run on the CPU what accelerate gives one on CUDA: float16 and a scaler of losses."""
+    accelerator = trainer.accelerator
+    accelerator.scaler = torch.amp.GradScaler('cpu', init_scale=scale)
+    accelerator.native_amp, accelerator.state._mixed_precision = True, 'fp16'
+    trainer.optimizer = AcceleratedOptimizer(trainer.optimizer.optimizer, scaler=accelerator.scaler)
+    accelerator._optimizers = [trainer.optimizer]
+    return accelerator.scaler
+
+
+def test_an_overflow_of_fp16_is_no_fault(standin_assets, tmp_path):
+    write_tiny_dataset(standin_assets, 'tiny', 'train')
+    write_tiny_dataset(standin_assets, 'tiny', 'val', count=4, seed=1)
+    trainer = Trainer(tiny_config(standin_assets, tmp_path, 'TRAIN.MAX_BAD_STEPS', 1, 'DATA.IMG_RES', 32,
+                                  regressor='hmr'))
+    scaler = scale_losses(trainer, 2.0 ** 12)
+    before = copy.deepcopy(dict(trainer.regressor.named_parameters()))
+    trainer.fit()
+    assert scaler.get_scale() < 2.0 ** 12  # some steps overflowed and were passed over,
+    assert trainer.state.progress.global_step == 6 and trainer.state.progress.skipped_steps == 0
+    learned = dict(trainer.regressor.named_parameters())
+    assert any(not torch.equal(before[name], value) for name, value in learned.items())  # others were taken
+    assert all(torch.isfinite(value).all() for value in learned.values())
+
+
+def test_fp16_without_cuda_is_refused(standin_assets, tmp_path):
+    with pytest.raises(BadConfig, match='fp16, which takes a CUDA device'):
+        Trainer(tiny_config(standin_assets, tmp_path, 'TRAIN.MIXED_PRECISION', 'fp16', regressor='hmr'))
 
 
 def double(*shape, seed=0, scale=1.0):

@@ -187,12 +187,14 @@ def test_a_picture_that_cannot_be_read_costs_no_step(server, assets, tmp_path):
 
 @pytest.mark.slow
 def test_a_damaged_best_checkpoint_is_chosen_anew(server, assets, tmp_path):
-    path = config_file(assets, tmp_path / 'a', 'TRAIN.NUM_EPOCHS', 1, regressor='hmr')
-    assert server.start(['--cfg_file', path], tmp_path / 'log').wait() == 0
+    """The best one is of the first epoch, the newest one of the first step after."""
+    for overrides in (('TRAIN.NUM_EPOCHS', 1), ('TRAIN.NUM_EPOCHS', 2, 'TRAIN.TIME_TO_RUN', 1e-9)):
+        path = config_file(assets, tmp_path / 'a', *overrides, regressor='hmr')
+        assert server.start(['--cfg_file', path, '--resume'], tmp_path / 'log').wait() == 0
     best = tmp_path / 'a/run/checkpoints/best.pt'
     content = bytearray(best.read_bytes())
     content[len(content) // 2] ^= 1
-    best.unlink()  # a link to the newest checkpoint, which is to stay whole
+    best.unlink()  # a link
     best.write_bytes(content)
     path = config_file(assets, tmp_path / 'a', 'TRAIN.NUM_EPOCHS', 2, regressor='hmr')
     resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log2')
