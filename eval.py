@@ -3,8 +3,8 @@ from utils.errors import run_main
 
 
 def main():
-    from core.eval_options import parse_pose_options
-    from core.evaluation_run import run_evaluation
+    from core.evaluation.options import parse_pose_options
+    from core.evaluation.run import run_evaluation
     from core.launch import join_processes
     cfg, checkpoint = parse_pose_options()
     join_processes(cfg.DEVICE)

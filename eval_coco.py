@@ -3,8 +3,8 @@ from utils.errors import run_main
 
 
 def main():
-    from core.coco_evaluator import run_coco
-    from core.eval_options import parse_coco_options
+    from core.evaluation.coco_evaluator import run_coco
+    from core.evaluation.options import parse_coco_options
     run_coco(*parse_coco_options())
     return 0
 

@@ -5,11 +5,11 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from core import report
+from core.evaluation import report
+from core.evaluation.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
+from core.evaluation.sharding import ErrorTable, share_of
 from core.loading import batches_of, worker_options
 from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, pve
-from core.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
-from core.sharding import ErrorTable, share_of
 from core.supervision import flatten_views
 from models.body import BodyModel
 from utils.distributed import gathered, share_buffers
@@ -77,7 +77,7 @@ class Observation:
 
 
 class Evaluator:
-    """Compares estimates with ground truth as a benchmark's protocol says (core/protocols.py).
+    """Compares estimates with ground truth as a benchmark's protocol says (core/evaluation/protocols.py).
 
     Only errors are kept, so memory does not grow with meshes.
     """

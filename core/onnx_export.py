@@ -15,8 +15,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
 
-from core.eval_options import checkpoint_config
-from core.evaluation_run import load_regressor
+from core.evaluation.options import checkpoint_config
+from core.evaluation.run import load_regressor
 from core.evaluator import Evaluator
 from datasets.build import build_eval_dataset
 from models.output import RegressorOutput, Stage

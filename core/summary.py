@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from core.pictures import denormalize
+from core.evaluation.pictures import denormalize
 from utils.iuv_maps import maps_to_iuv
 from utils.rendering import colorize_iuv, overlay_batch
 

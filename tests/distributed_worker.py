@@ -11,8 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import core.trainer as training
 from core.config import load_config
+from core.evaluation.sharding import ErrorTable, share_of
 from core.evaluator import Evaluator
-from core.sharding import ErrorTable, share_of
 from datasets.build import build_eval_dataset
 from datasets.fits import FitStore
 from models import build_regressor

@@ -11,9 +11,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import nn
 
-from core.coco_evaluator import as_results, estimate_keypoints, run_coco, score_results
 from core.config import load_config, to_text
-from core.eval_options import parse_coco_options
+from core.evaluation.coco_evaluator import as_results, estimate_keypoints, run_coco, score_results
+from core.evaluation.options import parse_coco_options
 from datasets.coco_keypoints import CocoKeypoints
 from models import build_regressor
 from tests.conftest import ROOT

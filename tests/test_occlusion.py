@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.occlusion import FaceOccluder, draw_maps, face_box, patch_positions
+from core.evaluation.occlusion import FaceOccluder, draw_maps, face_box, patch_positions
 from utils.errors import BadConfig
 from utils.keypoints import IMAGE_MEAN, IMAGE_STD, JOINT_NAMES
 

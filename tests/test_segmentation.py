@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from core.config import load_config
-from core.report import as_json
-from core.segmentation import (
+from core.evaluation.report import as_json
+from core.evaluation.segmentation import (
     RENDER_SIZE,
     PartRenderer,
     SegmentationEvaluation,

@@ -6,8 +6,8 @@ import torch
 from torch.utils.data import default_collate
 
 from core.config import load_config
-from core.eval_options import parse_pose_options
-from core.evaluation_run import run_evaluation
+from core.evaluation.options import parse_pose_options
+from core.evaluation.run import run_evaluation
 from core.trainer import Trainer
 from datasets.annotations import Annotations
 from datasets.build import build_eval_dataset, build_train_dataset
@@ -194,7 +194,7 @@ def test_training_on_groups(assets, tmp_path, capsys, monkeypatch):
     checkpoint = ['--checkpoint', str(tmp_path / 'run/checkpoints/latest.pt')]
     capsys.readouterr()
     asked = []
-    monkeypatch.setattr('core.evaluation_run.build_eval_dataset',
+    monkeypatch.setattr('core.evaluation.run.build_eval_dataset',
                         lambda cfg: asked.append(cfg.TEST.N_VIEWS) or build_eval_dataset(cfg))
     most = run_evaluation(*parse_pose_options([*checkpoint, '--n_views', '1', '2']))
     assert torch.allclose(most.errors['pve'], evaluation.errors['pve'], atol=1e-3)

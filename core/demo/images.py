@@ -11,7 +11,7 @@ from core.demo.montage import Montage
 from core.demo.output import Report, check_writable, export
 from core.demo.playback import Playback
 from core.demo.recorder import Recorder
-from core.pictures import save_picture
+from core.evaluation.pictures import save_picture
 from datasets.image_io import read_picture
 from datasets.video import Frame
 from utils.errors import BadFile, MissingFile, ProjectError

@@ -3,7 +3,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from core.pictures import denormalize
+from core.evaluation.pictures import denormalize
 from utils.geometry import camera_to_translation
 from utils.iuv import IUVRenderer
 from utils.iuv_maps import maps_to_iuv

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.checkpoint import CheckpointStore
 from core.config import load_config
-from core.eval_options import checkpoint_config
+from core.evaluation.options import checkpoint_config
 from core.flags import Parser, add_flags, flag, overrides_of
 from utils.errors import BadConfig, MissingFile
 from utils.logging import get_logger, log_once

@@ -2,7 +2,7 @@
 from core.demo.estimate import Estimator
 from core.demo.playback import open_playback
 from core.devices import pick_device
-from core.evaluation_run import load_regressor
+from core.evaluation.run import load_regressor
 
 
 def run_demo(cfg, inputs):

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from core import report
+from core.evaluation import report
 from core.loading import batches_of, worker_options
 from datasets.augmentation import crop_transform
 from datasets.catalog import image_folder

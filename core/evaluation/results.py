@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 
-from core.report import check_new
+from core.evaluation.report import check_new
 from utils.geometry import rotmat_to_axis_angle
 from utils.safe_io import save_npz
 

@@ -11,12 +11,12 @@ from pycocotools.cocoeval import COCOeval
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from core import report
 from core.devices import pick_device
-from core.evaluation_run import load_regressor
+from core.evaluation import report
+from core.evaluation.pictures import PictureGrid
+from core.evaluation.protocols import COCO_METRICS
+from core.evaluation.run import load_regressor
 from core.loading import batches_of, worker_options
-from core.pictures import PictureGrid
-from core.protocols import COCO_METRICS
 from datasets.coco_keypoints import CocoKeypoints
 from utils.keypoints import COCO_JOINTS, J24_TO_COCO, NUM_OPENPOSE
 from utils.safe_io import atomic_write

@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.evaluation.protocols import METRIC_TITLES, METRIC_UNITS
 from core.metrics import bootstrap_interval
-from core.protocols import METRIC_TITLES, METRIC_UNITS
 from utils.errors import BadConfig, ProjectError
 from utils.safe_io import atomic_write
 
