@@ -6,12 +6,14 @@ Adam) and decoding a JPEG alone. Without --full: batch 8, batch 1, PyMAF and HMR
 a trained network have commands of their own, listed at the end.
 """
 import argparse
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks import evaluation, inference, loader, rasterizer, smplify, synthetic, training_step
+from benchmarks import demo, evaluation, inference, loader, rasterizer, smplify, synthetic, training_step
 from benchmarks.floors import ConvolutionsAlone, in_turns
 from core.config import load_config
 from models.backbones import build_backbone
@@ -20,7 +22,8 @@ from utils.assets import find_assets
 from utils.errors import BadConfig, run_main
 from utils.threads import use_one_thread
 
-OTHERS = ('benchmarks.demo', 'benchmarks.danet', 'benchmarks.multiview', 'benchmarks.smplify_training')
+OTHERS = ('benchmarks.growth', 'benchmarks.demo memory', 'benchmarks.danet', 'benchmarks.multiview',
+          'benchmarks.smplify_training')
 
 
 @dataclass
@@ -41,12 +44,12 @@ class Row:
 def training_rows(options):
     """The training step over forward, backward and Adam of the network's convolutions."""
     for batch in (8, 32) if options.full else (8,):
-        variants = list(training_step.VARIANTS) if options.full else ['float32', 'bfloat16']
+        variants = list(training_step.VARIANTS) if options.full else ['channels last', 'bfloat16, channels last']
         seconds = training_step.measure(batch, options.data_dir, variants)
         for name in variants:
             yield Row(f'PyMAF step, batch {batch}, {name}', 1e3 * seconds[name] / batch,
                       'its convolutions, float32: forward, backward, Adam', 1e3 * seconds['convolutions'] / batch,
-                      1.10 if name == 'float32' else None)
+                      1.10 if 'bfloat16' not in name else None)
 
 
 def inference_rows(options):
@@ -91,6 +94,18 @@ def evaluation_rows(options):
               1e3 * np.median(alone[:, 1]) / samples)
 
 
+def demo_rows(options):
+    """The demo on a video of one person over its network alone, and drawing a body over a large picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = training_step.trainer_of(1, options.data_dir)
+        trainer._save()
+        checkpoint = str(trainer.folder.store.best())
+        alone, whole = demo.measure_speed(Path(folder), checkpoint, seconds=2, rounds=2)
+        yield Row('demo, a frame of 640 x 480 with one person', 1e3 * whole[1], 'the network alone', 1e3 * alone[1])
+        overlay = demo.measure_overlay(Path(folder), checkpoint)
+    yield Row('overlay of a body at 1920 x 1080', overlay[1], "ResNet-50's convolutions: forward", forward_floor())
+
+
 def synthetic_rows(options):
     """Rendering a training picture, over decoding one."""
     rate = synthetic.images_per_second(find_assets(options.data_dir).root, 256, 1, 5)
@@ -106,7 +121,7 @@ def forward_floor():
 
 
 PARTS = {'training': training_rows, 'inference': inference_rows, 'loader': loader_rows, 'rasterizer': rasterizer_rows,
-         'smplify': smplify_rows, 'evaluation': evaluation_rows, 'synthetic': synthetic_rows}
+         'smplify': smplify_rows, 'evaluation': evaluation_rows, 'demo': demo_rows, 'synthetic': synthetic_rows}
 
 
 def main():

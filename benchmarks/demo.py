@@ -61,7 +61,7 @@ def timed(work):
 
 
 def measure_speed(folder, checkpoint, seconds=4, rounds=3):
-    """Network alone and the whole demo, in turn, in one process."""
+    """Network alone and the whole demo, in turn, in one process -> ((wall, processor) seconds a frame of each)."""
     options = parse_options(command_line(folder, seconds, checkpoint))
     estimator = build_estimator(*options, pick_device(options[0]))
     person = square_box(*_BOX, 1.2, person_id=0)
@@ -79,15 +79,18 @@ def measure_speed(folder, checkpoint, seconds=4, rounds=3):
     for _ in range(rounds):
         alone.append(timed(network))
         whole.append(timed(lambda: run_video(*options, estimator, estimator.device)))
-    (alone_wall, alone_cpu), (whole_wall, whole_cpu) = np.min(alone, 0), np.min(whole, 0)
-    print(f'{len(frames)} frames, one person: network {len(frames) / alone_wall:.1f} frames/s '
-          f'({alone_cpu / len(frames) * 1000:.0f} ms CPU a frame), end to end {len(frames) / whole_wall:.1f} frames/s '
-          f'({whole_cpu / len(frames) * 1000:.0f} ms CPU); ratio {alone_wall / whole_wall:.2f} of wall time, '
-          f'{alone_cpu / whole_cpu:.2f} of CPU time')
+    return np.min(alone, 0) / len(frames), np.min(whole, 0) / len(frames)
+
+
+def print_speed(folder, checkpoint):
+    (alone_wall, alone_cpu), (whole_wall, whole_cpu) = measure_speed(folder, checkpoint)
+    print(f'one person: network {1 / alone_wall:.1f} frames/s ({alone_cpu * 1000:.0f} ms CPU a frame), end to end '
+          f'{1 / whole_wall:.1f} frames/s ({whole_cpu * 1000:.0f} ms CPU); ratio {alone_wall / whole_wall:.2f} of wall '
+          f'time, {alone_cpu / whole_cpu:.2f} of CPU time')
 
 
 def measure_overlay(folder, checkpoint, rounds=30):
-    """One body 900 pixels tall over a 1080p picture."""
+    """One body 900 pixels tall over a 1080p picture -> (wall, processor) milliseconds."""
     options = parse_options(command_line(folder, 1, checkpoint))
     estimator = build_estimator(*options, pick_device(options[0]))
     image = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
@@ -100,12 +103,15 @@ def measure_overlay(folder, checkpoint, rounds=30):
     torch.set_num_threads(1)  # as in the demo's drawing thread
     times = [timed(lambda: render_overlay(image, vertices, faces, focal_length, translations=translation))
              for _ in range(rounds)]
-    wall, cpu = np.median(times[3:], 0) * 1000
-    print(f'overlay of one body, 900 of 1920 x 1080 pixels tall: {wall:.1f} ms wall, {cpu:.1f} ms CPU '
-          f'(median of {rounds - 3})')
+    return np.median(times[3:], 0) * 1000
 
 
-def measure_memory(folder, checkpoint):
+def print_overlay(folder, checkpoint):
+    wall, cpu = measure_overlay(folder, checkpoint)
+    print(f'overlay of one body, 900 of 1920 x 1080 pixels tall: {wall:.1f} ms wall, {cpu:.1f} ms CPU')
+
+
+def print_memory(folder, checkpoint):
     """Each length in a process of its own."""
     peaks = {}
     for seconds in (6, 60):
@@ -128,7 +134,7 @@ def main():
         run_demo(*parse_options(json.loads(given.peak_of)))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
-    measures = {'speed': measure_speed, 'overlay': measure_overlay, 'memory': measure_memory}
+    measures = {'speed': print_speed, 'overlay': print_overlay, 'memory': print_memory}
     for what in given.what:
         with tempfile.TemporaryDirectory() as folder:
             measures[what](Path(folder), given.checkpoint)

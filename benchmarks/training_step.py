@@ -18,11 +18,15 @@ from core.supervision import flatten_views
 from core.trainer import Trainer
 from utils.errors import run_main
 
-VARIANTS = {'float32': [], 'bfloat16': ['TRAIN.MIXED_PRECISION', 'bf16'],
-            'channels last': ['TRAIN.CHANNELS_LAST', True],
-            'bfloat16, channels last': ['TRAIN.MIXED_PRECISION', 'bf16', 'TRAIN.CHANNELS_LAST', True],
-            'compiled': ['TRAIN.COMPILE', True],
-            'compiled, channels last': ['TRAIN.COMPILE', True, 'TRAIN.CHANNELS_LAST', True]}
+
+def _variant(bf16=False, channels_last=False, compiled=False):
+    return ['TRAIN.MIXED_PRECISION', 'bf16' if bf16 else 'no', 'TRAIN.CHANNELS_LAST', channels_last,
+            'TRAIN.COMPILE', compiled]
+
+
+VARIANTS = {'float32': _variant(), 'bfloat16': _variant(bf16=True), 'channels last': _variant(channels_last=True),
+            'bfloat16, channels last': _variant(bf16=True, channels_last=True), 'compiled': _variant(compiled=True),
+            'compiled, channels last': _variant(channels_last=True, compiled=True)}
 
 
 def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=()):
@@ -52,7 +56,7 @@ def floor_of(network, images):
 def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', res=224, rounds=3):
     """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': processor seconds}, all in turns."""
     calls = {name: step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name])) for name in variants}
-    network = trainer_of(batch_size, data_dir, backbone, res).regressor
+    network = trainer_of(batch_size, data_dir, backbone, res, VARIANTS['float32']).regressor
     images = torch.randn(batch_size, 3, res, res)
     floors = {'convolutions': floor_of(network, images), 'backbone': floor_of(network.backbone, images)}
     floors['convolutions, channels last'] = floor_of(network.to(memory_format=torch.channels_last),
