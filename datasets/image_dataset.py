@@ -90,7 +90,39 @@ class SkipCounter:
         log_once(f'skipped: {error}')
 
 
-class ImageDataset(PersonDataset):
+class RowsDataset(PersonDataset):
+    """What datasets of rows with pictures share: an unreadable one is passed over for the next, or ends the run.
+
+    Subclasses give `__len__`, `_read_row(row, box_factor)` and `source_name`, for messages.
+    """
+
+    def __init__(self, cfg, name, split, seed=None, dataset_index=0):
+        super().__init__(cfg, name, split, seed, dataset_index)
+        self._skipped = SkipCounter(cfg)
+
+    @property
+    def num_rows(self):
+        """Rows whose pictures come again, so that fits of them can be kept."""
+        return len(self)
+
+    @property
+    def skipped(self):
+        return self._skipped.count
+
+    def _read(self, epoch, index, box_factor):
+        for row in ((index + step) % len(self) for step in range(min(len(self), MAX_SKIPS))):
+            try:
+                return self._read_row(row, box_factor)
+            except ProjectError as error:
+                self._skipped.add(error)
+        raise BadFile(f'{self.source_name}: {MAX_SKIPS} pictures in a row from row {index} are unreadable')
+
+    def _read_row(self, row, box_factor):
+        """-> (Picture, Person, row, image name)."""
+        raise NotImplementedError
+
+
+class ImageDataset(RowsDataset):
     """A dataset of the catalog, or a user's own (docs/data.md), read from an annotation file and an image folder.
 
     split: 'train' augments, 'eval' does not. `skipped` counts the unreadable pictures that DATA.ON_BAD_IMAGE 'skip'
@@ -107,31 +139,21 @@ class ImageDataset(PersonDataset):
             raise BadFile(f'{source.annotations}: no rows')
         if self.dense is not None:
             self.dense.read(self.annotations, find_assets(cfg.PATHS.DATA_DIR), source.annotations)
-        self._skipped = SkipCounter(cfg)
 
     def __len__(self):
         return len(self.annotations)
 
     @property
     def num_rows(self):
-        """Rows of the annotation file; their pictures come again, so that fits of them can be kept."""
+        """Rows of the annotation file, whatever a sample is made of."""
         return len(self.annotations)
 
     @property
-    def skipped(self):
-        return self._skipped.count
+    def source_name(self):
+        return self.source.annotations
 
     def image_path(self, row):
         return os.path.join(self.source.images, self.annotations.imgname[row])
-
-    def _read(self, epoch, index, box_factor):
-        for row in ((index + step) % len(self) for step in range(min(len(self), MAX_SKIPS))):
-            try:
-                return self._read_row(row, box_factor)
-            except ProjectError as error:
-                self._skipped.add(error)
-        raise BadFile(f'{self.source.images}: {MAX_SKIPS} pictures in a row from row {index} of '
-                      f'{self.source.annotations} are unreadable')
 
     def _read_row(self, row, box_factor):
         path = self.image_path(row)

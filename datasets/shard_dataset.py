@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.catalog import check_body_digest
-from datasets.image_dataset import MAX_SKIPS, PersonDataset, SkipCounter
+from datasets.image_dataset import RowsDataset
 from datasets.image_io import decode_picture
 from datasets.remote_files import cache_folder, fetch, is_url, read_url
 from datasets.shard_format import INDEX, INDEX_DTYPE, MANIFEST, parse_person, read_manifest, read_member
@@ -23,7 +23,7 @@ def is_shards(name):
     return name.endswith(MANIFEST)
 
 
-class ShardDataset(PersonDataset):
+class ShardDataset(RowsDataset):
     """The data set of a shards.json: row i gives the very sample that an ImageDataset of its annotation file gives.
 
     Where cfg.DATA.SHARD_BUFFER is above 0, `sample` visits rows in an order of its own, drawn from (seed, epoch):
@@ -38,7 +38,6 @@ class ShardDataset(PersonDataset):
         check_body_digest(cfg, manifest['has_smpl'] and not cfg.DATA.IGNORE_3D, manifest.get('body_digest'), name)
         super().__init__(cfg, manifest['name'], 'train', seed, dataset_index)
         self.index = self.files.index()
-        self._skipped = SkipCounter(cfg)
         self._runs = shard_runs(self.index['shard']) if cfg.DATA.SHARD_BUFFER else None
         self._order = None
 
@@ -46,13 +45,8 @@ class ShardDataset(PersonDataset):
         return len(self.index)
 
     @property
-    def num_rows(self):
-        """Rows whose pictures come again, so that fits of them can be kept."""
-        return len(self.index)
-
-    @property
-    def skipped(self):
-        return self._skipped.count
+    def source_name(self):
+        return self.files.place
 
     def sample(self, epoch, index, rng):
         return super().sample(epoch, self.row_at(epoch, index), rng)
@@ -67,14 +61,6 @@ class ShardDataset(PersonDataset):
         if following is not None:
             self.files.fetch_ahead(following)
         return row
-
-    def _read(self, epoch, index, box_factor):
-        for row in ((index + step) % len(self) for step in range(min(len(self), MAX_SKIPS))):
-            try:
-                return self._read_row(row, box_factor)
-            except ProjectError as error:
-                self._skipped.add(error)
-        raise BadFile(f'{self.files.place}: {MAX_SKIPS} pictures in a row from row {index} are unreadable')
 
     def _read_row(self, row, box_factor):
         entry = self.index[row]
