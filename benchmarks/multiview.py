@@ -1,4 +1,4 @@
-"""What more cameras bring: `python -m benchmarks.multiview`, after `datasets.synthetic.generate --what studio-multiview`.
+"""What more cameras bring: python -m benchmarks.multiview, after datasets.synthetic.generate --what studio-multiview.
 
 Trains the small Multi-SPIN of configs/free/multi_spin_quick.yaml and an HMR of the same size, both on the same pictures
 for the same number of steps. Then the errors on held-out people: of HMR, of Multi-SPIN given 1 to 4 of their views, and

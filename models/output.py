@@ -1,10 +1,19 @@
 """What every regressor returns: its estimates stage by stage, each with a mesh that is computed when asked for."""
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, wraps
 
 import torch
 
 from utils.geometry import project
+
+
+def _derived(function):
+    """A property that is computed on first use, once; with its graph even where the first user runs without one."""
+    @wraps(function)
+    def with_graph(stage):
+        with torch.enable_grad():  # builds none where the stage itself has none
+            return function(stage)
+    return cached_property(with_graph)
 
 
 @dataclass
@@ -23,15 +32,15 @@ class Stage:
     supervised: bool = True
     n_views: int = 1
 
-    @cached_property
+    @_derived
     def skeleton(self):
         return self.body.skeleton(self.betas, self.rotmat)
 
-    @cached_property
+    @_derived
     def vertices(self):
         return self.body.mesh(self.skeleton)
 
-    @cached_property
+    @_derived
     def joints(self):
         return self.body.joints49(self.skeleton)
 
@@ -39,7 +48,7 @@ class Stage:
     def smpl_joints(self):
         return self.skeleton.joints
 
-    @cached_property
+    @_derived
     def keypoints_2d(self):
         return project(self.joints, self.camera)
 

@@ -4,9 +4,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from core.checkpoint import CheckpointStore
 from core.config import load_config
+from core.supervision import stage_losses
 from core.trainer import Trainer
 from models import build_regressor
 from models.weights import load_weights
@@ -188,6 +190,25 @@ def test_backbone_of_another_run_is_a_start(finished_run, assets, tmp_path):
     trainer = Trainer(tiny_config(assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', str(best), regressor='hmr'))
     wanted = load_torch(best)['model']['backbone.conv1.weight']
     assert torch.equal(trainer.regressor.backbone.conv1.weight, wanted)
+
+
+@pytest.mark.parametrize('fits', [False, True])
+@pytest.mark.parametrize('regressor', ['hmr', 'pymaf_net', 'danet'])
+def test_losses_of_every_supervised_stage_reach_its_pose_and_shape(assets, tmp_path, regressor, fits):
+    cfg = tiny_config(assets, tmp_path, 'SMPLIFY.RUN', fits, 'SMPLIFY.NUM_ITERS', 2, 'DATA.IGNORE_3D', fits,
+                      'MODEL.DANET.DECONV_FILTERS', [16, 16, 16], 'MODEL.DANET.CROP_SIZE', 8, regressor=regressor)
+    trainer = Trainer(cfg)
+    batch = next(iter(DataLoader(trainer.train_data, 4)))
+    out = trainer.network.train()(batch['img'])
+    targets = trainer.supervisor.targets(batch, out)
+    for stage in out.stages:
+        if stage.supervised:
+            losses = stage_losses(stage, targets, cfg)
+            for name in ('keypoints_2d', 'keypoints_3d'):
+                for value in (stage.rotmat, stage.betas):
+                    gradient, = torch.autograd.grad(losses[name] + 0 * value.sum(), value, retain_graph=True)
+                    wanted = name == 'keypoints_2d' or not fits  # without 3D labels there is nothing to reach
+                    assert bool(gradient.abs().sum() > 0) == wanted, (name, gradient.shape)
 
 
 def test_mean_pose_stage_is_not_supervised(finished_run):
