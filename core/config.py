@@ -12,6 +12,14 @@ from yacs.config import CfgNode as CN
 
 from utils.errors import BadConfig, MissingFile
 
+# What PyYAML raises on text that is no YAML; dates and numbers that do not exist come as ValueError.
+_YAML_FAULTS = (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError, RecursionError)
+# Sections within sections of a config.
+_DEEPEST = 3
+# Keys that say what is written, and where.
+_WRITTEN = ('TEST.RESULT_FILE', 'TEST.REPORT', 'TEST.OVERWRITE', 'TEST.OUTPUT_DIR', 'TEST.VIS_DEMO', 'LOG_DIR',
+            'TRAIN.OVERWRITE', 'DATA.SHARD_CACHE')
+
 _C = CN()
 _C.NAME = ''  # experiment; logs go to LOG_DIR/NAME. '' takes the regressor's name
 _C.LOG_DIR = 'logs'  # folder of all experiments
@@ -228,9 +236,19 @@ def load_config(path=None, overrides=()):
 
 def load_stored_config(text, where, overrides=()):
     """The config that YAML text of a checkpoint holds (`where` names it), then overrides -> frozen CfgNode."""
+    if not isinstance(text, str):
+        raise BadConfig(f'{where}: YAML text is wanted')
     cfg = default_config()
     _merge_tree(cfg, _parse_yaml(text, where), where)
+    for key in _WRITTEN:  # a file from elsewhere must not choose what is written here
+        set_key(cfg, key, _value_of(_C, key))
     return _finished(cfg, overrides)
+
+
+def _value_of(cfg, key):
+    for name in key.split('.'):
+        cfg = cfg[name]
+    return cfg
 
 
 def _finished(cfg, overrides):
@@ -276,7 +294,7 @@ def _read_yaml(path):
 def _parse_yaml(text, path):
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except _YAML_FAULTS as error:
         raise BadConfig(f'{path}: not readable as YAML ({" ".join(str(error).split())[:150]})') from None
     if not isinstance(tree or {}, dict):
         raise BadConfig(f'{path}: not a config file (a mapping of keys is wanted)')
@@ -286,7 +304,7 @@ def _parse_yaml(text, path):
 def _merge_tree(cfg, tree, where, prefix=''):
     for name, value in tree.items():
         key = f'{prefix}{name}'
-        if isinstance(value, dict):
+        if isinstance(value, dict) and key.count('.') < _DEEPEST:  # an anchor may hold itself
             _merge_tree(cfg, value, where, key + '.')
         else:
             set_key(cfg, key, value, where)
@@ -298,7 +316,7 @@ def _converted(value, current, key, where):
     if isinstance(value, str) and kind is not str:
         try:
             value = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except _YAML_FAULTS:
             raise BadConfig(f'{where}: {key} wants {kind.__name__}, got {value!r}') from None
         if isinstance(value, str):  # YAML 1.1 leaves 1e-4 a text
             with contextlib.suppress(ValueError):

@@ -26,6 +26,10 @@ class _WorkerDied(Exception):
     """Raised by the signal handler, out of the wait for a batch."""
 
 
+class _Woken(Exception):
+    """Raised by `stop_waiting`, out of the wait for a batch."""
+
+
 def worker_options(cfg, most=None):
     """DataLoader's arguments about its processes: TRAIN.NUM_WORKERS of them, `most` at most."""
     workers = cfg.TRAIN.NUM_WORKERS if most is None else min(cfg.TRAIN.NUM_WORKERS, most)
@@ -50,6 +54,9 @@ def batches_of(loader):
                 batch = _next(iterator, workers)
             except StopIteration:
                 return
+            except _Woken:
+                _kill(workers)  # one that waits for a disk would be waited for
+                return
             except ProjectError as error:
                 raise _unwrapped(error) from None
             except (RuntimeError, OSError, EOFError, _WorkerDied) as error:
@@ -62,6 +69,12 @@ def batches_of(loader):
     finally:
         del iterator  # the loader's workers end with it
         _kill(workers)
+
+
+def stop_waiting():
+    """For signal handlers: end the batches that are being waited for, which may take as long as a disk does."""
+    if _awaited:
+        raise _Woken
 
 
 def _started(loader):

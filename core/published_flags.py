@@ -58,5 +58,5 @@ def hrnet_of_file(path):
     try:
         tree = yaml.safe_load(Path(path).read_text())
         return f'hrnet_w{int(tree["HR_MODEL"]["EXTRA"]["STAGE2"]["NUM_CHANNELS"][0])}'
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, IndexError):
+    except (yaml.YAMLError, OSError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
         raise BadConfig(f'{path}: no HRNet config (HR_MODEL.EXTRA.STAGE2.NUM_CHANNELS is wanted)') from None

@@ -5,6 +5,7 @@ arrived, so a step never waits for it; several processes read the same verdict a
 """
 import torch
 
+from utils.distributed import gathered
 from utils.errors import ProjectError
 from utils.safe_io import save_json
 
@@ -17,19 +18,25 @@ class StepWatch:
 
     def __init__(self, accelerator, max_bad_steps, folder):
         self._accelerator, self._max_bad_steps, self._folder = accelerator, max_bad_steps, folder
-        self._pending = None
+        self._pending, self._losses_finite, self._names = None, True, []
         self.stop_asked = False
 
-    def verdict(self, total, gradient_norm):
-        """1 where the loss or the gradients of any process are not finite, else 0: a scalar on the device."""
-        bad = 1 - (torch.isfinite(total.detach()) & torch.isfinite(gradient_norm)).float()
+    def see(self, total, names):
+        """Take in the loss of a batch, one of a step's, and the names of its images."""
+        self._losses_finite = torch.isfinite(total.detach()) & self._losses_finite
+        self._names = self._names + list(names)
+
+    def verdict(self, gradient_norm):
+        """1 where the losses seen or the gradients of any process are not finite, else 0: a scalar on the device."""
+        bad = 1 - (self._losses_finite & torch.isfinite(gradient_norm)).float()
         return self._over_processes(bad)
 
-    def note(self, bad, stop, batch, progress):
+    def note(self, bad, stop, progress):
         """Take in a step's verdict, and settle the step before. stop: this process asks to stop."""
         self.settle(progress)
         asked = self._over_processes(torch.full_like(bad, float(stop)))
-        self._pending = _to_host(torch.stack([bad, asked])), progress.global_step, batch['imgname']
+        self._pending = _to_host(torch.stack([bad, asked])), progress.global_step, self._names
+        self._losses_finite, self._names = True, []
 
     def settle(self, progress):
         """Count the pending step. Raises ProjectError at the limit, naming its images in bad_batch.json."""
@@ -44,8 +51,9 @@ class StepWatch:
         progress.bad_steps = progress.bad_steps + 1 if bad else 0
         progress.skipped_steps += bool(bad)
         if progress.bad_steps >= self._max_bad_steps:
-            path = self._folder / 'bad_batch.json'
-            save_json(path, {'step': step, 'images': list(names)})
+            path, names = self._folder / 'bad_batch.json', sum(gathered(names), [])
+            if self._accelerator.is_main_process:
+                save_json(path, {'step': step, 'images': names})
             raise ProjectError(f'{progress.bad_steps} losses in a row were NaN or infinite; the last batch\'s images '
                                f'are named in {path}; lower SOLVER.BASE_LR or look at those images')
 

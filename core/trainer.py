@@ -17,7 +17,7 @@ from core.devices import computes_in_bf16
 from core.evaluator import Evaluator
 from core.fitting import FitsInTheLoop, uses_fits
 from core.interrupts import on_interrupt
-from core.loading import LoaderError, batches_of, worker_options
+from core.loading import LoaderError, batches_of, stop_waiting, worker_options
 from core.options import command_line
 from core.random_streams import seed_everything
 from core.run_folder import RunFolder
@@ -140,7 +140,7 @@ class Trainer:
         if self.is_main:
             self.folder.summary.text('command', command_line())
             self.log.info(f'{self.cfg.NAME}: {len(self.train_data)} samples an epoch, logs in {self.folder.path}')
-        with on_interrupt(lambda: self._stop('a signal')):
+        with on_interrupt(self._on_signal):
             try:
                 evaluation = self._train_epochs()
             except (LoaderError, BadFile, MissingFile) as error:
@@ -179,6 +179,11 @@ class Trainer:
     def _stop(self, reason):
         self._stop_wish = self._stop_wish or reason
 
+    def _on_signal(self):
+        self._stop('a signal')
+        if self.accelerator.num_processes == 1:  # several stop together, after a step that all of them take
+            stop_waiting()
+
     def _agreed_stop(self):
         """Why to stop now, or ''. Several processes stop together: one step after any of them asked."""
         if self.accelerator.num_processes == 1:
@@ -203,6 +208,8 @@ class Trainer:
                 self._after_step(bar, total, losses, picture, rate)
                 if self.stop_reason:
                     break
+        if self.accelerator.num_processes == 1:
+            self.stop_reason = self.stop_reason or self._stop_wish  # asked for while a batch was waited for
         self.watch.settle(progress)
 
     def _loader(self):
@@ -240,16 +247,17 @@ class Trainer:
     def _update(self, total, batch):
         """Backward and, after the last accumulated batch, an update, which the optimizer passes over if it is bad."""
         accelerator = self.accelerator
+        self.watch.see(total, batch['imgname'])
         accelerator.backward(total)
         if accelerator.sync_gradients:
             norm = accelerator.clip_grad_norm_(self.network.parameters(), self.cfg.SOLVER.GRAD_CLIP or float('inf'))
-            bad = self.watch.verdict(total, norm)
+            bad = self.watch.verdict(norm)
             if accelerator.scaler is None:
                 # fp16's scaler does the same by itself, and sees to overflows, which are no faults.
                 self.optimizer.optimizer.found_inf = bad
             else:
-                bad = self.watch.verdict(total, torch.zeros_like(norm))
-            self.watch.note(bad, bool(self._stop_wish), batch, self.state.progress)
+                bad = self.watch.verdict(torch.zeros_like(norm))
+            self.watch.note(bad, bool(self._stop_wish), self.state.progress)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if accelerator.sync_gradients:
@@ -366,8 +374,10 @@ def _accelerator(cfg):
     precision = cfg.TRAIN.MIXED_PRECISION
     if precision == 'auto':
         precision = 'bf16' if computes_in_bf16(cfg.DEVICE) else 'no'
-    # In the first of two training stages what the second trains has no gradient.
-    options = DistributedDataParallelKwargs(find_unused_parameters=cfg.TRAIN.PRETR_STEP > 0)
+    # In the first of two training stages what the second trains has no gradient. Buffers are the body's, which are
+    # constant, and batch statistics, of which the evaluator and the checkpoints take the first process's.
+    options = DistributedDataParallelKwargs(find_unused_parameters=cfg.TRAIN.PRETR_STEP > 0,
+                                            broadcast_buffers=False)
     accelerator = Accelerator(cpu=cfg.DEVICE == 'cpu', mixed_precision=precision, kwargs_handlers=[options],
                               gradient_accumulation_steps=cfg.SOLVER.ACCUMULATE)
     on_cuda = accelerator.device.type == 'cuda'

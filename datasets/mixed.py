@@ -89,8 +89,8 @@ class MixedDataset(Dataset):
             raise IndexError(f'index {index} of {self.length}')
         rng = np.random.default_rng([self.seed, epoch, index])
         dataset = self.datasets[int(np.searchsorted(self._bounds, rng.random(), side='right'))]
-        # Epochs shorter than a dataset go on where the last one ended.
-        return dataset.sample(epoch, (epoch * self.length + index) % len(dataset), rng)
+        # Epochs shorter than a dataset go on where the last one ended; a dataset's own epochs are passes through it.
+        return dataset.sample(*divmod(epoch * self.length + index, len(dataset)), rng)
 
     @property
     def skipped(self):

@@ -2,6 +2,7 @@
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -91,5 +92,5 @@ def _opened(url, headers=None):
         raise kind(f'{url}: the server says {error.code} {error.reason}') from None
     except ProjectError:
         raise
-    except (OSError, ValueError) as error:  # URLError, timeouts, connections that break
+    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError, timeouts, connections that break
         raise BadFile(f'{url}: cannot be fetched ({" ".join(str(error).split())[:150]})') from None

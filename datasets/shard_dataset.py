@@ -129,7 +129,7 @@ class ShardFiles:
             index = np.load(path, mmap_mode='r', allow_pickle=False)
         except FileNotFoundError:
             raise MissingFile(f'{path}: no such file') from None
-        except (OSError, ValueError, EOFError):
+        except Exception:  # numpy's parser of headers raises many kinds
             raise BadFile(f'{path}: not an index of shards') from None
         if index.dtype != INDEX_DTYPE or index.shape != (self.manifest['rows'],) or not len(index):
             raise BadFile(f'{path}: not the index of the {self.manifest["rows"]} rows of {self.place}{MANIFEST}')

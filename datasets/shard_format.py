@@ -203,11 +203,11 @@ def read_manifest(content, name):
             if type(manifest[key]) is not kind:
                 raise TypeError
         files = [(entry['file'], int(entry['bytes']), str(entry['sha256'])) for entry in manifest['shards']]
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (ValueError, OverflowError, RecursionError, KeyError, TypeError):
         raise BadFile(f'{name}: not a list of shards made by `python -m datasets.shards`') from None
     if manifest['format'] != FORMAT:
         raise BadFile(f'{name}: shards of format {manifest["format"]}, this version reads {FORMAT}')
     for file, _, _ in files:
-        if Path(file).name != file or not file.endswith('.tar'):
+        if not isinstance(file, str) or Path(file).name != file or not file.endswith('.tar'):
             raise BadFile(f'{name}: shard {file!r} is not the plain name of a .tar file')
     return manifest

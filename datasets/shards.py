@@ -22,10 +22,13 @@ def verify(manifest_path):
         raise MissingFile(f'{path}: no such file') from None
     pictures = 0
     for entry in tqdm(manifest['shards'], unit='shard'):
-        with open(path.parent / entry['file'], 'rb') as stream:
+        file = path.parent / entry['file']
+        if not file.exists():
+            raise MissingFile(f'{file}: no such shard')
+        with open(file, 'rb') as stream:
             pictures += sum(1 for _ in stream_shard(stream, entry['file']))
-    if pictures != manifest['pictures']:
-        raise BadFile(f'{path}: {pictures} pictures in the shards, {manifest["pictures"]} by the list')
+    if pictures != manifest.get('pictures'):
+        raise BadFile(f'{path}: {pictures} pictures in the shards, {manifest.get("pictures")} by the list')
     return pictures
 
 

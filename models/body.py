@@ -4,6 +4,7 @@ A network's losses need 49 joints, a few hundred mesh points or the whole mesh. 
 vertices of the mesh, or sparse linear combinations of them, that are shaped and skinned from one `Skeleton`
 (SMPL: Loper et al., SIGGRAPH Asia 2015; file format and vertex joints as in smplx).
 """
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ from utils.geometry import axis_angle_to_rotmat
 from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
 from utils.safe_io import load_json, load_npy, load_npz, load_pickle
 
+# Entries of a sparse array that is made dense: far more than any body's.
+_LARGEST = 10 ** 8
 _SHAPES = {'v_template': ('V', 3), 'f': ('F', 3), 'shapedirs': ('V', 3, None), 'posedirs': ('V', 3, 207),
            'J_regressor': (24, 'V'), 'weights': ('V', 24), 'kintree_table': (2, 24)}
 
@@ -216,7 +219,11 @@ def read_body_file(file):
         if key not in raw:
             raise BadFile(f'{file}: no key {key!r}; not an SMPL body model')
         value = raw[key]
-        array = value.toarray() if scipy.sparse.issparse(value) else _as_array(value)
+        if scipy.sparse.issparse(value):
+            if math.prod(value.shape) > _LARGEST:
+                raise BadFile(f'{file}: {key} has shape {list(value.shape)}; not an SMPL body model')
+            value = value.toarray()
+        array = _as_array(value)
         wanted = [sizes.get(n, n) for n in shape]
         if array.dtype.kind not in 'biuf' or array.ndim != len(shape) or any(
                 isinstance(w, int) and w != n for w, n in zip(wanted, array.shape)):

@@ -116,6 +116,8 @@ def checkpoint_regressor(path):
     """(regressor name, config YAML text or None) that a checkpoint file was made with."""
     content = load_torch(path)
     if isinstance(content, dict) and 'config' in content and 'regressor' in content:
+        if not (isinstance(content['config'], str) and isinstance(content['regressor'], str)):
+            raise BadFile(f'{path}: not a checkpoint: its config and regressor are no text')
         return content['regressor'], content['config']
     source = _published_source(_state_dict(content, path))
     if source is None:
@@ -154,7 +156,8 @@ def _state_dict(content, name):
                 break
     if not isinstance(content, dict) or not any(isinstance(v, torch.Tensor) for v in content.values()):
         raise BadFile(f'{name}: holds no network weights')
-    return {key.removeprefix('module.'): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+    return {str(key).removeprefix('module.'): value for key, value in content.items()
+            if isinstance(value, torch.Tensor)}
 
 
 def _published_source(state):

@@ -90,6 +90,14 @@ def errors_with_a_stand_in():
     return table.joined()
 
 
+def errors_of_one():
+    """One sample: the second process has no share."""
+    table = ErrorTable()
+    for _ in share_of(1):
+        table.add({'mpjpe': torch.ones(1, 2)}, ['group'], torch.ones(1, dtype=torch.bool), [0])
+    return table.joined()
+
+
 def owned_fits(data_dir):
     """Both processes fit row 2, the second better; the first alone fits row 1. What each store holds then."""
     store = FitStore([('tiny', 4)], find_assets(data_dir), 'digest')
@@ -109,7 +117,8 @@ def main(config, data_dir, out):
     regressor = seeded_regressor(cfg)
     results = {
         'normalized': normalized_gradients(own), 'total': total(torch.tensor(rank() + 1.)),
-        'gathered': gathered(rank()), 'stand_in': errors_with_a_stand_in(), 'fits': owned_fits(data_dir),
+        'gathered': gathered(rank()), 'stand_in': errors_with_a_stand_in(), 'one': errors_of_one(),
+        'fits': owned_fits(data_dir),
         'errors': evaluated(cfg, regressor), 'gradients': first_gradients(cfg, regressor),
     }
     torch.save(results, Path(out) / f'rank{rank()}.pt')

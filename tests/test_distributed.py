@@ -134,6 +134,12 @@ def test_a_row_that_stood_in_for_another_counts_once(two):
         assert groups == [f'group {row}' for row in (0, 1, 2, 4, 5, 6)]
 
 
+def test_a_process_without_a_share_waits_for_the_others(two):
+    for results in two:
+        errors, groups = results['one']
+        assert errors['mpjpe'].tolist() == [[1, 1]] and groups == ['group']
+
+
 def test_the_better_fit_of_a_picture_owns_it_in_every_store(two):
     stores = [results['fits'] for results in two]
     assert np.array_equal(*stores)

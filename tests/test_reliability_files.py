@@ -16,14 +16,17 @@ import pytest
 import scipy.io
 import scipy.sparse
 import torch
+import yaml
 
 from core.checkpoint import CheckpointStore
 from core.config import load_config, load_stored_config
 from core.demo.detectors import load_torch as read_detector_weights
 from core.demo.playback import _read_person as read_result
+from core.evaluation.options import checkpoint_config
 from datasets.annotations import Annotations
 from datasets.dense_points import UVSymmetry
 from datasets.fits import mean_parameters, read_fits
+from models.backbones.pretrained import load_pretrained_backbone
 from models.body import BodyModel, read_body_file
 from models.danet.part_crops import _read_ratios as read_ratios
 from models.smplify.priors import PosePrior
@@ -128,7 +131,24 @@ READERS = {
     'checkpoint to configure': ('torch', 'model.pt', published_config),
     'checkpoint to load': ('torch', 'model.pt', lambda path: load_weights(WithoutBody(), path)),
     'detector': ('torch', 'fasterrcnn.pth', read_detector_weights),
+    'backbone': ('torch', 'backbone.pth', lambda path: load_pretrained_backbone(resnet34(), str(path), path.parent)),
+    'torchvision\'s backbone': ('torch', 'resnet34-b627a593.pth', lambda path: load_pretrained_backbone(
+        resnet34(), 'imagenet', in_pretrained_folder(path))),
 }
+
+
+def resnet34():
+    backbone = torch.nn.Module()
+    backbone.name = 'resnet34'
+    return backbone
+
+
+def in_pretrained_folder(path):
+    """The asset folder in which the file lies where torchvision's weights are looked for."""
+    folder = path.parents[1] / 'pretrained_model'
+    folder.mkdir(exist_ok=True)
+    (folder / path.name).write_bytes(path.read_bytes())
+    return folder.parent
 
 
 class WithoutBody(torch.nn.Module):
@@ -309,8 +329,54 @@ def test_archives_stay_in_their_folder(tmp_path, trick):
     assert trick == 'option' or (code == 1 and 'refused' in out and not (tmp_path / 'data/UV_data').exists())
 
 
+def test_a_checkpoint_does_not_choose_what_is_written(tmp_path):
+    written = {'TEST': {'RESULT_FILE': '/tmp/x.npz', 'OVERWRITE': True, 'REPORT': ['/tmp/x.md'], 'OUTPUT_DIR': '/tmp'},
+               'MODEL': {'REGRESSOR': 'hmr'}, 'LOG_DIR': '/tmp/logs'}
+    cfg = load_stored_config(yaml.safe_dump(written), 'model.pt', ['TEST.OUTPUT_DIR', 'mine'])
+    assert (cfg.TEST.RESULT_FILE, cfg.TEST.OVERWRITE, cfg.TEST.REPORT, cfg.LOG_DIR) == ('', False, [], 'logs')
+    assert cfg.TEST.OUTPUT_DIR == 'mine' and cfg.MODEL.REGRESSOR == 'hmr'
+
+
+@pytest.mark.parametrize('text', ['2020-13-45', 'NAME: !!int x', 'NAME: !!float x', 'SEED: ' + '9' * 5000,
+                                  'NAME: ' + '[' * 5000, 'MODEL: &a {MODEL: *a}', 'MODEL: &a {BACKBONE: *a}'])
+def test_yaml_that_is_no_config(tmp_path, text):
+    path = tmp_path / 'config.yaml'
+    path.write_text(text)
+    for read in (load_config, lambda path: load_stored_config(path.read_text(), str(path))):
+        with pytest.raises(ProjectError, match='config.yaml') as raised:
+            read(path)
+        assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize('content', [
+    {'config': 5, 'regressor': 'hmr', 'model': {}}, {'config': 'SEED: 2020-13-45', 'regressor': 'hmr', 'model': {}},
+    {'config': '', 'regressor': ['hmr'], 'model': {}}, {5: torch.zeros(2)}, [torch.zeros(2)], torch.zeros(2)])
+def test_checkpoints_of_the_wrong_shape(tmp_path, content):
+    torch.save(content, tmp_path / 'model.pt')
+    with pytest.raises(ProjectError, match='model.pt') as raised:
+        checkpoint_config(tmp_path / 'model.pt')
+    assert '\n' not in str(raised.value)
+
+
+def test_a_pickle_that_names_one_list_again_and_again(tmp_path):
+    """Visited along every path, forty doublings would take longer than anybody lives."""
+    nested = []
+    for _ in range(40):
+        nested = [nested, nested]
+    (tmp_path / 'x.pkl').write_bytes(pickle.dumps({'v_template': nested}))
+    safe_io.load_pickle(tmp_path / 'x.pkl')
+
+
+def test_a_sparse_array_larger_than_memory(tmp_path, standin_assets):
+    content = safe_io.load_pickle(standin_assets / 'smpl/SMPL_NEUTRAL.pkl')
+    content['J_regressor'] = scipy.sparse.csc_matrix((24, 10 ** 9), dtype=np.float32)
+    (tmp_path / 'SMPL_NEUTRAL.pkl').write_bytes(pickle.dumps(content))
+    with pytest.raises(BadFile, match='SMPL_NEUTRAL.pkl: J_regressor has shape'):
+        read_body_file(tmp_path / 'SMPL_NEUTRAL.pkl')
+
+
 def test_missing_files_are_named(tmp_path):
     for _, name, read in READERS.values():
-        if name != 'smpl_mean_params.npz':
+        if name not in ('smpl_mean_params.npz', 'resnet34-b627a593.pth'):  # read from where it is moved to
             with pytest.raises(MissingFile, match=name):
                 read(tmp_path / name)

@@ -12,6 +12,7 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from core.loading import LoaderError, batches_of, worker_options
+from core.trainer import Trainer
 from datasets.image_dataset import ImageDataset
 from tests.test_training import tiny_config
 from tests.tiny_data import write_tiny_dataset
@@ -89,6 +90,30 @@ def test_a_disk_that_does_not_answer(data):
             list(batches_of(loader_of(cfg, timeout=2.0)))
         assert time.monotonic() - started < 15 and not children()
     finally:
+        path.unlink()
+        path.write_bytes(content)
+
+
+def test_a_stop_ends_the_wait_for_a_disk(data, tmp_path):
+    """SIGTERM while a batch is waited for, as a scheduler sends it: the run is saved and ends at once."""
+    assets = data[1]
+    path = assets / 'datasets/tiny/train_3.jpg'
+    content = as_pipe(path)
+    asked = []
+
+    def stop():
+        asked.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGTERM)
+    timer = threading.Timer(4, stop)
+    try:
+        write_tiny_dataset(assets, 'tiny', 'val', count=4, seed=1)
+        trainer = Trainer(tiny_config(assets, tmp_path, 'TRAIN.NUM_WORKERS', 1, 'TRAIN.LOADER_TIMEOUT', 300.0,
+                                      regressor='hmr'))
+        timer.start()
+        trainer.fit()
+        assert time.monotonic() - asked[0] < 10 and trainer.stop_reason == 'a signal' and not children()
+    finally:
+        timer.cancel()
         path.unlink()
         path.write_bytes(content)
 

@@ -151,6 +151,13 @@ def test_loader_processes_give_the_same_batches(cfg, manifest, server):
     assert sorted(rows.tolist()) == list(range(11)) and rows.tolist() != list(range(11))
 
 
+def test_epochs_shorter_than_the_shards_meet_every_row(cfg, manifest):
+    cfg.DATA.SHARD_BUFFER, cfg.DATA.EPOCH_LENGTH = 3, 4
+    dataset = mixture(cfg, f'{manifest}:1')
+    seen = [int(dataset[epoch, index]['sample_index']) for epoch in range(6) for index in range(4)]
+    assert sorted(seen[:11]) == sorted(seen[11:22]) == list(range(11)) and seen[:11] != seen[11:22]
+
+
 def test_a_transfer_that_broke_goes_on_where_it_stopped(manifest, server, root):
     entry = json.loads(manifest.read_text())['shards'][0]
     Handler.broken = 2

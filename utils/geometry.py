@@ -6,6 +6,7 @@ A weak-perspective camera (s, tx, ty) stands for the translation (tx, ty, 2 f / 
 """
 import roma
 import torch
+import torch.nn.functional as F
 
 from utils.keypoints import FOCAL_LENGTH, NUM_OPENPOSE
 
@@ -91,7 +92,8 @@ def estimate_translation(joints, keypoints_2d, min_points=2):
     solvable = ((keypoints_2d[:, NUM_OPENPOSE:, 2] > 0).sum(-1) >= min_points) & (torch.linalg.det(normal) > 1e-10)
     identity = torch.eye(3, dtype=normal.dtype, device=normal.device)
     solution, _ = torch.linalg.solve_ex(torch.where(solvable[:, None, None], normal, identity), vector)
-    fallback = camera_to_translation(joints.new_tensor([0.9, 0.0, 0.0]))
+    # Made on the device: a constant from the host would be waited for.
+    fallback = camera_to_translation(F.pad(joints.new_full((1,), 0.9), (0, 2)))
     return torch.where(solvable[:, None], solution.squeeze(-1).to(joints.dtype), fallback)
 
 

@@ -140,14 +140,24 @@ def numpy_stand_in(module, name):
     return array_of_buffer if name == '_frombuffer' and module.endswith('numeric') else None
 
 
-def plain(value):
-    """The value with every stand-in in it replaced by an array, all the way down; containers without any stay."""
+def plain(value, done=None):
+    """The value with every stand-in in it replaced by an array, all the way down; containers without any stay.
+
+    done: {id: value} of containers that are plain already. A pickle may name one container many times over.
+    """
+    done = {} if done is None else done
     if isinstance(value, StandIn):
         return value.value()
+    if not isinstance(value, (dict, list, tuple, set, frozenset)):
+        return value
+    if id(value) not in done:
+        done[id(value)] = _plain_container(value, done)
+    return done[id(value)]
+
+
+def _plain_container(value, done):
     if isinstance(value, dict):
-        items = [(key, plain(entry)) for key, entry in value.items()]
+        items = [(key, plain(entry, done)) for key, entry in value.items()]
         return value if all(new is value[key] for key, new in items) else dict(items)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = [plain(entry) for entry in value]
-        return value if all(new is old for new, old in zip(items, value)) else type(value)(items)
-    return value
+    items = [plain(entry, done) for entry in value]
+    return value if all(new is old for new, old in zip(items, value)) else type(value)(items)

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from core.demo.people import square_box
-from utils.errors import BadConfig, MissingFile
+from utils.errors import BadConfig, BadFile, MissingFile
 from utils.logging import get_logger
 from utils.torch_io import load_torch
 
@@ -32,7 +32,11 @@ class TorchvisionDetector:
         weights = torchvision.models.get_model_weights(self.name).DEFAULT
         options = {'min_size': size} if size and self.name not in _FIXED_SIZE else {}
         network = torchvision.models.get_model(self.name, weights=None, weights_backbone=None, **options)
-        network.load_state_dict(load_torch(weights_file(weights, folder)))
+        path = weights_file(weights, folder)
+        try:
+            network.load_state_dict(load_torch(path))
+        except (RuntimeError, TypeError, AttributeError):
+            raise BadFile(f'{path}: not the weights of {self.name}') from None
         self._network = network.to(device).eval()
         self._person = weights.meta['categories'].index('person')
         self._device, self._min_score, self._margin = device, min_score, margin

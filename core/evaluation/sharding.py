@@ -18,6 +18,7 @@ class ErrorTable:
 
     def __init__(self):
         self._batches, self._groups, self._places, self._rows, self._done = [], [], [], [], 0
+        self._unique = None  # unknown while nothing is added
 
     def add(self, errors, groups, fresh, rows):
         """A batch's {metric: [B, stages]}, B groups, which rows count [B], and the B rows' numbers in the annotation
@@ -40,16 +41,17 @@ class ErrorTable:
         """All processes' errors; rows_per_sample: views in a sample. Every process must call it."""
         if world_size() == 1:
             return _concatenated(self._batches), self._groups
-        parts = gathered((_concatenated(self._batches), self._groups, self._places, self._rows))
+        parts = gathered((_concatenated(self._batches), self._groups, self._places, self._rows, self._unique))
+        unique = any(part[-1] for part in parts)  # None where a process had no share
         entries = sorted(((place // rows_per_sample * len(parts) + process, place % rows_per_sample), process, number)
-                         for process, (_, _, places, _) in enumerate(parts) for number, place in enumerate(places))
-        if self._unique:
+                         for process, (_, _, places, *_) in enumerate(parts) for number, place in enumerate(places))
+        if unique:
             first = {parts[process][3][number]: (process, number) for _, process, number in reversed(entries)}
             entries = [entry for entry in entries if first[parts[entry[1]][3][entry[2]]] == entry[1:]]
-        start = torch.tensor([0] + [len(groups) for _, groups, _, _ in parts]).cumsum(0)
+        start = torch.tensor([0] + [len(groups) for _, groups, *_ in parts]).cumsum(0)
         order = torch.tensor([int(start[process]) + number for _, process, number in entries])
-        errors = _concatenated([errors for errors, _, _, _ in parts if errors])
-        groups = [group for _, groups, _, _ in parts for group in groups]
+        errors = _concatenated([errors for errors, *_ in parts if errors])
+        groups = [group for _, groups, *_ in parts for group in groups]
         return {name: values[order] for name, values in errors.items()}, [groups[place] for place in order]
 
 

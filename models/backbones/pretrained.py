@@ -1,8 +1,9 @@
 """Image weights for a backbone before training: ImageNet's, COCO pose's, or a file of the user's."""
 from pathlib import Path
 
+import torch
 import torchvision
-from torch.hub import load_state_dict_from_url
+from torch.hub import download_url_to_file
 
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.torch_io import load_torch
@@ -29,9 +30,13 @@ def load_pretrained_backbone(backbone, pretrained, root):
     if not pretrained:
         return
     path = _find_file(backbone.name, pretrained, Path(root))
-    state = load_torch(path) if path else _download(backbone.name, root)
-    state = state.get('state_dict', state.get('model', state))
-    state = {_plain_name(name): value for name, value in state.items()}
+    path = path or _download(backbone.name, root)
+    state = load_torch(path)
+    for key in ('state_dict', 'model'):
+        state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
+    if not isinstance(state, dict):
+        raise BadFile(f'{path}: not weights of {backbone.name}: a dictionary of tensors is wanted')
+    state = {_plain_name(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
     wanted = backbone.state_dict()
     fitting = {name: value for name, value in state.items() if name in wanted and value.shape == wanted[name].shape}
     missing = [name for name in wanted if name not in fitting and not name.endswith('num_batches_tracked')]
@@ -68,11 +73,16 @@ def _find_file(name, pretrained, root):
 
 
 def _download(name, root):
+    """Path of torchvision's file, fetched where it is absent. Its own loader would run code that a file asks for."""
     weights = torchvision.models.get_model_weights(name)['IMAGENET1K_V1']
-    folder = Path(root) / 'pretrained_model'
+    path = Path(root) / 'pretrained_model' / weights.url.rsplit('/', 1)[1]
+    if path.exists():
+        return path
     try:
-        return load_state_dict_from_url(weights.url, model_dir=str(folder), progress=False, check_hash=True)
-    except OSError:
-        file = (_IMAGENET_FILES.get(name) or (weights.url.rsplit('/', 1)[1],))[0]
-        raise MissingFile(f'{folder / file}: no such file, and {weights.url} cannot be reached; fetch it '
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download_url_to_file(weights.url, str(path), hash_prefix=path.stem.split('-')[-1], progress=False)
+    except (OSError, RuntimeError):  # RuntimeError: of another digest
+        file = (_IMAGENET_FILES.get(name) or (path.name,))[0]
+        raise MissingFile(f'{path.parent / file}: no such file, and {weights.url} cannot be fetched; get it '
                           f'elsewhere, or {_OFF}') from None
+    return path

@@ -47,7 +47,7 @@ def part_iuv_losses(parts, iuv, valid):
     target = crop(iuv, parts.transforms, index.shape[-1], mode='nearest')
     part = part_labels(target.flatten(0, 1)).unflatten(0, target.shape[:2])
     joint = torch.arange(part.shape[1], device=part.device)[:, None, None]
-    channel = body_to_crop_parts().to(part.device)[joint, part].unsqueeze(2)  # [B,24,1,h,w]
+    channel = body_to_crop_parts(part.device)[joint, part].unsqueeze(2)  # [B,24,1,h,w]
     mask = valid.float()
     entropy = F.cross_entropy(index.movedim(2, 1), channel.squeeze(2), reduction='none')
     losses = {'index': masked_mean(entropy, mask)}
@@ -115,5 +115,6 @@ def dense_point_losses(dense, points, segments):
 def _at_points(maps, points):
     """Read maps [B,C,h,w] at points [B,N,2] -> [B,C,N]. [-1, 1] of the points is the picture's full extent, that of
     grid_sample here the span of the pixels' centres."""
-    extent = points.new_tensor([maps.shape[-1] / (maps.shape[-1] - 1), maps.shape[-2] / (maps.shape[-2] - 1)])
-    return F.grid_sample(maps.float(), (points * extent).unsqueeze(1), align_corners=True).squeeze(2)
+    spans = (length / (length - 1) for length in (maps.shape[-1], maps.shape[-2]))
+    places = torch.stack([coordinate * span for coordinate, span in zip(points.unbind(-1), spans)], -1)
+    return F.grid_sample(maps.float(), places.unsqueeze(1), align_corners=True).squeeze(2)

@@ -35,7 +35,8 @@ class PartCrops(nn.Module):
         self.register_buffer('ratio', ratio)
         self.register_buffer('offset', offset)
         self.register_buffer('cover', cover_mask(), persistent=False)
-        self.parents, self.reach = [max(p, 0) for p in SMPL_PARENTS], list(REACH)
+        self.register_buffer('parents', torch.tensor([max(p, 0) for p in SMPL_PARENTS]), persistent=False)
+        self.register_buffer('reach', torch.tensor(REACH), persistent=False)
         self.visible_score = options.VISIBLE_SCORE
         self.center_jitter, self.scale_jitter = options.CENTER_JITTER, options.SCALE_JITTER
 

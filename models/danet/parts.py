@@ -1,4 +1,6 @@
 """Which DensePose parts belong to which SMPL joint, and the neighbours of a joint in the tree."""
+from functools import lru_cache
+
 import torch
 
 from utils.keypoints import SMPL_JOINTS, SMPL_PARENTS
@@ -54,13 +56,14 @@ def crop_to_body_parts():
     return torch.tensor([(0, *parts) for parts in CROP_PARTS])
 
 
-def body_to_crop_parts():
+@lru_cache
+def body_to_crop_parts(device='cpu'):
     """[24,25] int64: the channel of each DensePose part in a joint's crop; 0 where the crop does not hold it."""
     table = torch.zeros(NUM_JOINTS, 25, dtype=torch.long)
     for joint, parts in enumerate(CROP_PARTS):
         for channel, part in reversed(list(enumerate(parts, 1))):
             table[joint, part] = channel
-    return table
+    return table.to(device)
 
 
 def cover_mask():
