@@ -1,7 +1,8 @@
 """Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--full]
 
-Columns are milliseconds of processor time an image, of the part and of its floor, and their ratio: what takes part in
-one comparison takes turns in one process. The floors are a network's convolutions alone (forward; forward, backward and
+Columns are milliseconds an image, of the part and of its floor, and their ratio. Networks are timed in processor
+seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that should be
+idle. The floors are a network's convolutions alone (forward; forward, backward and
 Adam) and decoding a JPEG alone. Without --full: batch 8, batch 1, PyMAF and HMR alone. Figures that take a training or
 a trained network have commands of their own, listed at the end.
 """
@@ -45,7 +46,10 @@ def training_rows(options):
     """The training step over forward, backward and Adam of the network's convolutions."""
     for batch in (8, 32) if options.full else (8,):
         variants = list(training_step.VARIANTS) if options.full else ['channels last', 'bfloat16, channels last']
-        seconds = training_step.measure(batch, options.data_dir, variants)
+        seconds, _ = training_step.measure(batch, options.data_dir, variants)
+        for name, floor in (('its backbone alone', 'backbone'), ('the same, channels last', 'convolutions, channels last')):
+            yield Row(f'floor: PyMAF\'s convolutions, batch {batch}', 1e3 * seconds['convolutions'] / batch, name,
+                      1e3 * seconds[floor] / batch)
         for name in variants:
             yield Row(f'PyMAF step, batch {batch}, {name}', 1e3 * seconds[name] / batch,
                       'its convolutions, float32: forward, backward, Adam', 1e3 * seconds['convolutions'] / batch,

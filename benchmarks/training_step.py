@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.floors import ConvolutionsAlone, adam, in_turns
 from core.config import load_config
+from core.random_streams import seed_everything
 from core.supervision import flatten_views
 from core.trainer import Trainer
 from utils.errors import run_main
@@ -54,14 +55,19 @@ def floor_of(network, images):
 
 
 def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', res=224, rounds=3):
-    """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': processor seconds}, all in turns."""
+    """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': processor seconds}, all in turns; and
+    {variant: loss of the first step}, from equal weights, pictures and dropout."""
     calls = {name: step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name])) for name in variants}
+    losses = {}
+    for name, call in calls.items():
+        seed_everything(0)
+        losses[name] = float(call()[0])
     network = trainer_of(batch_size, data_dir, backbone, res, VARIANTS['float32']).regressor
     images = torch.randn(batch_size, 3, res, res)
     floors = {'convolutions': floor_of(network, images), 'backbone': floor_of(network.backbone, images)}
     floors['convolutions, channels last'] = floor_of(network.to(memory_format=torch.channels_last),
                                                      images.to(memory_format=torch.channels_last))
-    return in_turns({**calls, **floors}, rounds)
+    return in_turns({**calls, **floors}, rounds), losses
 
 
 def main():
@@ -74,14 +80,15 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     options = parser.parse_args()
     print('| batch | variant | CPU s a step | over its convolutions | over those in channels-last | '
-          'over the backbone\'s |')
-    print('| --- | --- | ---: | ---: | ---: | ---: |')
+          'over the backbone\'s | first loss over float32\'s |')
+    print('| --- | --- | ---: | ---: | ---: | ---: | ---: |')
     for batch in options.batch:
-        table = measure(batch, options.data_dir, options.variants, options.backbone, options.res, options.rounds)
+        table, losses = measure(batch, options.data_dir, options.variants, options.backbone, options.res,
+                                options.rounds)
         for name in options.variants:
             print(f'| {batch} | {name} | {table[name]:.2f} | {table[name] / table["convolutions"]:.2f} | '
-                  f'{table[name] / table["convolutions, channels last"]:.2f} | {table[name] / table["backbone"]:.2f} |',
-                  flush=True)
+                  f'{table[name] / table["convolutions, channels last"]:.2f} | {table[name] / table["backbone"]:.2f} | '
+                  f'{losses[name] / losses[options.variants[0]]:.5f} |', flush=True)
     return 0
 
 
