@@ -2,9 +2,9 @@
 
 Columns are milliseconds an image, of the part and of its floor, and their ratio. Networks are timed in processor
 seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that should be
-idle. The floors are a network's convolutions alone (forward; forward, backward and
-Adam) and decoding a JPEG alone. Without --full: batch 8, batch 1, PyMAF and HMR alone. Figures that take a training or
-a trained network have commands of their own, listed at the end.
+idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG alone.
+Without --full: batch 8, batch 1, PyMAF and HMR alone. Figures that take a training or a trained network have commands
+of their own, listed at the end.
 """
 import argparse
 import tempfile
@@ -47,7 +47,7 @@ def training_rows(options):
     for batch in (8, 32) if options.full else (8,):
         variants = list(training_step.VARIANTS) if options.full else ['channels last', 'bfloat16, channels last']
         seconds, _ = training_step.measure(batch, options.data_dir, variants)
-        for name, floor in (('its backbone alone', 'backbone'), ('the same, channels last', 'convolutions, channels last')):
+        for name, floor in (('its backbone alone', 'backbone'), ('channels last', 'convolutions, channels last')):
             yield Row(f'floor: PyMAF\'s convolutions, batch {batch}', 1e3 * seconds['convolutions'] / batch, name,
                       1e3 * seconds[floor] / batch)
         for name in variants:

@@ -75,10 +75,10 @@ def being_written(folder, name):
 
 
 class Saboteur:
-    """Ends a run at a moment of one kind. `done` counts; `seen` says what was under way."""
+    """Ends a run at a moment of one kind. `done` counts; `in_steps` how many of them struck within a training epoch."""
 
     def __init__(self, folder, seed):
-        self.folder, self.random, self.done = folder, random.Random(seed), []
+        self.folder, self.random, self.done, self.in_steps = folder, random.Random(seed), [], 0
 
     def strike(self, process, kind):
         """-> whether the run was still going."""
@@ -87,6 +87,9 @@ class Saboteur:
             struck = process.wait_for(lambda: being_written(self.folder, kind))
         elif kind == 'worker':
             struck = process.wait_for(process.children)
+        elif kind == 'step':
+            struck = process.wait_for(lambda: 'batch/s' in process.output())
+            time.sleep(delay / 10)
         else:
             struck = process.wait_for(lambda: time.monotonic() - process.started > delay)
         if not struck:
@@ -104,19 +107,20 @@ class Saboteur:
         if kind == 'worker':
             assert process.output().splitlines()[-1].startswith('error: loader process'), process.output()[-2000:]
         self.done.append(kind)
+        self.in_steps += process.output().rpartition('epoch ')[2].count('evaluate') == 0 and 'batch' in process.output()
         return True
 
 
 def run_with_kills(server, folder, path, kinds, seed):
-    """Resume the run until it ends, killing it once for each of `kinds` -> those that struck."""
+    """Resume the run until it ends, killing it once for each of `kinds` -> the Saboteur."""
     saboteur, kinds = Saboteur(folder, seed), list(kinds)
     while True:
         process = server.start(['--cfg_file', path, '--resume'], folder / 'log')
         if not kinds:
             assert process.wait(600) == 0, process.output()[-2000:]
-            return saboteur.done
+            return saboteur
         if not saboteur.strike(process, kinds.pop(0)) and not process.is_running():
-            return saboteur.done
+            return saboteur
 
 
 def compare_with_kills(server, assets, tmp_path, epochs, kinds, *overrides, seed=0, **options):
@@ -124,8 +128,10 @@ def compare_with_kills(server, assets, tmp_path, epochs, kinds, *overrides, seed
         config_file(assets, tmp_path / name, 'TRAIN.NUM_EPOCHS', epochs, 'TRAIN.NUM_WORKERS', 1, *overrides, **options)
     whole = server.start(['--cfg_file', tmp_path / 'whole/config.yaml'], tmp_path / 'whole/log')
     assert whole.wait(600) == 0, whole.output()[-2000:]
-    done = run_with_kills(server, tmp_path / 'killed', tmp_path / 'killed/config.yaml', kinds, seed)
-    assert sorted(done) == sorted(kinds), done
+    saboteur = run_with_kills(server, tmp_path / 'killed', tmp_path / 'killed/config.yaml', kinds, seed)
+    assert sorted(saboteur.done) == sorted(kinds), saboteur.done
+    print(f'{len(saboteur.done)} kills, {saboteur.in_steps} of them within an epoch')
+    assert saboteur.in_steps >= kinds.count('step')
     assert_same_run(tmp_path / 'whole', tmp_path / 'killed')
     assert not list((tmp_path / 'killed').rglob('.*.tmp'))
 
@@ -136,7 +142,7 @@ def test_two_kills(server, assets, tmp_path):
 
 @pytest.mark.slow
 def test_twenty_kills(server, assets, tmp_path):
-    kinds = ['moment', 'checkpoints', 'fits', 'worker', 'moment'] * 4
+    kinds = ['moment', 'checkpoints', 'fits', 'worker', 'step'] * 4
     random.Random(1).shuffle(kinds)
     compare_with_kills(server, assets, tmp_path, 12, kinds, *FITTED)
 
