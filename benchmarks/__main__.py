@@ -23,7 +23,7 @@ from utils.assets import find_assets
 from utils.errors import BadConfig, run_main
 from utils.threads import use_one_thread
 
-OTHERS = ('benchmarks.growth', 'benchmarks.demo memory', 'benchmarks.danet', 'benchmarks.multiview',
+OTHERS = ('benchmarks.growth', 'benchmarks.rows', 'benchmarks.demo memory', 'benchmarks.danet', 'benchmarks.multiview',
           'benchmarks.smplify_training')
 
 

@@ -1,0 +1,110 @@
+"""Start-up time and memory against the number of annotation rows: python -m benchmarks.rows
+
+Shards: the people of free-studio's validation set are written as shards, and their index is repeated up to so many
+rows. Annotation files: their `.npz` is repeated. Each row is measured in a process of its own: seconds until the dataset is
+open and its first sample there, and what the process grew by meanwhile.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from core.config import load_config
+from datasets.annotations import Annotations
+from datasets.catalog import find_dataset
+from datasets.image_dataset import ImageDataset
+from datasets.shard_dataset import ShardDataset
+from datasets.shard_format import INDEX, ShardWriter
+from utils.errors import run_main
+from utils.safe_io import load_json, save_json, save_npy, save_npz, sha256_of
+
+SET = 'free-studio'
+
+
+def configured(data_dir, images=''):
+    return load_config(None, ['PATHS.DATA_DIR', data_dir, 'PATHS.IMAGE_DIRS', [images] if images else []])
+
+
+def resident_mib():
+    """Memory that this process holds for itself, MiB; mapped files do not count."""
+    status = Path('/proc/self/status').read_text()
+    return int(status.partition('RssAnon:')[2].split()[0]) / 1024
+
+
+def write_shards(data_dir, folder):
+    """Shards of the set -> path of shards.json."""
+    source = find_dataset(configured(data_dir), SET, 'eval')
+    return ShardWriter(Annotations.load(source.annotations), Path(source.images), folder, SET).write()
+
+
+def repeat_index(manifest, rows):
+    """Give shards so many rows, those they have over and over."""
+    index = np.load(manifest.parent / INDEX)
+    save_npy(manifest.parent / INDEX, np.resize(index, rows))
+    content, path = load_json(manifest), manifest.parent / INDEX
+    save_json(manifest, content | {'rows': rows, 'index_bytes': path.stat().st_size, 'index_sha256': sha256_of(path)})
+    return path.stat().st_size
+
+
+def repeat_annotations(data_dir, rows, folder):
+    """An annotation file of so many rows -> (its path, 'dataset=folder' of its pictures)."""
+    source = find_dataset(configured(data_dir), SET, 'eval')
+    with np.load(source.annotations) as arrays:
+        count = len(arrays['imgname'])
+        take = np.arange(rows) % count
+        of_rows = [name for name in arrays.files if arrays[name].shape[:1] == (count,)]
+        save_npz(folder / 'many.npz', body_digest=arrays['body_digest'], **{name: arrays[name][take] for name in of_rows})
+    return folder / 'many.npz', f'many={source.images}'
+
+
+def opened(name, data_dir, images):
+    """{'seconds', 'mib'} of opening a dataset and reading its last row."""
+    cfg, before, start = configured(data_dir, images), resident_mib(), time.perf_counter()
+    dataset = ShardDataset(cfg, name) if name.endswith('.json') else ImageDataset(cfg, name)
+    dataset[0, len(dataset) - 1]
+    return {'seconds': time.perf_counter() - start, 'mib': resident_mib() - before}
+
+
+def measured(name, data_dir, images=''):
+    command = [sys.executable, '-m', 'benchmarks.rows', '--data_dir', data_dir, '--open', str(name), '--images', images]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data_dir', default='data')
+    parser.add_argument('--shard_rows', type=int, nargs='+', default=[10 ** 5, 10 ** 6, 10 ** 7])
+    parser.add_argument('--file_rows', type=int, nargs='+', default=[10 ** 4, 10 ** 5])
+    parser.add_argument('--open', help=argparse.SUPPRESS)
+    parser.add_argument('--images', default='', help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.open:
+        opened(options.open, options.data_dir, options.images)  # imports and caches of the first sample
+        print(json.dumps(opened(options.open, options.data_dir, options.images)))
+        return 0
+    print('| rows | file, MiB | start-up and a first sample, s | memory, MiB |\n| --- | ---: | ---: | ---: |')
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(write_shards(options.data_dir, Path(folder) / 'shards'))
+        for rows in options.shard_rows:
+            size = repeat_index(manifest, rows)
+            row = measured(manifest, options.data_dir)
+            print(f'| {rows:,} in shards | {size / 2 ** 20:.0f} | {row["seconds"]:.2f} | {row["mib"]:.0f} |')
+        for rows in options.file_rows:
+            file, images = repeat_annotations(options.data_dir, rows, Path(folder))
+            row = measured(file, options.data_dir, images)
+            print(f'| {rows:,} in an annotation file | {file.stat().st_size / 2 ** 20:.0f} | {row["seconds"]:.2f} | '
+                  f'{row["mib"]:.0f} |', flush=True)
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)
