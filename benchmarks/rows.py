@@ -1,8 +1,8 @@
 """Start-up time and memory against the number of annotation rows: python -m benchmarks.rows
 
 Shards: the people of free-studio's validation set are written as shards, and their index is repeated up to so many
-rows. Annotation files: their `.npz` is repeated. Each row is measured in a process of its own: seconds until the dataset is
-open and its first sample there, and what the process grew by meanwhile.
+rows. Annotation files: their `.npz` is repeated. Each line is measured in a process of its own: seconds until the
+dataset is open and its first sample there, and what the process grew by meanwhile.
 """
 import argparse
 import json
@@ -59,7 +59,8 @@ def repeat_annotations(data_dir, rows, folder):
         count = len(arrays['imgname'])
         take = np.arange(rows) % count
         of_rows = [name for name in arrays.files if arrays[name].shape[:1] == (count,)]
-        save_npz(folder / 'many.npz', body_digest=arrays['body_digest'], **{name: arrays[name][take] for name in of_rows})
+        repeated = {name: arrays[name][take] for name in of_rows}
+        save_npz(folder / 'many.npz', body_digest=arrays['body_digest'], **repeated)
     return folder / 'many.npz', f'many={source.images}'
 
 
