@@ -5,8 +5,8 @@
 
 What follows `--` are flags of train.py or demo.py. Training goes on from epoch to epoch until the time is up; the demo
 is run on the same video again and again, in one process. Writes OUT/<kind>.csv, .png and .json. Loader processes come
-and go with every epoch, so slopes are those of the highest values of twenty stretches of time, after the first fifth of
-the run, which is warm-up.
+and go with every epoch, so slopes are those of the medians of twenty stretches of time, after the first half of the
+run, which is warm-up; the error is twice the standard deviation of the slope.
 """
 import argparse
 import csv
@@ -22,7 +22,7 @@ import numpy as np
 
 from utils.safe_io import save_json
 
-WARM_UP, STRETCHES = 0.2, 20
+WARM_UP, STRETCHES = 0.5, 20
 _ROOT = Path(__file__).resolve().parent.parent
 _COLUMNS = ('seconds', 'memory_mib', 'files', 'processes')
 _LOOP = ('import sys; from core.demo.options import parse_options; from core.demo.run import run_demo\n'
@@ -91,16 +91,18 @@ def stop(process):
 
 
 def summary_of(rows):
-    """{name: {'slope_per_hour', 'start', 'end', 'highest'}} after warm-up; start and end: the first and last two
-    stretches' highest."""
+    """{name: {'slope_per_hour', 'error', 'start', 'end', 'highest'}} after warm-up; start and end: the medians of the
+    first and last two stretches."""
     steady = rows[rows[:, 0] > WARM_UP * rows[-1, 0]]
     stretches = np.array_split(steady, min(STRETCHES, len(steady)))
     hours = [stretch[:, 0].mean() / 3600 for stretch in stretches]
     told = {'minutes': rows[-1, 0] / 60, 'samples': len(rows)}
     for column, name in enumerate(_COLUMNS[1:3], 1):
-        peaks = np.array([stretch[:, column].max() for stretch in stretches])
-        told[name] = {'slope_per_hour': float(np.polyfit(hours, peaks, 1)[0]), 'start': float(peaks[:2].max()),
-                      'end': float(peaks[-2:].max()), 'highest': float(peaks.max())}
+        medians = np.array([np.median(stretch[:, column]) for stretch in stretches])
+        (slope, _), variance = np.polyfit(hours, medians, 1, cov=True)
+        told[name] = {'slope_per_hour': float(slope), 'error': float(2 * variance[0, 0] ** .5),
+                      'start': float(medians[:2].mean()), 'end': float(medians[-2:].mean()),
+                      'highest': float(steady[:, column].max())}
     return told
 
 
@@ -150,7 +152,7 @@ def main(argv=None):
     for name in _COLUMNS[1:3]:
         values = told[name]
         print(f'{name}: {values["start"]:.0f} to {values["end"]:.0f} over {told["minutes"]:.0f} minutes, '
-              f'{values["slope_per_hour"]:+.1f} an hour, at most {values["highest"]:.0f}')
+              f'{values["slope_per_hour"]:+.1f} (error {values["error"]:.1f}) an hour, at most {values["highest"]:.0f}')
 
 
 if __name__ == '__main__':
