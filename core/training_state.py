@@ -53,7 +53,8 @@ class TrainingState:
         if self._accelerator.scaler is not None:
             content['scaler'] = self._accelerator.scaler.state_dict()
         if not self._accelerator.sync_gradients:
-            content[_PENDING] = {'batches': self._accelerator.step, 'gradients': self._pending_gradients()}
+            batches = self._accelerator.step % self._accelerator.gradient_accumulation_steps
+            content[_PENDING] = {'batches': batches, 'gradients': self._pending_gradients()}
         return content
 
     def load_state_dict(self, content, name):

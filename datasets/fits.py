@@ -67,7 +67,8 @@ class FitStore:
         All arguments are [B] tensors, rot_angle in degrees; the result is where rot_angle is.
         """
         rows = [self._row(*place) for place in zip(dataset_index.tolist(), sample_index.tolist())]
-        params = torch.from_numpy(np.stack([params for params, _ in rows])).to(rot_angle.device)
+        # Copied into torch's memory: MKL rounds by where an array lies, and a resumed run has its own elsewhere.
+        params = torch.tensor(np.stack([params for params, _ in rows]), device=rot_angle.device)
         known = torch.tensor([flag for _, flag in rows], device=rot_angle.device)
         return augment_pose(params[:, :72], rot_angle, is_flipped), params[:, 72:], known
 

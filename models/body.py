@@ -59,7 +59,7 @@ class VertexSet(nn.Module):
         self.vertex_index = np.arange(len(body['v_template']))[index]
 
     def _buffer(self, name, array):
-        self.register_buffer(name, torch.from_numpy(np.array(array, dtype=np.float32, order='C')), persistent=False)
+        self.register_buffer(name, torch.tensor(np.asarray(array, np.float32)), persistent=False)
 
     def forward(self, skeleton):
         """Skeleton -> points [B, P, 3] in metres."""
@@ -122,7 +122,7 @@ class BodyModel(nn.Module):
         self.register_buffer('joint_map', torch.from_numpy(BODY54_TO_J49), persistent=False)
 
     def _buffer(self, name, array):
-        self.register_buffer(name, torch.from_numpy(np.array(array, dtype=np.float32, order='C')), persistent=False)
+        self.register_buffer(name, torch.tensor(np.asarray(array, np.float32)), persistent=False)
 
     def _register_levels(self):
         """Joints grouped by depth in the tree, so that kinematics takes one product a level, not one a joint."""

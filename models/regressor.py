@@ -56,7 +56,7 @@ class MeanParameters(nn.Module):
         for key, size in (('pose', 144), ('shape', 10), ('cam', 3)):
             if key not in arrays or arrays[key].size != size:
                 raise BadFile(f'{path}: {key!r} with {size} values is wanted')
-            value = torch.from_numpy(np.asarray(arrays[key], np.float32).reshape(1, size))
+            value = torch.tensor(np.asarray(arrays[key], np.float32).reshape(1, size))
             self.register_buffer(key, value, persistent=False)
 
     def expand(self, batch):

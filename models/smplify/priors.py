@@ -32,7 +32,7 @@ class PosePrior(nn.Module):
         self._buffer('log_weights', log_weights)
 
     def _buffer(self, name, array):
-        self.register_buffer(name, torch.from_numpy(np.asarray(array, np.float32)), persistent=False)
+        self.register_buffer(name, torch.tensor(np.asarray(array, np.float32)), persistent=False)
 
     def forward(self, body_pose):
         """body_pose [B,69] axis-angle -> [B]"""

@@ -54,7 +54,7 @@ class SparseBody(nn.Module):
     def _buffer(self, name, array, dtype=None):
         array = np.asarray(array)
         dtype = dtype or (np.float32 if array.dtype.kind == 'f' else np.int64)
-        self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, dtype)), persistent=False)
+        self.register_buffer(name, torch.tensor(np.ascontiguousarray(array, dtype)), persistent=False)
 
     def _register_levers(self, parents, distinct, mass):
         """The pairs (point, joint) in which turning the joint moves the point, and which bones' loads take part."""
