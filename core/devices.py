@@ -4,14 +4,22 @@ from pathlib import Path
 import torch
 
 from utils.errors import BadConfig
+from utils.memory import keep_freed_memory
 
 
 def pick_device(cfg):
-    """torch.device of cfg.DEVICE. Raises BadConfig where CUDA is asked for and absent."""
+    """torch.device of cfg.DEVICE, made ready. Raises BadConfig where CUDA is asked for and absent."""
     if cfg.DEVICE == 'cuda' and not torch.cuda.is_available():
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
     use_cuda = cfg.DEVICE != 'cpu' and torch.cuda.is_available()
-    return torch.device('cuda' if use_cuda else 'cpu')
+    return prepared(torch.device('cuda' if use_cuda else 'cpu'))
+
+
+def prepared(device):
+    """The device, once this process is set up to compute on it."""
+    if device.type == 'cpu':
+        keep_freed_memory()
+    return device
 
 
 def computes_in_bf16(device='auto'):

@@ -150,7 +150,7 @@ class Evaluator:
         out = regressor(images if transform is None else transform(images, batch))
         batch, _ = flatten_views(batch)
         truth = self._ground_truth(batch, protocol, device)
-        joints = [self.joints(stage.skeleton) for stage in out.stages]
+        joints = [stage.points(self.joints) for stage in out.stages]
         errors, last = self._errors(out.stages, joints, truth, protocol)
         fresh = torch.ones(len(batch['gender']), dtype=torch.bool)
         return Observation(batch, out, truth, joints[-1], errors, last, fresh)

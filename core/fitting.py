@@ -103,7 +103,8 @@ class FitsInTheLoop:
         self._add('accepted', better, wanted.repeat_interleave(n_views))
         self._add('new_residual', new.residual, valid.repeat_interleave(n_views))
         params = torch.cat([unaugment_pose(new.pose, batch['rot_angle'], batch['is_flipped']), new.betas], 1)
-        rows = [_gathered(value) for value in (batch['dataset_index'], batch['sample_index'], params, new.residual)]
+        places = [batch[key].to(params.device) for key in ('dataset_index', 'sample_index')]
+        rows = [_gathered(value) for value in (*places, params, new.residual)]
         everywhere = _gathered(better.byte()).bool()  # gloo does not gather truth values
         self.store.put(*(value[everywhere] for value in rows))
         return new.where(better, stored)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from core.config import to_text
-from core.devices import computes_in_bf16
+from core.devices import computes_in_bf16, prepared
 from core.evaluator import Evaluator
 from core.fitting import FitsInTheLoop, uses_fits
 from core.interrupts import on_interrupt
@@ -38,6 +38,7 @@ from utils.logging import get_logger
 from utils.torch_io import load_torch
 
 _PROGRESS_BAR_STEPS = 10
+_ON_HOST = ('dataset_index', 'sample_index')  # by which the host finds fits
 
 
 class Trainer:
@@ -165,8 +166,7 @@ class Trainer:
             if evaluation is None:
                 self.stop_reason = self._stop_wish or 'another process'
             if not self.stop_reason:
-                self.state.progress.epoch += 1
-                self.state.progress.batches_done = 0
+                self.state.progress.end_epoch()
             self._save(evaluation)
         return evaluation
 
@@ -214,18 +214,20 @@ class Trainer:
 
     def _loader(self):
         cfg, accelerator, progress = self.cfg, self.accelerator, self.state.progress
-        sampler = EpochSampler(len(self.train_data), cfg.SEED, cfg.TRAIN.SHUFFLE, epoch=progress.epoch,
-                               start=progress.batches_done * cfg.TRAIN.BATCH_SIZE, rank=accelerator.process_index,
-                               world=accelerator.num_processes)
+        size = cfg.TRAIN.BATCH_SIZE
+        sampler = EpochSampler(len(self.train_data), cfg.SEED, cfg.TRAIN.SHUFFLE, progress.epoch,
+                               start=progress.batches_done * size, rank=accelerator.process_index,
+                               world=accelerator.num_processes,
+                               earlier=[(processes, batches * size) for processes, batches in progress.earlier])
         # A generator of its own: the loader draws worker seeds, which must not disturb the run's random stream.
-        return DataLoader(self.train_data, cfg.TRAIN.BATCH_SIZE, sampler=sampler, drop_last=True,
+        return DataLoader(self.train_data, size, sampler=sampler, drop_last=True,
                           **worker_options(cfg), generator=torch.Generator().manual_seed(cfg.SEED),
                           pin_memory=cfg.TRAIN.PIN_MEMORY and accelerator.device.type == 'cuda',
                           prefetch_factor=4 if cfg.TRAIN.NUM_WORKERS else None)
 
     def _to_device(self, batch):
         device = self.accelerator.device
-        return {key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        return {key: value.to(device, non_blocking=True) if torch.is_tensor(value) and key not in _ON_HOST else value
                 for key, value in batch.items()}
 
     def _step(self, batch, n_views):
@@ -265,12 +267,13 @@ class Trainer:
 
     def _set_learning_rate(self):
         cfg, progress = self.cfg, self.state.progress
-        per_epoch = len(self.train_data) // (cfg.TRAIN.BATCH_SIZE * self.accelerator.num_processes)
-        # Not by the count of steps: a run may go on with another number of processes, which take other steps.
-        done = progress.epoch * per_epoch + progress.batches_done, cfg.TRAIN.NUM_EPOCHS * per_epoch
         if cfg.TRAIN.MAX_STEPS:
-            done = progress.global_step, cfg.TRAIN.MAX_STEPS
-        self.learning_rate = learning_rate(cfg.SOLVER, progress.epoch, progress.global_step, done[0] / max(done[1], 1))
+            share = progress.global_step / cfg.TRAIN.MAX_STEPS
+        else:  # by samples: a run may go on with another number of processes, which takes other steps
+            per_epoch = max(len(self.train_data) // cfg.TRAIN.BATCH_SIZE, 1)
+            share = (progress.epoch + progress.batches_of_all(self.accelerator.num_processes) / per_epoch
+                     ) / cfg.TRAIN.NUM_EPOCHS
+        self.learning_rate = learning_rate(cfg.SOLVER, progress.epoch, progress.global_step, share)
         for group in self.optimizer.param_groups:
             group['lr'] = self.learning_rate
 
@@ -380,7 +383,7 @@ def _accelerator(cfg):
                                             broadcast_buffers=False)
     accelerator = Accelerator(cpu=cfg.DEVICE == 'cpu', mixed_precision=precision, kwargs_handlers=[options],
                               gradient_accumulation_steps=cfg.SOLVER.ACCUMULATE)
-    on_cuda = accelerator.device.type == 'cuda'
+    on_cuda = prepared(accelerator.device).type == 'cuda'
     if cfg.DEVICE == 'cuda' and not on_cuda:
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
     if precision == 'fp16' and not on_cuda:

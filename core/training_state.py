@@ -1,5 +1,5 @@
 """Everything that a run must remember to go on as if it had never stopped."""
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -13,13 +13,29 @@ _PENDING = 'pending'
 
 @dataclass
 class Progress:
-    """Where a run is. epoch and batches_done name the next batch; best is the lowest validation error, mm."""
+    """Where a run is. epoch and batches_done, of each process, name the next batch; best is the lowest validation
+    error, mm. earlier: [processes, batches_done] of launches with other numbers of processes that began the epoch."""
     epoch: int = 0
     batches_done: int = 0
+    earlier: list = field(default_factory=list)
     global_step: int = 0
     best: float = float('inf')
     bad_steps: int = 0
     skipped_steps: int = 0
+
+    def change_processes(self, before):
+        """Note that the batches of this epoch were done by `before` processes, other than those that go on."""
+        if self.batches_done:
+            self.earlier = [*self.earlier, [before, self.batches_done]]
+            self.batches_done = 0
+
+    def batches_of_all(self, processes):
+        """Batches of this epoch that are done, those of all processes together; `processes` are at work now."""
+        return processes * self.batches_done + sum(before * batches for before, batches in self.earlier)
+
+    def end_epoch(self):
+        """Go to the first batch of the next epoch."""
+        self.epoch, self.batches_done, self.earlier = self.epoch + 1, 0, []
 
 
 class TrainingState:
@@ -80,10 +96,11 @@ class TrainingState:
             for name, parameter in self._regressor.named_parameters():
                 if name in content[_PENDING]['gradients']:
                     parameter.grad = content[_PENDING]['gradients'][name].to(parameter)
-        self.progress = Progress(**{field: content[field] for field in asdict(self.progress)})
+        # A checkpoint of an older version knows of no earlier launches.
+        self.progress = Progress(**{name: content[name] for name in asdict(self.progress) if name in content})
         states, own = content['random'], self._accelerator.process_index
-        # The batches of an epoch that several processes have done are counted by each: as many people are done.
-        self.progress.batches_done = self.progress.batches_done * len(states) // self._accelerator.num_processes
+        if len(states) != self._accelerator.num_processes:
+            self.progress.change_processes(len(states))
         if own < len(states):  # one that is new keeps the stream of its own seed
             restore_random_state(states[own])
 

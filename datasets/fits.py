@@ -13,6 +13,7 @@ import roma
 import torch
 
 from datasets.catalog import entry_of
+from utils.device_constants import on_device
 from utils.errors import BadFile, WrongBody
 from utils.geometry import axis_angle_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import SMPL_FLIP
@@ -64,12 +65,13 @@ class FitStore:
     def get(self, dataset_index, sample_index, rot_angle, is_flipped):
         """Fits of a batch, augmented as its pictures are: pose [B,72], betas [B,10], known [B].
 
-        All arguments are [B] tensors, rot_angle in degrees; the result is where rot_angle is.
+        All arguments are [B] tensors, rot_angle in degrees; the result is where rot_angle is. With both indices on the
+        host nothing waits for the device.
         """
         rows = [self._row(*place) for place in zip(dataset_index.tolist(), sample_index.tolist())]
-        # Copied into torch's memory: MKL rounds by where an array lies, and a resumed run has its own elsewhere.
-        params = torch.tensor(np.stack([params for params, _ in rows]), device=rot_angle.device)
-        known = torch.tensor([flag for _, flag in rows], device=rot_angle.device)
+        # Stacked in torch's memory: MKL rounds by where an array lies, and a resumed run has its own elsewhere.
+        params = _sent(torch.stack([torch.from_numpy(params) for params, _ in rows]), rot_angle.device)
+        known = _sent(torch.from_numpy(np.array([flag for _, flag in rows])), rot_angle.device)
         return augment_pose(params[:, :72], rot_angle, is_flipped), params[:, 72:], known
 
     def _row(self, dataset_index, sample_index):
@@ -115,6 +117,11 @@ class FitStore:
                 write_fits(Path(folder) / f'{fits.name}_fits.npy', fits.params, self.body_digest)
 
 
+def _sent(value, device):
+    """A tensor of the host on a device, without waiting for its arrival."""
+    return value.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else value.to(device)
+
+
 def mean_parameters(assets):
     """Mean pose and shape [82] float32 of smpl_mean_params.npz."""
     path = assets.file('smpl_mean_params.npz')
@@ -142,8 +149,8 @@ def _turn(pose, rot_angle):
 
 
 def _mirror(pose, is_flipped):
-    signs = pose.new_tensor([1.0, -1.0, -1.0])
-    mirrored = (pose.unflatten(1, (24, 3))[:, SMPL_FLIP] * signs).flatten(1)
+    partner, signs = on_device(tuple(SMPL_FLIP.tolist()), pose.device), on_device((1.0, -1.0, -1.0), pose.device)
+    mirrored = (pose.unflatten(1, (24, 3))[:, partner] * signs.to(pose.dtype)).flatten(1)
     return torch.where(is_flipped.bool()[:, None], mirrored, pose)
 
 

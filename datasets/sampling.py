@@ -6,32 +6,39 @@ from torch.utils.data import Sampler
 class EpochSampler(Sampler):
     """Yields (epoch, index) for one process of `world`.
 
-    An epoch visits every index once, in an order drawn from (seed, epoch), or in file order. Processes take turns in
-    that order; with `equal`, all get the same number, and the last `length % world` indices of the order are left
-    out. `start`: how many of this process's samples of the epoch were already seen (resuming within an epoch).
+    An epoch visits every index once: with `shuffle` in an order drawn from (seed, epoch), in which processes take
+    turns; else in file order, of which each process takes one stretch, so that it opens its own files alone. All
+    get the same number; what is left over, less than `world` indices, waits for another epoch.
+
+    To go on within an epoch: start, how many samples this process has seen; earlier, (processes, samples that each
+    has seen) of launches before with other numbers of processes, first to last.
     """
 
-    def __init__(self, length, seed=0, shuffle=True, epoch=0, start=0, rank=0, world=1, equal=True):
+    def __init__(self, length, seed=0, shuffle=True, epoch=0, start=0, rank=0, world=1, earlier=()):
         if not 0 <= rank < world:
             raise ValueError(f'rank {rank} of {world} processes')
-        self.length, self.seed, self.shuffle, self.equal = length, seed, shuffle, equal
-        self.rank, self.world = rank, world
-        self.set_epoch(epoch, start)
-
-    def set_epoch(self, epoch, start=0):
-        """Go to an epoch, past its first `start` samples of this process."""
-        self.epoch, self.start = epoch, start
+        self.length, self.seed, self.shuffle, self.epoch = length, seed, shuffle, epoch
+        self.start, self.rank, self.world, self.earlier = start, rank, world, earlier
 
     def __len__(self):
-        share = self.length // self.world if self.equal else len(range(self.rank, self.length, self.world))
-        return max(share - self.start, 0)
+        left = self.length - sum(processes * seen for processes, seen in self.earlier)
+        return max(left // self.world - self.start, 0)
 
     def __iter__(self):
-        epoch, start = self.epoch, self.start
-        last = self.length - self.length % self.world if self.equal else self.length
         if self.shuffle:
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.length)[:last]
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
         else:
-            order = np.arange(last)
-        for index in order[self.rank::self.world][start:]:
-            yield epoch, int(index)
+            order = np.arange(self.length)
+        for processes, seen in self.earlier:
+            shares, left_over = self._shares(order, processes)
+            rest = shares[:, seen:] if not self.shuffle else shares[:, seen:].T
+            order = np.concatenate([rest.ravel(), left_over])
+        for index in self._shares(order, self.world)[0][self.rank, self.start:]:
+            yield self.epoch, int(index)
+
+    def _shares(self, order, processes):
+        """What each process visits [processes, n], and what is left over."""
+        each = len(order) // processes
+        shared = order[:each * processes]
+        shares = shared.reshape(each, processes).T if self.shuffle else shared.reshape(processes, each)
+        return shares, order[each * processes:]

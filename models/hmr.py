@@ -21,7 +21,7 @@ class HMR(Regressor):
     def forward(self, images):
         features = self.backbone(images).mean((2, 3))
         estimate = self.mean.expand(len(images))
-        stages = [self._stage(estimate, supervised=False)]
+        stages = [self.mean.stage(len(images), self.body)]
         for i in range(self.n_iter):
             estimate = self.head(features, *estimate)
             stages.append(self._stage(estimate, supervised=i == self.n_iter - 1))

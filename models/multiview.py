@@ -46,7 +46,7 @@ class MultiSPIN(Regressor):
         # One pass of the head serves both: rows of the views first, then those of the fused embedding.
         features = torch.cat([own, fused])
         estimate = self.mean.expand(len(features))
-        stages = [self._stage(estimate, batch, n_views, supervised=False)]
+        stages = [self.mean.stage(len(own), self.body, n_views)]
         for i in range(self.n_iter):
             estimate = self.head(features, *estimate)
             stages.append(self._stage(estimate, batch, n_views, supervised=i == self.n_iter - 1))

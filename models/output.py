@@ -52,6 +52,10 @@ class Stage:
     def keypoints_2d(self):
         return project(self.joints, self.camera)
 
+    def points(self, vertex_set):
+        """Points [B,P,3] of a VertexSet of this body, in metres."""
+        return vertex_set(self.skeleton)
+
     def detach(self):
         """The same estimate, cut off from the graph."""
         return replace(self, rotmat=self.rotmat.detach(), betas=self.betas.detach(), camera=self.camera.detach())
@@ -65,6 +69,32 @@ class Stage:
         if not 0 <= i < self.n_views:
             raise IndexError(f'view {i} of {self.n_views}')
         return self.select(slice(i, None, self.n_views))
+
+
+class MeanStage(Stage):
+    """A stage whose B rows are one estimate, the mean pose: what is derived is computed for one row."""
+
+    @cached_property
+    def _one(self):
+        return Stage(self.rotmat[:1], self.betas[:1], self.camera[:1], self.body)
+
+    def _for_all(self, value):
+        return value.expand(len(self.rotmat), *value.shape[1:])
+
+    @property
+    def vertices(self):
+        return self._for_all(self._one.vertices)
+
+    @property
+    def joints(self):
+        return self._for_all(self._one.joints)
+
+    @property
+    def smpl_joints(self):
+        return self._for_all(self._one.smpl_joints)
+
+    def points(self, vertex_set):
+        return self._for_all(self._one.points(vertex_set))
 
 
 @dataclass

@@ -46,7 +46,7 @@ class PyMAF(Regressor):
     def forward(self, images):
         features = self.backbone(images)
         estimate = self.mean.expand(len(images))
-        stages = [self._stage(estimate, supervised=False)]
+        stages = [self.mean.stage(len(images), self.body)]
         for level, (deconv, sample, head) in enumerate(zip(self.deconv, self.point_features, self.heads)):
             features = deconv(features)
             # Each level refines what it is given; gradients do not flow back into earlier estimates.
@@ -62,16 +62,16 @@ class PyMAF(Regressor):
         losses = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.valid)
         return {f'iuv_{name}': self.loss_weights[name] * value for name, value in losses.items()}
 
-    def _stage(self, estimate, supervised=True):
+    def _stage(self, estimate):
         pose, shape, camera = estimate
-        return Stage(pose6d_to_rotmat(pose), shape.float(), camera.float(), self.body, supervised)
+        return Stage(pose6d_to_rotmat(pose), shape.float(), camera.float(), self.body)
 
     @torch.no_grad()
     def _sample_points(self, level, stage):
         """Where to read features, [B,N,2] in [-1, 1]: a regular grid first, then the projected mesh points."""
         if level == 0:
             return self.grid.expand(len(stage.camera), -1, -1)
-        return project(self.mesh_points(stage.skeleton), stage.camera)
+        return project(stage.points(self.mesh_points), stage.camera)
 
 
 class PointFeatures(nn.Module):

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from models.body import BodyModel
+from models.output import MeanStage
 from utils.assets import find_assets
 from utils.errors import BadConfig, BadFile
 from utils.geometry import rot6d_to_rotmat
@@ -62,6 +63,12 @@ class MeanParameters(nn.Module):
     def expand(self, batch):
         """Pose [B,144], shape [B,10] and camera [B,3]."""
         return self.pose.expand(batch, -1), self.shape.expand(batch, -1), self.cam.expand(batch, -1)
+
+    def stage(self, batch, body, n_views=1):
+        """The mean parameters as the first, unsupervised stage of `batch` rows."""
+        _, shape, camera = self.expand(batch)
+        return MeanStage(pose6d_to_rotmat(self.pose).expand(batch, -1, -1, -1), shape, camera, body, supervised=False,
+                         n_views=n_views)
 
 
 class ParameterHead(nn.Module):

@@ -315,21 +315,35 @@ def test_stream_samples_are_like_file_samples(cfg):
     assert torch.allclose(sample['keypoints'][25:, :2], torch.zeros(()), atol=1e-6)
 
 
+def rows_of(**options):
+    """Rows that each process visits in one epoch of 23 rows."""
+    world = options.get('world', 1)
+    samplers = [EpochSampler(23, 1, epoch=4, rank=rank, **options) for rank in range(world)]
+    assert all(epoch == 4 for sampler in samplers for epoch, _ in sampler)
+    shares = [[row for _, row in sampler] for sampler in samplers]
+    assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
+    return shares
+
+
+def test_processes_take_turns_in_a_shuffled_order_and_stretches_of_the_files():
+    whole, = rows_of()
+    assert sorted(whole) == list(range(23)) != whole
+    assert rows_of(world=3) == [whole[rank:21:3] for rank in range(3)]
+    assert rows_of(shuffle=False) == [list(range(23))]
+    assert rows_of(shuffle=False, world=3) == [list(range(7)), list(range(7, 14)), list(range(14, 21))]
+
+
 @pytest.mark.parametrize('shuffle', [True, False])
-def test_sampler_covers_every_row_once(shuffle):
-    shares = [list(EpochSampler(23, 1, shuffle, 4, rank=rank, world=3, equal=False)) for rank in range(3)]
-    assert sorted(index for share in shares for _, index in share) == list(range(23))
-    assert {epoch for share in shares for epoch, _ in share} == {4}
-    equal = [EpochSampler(23, 1, shuffle, 4, rank=rank, world=3) for rank in range(3)]
-    assert [len(list(sampler)) for sampler in equal] == [len(sampler) for sampler in equal] == [7, 7, 7]
-    assert len({index for sampler in equal for _, index in sampler}) == 21
+def test_sampler_goes_on_within_an_epoch_with_any_number_of_processes(shuffle):
+    before = rows_of(shuffle=shuffle, world=2)
+    assert rows_of(shuffle=shuffle, world=2, start=4) == [share[4:] for share in before]
+    # Two processes see 4 rows each, three then 2 each, and one the rest: every row once.
+    then = rows_of(shuffle=shuffle, world=3, earlier=[(2, 4)])
+    rest, = rows_of(shuffle=shuffle, earlier=[(2, 4), (3, 2)])
+    seen = [*(row for share in before for row in share[:4]), *(row for share in then for row in share[:2]), *rest]
+    assert sorted(seen) == list(range(23))
 
 
-def test_sampler_goes_on_within_an_epoch():
-    whole = list(EpochSampler(20, 3, epoch=1, rank=1, world=2))
-    assert list(EpochSampler(20, 3, epoch=1, start=4, rank=1, world=2)) == whole[4:]
-    sampler = EpochSampler(20, 3, epoch=0, start=6, rank=1, world=2)
-    assert len(sampler) == 4
-    sampler.set_epoch(1)
-    assert list(sampler) == whole and len(sampler) == 10
-    assert [i for _, i in whole] != [i for _, i in EpochSampler(20, 3, epoch=2, rank=1, world=2)]
+def test_epochs_have_orders_of_their_own():
+    orders = [[row for _, row in EpochSampler(20, seed, epoch=epoch)] for seed, epoch in ((3, 1), (3, 2), (4, 1))]
+    assert orders[0] != orders[1] and orders[0] != orders[2]

@@ -151,6 +151,19 @@ def test_loader_processes_give_the_same_batches(cfg, manifest, server):
     assert sorted(rows.tolist()) == list(range(11)) and rows.tolist() != list(range(11))
 
 
+def test_each_of_two_machines_fetches_its_own_shards(cfg, root, manifest, server):
+    """Of 11 rows in three shards one process visits rows 0 to 4, the other 5 to 9."""
+    fetched = []
+    for rank in (0, 1):
+        cfg.DATA.SHARD_CACHE, asked = str(root / f'cache{rank}'), len(Handler.asked)
+        dataset = mixture(cfg, f'{server}/out/shards.json:1')
+        for key in EpochSampler(11, shuffle=False, rank=rank, world=2):
+            dataset[key]
+        fetched.append([name for name, _ in Handler.asked[asked:] if name.endswith('.tar')])
+    files = [entry['file'] for entry in json.loads(manifest.read_text())['shards']]
+    assert fetched == [files[:2], files[1:]]
+
+
 def test_epochs_shorter_than_the_shards_meet_every_row(cfg, manifest):
     cfg.DATA.SHARD_BUFFER, cfg.DATA.EPOCH_LENGTH = 3, 4
     dataset = mixture(cfg, f'{manifest}:1')

@@ -11,6 +11,7 @@ from core.config import load_config
 from core.supervision import stage_losses
 from core.trainer import Trainer
 from models import build_regressor
+from models.output import Stage
 from models.weights import load_weights
 from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadFile, MissingFile, ProjectError, WrongBody
@@ -217,6 +218,19 @@ def test_mean_pose_stage_is_not_supervised(finished_run):
         out = regressor(torch.zeros(1, 3, 64, 64))
     assert [stage.supervised for stage in out.stages] == [False, True, True, True]
     assert np.allclose(out.stages[0].camera.numpy(), [[.9, .02, -.03]])
+
+
+def test_mean_pose_stage_is_computed_for_one_row(finished_run):
+    regressor = build_regressor(finished_run[0]).eval()
+    with torch.no_grad():
+        mean = regressor(torch.zeros(5, 3, 64, 64)).stages[0]
+    plain = Stage(mean.rotmat, mean.betas, mean.camera, mean.body)
+    for name in ('vertices', 'joints', 'smpl_joints', 'keypoints_2d'):
+        assert torch.allclose(getattr(mean, name), getattr(plain, name), atol=1e-6), name
+    landmarks = mean.body.landmarks
+    assert torch.allclose(mean.points(landmarks), plain.points(landmarks), atol=1e-6)
+    assert mean.vertices.stride(0) == 0 and mean.points(landmarks).stride(0) == 0
+    assert torch.equal(mean.select(slice(1, 3)).joints, mean.joints[1:3])
 
 
 def test_smplify_in_the_loop_supervises_what_has_no_ground_truth(assets, tmp_path):

@@ -44,7 +44,7 @@ class DaNet(Regressor):
 
     def forward(self, images):
         dense, parts = self.estimator(self.backbone(images))
-        stages = [self._stage(*self.mean.expand(len(images)), supervised=False)]
+        stages = [self.mean.stage(len(images), self.body)]
         extras = {'parts': parts}
         if not (self.training and self.iuv_only):
             stages += self._estimates(dense, parts, extras)

@@ -3,13 +3,14 @@ from dataclasses import dataclass
 
 import torch
 
+from utils.device_constants import on_device
 from utils.geometry import camera_to_translation
 from utils.keypoints import JOINT_NAMES
 
 _LIMBS = [f'{side}_{name}' for side in ('left', 'right')
           for name in ('ankle', 'knee', 'hip', 'wrist', 'elbow', 'shoulder')]
-# [12,2]: each limb joint among OpenPose's and among the annotated joints.
-LIMB_JOINTS = [[JOINT_NAMES.index(f'openpose_{name}'), JOINT_NAMES.index(name)] for name in _LIMBS]
+# Each of 12 limb joints among OpenPose's and among the annotated joints.
+LIMB_JOINTS = tuple((JOINT_NAMES.index(f'openpose_{name}'), JOINT_NAMES.index(name)) for name in _LIMBS)
 NUM_JOINTS = len(JOINT_NAMES)
 
 
@@ -45,7 +46,7 @@ def clean_inputs(pose, betas, cam_t, camera_center, keypoints_2d):
     if betas.shape != (batch, 10):
         raise ValueError(f'betas has shape {list(betas.shape)}, wanted [{batch},10]')
     good = torch.isfinite(translation).all(-1, keepdim=True) & (translation[..., 2:] > 0)
-    fallback = camera_to_translation(translation.new_tensor([0.9, 0.0, 0.0]))
+    fallback = camera_to_translation(on_device((0.9, 0.0, 0.0), translation.device))
     usable = torch.isfinite(pose).flatten(1).all(1) & torch.isfinite(betas).all(1)
     pose = torch.where(usable[:, None, None], pose, 0.0)
     return FitInputs(pose[..., :3], pose[:, 0, 3:], torch.where(usable[:, None], betas, 0.0),
@@ -75,4 +76,4 @@ def limb_joints_seen(keypoints_2d, camera_center):
     """
     inside = ((keypoints_2d[..., :2] >= 0) & (keypoints_2d[..., :2] <= 2 * camera_center.unsqueeze(2))).all(-1)
     seen = inside & (keypoints_2d[..., 2] > 0)
-    return seen[..., LIMB_JOINTS].any(-1).any(1).sum(-1)
+    return seen[..., on_device(LIMB_JOINTS, seen.device)].any(-1).any(1).sum(-1)

@@ -8,14 +8,15 @@ from dataclasses import dataclass, fields
 import torch
 
 from models.smplify.priors import angle_prior
+from utils.device_constants import on_device
 from utils.keypoints import JOINT_NAMES
 
 # Not fitted: OpenPose's neck and hips and the annotated hips lie elsewhere in the body than SMPL's.
-IGNORED = [JOINT_NAMES.index(name) for name in
-           ('openpose_neck', 'openpose_right_hip', 'openpose_left_hip', 'right_hip', 'left_hip')]
+IGNORED = tuple(JOINT_NAMES.index(name) for name in
+                ('openpose_neck', 'openpose_right_hip', 'openpose_left_hip', 'right_hip', 'left_hip'))
 _TORSO = ('right_hip', 'left_hip', 'right_shoulder', 'left_shoulder')
-TORSO_OPENPOSE = [JOINT_NAMES.index(f'openpose_{name}') for name in _TORSO]
-TORSO_ANNOTATED = [JOINT_NAMES.index(name) for name in _TORSO]
+TORSO_OPENPOSE = tuple(JOINT_NAMES.index(f'openpose_{name}') for name in _TORSO)
+TORSO_ANNOTATED = tuple(JOINT_NAMES.index(name) for name in _TORSO)
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ def observe(keypoints_2d, camera_center, translation, camera_rotation, focal_len
     `published_torso`; without it, each joint is taken from the set in which it is seen.
     """
     points, confidence = keypoints_2d[..., :2], keypoints_2d[..., 2]
-    openpose = torch.tensor(TORSO_OPENPOSE, device=points.device)
-    annotated = torch.tensor(TORSO_ANNOTATED, device=points.device)
+    openpose, annotated = on_device(TORSO_OPENPOSE, points.device), on_device(TORSO_ANNOTATED, points.device)
     take_openpose = confidence[..., openpose] > 0
     if published_torso:
         take_openpose = take_openpose.all(-1, keepdim=True).expand_as(take_openpose)
@@ -70,8 +70,7 @@ def observe(keypoints_2d, camera_center, translation, camera_rotation, focal_len
         weight = take_openpose | (confidence[..., annotated] > 0)
     index = torch.where(take_openpose, openpose, annotated)
     torso = points.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, 2))
-    fitted = confidence.clone()
-    fitted[..., IGNORED] = 0
+    fitted = confidence.index_fill(-1, on_device(IGNORED, points.device), 0)
     return Observations(points, fitted, camera_center, torso, index, weight.to(points.dtype), translation[..., 2],
                         camera_rotation, focal_length)
 

@@ -3,6 +3,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from utils.device_constants import on_device
 from utils.errors import BadFile
 from utils.safe_io import as_numbers, load_pickle
 
@@ -63,5 +64,5 @@ def _read_mixture(path):
 
 def angle_prior(body_pose):
     """exp(2 x bend) of both elbows and knees, which grows where they bend the wrong way. [B,69] -> [B,4]"""
-    signs = body_pose.new_tensor(BEND_SIGNS)
-    return torch.exp(2 * signs * body_pose[:, BENDS])
+    bends, signs = (on_device(values, body_pose.device) for values in (BENDS, BEND_SIGNS))
+    return torch.exp(2 * signs * body_pose[:, bends])

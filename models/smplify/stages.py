@@ -10,6 +10,7 @@ import torch
 
 from models.smplify import objective
 from models.smplify.priors import BEND_SIGNS, BENDS, NUM_POSE, angle_prior
+from utils.device_constants import on_device
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,9 @@ class BodyStage:
         hessian[:, :NUM_POSE, :NUM_POSE] += 0.5 * weights.pose_prior * precision
         diagonal[:, :NUM_POSE] += self.stay
         bends = weights.angle_prior * angle_prior(state.body_pose)
-        gradient[:, BENDS] += bends * bends.new_tensor(BEND_SIGNS)
-        diagonal[:, BENDS] += 2 * bends
+        place, signs = (on_device(values, bends.device) for values in (BENDS, BEND_SIGNS))
+        gradient[:, place] += bends * signs
+        diagonal[:, place] += 2 * bends
         gradient[:, betas] += weights.shape_prior * state.betas
         diagonal[:, betas] += weights.shape_prior
         _add_depth(state, self.seen, weights.depth, gradient, diagonal)
