@@ -1,10 +1,11 @@
-"""Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--full]
+"""Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--quick]
 
 Columns are milliseconds an image, of the part and of its floor, and their ratio. Networks are timed in processor
 seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that should be
-idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG alone.
-Without --full: batch 8, batch 1, PyMAF and HMR alone. Figures that take a training or a trained network have commands
-of their own, listed at the end.
+idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG alone;
+what grows has its smallest case for a floor. The whole takes the better part of an hour; with --quick there are
+batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. Figures that take a training have commands of their own,
+listed at the end.
 """
 import argparse
 import tempfile
@@ -14,17 +15,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import demo, evaluation, inference, loader, rasterizer, smplify, synthetic, training_step
+from benchmarks import demo, evaluation, growth, inference, loader, rasterizer, rows, smplify, synthetic, training_step
 from benchmarks.floors import ConvolutionsAlone, in_turns
 from core.config import load_config
+from core.devices import prepared
 from models.backbones import build_backbone
 from models.smplify import build_smplify
 from utils.assets import find_assets
 from utils.errors import BadConfig, run_main
 from utils.threads import use_one_thread
 
-OTHERS = ('benchmarks.growth', 'benchmarks.rows', 'benchmarks.demo memory', 'benchmarks.danet', 'benchmarks.multiview',
-          'benchmarks.smplify_training')
+OTHERS = ('benchmarks.variants', 'benchmarks.danet', 'benchmarks.multiview', 'benchmarks.smplify_training',
+          'benchmarks.demo memory', 'benchmarks.soak')
 
 
 @dataclass
@@ -44,8 +46,8 @@ class Row:
 
 def training_rows(options):
     """The training step over forward, backward and Adam of the network's convolutions."""
-    for batch in (8, 32) if options.full else (8,):
-        variants = list(training_step.VARIANTS) if options.full else ['channels last', 'bfloat16, channels last']
+    for batch in (8,) if options.quick else (8, 32):
+        variants = ['channels last', 'bfloat16, channels last'] if options.quick else list(training_step.VARIANTS)
         seconds, _ = training_step.measure(batch, options.data_dir, variants)
         for name, floor in (('its backbone alone', 'backbone'), ('channels last', 'convolutions, channels last')):
             yield Row(f'floor: PyMAF\'s convolutions, batch {batch}', 1e3 * seconds['convolutions'] / batch, name,
@@ -58,9 +60,9 @@ def training_rows(options):
 
 def inference_rows(options):
     """Networks with their body's mesh over their convolutions' forward pass."""
-    for name in inference.CONFIGS if options.full else ('hmr', 'pymaf_net'):
-        for batch in (1, 16) if options.full else (1,):
-            formats = ('torch', 'onnx', 'int8') if options.full else ('torch', 'onnx')
+    for name in ('hmr', 'pymaf_net') if options.quick else inference.CONFIGS:
+        for batch in (1,) if options.quick else (1, 16):
+            formats = ('torch', 'onnx') if options.quick else ('torch', 'onnx', 'int8')
             seconds = inference.measure(name, batch, options.data_dir, formats)
             for kind in formats:
                 yield Row(f'{name} forward, batch {batch}, {kind}', 1e3 * seconds[kind] / batch,
@@ -69,7 +71,7 @@ def inference_rows(options):
 
 def loader_rows(options):
     """A training sample over decoding its JPEG."""
-    for row in loader.measure(rounds=40 if options.full else 15):
+    for row in loader.measure(rounds=15 if options.quick else 40):
         for kind, name in (('plain', 'not rotated'), ('rotated', 'rotated')):
             yield Row(f'training sample, {row["picture"]}, box of {row["box"]} px, {name}', row[f'{kind}_ms'],
                       'decoding the JPEG', row['decode_ms'], 1.7)
@@ -92,7 +94,7 @@ def smplify_rows(options):
 
 def evaluation_rows(options):
     """The evaluation loop over the network alone."""
-    samples = 128 if options.full else 32
+    samples = 32 if options.quick else 128
     _, alone, whole = evaluation.measure(data_dir=options.data_dir, samples=samples, batch_size=16, workers=0, rounds=2)
     yield Row('evaluation loop of PyMAF', 1e3 * np.median(whole[:, 1]) / samples, 'the network alone',
               1e3 * np.median(alone[:, 1]) / samples)
@@ -117,6 +119,25 @@ def synthetic_rows(options):
     yield Row('rendering a training picture of 256 px (wall)', 1e3 / rate, 'decoding a JPEG of 640 x 427', decode)
 
 
+def growth_rows(options):
+    """A step of a small network as batch, threads and processes grow, and its loader, over the smallest case."""
+    if options.quick:
+        return
+    for title, table in growth.tables(growth.parser().parse_args(['--data_dir', options.data_dir])):
+        for label, rate in table:
+            yield Row(f'{title}: {label} (wall)', 1e3 / rate, str(table[0][0]), 1e3 / table[0][1])
+
+
+def annotation_rows(options):
+    """Opening a data set and its first sample, over the smallest of its kind."""
+    if options.quick:
+        return
+    floors = {}
+    for name, _, seconds, mib in rows.measure(options.data_dir):
+        smallest = floors.setdefault(name.split(' ', 1)[1], (name, seconds))
+        yield Row(f'opening {name}, {mib:.0f} MiB (wall)', 1e3 * seconds, smallest[0], 1e3 * smallest[1])
+
+
 def forward_floor():
     """Milliseconds of an image's forward pass through ResNet-50's convolutions."""
     with torch.no_grad():
@@ -125,19 +146,21 @@ def forward_floor():
 
 
 PARTS = {'training': training_rows, 'inference': inference_rows, 'loader': loader_rows, 'rasterizer': rasterizer_rows,
-         'smplify': smplify_rows, 'evaluation': evaluation_rows, 'demo': demo_rows, 'synthetic': synthetic_rows}
+         'smplify': smplify_rows, 'evaluation': evaluation_rows, 'demo': demo_rows, 'synthetic': synthetic_rows,
+         'growth': growth_rows, 'rows': annotation_rows}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data_dir', default='data')
     parser.add_argument('--only', nargs='+', default=list(PARTS), help=f'parts: {", ".join(PARTS)}')
-    parser.add_argument('--full', action='store_true', help='every batch size, regressor and format; an hour')
+    parser.add_argument('--quick', action='store_true', help='a few rows of each part')
     options = parser.parse_args()
     unknown = set(options.only) - set(PARTS)
     if unknown:
         raise BadConfig(f'no part {sorted(unknown)[0]!r}; use {", ".join(PARTS)}')
     use_one_thread()
+    prepared(torch.device('cpu'))
     print('| part | ms an image | floor | ms an image | ratio | aim |\n| --- | ---: | --- | ---: | ---: | ---: |')
     for name in options.only:
         for row in PARTS[name](options):

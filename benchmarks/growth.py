@@ -56,9 +56,9 @@ def loader_rate(options):
     return rate
 
 
-def measured(options, threads=1, processes=1, **changes):
+def measured(options, threads=1, processes=1, what='step', **changes):
     """The rate of one row, from processes of its own."""
-    wanted = vars(options) | changes
+    wanted = vars(options) | {'what': what} | changes
     flags = [word for key in ('config', 'data_dir', 'batch', 'workers', 'steps', 'what')
              for word in (f'--{key}', str(wanted[key]))]
     launch = [*_LAUNCH, str(processes)] if processes > 1 else []
@@ -70,7 +70,7 @@ def measured(options, threads=1, processes=1, **changes):
 
 
 def tables(options):
-    """Yields (title, [(label, rate)])."""
+    """Yields (title, [(label, images a second)]); options: from `parser`."""
     cores = os.cpu_count()
     yield 'batch, one thread', [(batch, measured(options, batch=batch, steps=max(options.steps * 4 // batch, 2)))
                                 for batch in options.batches]
@@ -86,7 +86,8 @@ def _powers(highest):
     return [2 ** power for power in range(highest.bit_length())]
 
 
-def main():
+def parser():
+    """The command's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--config', default='free/pymaf_quick.yaml')
     parser.add_argument('--data_dir', default='data')
@@ -95,7 +96,11 @@ def main():
     parser.add_argument('--steps', type=int, default=8)
     parser.add_argument('--workers', type=int, default=0)
     parser.add_argument('--what', choices=('step', 'loader'), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser
+
+
+def main():
+    options = parser().parse_args()
     if options.what:
         torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
         join_processes()
@@ -103,7 +108,6 @@ def main():
         if os.environ.get('RANK', '0') == '0':
             print(json.dumps(rate))
         return 0
-    options.what = 'step'
     for title, rows in tables(options):
         print(f'\n| {title} | images/s | over the first |\n| --- | ---: | ---: |')
         for label, rate in rows:

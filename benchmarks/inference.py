@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.floors import ConvolutionsAlone, in_turns
 from core.config import load_config
+from core.devices import prepared
 from core.onnx_export import FinalStage, OnnxRegressor, example_images, export, quantize
 from models import build_regressor
 from utils.errors import run_main
@@ -22,6 +23,7 @@ CONFIGS = {'hmr': 'hmr.yaml', 'pymaf_net': 'pymaf.yaml', 'danet': 'danet.yaml', 
 
 def measure(name, batch_size, data_dir, formats=('torch', 'onnx', 'int8'), rounds=3, threads=1, overrides=()):
     """-> {format or 'convolutions': processor seconds a batch}"""
+    prepared(torch.device('cpu'))
     cfg = load_config(CONFIGS[name], ['PATHS.DATA_DIR', data_dir, 'MODEL.BACKBONE.PRETRAINED', '', *overrides])
     regressor = build_regressor(cfg).eval()
     images = example_images(cfg, batch_size)

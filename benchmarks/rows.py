@@ -25,6 +25,8 @@ from utils.errors import run_main
 from utils.safe_io import load_json, save_json, save_npy, save_npz, sha256_of
 
 SET = 'free-studio'
+SHARD_ROWS = (10 ** 5, 10 ** 6, 10 ** 7)
+FILE_ROWS = (10 ** 4, 10 ** 5)
 
 
 def configured(data_dir, images=''):
@@ -80,11 +82,25 @@ def measured(name, data_dir, images=''):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def measure(data_dir, shard_rows=SHARD_ROWS, file_rows=FILE_ROWS):
+    """Yields (what is opened, MiB of its file, seconds, MiB of memory)."""
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(write_shards(data_dir, Path(folder) / 'shards'))
+        for rows in shard_rows:
+            size = repeat_index(manifest, rows)
+            row = measured(manifest, data_dir)
+            yield f'{rows:,} in shards', size / 2 ** 20, row['seconds'], row['mib']
+        for rows in file_rows:
+            file, images = repeat_annotations(data_dir, rows, Path(folder))
+            row = measured(file, data_dir, images)
+            yield f'{rows:,} in an annotation file', file.stat().st_size / 2 ** 20, row['seconds'], row['mib']
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data_dir', default='data')
-    parser.add_argument('--shard_rows', type=int, nargs='+', default=[10 ** 5, 10 ** 6, 10 ** 7])
-    parser.add_argument('--file_rows', type=int, nargs='+', default=[10 ** 4, 10 ** 5])
+    parser.add_argument('--shard_rows', type=int, nargs='+', default=SHARD_ROWS)
+    parser.add_argument('--file_rows', type=int, nargs='+', default=FILE_ROWS)
     parser.add_argument('--open', help=argparse.SUPPRESS)
     parser.add_argument('--images', default='', help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -93,17 +109,8 @@ def main():
         print(json.dumps(opened(options.open, options.data_dir, options.images)))
         return 0
     print('| rows | file, MiB | start-up and a first sample, s | memory, MiB |\n| --- | ---: | ---: | ---: |')
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = Path(write_shards(options.data_dir, Path(folder) / 'shards'))
-        for rows in options.shard_rows:
-            size = repeat_index(manifest, rows)
-            row = measured(manifest, options.data_dir)
-            print(f'| {rows:,} in shards | {size / 2 ** 20:.0f} | {row["seconds"]:.2f} | {row["mib"]:.0f} |')
-        for rows in options.file_rows:
-            file, images = repeat_annotations(options.data_dir, rows, Path(folder))
-            row = measured(file, options.data_dir, images)
-            print(f'| {rows:,} in an annotation file | {file.stat().st_size / 2 ** 20:.0f} | {row["seconds"]:.2f} | '
-                  f'{row["mib"]:.0f} |', flush=True)
+    for name, size, seconds, mib in measure(options.data_dir, options.shard_rows, options.file_rows):
+        print(f'| {name} | {size:.0f} | {seconds:.2f} | {mib:.0f} |', flush=True)
     return 0
 
 

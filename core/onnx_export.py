@@ -7,6 +7,7 @@ config's DATA.EVAL_DATASET, and prints both files' errors on it. Needs `pip inst
 import argparse
 import inspect
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,9 @@ def export(regressor, path, images):
     tracing = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder) / 'network.onnx'
-        with torch.no_grad(), _MovesWrittenOut():
+        with torch.no_grad(), _MovesWrittenOut(), warnings.catch_warnings():
+            # Of tracing, which fixes sizes and branches; what that might spoil, the comparison below shows.
+            warnings.simplefilter('ignore')
             wanted = dict(zip(OUTPUTS, network(images)))
             try:
                 torch.onnx.export(network, (images,), str(aside), input_names=['images'], output_names=list(OUTPUTS),
