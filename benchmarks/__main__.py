@@ -1,11 +1,11 @@
-"""Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--quick]
+"""Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--quick] [--device cuda]
 
 Columns are milliseconds an image, of the part and of its floor, and their ratio. Networks are timed in processor
 seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that should be
 idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG alone;
 what grows has its smallest case for a floor. The whole takes the better part of an hour; with --quick there are
-batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. Figures that take a training have commands of their own,
-listed at the end.
+batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. With --device cuda there are the parts that a GPU works
+at, in seconds until it is done. Figures that take a training have commands of their own, listed at the end.
 """
 import argparse
 import tempfile
@@ -48,7 +48,7 @@ def training_rows(options):
     """The training step over forward, backward and Adam of the network's convolutions."""
     for batch in (8,) if options.quick else (8, 32):
         variants = ['channels last', 'bfloat16, channels last'] if options.quick else list(training_step.VARIANTS)
-        seconds, _ = training_step.measure(batch, options.data_dir, variants)
+        seconds, _ = training_step.measure(batch, options.data_dir, variants, device=options.device)
         for name, floor in (('its backbone alone', 'backbone'), ('channels last', 'convolutions, channels last')):
             yield Row(f'floor: PyMAF\'s convolutions, batch {batch}', 1e3 * seconds['convolutions'] / batch, name,
                       1e3 * seconds[floor] / batch)
@@ -60,10 +60,12 @@ def training_rows(options):
 
 def inference_rows(options):
     """Networks with their body's mesh over their convolutions' forward pass."""
+    formats = ('torch', 'onnx') if options.quick else ('torch', 'onnx', 'int8')
+    if options.device == 'cuda':  # onnxruntime is measured on the CPU
+        formats = ('torch',)
     for name in ('hmr', 'pymaf_net') if options.quick else inference.CONFIGS:
         for batch in (1,) if options.quick else (1, 16):
-            formats = ('torch', 'onnx') if options.quick else ('torch', 'onnx', 'int8')
-            seconds = inference.measure(name, batch, options.data_dir, formats)
+            seconds = inference.measure(name, batch, options.data_dir, formats, device=options.device)
             for kind in formats:
                 yield Row(f'{name} forward, batch {batch}, {kind}', 1e3 * seconds[kind] / batch,
                           'its convolutions: forward', 1e3 * seconds['convolutions'] / batch)
@@ -79,8 +81,8 @@ def loader_rows(options):
 
 def rasterizer_rows(options):
     """Rasterizer, IUV images and overlays over one image's forward pass through ResNet-50's convolutions."""
-    floor = forward_floor()
-    for name, took, _ in rasterizer.measure(torch.device('cpu')):
+    floor = forward_floor(options.device)
+    for name, took, _ in rasterizer.measure(torch.device(options.device)):
         yield Row(f'{name} (wall)', took, "ResNet-50's convolutions: forward", floor)
 
 
@@ -95,9 +97,11 @@ def smplify_rows(options):
 def evaluation_rows(options):
     """The evaluation loop over the network alone."""
     samples = 32 if options.quick else 128
-    _, alone, whole = evaluation.measure(data_dir=options.data_dir, samples=samples, batch_size=16, workers=0, rounds=2)
-    yield Row('evaluation loop of PyMAF', 1e3 * np.median(whole[:, 1]) / samples, 'the network alone',
-              1e3 * np.median(alone[:, 1]) / samples)
+    _, alone, whole = evaluation.measure(data_dir=options.data_dir, samples=samples, batch_size=16, workers=0, rounds=2,
+                                         device=options.device)
+    clock = 1 if options.device == 'cpu' else 0
+    yield Row('evaluation loop of PyMAF', 1e3 * np.median(whole[:, clock]) / samples, 'the network alone',
+              1e3 * np.median(alone[:, clock]) / samples)
 
 
 def demo_rows(options):
@@ -138,31 +142,38 @@ def annotation_rows(options):
         yield Row(f'opening {name}, {mib:.0f} MiB (wall)', 1e3 * seconds, smallest[0], 1e3 * smallest[1])
 
 
-def forward_floor():
+def forward_floor(device='cpu'):
     """Milliseconds of an image's forward pass through ResNet-50's convolutions."""
     with torch.no_grad():
-        floor = ConvolutionsAlone(build_backbone('resnet50'), torch.randn(1, 3, 224, 224))
-        return 1e3 * in_turns({'floor': floor}, rounds=5)['floor']
+        floor = ConvolutionsAlone(build_backbone('resnet50').to(device), torch.randn(1, 3, 224, 224, device=device))
+        return 1e3 * in_turns({'floor': floor}, rounds=5, device=device)['floor']
 
 
 PARTS = {'training': training_rows, 'inference': inference_rows, 'loader': loader_rows, 'rasterizer': rasterizer_rows,
          'smplify': smplify_rows, 'evaluation': evaluation_rows, 'demo': demo_rows, 'synthetic': synthetic_rows,
          'growth': growth_rows, 'rows': annotation_rows}
+ON_A_GPU = ('training', 'inference', 'rasterizer', 'evaluation')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data_dir', default='data')
-    parser.add_argument('--only', nargs='+', default=list(PARTS), help=f'parts: {", ".join(PARTS)}')
+    parser.add_argument('--only', nargs='+', help=f'parts: {", ".join(PARTS)}')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--quick', action='store_true', help='a few rows of each part')
     options = parser.parse_args()
-    unknown = set(options.only) - set(PARTS)
+    if options.device == 'cuda' and not torch.cuda.is_available():
+        raise BadConfig('torch finds no CUDA device; leave --device out')
+    parts = list(PARTS) if options.device == 'cpu' else ON_A_GPU
+    unknown = set(options.only or ()) - set(parts)
     if unknown:
-        raise BadConfig(f'no part {sorted(unknown)[0]!r}; use {", ".join(PARTS)}')
+        raise BadConfig(f'no part {sorted(unknown)[0]!r}; use {", ".join(parts)}')
     use_one_thread()
     prepared(torch.device('cpu'))
+    if options.device == 'cuda':
+        print(f'{torch.cuda.get_device_name()}\n')
     print('| part | ms an image | floor | ms an image | ratio | aim |\n| --- | ---: | --- | ---: | ---: | ---: |')
-    for name in options.only:
+    for name in options.only or parts:
         for row in PARTS[name](options):
             print(row, flush=True)
     print(f'\nMore, each by a command of its own: {", ".join(f"python -m {name}" for name in OTHERS)}')

@@ -51,7 +51,7 @@ def command_line(folder, seconds, checkpoint):
     boxes.write_text(json.dumps([{'image_id': i, 'bbox': _BOX} for i in range(25 * seconds)]))
     given = ['--checkpoint', checkpoint] if checkpoint else []
     return [*given, '--vid_file', str(video), '--detections', str(boxes), '--output_folder', str(folder),
-            '--model_batch_size', str(_BATCH)]
+            '--model_batch_size', str(_BATCH), '--misc', 'DEVICE', 'cpu']
 
 
 def timed(work):

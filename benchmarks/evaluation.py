@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from core.config import load_config
+from core.devices import prepared
 from core.evaluator import Evaluator
 from datasets.annotations import Annotations
 from datasets.image_dataset import ImageDataset
@@ -57,9 +58,9 @@ def _wait(device):
         torch.cuda.synchronize()
 
 
-def measure(cfg_file='pymaf.yaml', data_dir='data', samples=256, batch_size=32, workers=2, rounds=3):
+def measure(cfg_file='pymaf.yaml', data_dir='data', samples=256, batch_size=32, workers=2, rounds=3, device='cpu'):
     """-> (config, seconds and processor seconds of the network alone [rounds,2], of the whole loop [rounds,2])"""
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    device = prepared(torch.device(device))
     with tempfile.TemporaryDirectory() as name:
         cfg = load_config(cfg_file, [
             'PATHS.DATA_DIR', data_dir, 'TEST.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', workers,
@@ -83,6 +84,7 @@ def main():
     parser.add_argument('--batch_size', type=int, default=32)
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     args = parser.parse_args()
     cfg, alone, whole = measure(**vars(args))
     ratios, cpu_ratio = np.sort(alone[:, 0] / whole[:, 0]), np.median(alone[:, 1] / whole[:, 1])

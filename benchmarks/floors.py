@@ -1,7 +1,7 @@
 """What nothing can be faster than: a network's convolutions alone, and decoding a JPEG alone; and how to compare.
 
-Every ratio is taken between calls that take turns in one process, in processor seconds, so that other work on the
-machine strikes both alike.
+Every ratio is taken between calls that take turns in one process, so that other work on the machine strikes both alike:
+on a CPU in processor seconds, on a GPU in seconds until it has done its work.
 """
 import copy
 import statistics
@@ -53,16 +53,23 @@ class ConvolutionsAlone(nn.Module):
         optimizer.zero_grad()
 
 
-def in_turns(calls, rounds=3, warm_up=1):
-    """Median processor seconds, all threads, of {name: function}, called in turn -> {name: seconds}."""
+def in_turns(calls, rounds=3, warm_up=1, device='cpu'):
+    """Median seconds of {name: function}, called in turn -> {name: seconds}; on a CPU of the processor, all threads."""
+    clock = time.process_time if device == 'cpu' else _after_cuda
     times = {name: [] for name in calls}
     for number in range(rounds + warm_up):
         for name, call in calls.items():
-            start = time.process_time()
+            start = clock()
             call()
+            taken = clock() - start
             if number >= warm_up:
-                times[name].append(time.process_time() - start)
+                times[name].append(taken)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _after_cuda():
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def adam(parameters):

@@ -29,7 +29,7 @@ _LAUNCH = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node']
 def trainer_of(options):
     return Trainer(load_config(options.config, [
         'LOG_DIR', tempfile.mkdtemp(), 'PATHS.DATA_DIR', options.data_dir, 'TRAIN.BATCH_SIZE', options.batch,
-        'TRAIN.NUM_WORKERS', options.workers, 'TRAIN.MIXED_PRECISION', 'no']))
+        'TRAIN.NUM_WORKERS', options.workers, 'TRAIN.MIXED_PRECISION', 'no', 'DEVICE', 'cpu']))
 
 
 def step_rate(options):

@@ -21,12 +21,12 @@ from utils.errors import run_main
 CONFIGS = {'hmr': 'hmr.yaml', 'pymaf_net': 'pymaf.yaml', 'danet': 'danet.yaml', 'multi_spin': 'multi_spin.yaml'}
 
 
-def measure(name, batch_size, data_dir, formats=('torch', 'onnx', 'int8'), rounds=3, threads=1, overrides=()):
-    """-> {format or 'convolutions': processor seconds a batch}"""
-    prepared(torch.device('cpu'))
-    cfg = load_config(CONFIGS[name], ['PATHS.DATA_DIR', data_dir, 'MODEL.BACKBONE.PRETRAINED', '', *overrides])
-    regressor = build_regressor(cfg).eval()
-    images = example_images(cfg, batch_size)
+def measure(name, batch_size, data_dir, formats=('torch', 'onnx', 'int8'), rounds=3, threads=1, device='cpu'):
+    """-> {format or 'convolutions': seconds of `in_turns` a batch}; onnxruntime is measured on the CPU alone."""
+    prepared(torch.device(device))
+    cfg = load_config(CONFIGS[name], ['PATHS.DATA_DIR', data_dir, 'MODEL.BACKBONE.PRETRAINED', ''])
+    regressor = build_regressor(cfg).to(device).eval()
+    images = example_images(cfg, batch_size).to(device)
     network, floor = FinalStage(regressor).eval(), ConvolutionsAlone(regressor, images)
     calls = {'torch': lambda: network(images)}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -39,7 +39,8 @@ def measure(name, batch_size, data_dir, formats=('torch', 'onnx', 'int8'), round
             quantize(path, small, [np.asarray(images)])
             quantized = OnnxRegressor(small, regressor.body, threads)
             calls['int8'] = lambda: quantized.run(images.numpy())
-        return in_turns({**{key: calls[key] for key in formats}, 'convolutions': floor}, rounds)
+        return in_turns({**{key: calls[key] for key in formats}, 'convolutions': floor}, rounds,
+                        device=device)
 
 
 def main():

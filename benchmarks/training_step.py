@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState
 from torch.utils.data import DataLoader
 
 from benchmarks.floors import ConvolutionsAlone, adam, in_turns
+from core import devices
 from core.config import load_config
 from core.random_streams import seed_everything
 from core.supervision import flatten_views
@@ -30,11 +31,11 @@ VARIANTS = {'float32': _variant(), 'bfloat16': _variant(bf16=True), 'channels la
             'compiled, channels last': _variant(channels_last=True, compiled=True)}
 
 
-def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=()):
+def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=(), device='cpu'):
     """A Trainer of PyMAF on free studio people."""
     AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
     return Trainer(load_config('pymaf.yaml', [
-        'LOG_DIR', tempfile.mkdtemp(), 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-studio:1'],
+        'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-studio:1'],
         'DATA.EVAL_DATASET', 'free-studio', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
         'DATA.IMG_RES', res, 'TRAIN.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', 0, *overrides]))
 
@@ -54,20 +55,22 @@ def floor_of(network, images):
     return lambda: floor.train_step(optimizer)
 
 
-def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', res=224, rounds=3):
-    """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': processor seconds}, all in turns; and
+def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', res=224, rounds=3, device='cpu'):
+    """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': seconds of `in_turns`}; and
     {variant: loss of the first step}, from equal weights, pictures and dropout."""
-    calls = {name: step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name])) for name in variants}
+    calls = {name: step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name], device))
+             for name in variants}
     losses = {}
     for name, call in calls.items():
         seed_everything(0)
         losses[name] = float(call()[0])
-    network = trainer_of(batch_size, data_dir, backbone, res, VARIANTS['float32']).regressor
-    images = torch.randn(batch_size, 3, res, res)
+    network = trainer_of(batch_size, data_dir, backbone, res, VARIANTS['float32'], device).regressor
+    images = torch.randn(batch_size, 3, res, res, device=device)
     floors = {'convolutions': floor_of(network, images), 'backbone': floor_of(network.backbone, images)}
     floors['convolutions, channels last'] = floor_of(network.to(memory_format=torch.channels_last),
                                                      images.to(memory_format=torch.channels_last))
-    return in_turns({**calls, **floors}, rounds), losses
+    # Two steps and more pass before a process has the memory that it then keeps (utils/memory.py).
+    return in_turns({**calls, **floors}, rounds, warm_up=3, device=device), losses
 
 
 def main():
@@ -78,13 +81,18 @@ def main():
     parser.add_argument('--res', type=int, default=224)
     parser.add_argument('--variants', nargs='+', default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--give_back', action='store_true',
+                        help='give freed memory back to the system, as without utils/memory.py')
     options = parser.parse_args()
-    print('| batch | variant | CPU s a step | over its convolutions | over those in channels-last | '
+    if options.give_back:
+        devices.keep_freed_memory = lambda: False
+    print('| batch | variant | s a step | over its convolutions | over those in channels-last | '
           'over the backbone\'s | first loss over float32\'s |')
     print('| --- | --- | ---: | ---: | ---: | ---: | ---: |')
     for batch in options.batch:
         table, losses = measure(batch, options.data_dir, options.variants, options.backbone, options.res,
-                                options.rounds)
+                                options.rounds, options.device)
         for name in options.variants:
             print(f'| {batch} | {name} | {table[name]:.2f} | {table[name] / table["convolutions"]:.2f} | '
                   f'{table[name] / table["convolutions, channels last"]:.2f} | {table[name] / table["backbone"]:.2f} | '
