@@ -47,7 +47,9 @@ class Row:
 def training_rows(options):
     """The training step over forward, backward and Adam of the network's convolutions."""
     for batch in (8,) if options.quick else (8, 32):
-        variants = ['channels last', 'bfloat16, channels last'] if options.quick else list(training_step.VARIANTS)
+        variants = ['channels last', 'bfloat16, channels last']
+        if not options.quick:
+            variants = list(training_step.VARIANTS) if batch == 8 else ['float32', *variants, 'compiled, channels last']
         seconds, _ = training_step.measure(batch, options.data_dir, variants, device=options.device)
         for name, floor in (('its backbone alone', 'backbone'), ('channels last', 'convolutions, channels last')):
             yield Row(f'floor: PyMAF\'s convolutions, batch {batch}', 1e3 * seconds['convolutions'] / batch, name,
