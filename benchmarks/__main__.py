@@ -8,6 +8,8 @@ batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. With --device cud
 at, in seconds until it is done. Figures that take a training have commands of their own, listed at the end.
 """
 import argparse
+import contextlib
+import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +86,8 @@ def loader_rows(options):
 def rasterizer_rows(options):
     """Rasterizer, IUV images and overlays over one image's forward pass through ResNet-50's convolutions."""
     floor = forward_floor(options.device)
-    for name, took, _ in rasterizer.measure(torch.device(options.device)):
-        yield Row(f'{name} (wall)', took, "ResNet-50's convolutions: forward", floor)
+    for name, images, took, _ in rasterizer.measure(torch.device(options.device)):
+        yield Row(f'{name} (wall)', took / images, "ResNet-50's convolutions: forward", floor)
 
 
 def smplify_rows(options):
@@ -112,7 +114,8 @@ def demo_rows(options):
         trainer = training_step.trainer_of(1, options.data_dir)
         trainer._save()
         checkpoint = str(trainer.folder.store.best())
-        alone, whole = demo.measure_speed(Path(folder), checkpoint, seconds=2, rounds=2)
+        with contextlib.redirect_stdout(io.StringIO()):  # the demo says what it writes
+            alone, whole = demo.measure_speed(Path(folder), checkpoint, seconds=2, rounds=2)
         yield Row('demo, a frame of 640 x 480 with one person', 1e3 * whole[1], 'the network alone', 1e3 * alone[1])
         overlay = demo.measure_overlay(Path(folder), checkpoint)
     yield Row('overlay of a body at 1920 x 1080', overlay[1], "ResNet-50's convolutions: forward", forward_floor())

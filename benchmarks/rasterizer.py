@@ -47,7 +47,7 @@ def load_body():
 
 
 def measure(device):
-    """Yield (what, milliseconds, figure to reach on 2 cores or None)."""
+    """Yield (what, images, milliseconds of all, figure to reach on 2 cores or None)."""
     vertices, faces, _ = load_body()
     faces = torch.tensor(faces, dtype=torch.int32, device=device)
 
@@ -59,18 +59,18 @@ def measure(device):
     for count, size, limit in ((64, 56, 60), (8, 224, 15)):
         pixels = project_to_crop(*batch(count), size)
         for backend in backends:
-            yield (f'rasterize {count} at {size} px, {backend}', median_ms(
+            yield (f'rasterize {count} at {size} px, {backend}', count, median_ms(
                 lambda p=pixels, s=size, b=backend: rasterize(p, faces, s, s, b, cull_backfaces=True), device), limit)
     if is_complete_free_folder(FREE):
         for backend in backends:
             renderer = IUVRenderer(FREE / 'UV_data' / 'UV_Processed.mat', backend=backend).to(device)
-            yield f'IUV of 64 at 56 px, {backend}', median_ms(lambda r=renderer: r(*batch(64)), device), None
+            yield f'IUV of 64 at 56 px, {backend}', 64, median_ms(lambda r=renderer: r(*batch(64)), device), None
     images = torch.rand(8, 3, 224, 224, device=device)
-    yield '8 overlay panels at 224 px', median_ms(lambda: overlay_batch(images, *batch(8), faces), device), None
+    yield '8 overlay panels at 224 px', 8, median_ms(lambda: overlay_batch(images, *batch(8), faces), device), None
     if device.type == 'cpu':
         picture = np.full((1080, 1920, 3), 128, np.uint8)
         body = vertices[None] + [0, 0, 3]
-        yield ('overlay of one person at 1080p',
+        yield ('overlay of one person at 1080p', 1,
                median_ms(lambda: render_overlay(picture, body, faces, 1500.0), device), 25)
 
 
@@ -86,7 +86,7 @@ def main():
     vertices, faces, name = load_body()
     print(f'{name}: {len(vertices)} vertices, {len(faces)} faces; {torch.get_num_threads()} threads')
     for device in ['cpu'] + ['cuda'] * torch.cuda.is_available():
-        for what, took, limit in measure(torch.device(device)):
+        for what, _, took, limit in measure(torch.device(device)):
             reach = f'   (to reach: {limit})' if limit and device == 'cpu' else ''
             print(f'{device:5} {what:45} {took:8.2f} ms{reach}')
 

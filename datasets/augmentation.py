@@ -72,9 +72,15 @@ def warp_crop(image, matrix, res, reduced=1):
         image = cv2.resize(image[y:y + size[1] * shrink, x:x + size[0] * shrink], tuple(int(s) for s in size),
                            interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.array([[shrink, 0, x], [0, shrink, y], [0, 0, 1.0]])
+    else:  # a bilinear sample reads one pixel further
+        (x, y), last = np.maximum(first - 1, 0), last + 1
+        image = image[y:last[1], x:last[0]]
+        matrix = matrix @ np.array([[1.0, 0, x], [0, 1.0, y], [0, 0, 1.0]])
     at_centres = matrix.copy()  # cv2 counts from pixel centres
     at_centres[:, 2] += 0.5 * matrix[:, :2].sum(1) - 0.5
-    return cv2.warpAffine(image, at_centres, (res, res), flags=cv2.INTER_LINEAR)
+    # cv2 warps four channels in less than half the time of three, to the same values.
+    warped = cv2.warpAffine(cv2.cvtColor(image, cv2.COLOR_BGR2BGRA), at_centres, (res, res), flags=cv2.INTER_LINEAR)
+    return cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
 
 
 def _covered_box(matrix, res, shape):
