@@ -3,7 +3,7 @@
 Columns are milliseconds an image, of the part and of its floor, and their ratio. Networks are timed in processor
 seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that should be
 idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG alone;
-what grows has its smallest case for a floor. The whole takes the better part of an hour; with --quick there are
+what grows has its smallest case for a floor. The whole takes half an hour; with --quick there are
 batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. With --device cuda there are the parts that a GPU works
 at, in seconds until it is done. Figures that take a training have commands of their own, listed at the end.
 """

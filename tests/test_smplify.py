@@ -14,6 +14,7 @@ from models.smplify.priors import PosePrior, angle_prior
 from models.smplify.sparse_body import SparseBody
 from models.smplify.stages import BodyStage, CameraStage, FitState
 from tests.reference.compare import load, relative_error
+from utils.device_constants import on_device
 from utils.errors import BadFile
 from utils.geometry import axis_angle_to_rotmat, estimate_translation, rotmat_to_axis_angle, similarity_align
 
@@ -309,3 +310,13 @@ def test_sparse_body_equals_the_mesh(smplify):
     sparse = SparseBody(smplify.body)
     joints = sparse.joints(sparse.pose(pose[:, 3:], betas), axis_angle_to_rotmat(pose[:, None, :3]))
     assert torch.allclose(joints[:, 0], smplify.body(betas, pose=pose).joints, atol=1e-5)
+
+
+def test_constants_made_by_the_demo_can_be_trained_with():
+    on_device.cache_clear()
+    pose = torch.zeros(1, 69)
+    with torch.inference_mode():
+        angle_prior(pose)
+    pose.requires_grad_()
+    angle_prior(pose).sum().backward()
+    assert (pose.grad != 0).sum() == 4
