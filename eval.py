@@ -5,7 +5,7 @@ from utils.errors import run_main
 def main():
     from core.evaluation.options import parse_pose_options
     from core.evaluation.run import run_evaluation
-    from core.launch import join_processes
+    from core.training.launch import join_processes
     cfg, checkpoint = parse_pose_options()
     join_processes(cfg.DEVICE)
     run_evaluation(cfg, checkpoint)

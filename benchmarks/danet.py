@@ -18,8 +18,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from core.config import load_config
-from core.supervision import all_losses, build_targets
-from core.trainer import Trainer
+from core.training.supervision import all_losses, build_targets
+from core.training.trainer import Trainer
 from utils.errors import run_main
 from utils.iuv_maps import part_labels
 

@@ -14,7 +14,7 @@ import torch
 
 from core.config import load_config
 from core.devices import prepared
-from core.evaluator import Evaluator
+from core.evaluation.evaluator import Evaluator
 from datasets.annotations import Annotations
 from datasets.image_dataset import ImageDataset
 from models import build_regressor

@@ -17,9 +17,9 @@ import torch
 
 from benchmarks.training_step import step_of
 from core.config import load_config
-from core.launch import join_processes
 from core.loading import batches_of
-from core.trainer import Trainer
+from core.training.launch import join_processes
+from core.training.trainer import Trainer
 from utils.distributed import world_size
 from utils.errors import run_main
 

@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from core.config import load_config
-from core.evaluator import Evaluator
+from core.evaluation.evaluator import Evaluator
 from core.metrics import bootstrap_interval, pa_mpjpe
-from core.supervision import flatten_views
-from core.trainer import Trainer
+from core.training.supervision import flatten_views
+from core.training.trainer import Trainer
 from datasets.build import build_eval_dataset
 from models.smplify import build_smplify
 from utils.errors import run_main

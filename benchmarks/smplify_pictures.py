@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from core.config import load_config
-from core.dataset_fits import fit_keypoints, keypoints_in_crop
-from core.fitting import HALF_CROP
+from core.training.dataset_fits import fit_keypoints, keypoints_in_crop
+from core.training.fitting import HALF_CROP
 from datasets.annotations import Annotations
 from datasets.augmentation import crop_transform, warp_crop
 from datasets.fits import mean_parameters

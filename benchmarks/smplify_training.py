@@ -9,7 +9,7 @@ import tempfile
 from statistics import mean
 
 from core.config import load_config
-from core.trainer import Trainer
+from core.training.trainer import Trainer
 from utils.errors import run_main
 
 CONFIG = 'free/pymaf_quick.yaml'

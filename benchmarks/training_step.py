@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 from benchmarks.floors import ConvolutionsAlone, adam, in_turns
 from core import devices
 from core.config import load_config
-from core.random_streams import seed_everything
-from core.supervision import flatten_views
-from core.trainer import Trainer
+from core.training.random_streams import seed_everything
+from core.training.supervision import flatten_views
+from core.training.trainer import Trainer
 from utils.errors import run_main
 
 

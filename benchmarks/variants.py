@@ -15,7 +15,7 @@ from accelerate.state import AcceleratorState
 from benchmarks.training_step import VARIANTS
 from core.config import load_config
 from core.evaluation.report import Score
-from core.trainer import Trainer
+from core.training.trainer import Trainer
 from utils.errors import run_main
 
 

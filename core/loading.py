@@ -10,7 +10,7 @@ import threading
 from multiprocessing import active_children
 from multiprocessing.connection import wait
 
-from core.interrupts import leave_interrupts_to_the_main_process
+from core.training.interrupts import leave_interrupts_to_the_main_process
 from datasets.image_dataset import init_worker
 from utils.errors import ProjectError
 

@@ -16,9 +16,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
 
+from core.evaluation.evaluator import Evaluator
 from core.evaluation.options import checkpoint_config
 from core.evaluation.run import load_regressor
-from core.evaluator import Evaluator
 from datasets.build import build_eval_dataset
 from models.output import RegressorOutput, Stage
 from utils.errors import BadConfig, ProjectError, run_main

@@ -14,10 +14,10 @@ import scipy.io
 import scipy.sparse
 from PIL import Image
 
+from core.config.training_options import parse_training_options
 from core.demo.people import Detections, OpenPoseFolder, TrackAnnotations, box_from_json, boxes_from_openpose
 from core.demo.playback import _read_results as read_results
 from core.demo.playback import _read_truth as read_truth
-from core.options import parse_training_options
 from datasets.annotations import Person
 from datasets.augmentation import Augmentation
 from datasets.coco_keypoints import CocoKeypoints

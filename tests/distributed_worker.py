@@ -9,10 +9,10 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-import core.trainer as training
+import core.training.trainer as training
 from core.config import load_config
+from core.evaluation.evaluator import Evaluator
 from core.evaluation.sharding import ErrorTable, share_of
-from core.evaluator import Evaluator
 from datasets.build import build_eval_dataset
 from datasets.fits import FitStore
 from models import build_regressor
@@ -102,7 +102,7 @@ def owned_fits(data_dir):
     """Both processes fit row 2, the second better; the first alone fits row 1. What each store holds then."""
     store = FitStore([('tiny', 4)], find_assets(data_dir), 'digest')
     rows, values = (torch.tensor([2, 1]), [1., 5.]) if rank() == 0 else (torch.tensor([2, 3]), [2., 7.])
-    from core.fitting import _gathered
+    from core.training.fitting import _gathered
     residual = torch.tensor([4., 1.]) if rank() == 0 else torch.tensor([3., 1.])
     parts = (torch.zeros(2, dtype=torch.long), rows, torch.tensor(values)[:, None].expand(2, 82).contiguous(), residual)
     store.put(*(_gathered(part) for part in parts))

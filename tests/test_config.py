@@ -4,7 +4,7 @@ import shlex
 import pytest
 
 from core.config import CONFIG_FOLDER, default_config, get_key, load_config
-from core.options import FLAGS, build_parser, parse_training_options
+from core.config.training_options import FLAGS, build_parser, parse_training_options
 from utils.errors import BadConfig, MissingFile
 from utils.safe_io import save_json
 from utils.torch_io import save_torch

@@ -7,8 +7,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from core.config import load_config
-from core.supervision import all_losses
-from core.trainer import Trainer
+from core.training.supervision import all_losses
+from core.training.trainer import Trainer
 from models import build_regressor
 from models.backbones import build_backbone
 from models.backbones.pretrained import load_pretrained_backbone

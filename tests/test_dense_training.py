@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import default_collate
 
 from core.config import load_config
-from core.supervision import build_targets
-from core.trainer import Trainer
+from core.training.supervision import build_targets
+from core.training.trainer import Trainer
 from datasets.annotations import Annotations
 from datasets.dense_points import SYMMETRY_FILE
 from datasets.image_dataset import ImageDataset

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from core.config import to_text
-from core.launch import launch_command
-from core.options import LAUNCH_FLAGS
+from core.config.training_options import LAUNCH_FLAGS
+from core.training.launch import launch_command
 from tests import distributed_worker as worker
 from tests.conftest import ROOT
 from tests.test_danet import training_config as danet_config

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from core.config import load_config, to_text
+from core.evaluation.evaluator import Evaluator
 from core.evaluation.options import parse_pose_options
 from core.evaluation.protocols import METRIC_TITLES, protocol_of
 from core.evaluation.report import as_csv, as_json, console
 from core.evaluation.results import ResultWriter
 from core.evaluation.run import run_evaluation
-from core.evaluator import Evaluator
 from datasets.image_dataset import ImageDataset
 from models import build_regressor
 from models.body import BodyModel

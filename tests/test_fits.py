@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from core import dataset_fits
 from core.config import load_config
-from core.dataset_fits import InitialFits, keypoints_in_crop
-from core.fitting import FitsInTheLoop, uses_fits
+from core.training import dataset_fits
+from core.training.dataset_fits import InitialFits, keypoints_in_crop
+from core.training.fitting import FitsInTheLoop, uses_fits
 from datasets.annotations import Annotations
 from datasets.augmentation import flip_pose, rotate_pose
 from datasets.fits import FitStore, augment_pose, mean_parameters, read_fits, unaugment_pose, write_fits
@@ -163,7 +163,7 @@ def test_nothing_that_is_not_finite_is_stored(assets, body):
 
 
 def gather_in_process(rank, port, queue):
-    from core.fitting import _gathered
+    from core.training.fitting import _gathered
     torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
     value = torch.arange(3) + 10 * rank
     queue.put((rank, _gathered(value).tolist(), _gathered(torch.tensor([rank]).byte()).tolist()))

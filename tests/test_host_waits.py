@@ -8,8 +8,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
 
-from core.supervision import flatten_views
-from core.trainer import Trainer
+from core.training.supervision import flatten_views
+from core.training.trainer import Trainer
 from tests.test_danet import training_config as danet_config
 from tests.test_training import tiny_config
 from tests.test_view_groups import write_groups
@@ -86,7 +86,8 @@ def test_a_step_reads_nothing_back_and_hands_nothing_over(assets, tmp_path, name
 
 
 def test_a_wait_is_seen(assets, tmp_path, monkeypatch):
-    monkeypatch.setattr('core.supervision.L.camera_loss', lambda camera: camera.sum() * float(camera[0, 0] > 0))
+    monkeypatch.setattr('core.training.supervision.L.camera_loss',
+                        lambda camera: camera.sum() * float(camera[0, 0] > 0))
     with pytest.raises(AssertionError, match='__float__ waits'):
         steps(CONFIGS['hmr'](assets, tmp_path, 'TRAIN.VIS_INTERVAL', 1000), 2, NoWaits)
 

@@ -5,7 +5,7 @@ from torch.utils.data import default_collate
 
 from core.config import load_config
 from core.evaluation.options import checkpoint_config
-from core.supervision import flatten_views
+from core.training.supervision import flatten_views
 from models import build_regressor
 from models.fusion import draw_kept_views
 from models.weights import load_weights

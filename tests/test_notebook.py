@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.config.training_options import build_parser as train_parser
 from core.demo.options import build_parser as demo_parser
-from core.options import build_parser as train_parser
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.walking import write_walking
 from utils.assets import Assets

@@ -7,9 +7,9 @@ import torch
 from torchvision.utils import save_image
 
 from core.config import load_config
-from core.summary import panel
-from core.supervision import build_targets
-from core.trainer import Trainer
+from core.training.summary import panel
+from core.training.supervision import build_targets
+from core.training.trainer import Trainer
 from datasets.image_dataset import ImageDataset
 from datasets.preprocess.coco import convert_coco
 from datasets.synthetic.generate import main as generate

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoint import CheckpointStore
+from core.training.checkpoint import CheckpointStore
 from datasets.fits import read_fits, write_fits
 from utils.errors import BadFile, ProjectError
 from utils.logging import get_logger
@@ -174,7 +174,7 @@ def test_a_full_disk_keeps_the_newest_checkpoint(tmp_path):
 
 
 def test_a_part_of_fits_that_was_cut_short_is_made_again(tmp_path):
-    from core.dataset_fits import _finished_part
+    from core.training.dataset_fits import _finished_part
     keypoints = np.ones((2, 49, 3), np.float32)
     file = tmp_path / '00000000.npz'
     save_npz(file, keypoints=keypoints, body_digest='body', params=np.zeros((2, 82), np.float32),

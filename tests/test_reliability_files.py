@@ -18,11 +18,11 @@ import scipy.sparse
 import torch
 import yaml
 
-from core.checkpoint import CheckpointStore
 from core.config import load_config, load_stored_config
 from core.demo.detectors import load_torch as read_detector_weights
 from core.demo.playback import _read_person as read_result
 from core.evaluation.options import checkpoint_config
+from core.training.checkpoint import CheckpointStore
 from datasets.annotations import Annotations
 from datasets.dense_points import UVSymmetry
 from datasets.fits import mean_parameters, read_fits

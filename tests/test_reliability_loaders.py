@@ -12,7 +12,7 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from core.loading import LoaderError, batches_of, worker_options
-from core.trainer import Trainer
+from core.training.trainer import Trainer
 from datasets.image_dataset import ImageDataset
 from tests.test_training import tiny_config
 from tests.tiny_data import write_tiny_dataset

@@ -9,7 +9,7 @@ import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch.autograd import gradcheck
 
-from core.trainer import Trainer
+from core.training.trainer import Trainer
 from models import losses
 from models.body import BodyModel
 from models.danet import losses as danet_losses

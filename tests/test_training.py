@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from core.checkpoint import CheckpointStore
 from core.config import load_config
-from core.supervision import stage_losses
-from core.trainer import Trainer
+from core.training.checkpoint import CheckpointStore
+from core.training.supervision import stage_losses
+from core.training.trainer import Trainer
 from models import build_regressor
 from models.output import Stage
 from models.weights import load_weights
@@ -107,7 +107,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
 
 
 def test_nan_losses_are_skipped_then_stop_the_run(assets, tmp_path, monkeypatch):
-    import core.trainer as module
+    import core.training.trainer as module
     real, calls = module.all_losses, []
 
     def sometimes_nan(*args):

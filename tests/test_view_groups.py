@@ -8,7 +8,7 @@ from torch.utils.data import default_collate
 from core.config import load_config
 from core.evaluation.options import parse_pose_options
 from core.evaluation.run import run_evaluation
-from core.trainer import Trainer
+from core.training.trainer import Trainer
 from datasets.annotations import Annotations
 from datasets.build import build_eval_dataset, build_train_dataset
 from datasets.multiview import ViewGroupDataset, look_at, view_groups, windows

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import core.trainer  # noqa: F401  what every run needs
+import core.training.trainer  # noqa: F401  what every run needs
 
 ROOT = Path(__file__).resolve().parent.parent
 

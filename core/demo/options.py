@@ -5,10 +5,10 @@ What is looked at comes as `Inputs`; how it is done are config keys (DEMO.*), of
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.checkpoint import CheckpointStore
 from core.config import load_config
+from core.config.flags import Parser, add_flags, flag, overrides_of
 from core.evaluation.options import checkpoint_config
-from core.flags import Parser, add_flags, flag, overrides_of
+from core.training.checkpoint import CheckpointStore
 from utils.errors import BadConfig, MissingFile
 from utils.logging import get_logger, log_once
 

@@ -18,7 +18,7 @@ from core.demo.smoothing import Smoother
 from core.demo.sources import is_address, open_source
 from core.demo.threads import Ahead, Behind
 from core.demo.window import Window
-from core.interrupts import on_interrupt
+from core.training.interrupts import on_interrupt
 from utils.errors import BadFile
 from utils.logging import get_logger
 from utils.video_writer import VideoWriter

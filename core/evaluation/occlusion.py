@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from core.evaluation.evaluator import Evaluation
 from core.evaluation.pictures import save_picture
 from core.evaluation.protocols import protocol_of
-from core.evaluator import Evaluation
 from utils.errors import BadConfig
 from utils.keypoints import IMAGE_MEAN, IMAGE_STD, JOINT_NAMES
 

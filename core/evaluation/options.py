@@ -6,8 +6,8 @@ regressor's config and the published integer crop. Flags and `--misc` come on to
 from pathlib import Path
 
 from core.config import DEFAULT_CONFIGS, load_config, load_stored_config
-from core.flags import Parser, add_flags, flag, overrides_of
-from core.published_flags import hrnet_of_file
+from core.config.flags import Parser, add_flags, flag, overrides_of
+from core.config.published_flags import hrnet_of_file
 from models import regressor_names
 from models.weights import checkpoint_regressor, published_config
 from utils.errors import BadConfig
@@ -47,7 +47,7 @@ COCO_FLAGS = COMMON_FLAGS + (
 def build_parser(prog, flags):
     """Parser of an evaluation script. Flags that are not given stay out of the result."""
     parser = Parser(prog=prog, argument_default=None, description=(
-        'Evaluate a checkpoint. Each flag is an alias of a config key (core/config.py).'))
+        'Evaluate a checkpoint. Each flag is an alias of a config key (core/config/defaults.py).'))
     parser.add_argument('--checkpoint', required=True, help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...')
     parser.add_argument('--cfg_file', '--danet_cfg_file', help='YAML file instead of the checkpoint\'s own config')
     parser.add_argument('--hrnet_cfg_file', help='published HRNet YAML; its width picks the backbone')

@@ -3,12 +3,12 @@ from pathlib import Path
 
 from core.devices import pick_device
 from core.evaluation import report
+from core.evaluation.evaluator import Evaluator
 from core.evaluation.occlusion import FaceOccluder, run_grid
 from core.evaluation.pictures import PictureGrid
 from core.evaluation.protocols import protocol_of
 from core.evaluation.results import ResultWriter
 from core.evaluation.segmentation import SegmentationEvaluator
-from core.evaluator import Evaluator
 from datasets.build import build_eval_dataset
 from models import build_regressor
 from models.weights import load_weights, log_report

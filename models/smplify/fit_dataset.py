@@ -1,7 +1,7 @@
 """First SMPL fits of a data set: python -m models.smplify.fit_dataset --dataset NAME
 
-A script: it only parses flags, and nothing imports it (the work is core/dataset_fits.py). NAME is a data set of the
-catalog, a user's own, or the path of an annotation file. Fits go to `static_fits/` of the asset folder, where training
+A script: it only parses flags, and nothing imports it (the work is in core/training/dataset_fits.py). NAME is a data
+set of the catalog, a user's own, or the path of an annotation file. Fits go to `static_fits/` of the asset folder, where training
 with SMPLIFY.RUN or SMPLIFY.USE_FITS finds them. An interrupted run goes on where it was.
 """
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from core.config import load_config
-from core.dataset_fits import fit_annotations, histogram, save_initial_fits
+from core.training.dataset_fits import fit_annotations, histogram, save_initial_fits
 from datasets.annotations import Annotations
 from datasets.catalog import find_dataset
 from datasets.fits import fits_stems

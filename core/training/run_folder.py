@@ -3,9 +3,9 @@ from pathlib import Path
 
 from torchvision.utils import save_image
 
-from core.checkpoint import CheckpointStore
 from core.config import to_text
-from core.summary import Summary
+from core.training.checkpoint import CheckpointStore
+from core.training.summary import Summary
 from utils.errors import ProjectError
 from utils.safe_io import atomic_write
 

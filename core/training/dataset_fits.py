@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from core.fitting import HALF_CROP
+from core.training.fitting import HALF_CROP
 from datasets.fits import mean_parameters, write_fits
 from utils.assets import find_assets
 from utils.errors import BadFile

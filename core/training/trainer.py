@@ -13,19 +13,19 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from core.config import to_text
+from core.config.training_options import command_line
 from core.devices import computes_in_bf16, prepared
-from core.evaluator import Evaluator
-from core.fitting import FitsInTheLoop, uses_fits
-from core.interrupts import on_interrupt
+from core.evaluation.evaluator import Evaluator
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
-from core.options import command_line
-from core.random_streams import seed_everything
-from core.run_folder import RunFolder
-from core.schedule import learning_rate
-from core.step_watch import StepWatch
-from core.summary import panel
-from core.supervision import AnnotatedTargets, all_losses, build_targets, flatten_views
-from core.training_state import TrainingState
+from core.training.fitting import FitsInTheLoop, uses_fits
+from core.training.interrupts import on_interrupt
+from core.training.random_streams import seed_everything
+from core.training.run_folder import RunFolder
+from core.training.schedule import learning_rate
+from core.training.step_watch import StepWatch
+from core.training.summary import panel
+from core.training.supervision import AnnotatedTargets, all_losses, build_targets, flatten_views
+from core.training.training_state import TrainingState
 from datasets.build import build_eval_dataset, build_train_dataset
 from datasets.sampling import EpochSampler
 from models import build_regressor

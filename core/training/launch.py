@@ -6,7 +6,7 @@ from urllib.parse import urlparse
 import torch
 import torch.distributed as dist
 
-from core.options import LAUNCH_FLAGS
+from core.config.training_options import LAUNCH_FLAGS
 from utils.errors import BadConfig
 
 # With --resume, how often all processes are started again from the last checkpoint after one has died.

@@ -1,7 +1,7 @@
 """Command-line flags of the training script: every one is an alias of a config key.
 
 The flags are those of SPIN's, PyMAF's and DaNet's training scripts. Precedence: flags, then `--misc`, then the YAML
-file, then the defaults of core/config.py.
+file, then the defaults of core/config/defaults.py.
 """
 import argparse
 import sys
@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from core.config import DEFAULT_CONFIGS, load_config
-from core.flags import Parser, add_flags, add_plain, overrides_of
-from core.flags import flag as _flag
-from core.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
+from core.config.flags import Parser, add_flags, add_plain, overrides_of
+from core.config.flags import flag as _flag
+from core.config.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
 from models import regressor_names
 from models.weights import checkpoint_regressor
 from utils.errors import BadConfig
@@ -59,7 +59,7 @@ FLAGS = (
     _flag('num_smplify_iters', 'SMPLIFY.NUM_ITERS', 'iterations of each stage of a fit'),
     _flag('use_final_fit', 'SMPLIFY.USE_FINAL_FIT', 'start from data/final_fits', True),
 )
-# Understood, and handed to accelerate's launcher (core/launch.py); (name, takes an argument, default).
+# Understood, and handed to accelerate's launcher (core/training/launch.py); (name, takes an argument, default).
 LAUNCH_FLAGS = (('distributed', False, False), ('multiprocessing_distributed', False, False),
                 ('dist_backend', True, 'nccl'), ('dist_url', True, 'tcp://127.0.0.1:10356'),
                 ('world_size', True, '1'), ('rank', True, '0'), ('local_rank', True, '0'))
@@ -68,7 +68,7 @@ LAUNCH_FLAGS = (('distributed', False, False), ('multiprocessing_distributed', F
 def build_parser(prog='train.py'):
     """The parser of the training script. Flags that are not given stay out of the result."""
     parser = Parser(prog=prog, argument_default=argparse.SUPPRESS, description=(
-        'Train a regressor of the human body mesh. Each flag is an alias of a config key (core/config.py).'))
+        'Train a regressor of the human body mesh. Each flag is an alias of a config key (core/config/defaults.py).'))
     parser.add_argument('--cfg_file', help='YAML file; default: configs/ has one for each regressor')
     parser.add_argument('--from_json', help='flags from a JSON file, such as SPIN\'s logs/NAME/config.json')
     parser.add_argument('--timestamp', action='store_true', help='append the time to NAME')

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from core.random_streams import random_state, restore_random_state
+from core.training.random_streams import random_state, restore_random_state
 from utils.errors import BadFile
 
 _EMA_NOTE = 'training_model'

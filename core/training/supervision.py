@@ -27,7 +27,7 @@ def build_targets(batch, body, iuv_renderer, n_views=1):
 
 
 class AnnotatedTargets:
-    """Targets from annotations alone. The interface is that of core/fitting.py's FitsInTheLoop, which adds fits."""
+    """Targets from annotations alone. FitsInTheLoop (core/training/fitting.py) has the same interface and adds fits."""
 
     def __init__(self, body, iuv_renderer):
         self._body, self._iuv_renderer = body, iuv_renderer

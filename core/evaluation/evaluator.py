@@ -10,7 +10,7 @@ from core.evaluation.protocols import METRIC_TITLES, POSE_METRICS, group_of, pro
 from core.evaluation.sharding import ErrorTable, share_of
 from core.loading import batches_of, worker_options
 from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, pve
-from core.supervision import flatten_views
+from core.training.supervision import flatten_views
 from models.body import BodyModel
 from utils.distributed import gathered, share_buffers
 from utils.errors import MissingFile
