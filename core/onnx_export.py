@@ -16,6 +16,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
 
+from core.config.flags import add_plugin_flag, load_plugins
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.options import checkpoint_config
 from core.evaluation.run import load_regressor
@@ -173,8 +174,10 @@ def main():
     parser.add_argument('--out', required=True, type=Path)
     parser.add_argument('--batch_size', type=int, default=1, help='images that the file takes at a time')
     parser.add_argument('--int8', action='store_true', help='also write 8-bit convolutions')
+    add_plugin_flag(parser)
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
     options = parser.parse_args()
+    load_plugins(vars(options))
     if options.batch_size < 1:
         raise BadConfig(f'--batch_size is {options.batch_size}; at least 1 is wanted')
     cfg = checkpoint_config(options.checkpoint, ['DEVICE', 'cpu', *options.misc])

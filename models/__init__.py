@@ -1,20 +1,34 @@
-"""Regressors by name."""
-import importlib
+"""Regressors by name.
 
-from utils.errors import BadConfig
+A regressor is a class under a name: `@register('my_net')` on a subclass of `Regressor`. One in a file of this package
+is found by itself; one that lies elsewhere is loaded by `utils.plugins.load_plugin` (the scripts' --plugin).
+"""
+from utils.plugins import Registry
 
-# Where each regressor lives; imported when asked for, so that one architecture's needs are not another's.
-_REGRESSORS = {
-    'hmr': ('models.hmr', 'HMR'),
-    'spin': ('models.hmr', 'HMR'),
-    'pymaf_net': ('models.pymaf', 'PyMAF'),
-    'danet': ('models.danet.regressor', 'DaNet'),
-    'multi_spin': ('models.multiview', 'MultiSPIN'),
-}
+REGRESSORS = Registry('regressor', package='models')
+DEFAULT_REGRESSOR = 'pymaf_net'
+register = REGRESSORS.register
+
+from models.regressor import Regressor  # noqa: E402  its users import it from here
+
+__all__ = ['DEFAULT_REGRESSOR', 'REGRESSORS', 'Regressor', 'add_model_config', 'build_regressor', 'register',
+           'regressor_class', 'regressor_names']
 
 
 def regressor_names():
-    return tuple(_REGRESSORS)
+    """Names of all registered regressors."""
+    return REGRESSORS.names()
+
+
+def regressor_class(name):
+    """The class registered under `name`. Raises BadConfig for an unknown name."""
+    return REGRESSORS[name]
+
+
+def add_model_config(model):
+    """Give cfg.MODEL (a CfgNode) the sections of all registered regressors."""
+    for cls in REGRESSORS.entries():
+        cls.add_config(model)
 
 
 def build_regressor(cfg):
@@ -22,7 +36,4 @@ def build_regressor(cfg):
 
     Raises BadConfig for an unknown name, MissingFile where assets are absent.
     """
-    if cfg.MODEL.REGRESSOR not in _REGRESSORS:
-        raise BadConfig(f'MODEL.REGRESSOR is {cfg.MODEL.REGRESSOR!r}; use one of {", ".join(_REGRESSORS)}')
-    module, name = _REGRESSORS[cfg.MODEL.REGRESSOR]
-    return getattr(importlib.import_module(module), name)(cfg)
+    return regressor_class(cfg.MODEL.REGRESSOR)(cfg)

@@ -2,14 +2,28 @@
 
 Kanazawa et al., CVPR 2018; Kolotouros et al., ICCV 2019 (6D rotations, the training in the loop is the trainer's).
 """
+from yacs.config import CfgNode as CN
+
+from models import Regressor, register
 from models.backbones import build_backbone
 from models.output import RegressorOutput, Stage
-from models.regressor import MeanParameters, ParameterHead, Regressor, pose6d_to_rotmat
+from models.regressor import MeanParameters, ParameterHead, pose6d_to_rotmat
+from utils.errors import BadConfig
 
 
+@register('hmr')
+@register('hmr-spin')  # its name in PyMAF's demo
+@register('spin')
 class HMR(Regressor):
     """images [B,3,H,W] -> stages: the mean parameters, then one a refinement; only the last is supervised."""
     published_source = 'spin'
+    fits_config = 'spin'
+
+    @staticmethod
+    def add_config(model):
+        section = model.HMR = CN()
+        section.N_ITER = 3  # refinements of the mean parameters
+        section.HIDDEN = 1024  # width of the two hidden layers
 
     def __init__(self, cfg):
         super().__init__(cfg)
@@ -17,6 +31,8 @@ class HMR(Regressor):
         self.head = ParameterHead(self.backbone.out_channels, cfg.MODEL.HMR.HIDDEN, cfg.MODEL.HEAD_DROPOUT)
         self.mean = MeanParameters(self.assets)
         self.n_iter = cfg.MODEL.HMR.N_ITER
+        if self.n_iter < 1:
+            raise BadConfig(f'MODEL.HMR.N_ITER is {self.n_iter}; it must be at least 1')
 
     def forward(self, images):
         features = self.backbone(images).mean((2, 3))

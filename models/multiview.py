@@ -6,14 +6,16 @@ and camera.
 """
 import torch
 
+from models import Regressor, register
 from models.backbones import build_backbone
 from models.backbones.convnext import CONVNEXTS, ConvNeXtLogits
 from models.fusion import build_fusion, draw_kept_views
 from models.output import RegressorOutput, Stage
-from models.regressor import MeanParameters, ParameterHead, Regressor, pose6d_to_rotmat
+from models.regressor import MeanParameters, ParameterHead, pose6d_to_rotmat
 from utils.errors import BadConfig
 
 
+@register('multi_spin')
 class MultiSPIN(Regressor):
     """images [B,V,3,H,W], or [B,3,H,W] for one view -> stages with fields [B*V,...], views fastest.
 

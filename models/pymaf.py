@@ -5,10 +5,13 @@ Zhang et al., "PyMAF: 3D Human Pose and Shape Regression with Pyramidal Mesh Ali
 import torch
 import torch.nn.functional as F
 from torch import nn
+from yacs.config import CfgNode as CN
 
+from models import Regressor, register
 from models.backbones import build_backbone
 from models.output import DenseOutput, RegressorOutput, Stage
-from models.regressor import MeanParameters, ParameterHead, Regressor, pose6d_to_rotmat
+from models.regressor import MeanParameters, ParameterHead, pose6d_to_rotmat
+from utils.errors import BadConfig
 from utils.geometry import project
 from utils.iuv_maps import dense_iuv_losses
 from utils.mesh_sampling import downsampling_matrix
@@ -17,9 +20,22 @@ from utils.mesh_sampling import downsampling_matrix
 _DECONV_PADDING = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
 
 
+@register('pymaf_net')
 class PyMAF(Regressor):
     """images [B,3,H,W] -> stages: the mean parameters, then one a pyramid level; and the dense IUV prediction."""
     published_source = 'pymaf'
+
+    @staticmethod
+    def add_config(model):
+        section = model.PyMAF = CN()
+        section.N_ITER = 3  # feedback loops, one a pyramid level: 1 to 3
+        section.MLP_DIM = [256, 128, 64, 5]  # channels of the point-feature reduction; the first is the pyramid's
+        section.POINT_ACTIVATION = 'relu'  # of the point features: 'relu', as published; 'leaky_relu' cannot die out
+        section.GRID_SIZE = 21  # points a side of the first level's sampling grid
+        section.DECONV_FILTERS = [256, 256, 256]  # channels of the pyramid's levels
+        section.DECONV_KERNELS = [4, 4, 4]  # kernel sizes of the pyramid's transposed convolutions
+        section.HIDDEN = 1024  # width of the regressors' hidden layers
+        section.AUX_SUPV_ON = True  # predict IUV from the last level and supervise it
 
     def __init__(self, cfg):
         super().__init__(cfg)
@@ -82,7 +98,10 @@ class PointFeatures(nn.Module):
 
     def __init__(self, channels, activation='relu'):
         super().__init__()
-        self.activation = {'relu': F.relu, 'leaky_relu': F.leaky_relu}[activation]
+        activations = {'relu': F.relu, 'leaky_relu': F.leaky_relu}
+        if activation not in activations:
+            raise BadConfig(f'MODEL.PyMAF.POINT_ACTIVATION is {activation!r}; use one of {", ".join(activations)}')
+        self.activation = activations[activation]
         widths = [channels[0]] + [width + channels[0] for width in channels[1:-1]]
         self.layers = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(widths, channels[1:]))
 

@@ -12,19 +12,47 @@ from utils.safe_io import load_npz
 
 
 class Regressor(nn.Module):
-    """Base of all regressors. `body` is the neutral BodyModel; `backbone` takes pre-trained image weights.
+    """Base of all regressors: a subclass under `@register('name')` gives `forward`, and what else differs.
 
-    forward(images) -> RegressorOutput. `auxiliary_losses` adds what this architecture alone supervises.
-    `published_source` names the published checkpoint family that fits ('spin', 'pymaf', ...). `takes_views`: images
-    may be [B,n_views,3,H,W].
+    forward(images, *inputs) -> RegressorOutput. images: [B,3,H,W] normalized RGB. `body` is the neutral BodyModel;
+    `backbone`, where there is one, takes pre-trained image weights.
+
+    Everything that the harness must know of an architecture is an attribute or a method here, with a default.
+
+    published_source: the family of published checkpoints that fits ('spin', 'pymaf', ...).
+    fits_config: the YAML file, by stem, that training with SMPLIFY.RUN takes instead of the regressor's own.
+    takes_views: images may be [B,n_views,3,H,W].
+    inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',).
     """
     published_source = ''
+    fits_config = ''
     takes_views = False
+    inputs = ()
 
     def __init__(self, cfg):
         super().__init__()
         self.assets = find_assets(cfg.PATHS.DATA_DIR)
         self.body = BodyModel(self.assets.root)
+
+    @staticmethod
+    def add_config(model):
+        """Add this architecture's section, with its defaults, to the CfgNode cfg.MODEL."""
+
+    @staticmethod
+    def has_unused_parameters(cfg):
+        """Whether some training step leaves parameters without a gradient, which DistributedDataParallel must know."""
+        return False
+
+    def param_groups(self, cfg):
+        """What the optimizer trains: [{'params': list, 'lr': rate, ...}]; without 'lr' a group takes SOLVER.BASE_LR.
+
+        By default all parameters that require a gradient, in one group. The schedule scales every group's rate.
+        """
+        return [{'params': [parameter for parameter in self.parameters() if parameter.requires_grad]}]
+
+    def build_adversary(self, cfg):
+        """A discriminator of pose and betas (models/adversary.py), or None: this architecture has none."""
+        return None
 
     def auxiliary_losses(self, out, targets):
         """{name: weighted scalar} of losses that only this architecture has. targets: Targets."""

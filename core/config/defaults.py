@@ -1,8 +1,10 @@
-"""Every config key with its default and its meaning.
+"""Every config key of the harness with its default and its meaning; a regressor's own section is in its `add_config`.
 
 Key names that PyMAF's published configs use are kept (SOLVER.BASE_LR, LOSS.KP_2D_W, MODEL.PyMAF.MLP_DIM, ...).
 """
 from yacs.config import CfgNode as CN
+
+from models import DEFAULT_REGRESSOR
 
 _C = CN()
 _C.NAME = ''  # experiment; logs go to LOG_DIR/NAME. '' takes the regressor's name
@@ -15,39 +17,11 @@ _C.PATHS.DATA_DIR = 'data'  # asset folder; its free/ subfolder is used where it
 _C.PATHS.IMAGE_DIRS = []  # 'dataset=folder' strings; default DATA_DIR/datasets/<dataset>
 
 _C.MODEL = CN()
-_C.MODEL.REGRESSOR = 'pymaf_net'  # hmr (also spin), pymaf_net, danet, multi_spin
+_C.MODEL.REGRESSOR = DEFAULT_REGRESSOR  # `train.py --help` lists them; each adds its section in `add_config`
 _C.MODEL.BACKBONE = CN()
 _C.MODEL.BACKBONE.NAME = 'resnet50'  # resnet18, resnet34, resnet50, resnet101, ...
 _C.MODEL.BACKBONE.PRETRAINED = 'imagenet'  # 'imagenet', 'coco', '' (random weights) or a path
 _C.MODEL.HEAD_DROPOUT = 0.5  # dropout of the regressors' hidden layers
-_C.MODEL.HMR = CN()
-_C.MODEL.HMR.N_ITER = 3  # refinements of the mean parameters
-_C.MODEL.HMR.HIDDEN = 1024  # width of the two hidden layers
-_C.MODEL.PyMAF = CN()
-_C.MODEL.PyMAF.N_ITER = 3  # feedback loops, one a pyramid level: 1 to 3
-_C.MODEL.PyMAF.MLP_DIM = [256, 128, 64, 5]  # channels of the point-feature reduction; the first is the pyramid's
-_C.MODEL.PyMAF.POINT_ACTIVATION = 'relu'  # of the point features: 'relu', as published; 'leaky_relu' cannot die out
-_C.MODEL.PyMAF.GRID_SIZE = 21  # points a side of the first level's sampling grid
-_C.MODEL.PyMAF.DECONV_FILTERS = [256, 256, 256]  # channels of the pyramid's levels
-_C.MODEL.PyMAF.DECONV_KERNELS = [4, 4, 4]  # kernel sizes of the pyramid's transposed convolutions
-_C.MODEL.PyMAF.HIDDEN = 1024  # width of the regressors' hidden layers
-_C.MODEL.PyMAF.AUX_SUPV_ON = True  # predict IUV from the last level and supervise it
-_C.MODEL.DANET = CN()
-_C.MODEL.DANET.DECOMPOSED = True  # False: the global branch alone predicts everything
-_C.MODEL.DANET.DECONV_FILTERS = []  # channels of transposed convolutions after the backbone; ResNets need three
-_C.MODEL.DANET.CROP_SIZE = 0  # pixels a side of a part crop; 0: as many as the features have
-_C.MODEL.DANET.GLOBAL_WIDTH = 64  # channels of the first level of the global branch (64: ResNet-18)
-_C.MODEL.DANET.LIMB_WIDTH = 64  # the same of the limb branch, which runs on every crop
-_C.MODEL.DANET.FEATURES = 128  # length of each joint's rotation and position feature
-_C.MODEL.DANET.GRAPH_HIDDEN = 256  # length of the features within the refinement
-_C.MODEL.DANET.GRAPH_LAYERS = 3  # graph convolutions of the refinement, at least 1
-_C.MODEL.DANET.PART_DROPOUT = 0.3  # share of the 24 parts hidden from both branches in training
-_C.MODEL.DANET.VISIBLE_SCORE = 0.5  # a joint that its parts cover to less than that is hidden: its crop is large
-_C.MODEL.DANET.CENTER_JITTER = 0.1  # training: range of the shift of crops, in crop units ([-1, 1] over the picture)
-_C.MODEL.DANET.SCALE_JITTER = 0.2  # training: range of the factor of crops' sides, about 1
-_C.MODEL.DANET.CENTER_W = 1.0  # loss: places of the crops
-_C.MODEL.DANET.POSITION_W = 1.0  # loss: joint positions before and after refinement
-_C.MODEL.DANET.ORTHOGONAL_W = 0.0  # loss: 6D rotations' axes of unit length and perpendicular
 
 _C.MULTIVIEW = CN()
 _C.MULTIVIEW.FUSION = 'avg'  # avg, attention (any number of views, any order), mlp, conv1d (N_VIEWS of them, in order)
@@ -63,7 +37,7 @@ _C.DATA.SINGLE_DATASET = False  # train on SINGLE_NAME alone
 _C.DATA.SINGLE_NAME = 'h36m'
 _C.DATA.N_VIEWS = 0  # views of a person in a training sample; 0: single pictures (see docs/multiview.md)
 _C.DATA.EPOCH_LENGTH = 0  # samples an epoch; 0: as many as the longest dataset has
-_C.DATA.EVAL_DATASET = '3dpw'  # validation after every epoch, and eval.py's default
+_C.DATA.EVAL_DATASET = '3dpw'  # eval.py's data set; training validates on its validation split; '': on none
 _C.DATA.IGNORE_3D = False  # train as if no 3D annotation existed; validation still measures against them
 _C.DATA.FLIP = True  # mirror half of the training samples
 _C.DATA.ROT_FACTOR = 30.0  # degrees; deviation of the random rotation, cut at twice that
@@ -97,14 +71,21 @@ _C.IUV.SHADING = 'smooth'  # 'smooth' interpolates U and V in a face; 'flat' pai
 _C.IUV.BACKEND = 'auto'  # 'warp' (CPU and CUDA), 'neural_renderer' (CUDA) or 'auto' (warp)
 
 _C.SOLVER = CN()
-_C.SOLVER.BASE_LR = 5e-5  # Adam's learning rate
+_C.SOLVER.NAME = 'adam'  # 'adam', or 'adamw' (weight decay apart from the gradient)
+_C.SOLVER.BASE_LR = 5e-5  # learning rate; a regressor's parameter groups may have others
 _C.SOLVER.GAMMA = 0.1  # decay factor
 _C.SOLVER.EPOCHS = []  # epochs, from 0, at whose start the rate decays
 _C.SOLVER.WARMUP_STEPS = 0  # steps over which the rate rises linearly from zero
 _C.SOLVER.SCHEDULE = 'step'  # 'step' (decay at EPOCHS) or 'cosine' (to zero at the last step)
 _C.SOLVER.WEIGHT_DECAY = 0.0
 _C.SOLVER.GRAD_CLIP = 0.0  # largest gradient norm; 0: no clipping
-_C.SOLVER.ACCUMULATE = 1  # batches whose gradients are summed before a step
+_C.SOLVER.ACCUMULATE = 1  # batches whose gradients are averaged before a step
+
+_C.ADVERSARY = CN()  # a discriminator of pose and betas, for regressors that have one
+_C.ADVERSARY.WEIGHT = 0.0  # of its loss in the regressor's; 0: no adversary
+_C.ADVERSARY.SAMPLES = ''  # .npz of real body_pose (or poses) and betas; '' on free assets: the pose sampler
+_C.ADVERSARY.BASE_LR = 1e-4  # of its own AdamW
+_C.ADVERSARY.WEIGHT_DECAY = 1e-4
 
 _C.TRAIN = CN()
 _C.TRAIN.BATCH_SIZE = 64  # samples a process and batch
@@ -123,12 +104,13 @@ _C.TRAIN.MIXED_PRECISION = 'no'  # 'no', 'bf16', 'fp16' or 'auto' (bf16 where th
 _C.TRAIN.CHANNELS_LAST = True  # memory layout of the network: faster than torch's own on CPUs and recent GPUs
 _C.TRAIN.COMPILE = False  # torch.compile what has convolutions
 _C.TRAIN.SYNC_BATCHNORM = False  # several processes: normalize by the batches of all of them
-_C.TRAIN.EMA = 0.0  # decay of the averaged weights that are validated and kept beside; 0: none
+_C.TRAIN.EMA = 0.0  # decay of the averaged weights that are validated and handed out; 0: none. It rises to this
 _C.TRAIN.SUMMARY_STEPS = 100  # steps between TensorBoard scalars
 _C.TRAIN.VIS_INTERVAL = 1000  # steps between TensorBoard pictures
 _C.TRAIN.CHECKPOINT_STEPS = 10000  # steps between checkpoints within an epoch
 _C.TRAIN.TEST_STEPS = 0  # steps between validations within an epoch; 0: at its end only
 _C.TRAIN.KEEP_CHECKPOINTS = 3  # newest checkpoints kept, besides the best
+_C.TRAIN.SELECT_ON_TEST = False  # choose best.pt on a test set where there is no validation split, as papers did
 _C.TRAIN.MAX_BAD_STEPS = 10  # NaN or infinite losses in a row before the run stops
 _C.TRAIN.PRETR_STEP = 0  # steps of the first stage of an architecture that trains in two (DaNet's IUV)
 

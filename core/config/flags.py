@@ -2,7 +2,9 @@
 import argparse
 from dataclasses import dataclass
 
+from models import regressor_names
 from utils.errors import BadConfig
+from utils.plugins import load_plugin
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,19 @@ def add_plain(parser, name, has_value, text):
         parser.add_argument(f'--{name}', help=text)
     else:
         parser.add_argument(f'--{name}', action='store_true', help=text)
+
+
+def add_plugin_flag(parser):
+    """Add --plugin, for regressors and data sets that lie outside of this project."""
+    parser.add_argument('--plugin', nargs='+', action='extend', metavar='FILE',
+                        help='Python files that register a regressor (models.register) or a data set '
+                             f'(datasets.register_dataset); built-in regressors: {", ".join(regressor_names())}')
+
+
+def load_plugins(given):
+    """Import the files of --plugin in {flag name: value}. Raises MissingFile, BadFile, BadConfig."""
+    for path in given.get('plugin') or ():
+        load_plugin(path)
 
 
 def overrides_of(given, flags):

@@ -6,20 +6,21 @@ file, then the defaults of core/config/defaults.py.
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from core.config import DEFAULT_CONFIGS, load_config
-from core.config.flags import Parser, add_flags, add_plain, overrides_of
+from core.config import default_yaml, load_config, load_stored_config
+from core.config.flags import Parser, add_flags, add_plain, add_plugin_flag, load_plugins, overrides_of
 from core.config.flags import flag as _flag
 from core.config.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
-from models import regressor_names
+from models import DEFAULT_REGRESSOR
 from models.weights import checkpoint_regressor
-from utils.errors import BadConfig
+from utils.errors import BadConfig, BadFile
 from utils.safe_io import load_json
 
 FLAGS = (
     _flag('name', 'NAME', 'experiment; its logs go to LOG_DIR/NAME'),
-    _flag('regressor', 'MODEL.REGRESSOR', f'network: {", ".join(regressor_names())}'),
+    _flag('regressor', 'MODEL.REGRESSOR', 'network (see --plugin)'),
     _flag('log_dir', 'LOG_DIR', 'folder of all experiments'),
     _flag('resume', 'TRAIN.RESUME', 'go on from the newest checkpoint of the experiment', True),
     _flag('checkpoint', 'TRAIN.CHECKPOINT', 'checkpoint to resume from'),
@@ -69,8 +70,10 @@ def build_parser(prog='train.py'):
     """The parser of the training script. Flags that are not given stay out of the result."""
     parser = Parser(prog=prog, argument_default=argparse.SUPPRESS, description=(
         'Train a regressor of the human body mesh. Each flag is an alias of a config key (core/config/defaults.py).'))
-    parser.add_argument('--cfg_file', help='YAML file; default: configs/ has one for each regressor')
+    parser.add_argument('--cfg_file', help='YAML file; default: NAME.yaml of the regressor, beside its file or in '
+                        'configs/')
     parser.add_argument('--from_json', help='flags from a JSON file, such as SPIN\'s logs/NAME/config.json')
+    add_plugin_flag(parser)
     parser.add_argument('--timestamp', action='store_true', help='append the time to NAME')
     add_flags(parser, FLAGS)
     for name, has_value, _ in LAUNCH_FLAGS:
@@ -87,17 +90,16 @@ def parse_training_options(argv=None):
     Raises BadConfig, MissingFile, BadFile.
     """
     given = vars(build_parser().parse_args(argv))
+    load_plugins(given)
     if 'from_json' in given:
         given = {**_flags_from_json(given['from_json']), **given}
     overrides = [*given.get('misc', ()), *network_overrides(given), *overrides_of(given, FLAGS)]
-    path = _config_path(given, overrides)
-    cfg = load_config(path, overrides)
+    build = _config_builder(given, overrides)
+    cfg = build(overrides)
     if given.get('no_3dhp'):
-        overrides += ['DATA.MIXTURE', without_dataset(cfg.DATA.MIXTURE, 'mpi-inf-3dhp')]
-        cfg = load_config(path, overrides)
-    cfg = _with_name(cfg, path, given)
+        cfg = build([*overrides, 'DATA.MIXTURE', without_dataset(cfg.DATA.MIXTURE, 'mpi-inf-3dhp')])
     launch = {name: given.get(name, default) for name, _, default in LAUNCH_FLAGS}
-    return cfg, launch
+    return _with_name(cfg, given), launch
 
 
 def _flags_from_json(path):
@@ -122,29 +124,30 @@ def _flags_from_json(path):
     return given
 
 
-def _config_path(given, overrides):
-    """The YAML file to build on: the named one, the resumed run's own, or the regressor's."""
+def _config_builder(given, overrides):
+    """A function overrides -> config: on the named YAML file, on the config of the run or checkpoint that is gone on
+    with, or on the regressor's YAML file."""
     if 'cfg_file' in given or 'danet_cfg_file' in given:
-        return given.get('cfg_file') or given['danet_cfg_file']
+        return partial(load_config, given.get('cfg_file') or given['danet_cfg_file'])
     pairs = dict(zip(overrides[::2], overrides[1::2]))
+    resumed = pairs.get('TRAIN.CHECKPOINT')
+    if resumed:
+        _, text = checkpoint_regressor(resumed)
+        if text is None:
+            raise BadFile(f'{resumed}: not a checkpoint of a run; use --pretrained_checkpoint to start from its '
+                          'weights')
+        return partial(load_stored_config, text, f'{resumed}: config')
     if given.get('resume') and pairs.get('NAME'):
         stored = Path(pairs.get('LOG_DIR', 'logs')) / pairs['NAME'] / 'config.yaml'
         if stored.exists():
-            return stored
-    regressor = pairs.get('MODEL.REGRESSOR')
-    checkpoint = pairs.get('TRAIN.CHECKPOINT') or pairs.get('TRAIN.PRETRAINED_CHECKPOINT')
-    if regressor is None:
-        regressor = checkpoint_regressor(checkpoint)[0] if checkpoint else 'pymaf_net'
-    if regressor not in regressor_names():
-        if regressor in DEFAULT_CONFIGS:
-            raise BadConfig(f'the regressor {regressor} is not in this version; it has {", ".join(regressor_names())}')
-        raise BadConfig(f'unknown regressor {regressor!r}; use one of {", ".join(regressor_names())}')
-    if pairs.get('SMPLIFY.RUN') and regressor in ('hmr', 'spin'):
-        regressor = 'spin'
-    return DEFAULT_CONFIGS[regressor]
+            return partial(load_config, stored)
+    start = pairs.get('TRAIN.PRETRAINED_CHECKPOINT')
+    regressor = pairs.get('MODEL.REGRESSOR') or (checkpoint_regressor(start)[0] if start else DEFAULT_REGRESSOR)
+    path = default_yaml(regressor, fits=bool(pairs.get('SMPLIFY.RUN')))
+    return lambda overrides: load_config(path, ['MODEL.REGRESSOR', regressor, *overrides])
 
 
-def _with_name(cfg, path, given):
+def _with_name(cfg, given):
     name = cfg.NAME or cfg.MODEL.REGRESSOR
     if given.get('timestamp'):
         name += time.strftime('_%Y%m%d_%H%M%S')

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import load_config
-from core.config.flags import Parser, add_flags, flag, overrides_of
+from core.config.flags import Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
 from core.evaluation.options import checkpoint_config
 from core.training.checkpoint import CheckpointStore
 from utils.errors import BadConfig, MissingFile
@@ -14,7 +14,7 @@ from utils.logging import get_logger, log_once
 
 DEFAULT_RUN = Path('logs/pymaf_quick')
 SETTINGS = (
-    flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say; hmr-spin is hmr'),
+    flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say'),
     flag('output_folder', 'DEMO.OUTPUT_FOLDER', 'folder of the results'),
     flag('out_dir', 'DEMO.OUTPUT_FOLDER', 'the same'),
     flag('tracking_method', 'DEMO.TRACKING_METHOD', 'bbox: boxes of the detector; pose: of OpenPose\'s joints'),
@@ -86,6 +86,7 @@ def build_parser():
     where.add_argument('--recon_result_file', metavar='FILE', help="an earlier run's .npz or .json: draw it again")
     parser.add_argument('--checkpoint', help='weights; without it, those that `make train` made')
     parser.add_argument('--cfg_file', '--cfg', help='YAML file instead of the checkpoint\'s own config')
+    add_plugin_flag(parser)
     parser.add_argument('--outfile', help='what the names of the results of --img begin with')
     parser.add_argument('--viewer_port', type=int, metavar='PORT', help='serve the web page of --viewer on this port')
     parser.add_argument('--use_opendr', action='store_true', help='understood; front and side views need no opendr')
@@ -102,6 +103,7 @@ def build_parser():
 def parse_options(argv=None):
     """Command line of demo.py -> (config, Inputs). Raises BadConfig, MissingFile, BadFile."""
     given = vars(build_parser().parse_args(argv))
+    load_plugins(given)
     kind, paths = _source(given)
     truth = _truth(given)
     needs_network = given['recon_result_file'] is None and not _holds_bodies(truth)
@@ -145,7 +147,6 @@ def _holds_bodies(truth):
 def _settings(given):
     """Config overrides of the flags."""
     given = dict(given)
-    given['regressor'] = {'hmr-spin': 'hmr'}.get(given['regressor'], given['regressor'])
     if given['detector'] in _OTHER_DETECTORS:
         other = _OTHER_DETECTORS[given['detector']]
         get_logger().info(f'--detector {given["detector"]} is not part of this project; {other} takes its place')

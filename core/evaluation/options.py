@@ -5,15 +5,14 @@ regressor's config and the published integer crop. Flags and `--misc` come on to
 """
 from pathlib import Path
 
-from core.config import DEFAULT_CONFIGS, load_config, load_stored_config
-from core.config.flags import Parser, add_flags, flag, overrides_of
+from core.config import default_yaml, load_config, load_stored_config
+from core.config.flags import Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
 from core.config.published_flags import hrnet_of_file
-from models import regressor_names
 from models.weights import checkpoint_regressor, published_config
 from utils.errors import BadConfig
 
 COMMON_FLAGS = (
-    flag('regressor', 'MODEL.REGRESSOR', f'network, where the checkpoint does not say: {", ".join(regressor_names())}'),
+    flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say (see --plugin)'),
     flag('batch_size', 'TEST.BATCH_SIZE', 'samples a batch'),
     flag('num_workers', 'TRAIN.NUM_WORKERS', 'loader processes'),
     flag('max_samples', 'TEST.MAX_SAMPLES', 'evaluate on the first so many'),
@@ -51,6 +50,7 @@ def build_parser(prog, flags):
     parser.add_argument('--checkpoint', required=True, help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...')
     parser.add_argument('--cfg_file', '--danet_cfg_file', help='YAML file instead of the checkpoint\'s own config')
     parser.add_argument('--hrnet_cfg_file', help='published HRNet YAML; its width picks the backbone')
+    add_plugin_flag(parser)
     parser.add_argument('--report', nargs='+', action='extend', metavar='FILE', help='tables as .md, .csv or .json')
     add_flags(parser, flags)
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
@@ -75,6 +75,7 @@ def parse_coco_options(argv=None):
 
 def _parse(parser, flags, argv):
     given = vars(parser.parse_args(argv))
+    load_plugins(given)
     overrides = [*given['misc'], *overrides_of(given, flags)]
     if given['hrnet_cfg_file']:
         overrides += ['MODEL.BACKBONE.NAME', hrnet_of_file(given['hrnet_cfg_file'])]
@@ -101,7 +102,5 @@ def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
     if not published:
         return load_stored_config(stored, f'{Path(checkpoint)}: config', [*crop, *overrides])
     chosen = dict(zip(overrides[::2], overrides[1::2])).get('MODEL.REGRESSOR', regressor)
-    if chosen not in DEFAULT_CONFIGS:
-        raise BadConfig(f'unknown regressor {chosen!r}; use one of {", ".join(regressor_names())}')
     variant = [part for pair in published_config(checkpoint).items() for part in pair]
-    return load_config(DEFAULT_CONFIGS[chosen], [*crop, *variant, *overrides])
+    return load_config(default_yaml(chosen), ['MODEL.REGRESSOR', chosen, *crop, *variant, *overrides])

@@ -3,17 +3,20 @@
 Zhang et al., "Learning 3D Human Shape and Pose from Dense Body Parts", TPAMI 2020.
 """
 import torch
+from yacs.config import CfgNode as CN
 
+from models import Regressor, register
 from models.backbones import build_backbone
 from models.danet.aggregation import GlobalBranch, LimbBranch, clean_maps, drop_parts
 from models.danet.iuv_estimator import IUVEstimator
 from models.danet.losses import danet_losses
 from models.danet.parts import crop_to_body_parts
 from models.output import RegressorOutput, Stage
-from models.regressor import MeanParameters, Regressor, pose6d_to_rotmat
+from models.regressor import MeanParameters, pose6d_to_rotmat
 from utils.rendering import colorize_iuv
 
 
+@register('danet')
 class DaNet(Regressor):
     """images [B,3,H,W] -> stages: the mean parameters, the rotations before refinement, the refined ones (only these
     get the losses of every architecture); and the dense prediction.
@@ -22,6 +25,25 @@ class DaNet(Regressor):
     holds the mean parameters alone. With MODEL.DANET.DECOMPOSED off, the global branch predicts everything.
     """
     published_source = 'danet'
+
+    @staticmethod
+    def add_config(model):
+        section = model.DANET = CN()
+        section.DECOMPOSED = True  # False: the global branch alone predicts everything
+        section.DECONV_FILTERS = []  # channels of transposed convolutions after the backbone; ResNets need three
+        section.CROP_SIZE = 0  # pixels a side of a part crop; 0: as many as the features have
+        section.GLOBAL_WIDTH = 64  # channels of the first level of the global branch (64: ResNet-18)
+        section.LIMB_WIDTH = 64  # the same of the limb branch, which runs on every crop
+        section.FEATURES = 128  # length of each joint's rotation and position feature
+        section.GRAPH_HIDDEN = 256  # length of the features within the refinement
+        section.GRAPH_LAYERS = 3  # graph convolutions of the refinement, at least 1
+        section.PART_DROPOUT = 0.3  # share of the 24 parts hidden from both branches in training
+        section.VISIBLE_SCORE = 0.5  # a joint that its parts cover to less than that is hidden: its crop is large
+        section.CENTER_JITTER = 0.1  # training: range of the shift of crops, in crop units ([-1, 1] over the picture)
+        section.SCALE_JITTER = 0.2  # training: range of the factor of crops' sides, about 1
+        section.CENTER_W = 1.0  # loss: places of the crops
+        section.POSITION_W = 1.0  # loss: joint positions before and after refinement
+        section.ORTHOGONAL_W = 0.0  # loss: 6D rotations' axes of unit length and perpendicular
 
     def __init__(self, cfg):
         super().__init__(cfg)
@@ -38,6 +60,10 @@ class DaNet(Regressor):
         self.register_buffer('crop_parts', crop_to_body_parts(), persistent=False)
         self.register_buffer('all_parts', torch.arange(25), persistent=False)
         self.iuv_only = cfg.TRAIN.PRETR_STEP > 0
+
+    @staticmethod
+    def has_unused_parameters(cfg):
+        return cfg.TRAIN.PRETR_STEP > 0
 
     def set_training_progress(self, step):
         self.iuv_only = step < self.cfg.TRAIN.PRETR_STEP

@@ -1,0 +1,98 @@
+"""Single config keys: their defaults, types, choices, and what is said about a wrong one."""
+import contextlib
+import copy
+import difflib
+
+import yaml
+from yacs.config import CfgNode as CN
+
+from core.config.defaults import DEFAULTS
+from models import add_model_config
+from utils.errors import BadConfig
+
+# What PyYAML raises on text that is no YAML; dates and numbers that do not exist come as ValueError.
+YAML_FAULTS = (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError, RecursionError)
+_CHOICES = {
+    'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
+    'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
+    'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
+    'SOLVER.NAME': ('adam', 'adamw'), 'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'),
+    'SMPLIFY.METHOD': ('lm', 'adam'),
+    'TEST.OCCLUDE': ('', 'face', 'grid'), 'TEST.COCO_SUBSET': ('val2014', 'val2017')}
+_POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
+             'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'SMPLIFY.NUM_ITERS', 'TEST.OCCLUSION_PATCH',
+             'TEST.OCCLUSION_STRIDE')
+
+
+def default_config():
+    """A fresh copy of all defaults, those of the registered regressors included; not frozen."""
+    cfg = DEFAULTS.clone()
+    add_model_config(cfg.MODEL)
+    return cfg
+
+
+def get_key(cfg, key):
+    """The value of a dotted key."""
+    for name in key.split('.'):
+        cfg = cfg[name]
+    return cfg
+
+
+def set_key(cfg, key, value, where='the command line'):
+    """Set one dotted key to a value or to its text. Raises BadConfig, which names the nearest key of `cfg`."""
+    *folders, leaf = key.split('.')
+    node = cfg
+    for name in folders:
+        node = node.get(name) if isinstance(node, CN) else None
+    if not isinstance(node, CN) or leaf not in node or isinstance(node[leaf], CN):
+        raise BadConfig(f'{where}: unknown config key {key!r}; {_suggest(cfg, key)}')
+    node[leaf] = _converted(value, node[leaf], key, where)
+
+
+def check_values(cfg):
+    """Raise BadConfig for a value outside of its key's choices or range."""
+    for key, choices in _CHOICES.items():
+        if get_key(cfg, key) not in choices:
+            raise BadConfig(f'{key} is {get_key(cfg, key)!r}; use one of {", ".join(choices)}')
+    for key in _POSITIVE:
+        if get_key(cfg, key) < 1:
+            raise BadConfig(f'{key} is {get_key(cfg, key)}; it must be at least 1')
+
+
+def _converted(value, current, key, where):
+    """`value` in the type of `current`; text is read as YAML where the key does not hold text."""
+    kind = type(current)
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = yaml.safe_load(value)
+        except YAML_FAULTS:
+            raise BadConfig(f'{where}: {key} wants {kind.__name__}, got {value!r}') from None
+        if isinstance(value, str):  # YAML 1.1 leaves 1e-4 a text
+            with contextlib.suppress(ValueError):
+                value = float(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    if kind is str and value is None:
+        return ''
+    if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if kind is list and isinstance(value, tuple):
+        return list(value)
+    if type(value) is not kind:
+        raise BadConfig(f'{where}: {key} wants {kind.__name__}, got {value!r}')
+    return copy.deepcopy(value)
+
+
+def _all_keys(node, prefix=''):
+    for name, value in node.items():
+        if isinstance(value, CN):
+            yield from _all_keys(value, f'{prefix}{name}.')
+        else:
+            yield prefix + name
+
+
+def _suggest(cfg, key):
+    by_lower = {known.lower(): known for known in _all_keys(cfg)}
+    close = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0)
+    return f'the nearest is {by_lower[close[0]]!r}'
