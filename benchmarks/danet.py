@@ -18,8 +18,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from core.config import load_config
-from core.training.supervision import all_losses, build_targets
+from core.training.supervision import all_losses
 from core.training.trainer import Trainer
+from models.targets import Targets
 from utils.errors import run_main
 from utils.iuv_maps import part_labels
 
@@ -51,7 +52,7 @@ def part_accuracy(regressor, dataset, trainer):
     regressor.eval()
     for batch in DataLoader(dataset, 32):
         dense = regressor(batch['img'].to(trainer.accelerator.device)).iuv
-        targets = build_targets({key: value.to(dense.index.device) if isinstance(value, torch.Tensor) else value
+        targets = Targets.of_batch({key: value.to(dense.index.device) if isinstance(value, torch.Tensor) else value
                                  for key, value in batch.items()}, regressor.body, trainer.iuv_renderer)
         part = part_labels(targets.iuv)
         right += int(((dense.index.argmax(1) == part) & (part > 0)).sum())
@@ -99,7 +100,7 @@ def measure_step(config, batch, data_dir, rounds=5):
     for _ in range(rounds):
         before = time.perf_counter(), time.process_time()
         out = regressor(samples['img'])
-        losses = all_losses(regressor, out, build_targets(samples, regressor.body, trainer.iuv_renderer), cfg)
+        losses = all_losses(regressor, out, Targets.of_batch(samples, regressor.body, trainer.iuv_renderer), cfg)
         sum(losses.values()).backward()
         trainer.optimizer.step()
         trainer.optimizer.zero_grad()

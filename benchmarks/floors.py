@@ -19,7 +19,7 @@ class ConvolutionsAlone(nn.Module):
     `forward()` runs all of them; `train_step` also goes back through each.
     """
 
-    def __init__(self, network, images):
+    def __init__(self, network, *inputs):
         super().__init__()
         layers, self.inputs = [], []
 
@@ -30,7 +30,7 @@ class ConvolutionsAlone(nn.Module):
         hooks = [layer.register_forward_hook(remember) for layer in network.modules() if isinstance(layer, _KINDS)]
         was_training = network.training
         with torch.no_grad():
-            network.eval()(images)
+            network.eval()(*inputs)
         network.train(was_training)
         for hook in hooks:
             hook.remove()

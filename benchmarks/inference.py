@@ -2,19 +2,19 @@
 benchmarks.inference
 
 Networks of the published configs with random weights; the time includes the body's mesh and 49 joints. int8: 8-bit
-convolutions (core/onnx_export.py). One thread, or --threads.
+convolutions (core/export/onnx.py). One thread, or --threads.
 """
 import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks.floors import ConvolutionsAlone, in_turns
+from core.batches import example_inputs
 from core.config import load_config
 from core.devices import prepared
-from core.onnx_export import FinalStage, OnnxRegressor, example_images, export, quantize
+from core.export.onnx import FinalStage, OnnxRegressor, export, quantize
 from models import build_regressor
 from utils.errors import run_main
 
@@ -26,19 +26,20 @@ def measure(name, batch_size, data_dir, formats=('torch', 'onnx', 'int8'), round
     prepared(torch.device(device))
     cfg = load_config(CONFIGS[name], ['PATHS.DATA_DIR', data_dir, 'MODEL.BACKBONE.PRETRAINED', ''])
     regressor = build_regressor(cfg).to(device).eval()
-    images = example_images(cfg, batch_size).to(device)
-    network, floor = FinalStage(regressor).eval(), ConvolutionsAlone(regressor, images)
-    calls = {'torch': lambda: network(images)}
+    inputs = [values.to(device) for values in example_inputs(regressor, cfg, batch_size)]
+    network, floor = FinalStage(regressor).eval(), ConvolutionsAlone(regressor, *inputs)
+    calls = {'torch': lambda: network(*inputs)}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        arrays = [values.cpu().numpy() for values in inputs]
         path, small = Path(folder) / 'network.onnx', Path(folder) / 'int8.onnx'
         if {'onnx', 'int8'} & set(formats):
-            export(regressor, path, images)
+            export(regressor, path, inputs)
             session = OnnxRegressor(path, regressor.body, threads)
-            calls['onnx'] = lambda: session.run(images.numpy())
+            calls['onnx'] = lambda: session.run(*arrays)
         if 'int8' in formats:
-            quantize(path, small, [np.asarray(images)])
+            quantize(path, small, [dict(zip(('images', *regressor.inputs), arrays))])
             quantized = OnnxRegressor(small, regressor.body, threads)
-            calls['int8'] = lambda: quantized.run(images.numpy())
+            calls['int8'] = lambda: quantized.run(*arrays)
         return in_turns({**{key: calls[key] for key in formats}, 'convolutions': floor}, rounds,
                         device=device)
 

@@ -10,10 +10,10 @@ import tempfile
 import torch
 from torch.utils.data import DataLoader
 
+from core.batches import flatten_views
 from core.config import load_config
 from core.evaluation.evaluator import Evaluator
 from core.metrics import bootstrap_interval, pa_mpjpe
-from core.training.supervision import flatten_views
 from core.training.trainer import Trainer
 from datasets.build import build_eval_dataset
 from models.smplify import build_smplify

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 
 from benchmarks.floors import ConvolutionsAlone, adam, in_turns
 from core import devices
+from core.batches import flatten_views
 from core.config import load_config
 from core.training.random_streams import seed_everything
-from core.training.supervision import flatten_views
 from core.training.trainer import Trainer
 from utils.errors import run_main
 

@@ -1,7 +1,11 @@
 """The datasets that a config asks for."""
+from datasets.catalog import has_validation_split
 from datasets.image_dataset import ImageDataset
 from datasets.mixed import MixedDataset
 from datasets.multiview import ViewGroupDataset
+from datasets.registered import DATASETS, RegisteredDataset
+from utils.errors import MissingFile
+from utils.logging import get_logger
 
 
 def build_train_dataset(cfg):
@@ -16,7 +20,34 @@ def build_train_dataset(cfg):
 def build_eval_dataset(cfg, name=None):
     """The evaluation split of `name`, by default DATA.EVAL_DATASET -> ImageDataset, or ViewGroupDataset where
     TEST.N_VIEWS asks for groups."""
-    name = name or cfg.DATA.EVAL_DATASET
+    return _open(cfg, name or cfg.DATA.EVAL_DATASET, 'eval')
+
+
+def build_validation_dataset(cfg):
+    """What training validates on -> (dataset or None, whether best.pt is chosen by it).
+
+    The validation split of DATA.EVAL_DATASET. Where the data set has a test split alone, its errors are reported, and
+    best.pt is chosen by them only with TRAIN.SELECT_ON_TEST. Without the data set, or with '', nothing is validated.
+    """
+    name, log = cfg.DATA.EVAL_DATASET, get_logger()
+    if not name:
+        return None, False
+    if name in DATASETS or has_validation_split(cfg, name):
+        return _open(cfg, name, 'val'), True
+    try:
+        dataset = _open(cfg, name, 'eval')
+    except MissingFile as error:
+        log.warning(f'no validation: {error}; best.pt is not chosen (DATA.EVAL_DATASET)')
+        return None, False
+    if not cfg.TRAIN.SELECT_ON_TEST:
+        log.info(f'{name} is a test set: its errors are reported, and best.pt is not chosen by them '
+                 '(TRAIN.SELECT_ON_TEST)')
+    return dataset, cfg.TRAIN.SELECT_ON_TEST
+
+
+def _open(cfg, name, split):
+    if name in DATASETS:
+        return RegisteredDataset(cfg, name, split)
     if cfg.TEST.N_VIEWS:
-        return ViewGroupDataset(cfg, name, 'eval', cfg.TEST.N_VIEWS)
-    return ImageDataset(cfg, name, 'eval')
+        return ViewGroupDataset(cfg, name, split, cfg.TEST.N_VIEWS)
+    return ImageDataset(cfg, name, split)

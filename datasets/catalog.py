@@ -17,13 +17,15 @@ STREAM = 'free-stream'
 class Entry:
     """One dataset: annotation files for training and evaluation (the first that exists counts), the name of its image
     folder, the command that makes the annotations, the stem of its file in static_fits/ ('' where labels need no
-    fits), and mmhuman3d's name of the image folder where it is another."""
+    fits), mmhuman3d's name of the image folder where it is another, and files for validation during training. What is
+    in `eval` and not in `val` is a test set."""
     train: tuple = ()
     eval: tuple = ()
     images: str = ''
     maker: str = ''
     fits: str = ''
     mmhuman3d_images: str = ''
+    val: tuple = ()
 
 
 def _preprocess(name):
@@ -58,15 +60,17 @@ CATALOG = {
                           ('mpi_inf_3dhp_test.npz', 'mpi_inf_3dhp_valid.npz'), 'mpi-inf-3dhp',
                           _preprocess('mpi_inf_3dhp'), 'mpi-inf-3dhp', 'mpi_inf_3dhp'),
     '3dpw': Entry(('3dpw_train.npz', 'pw3d_train.npz'), ('3dpw_test.npz', 'spin_pw3d_test.npz', 'pw3d_test.npz'),
-                  '3dpw', _preprocess('pw3d'), '', 'pw3d'),
+                  '3dpw', _preprocess('pw3d'), '', 'pw3d', ('3dpw_validation.npz', 'pw3d_validation.npz')),
     '3doh50k': Entry(('threeDOH50K_trainset.npz',), ('threeDOH50K_testset.npz',), '3doh50k', _preprocess('oh50k')),
-    'surreal': Entry(('surreal_train.npz',), ('surreal_val.npz',), 'surreal'),
+    'surreal': Entry(('surreal_train.npz',), ('surreal_val.npz',), 'surreal', val=('surreal_val.npz',)),
     'upi-s1h': Entry(('upi-s1h_train.npz',), ('upi-s1h_test.npz',), 'upi-s1h', _preprocess('up3d')),
     'free-multiview': Entry(('free_multiview_train.npz',), ('free_multiview_val.npz',), 'free-multiview',
-                            'python -m datasets.synthetic.generate --what multiview'),
+                            'python -m datasets.synthetic.generate --what multiview',
+                            val=('free_multiview_val.npz',)),
     'free-studio-multiview': Entry(('free-studio-multiview_train.npz',), ('free-studio-multiview_val.npz',),
                                    'free-studio-multiview',
-                                   'python -m datasets.synthetic.generate --what studio-multiview'),
+                                   'python -m datasets.synthetic.generate --what studio-multiview',
+                                   val=('free-studio-multiview_val.npz',)),
 }
 
 
@@ -75,7 +79,8 @@ def entry_of(name):
     if name in CATALOG:
         return CATALOG[name]
     maker = 'python -m datasets.synthetic.generate' if is_free(name) else 'see docs/data.md, "Your own data"'
-    return Entry((f'{name}_train.npz',), (f'{name}_val.npz', f'{name}_test.npz'), name, maker, name)
+    return Entry((f'{name}_train.npz',), (f'{name}_val.npz', f'{name}_test.npz'), name, maker, name,
+                 val=(f'{name}_val.npz',))
 
 
 def is_free(name):
@@ -94,7 +99,7 @@ class Source:
 def find_dataset(cfg, name, split='train'):
     """Locate a dataset: a catalog name, a user's `<name>` with `<name>_train.npz` in place, or the path of an `.npz`.
 
-    split: 'train' or 'eval'. Raises MissingFile with what was looked for and the command that makes it.
+    split: 'train', 'val' or 'eval'. Raises MissingFile with what was looked for and the command that makes it.
     """
     assets = find_assets(cfg.PATHS.DATA_DIR)
     if name.endswith('.npz'):
@@ -104,7 +109,7 @@ def find_dataset(cfg, name, split='train'):
             raise MissingFile(f'{file}: no such annotation file')
         return Source(stem, file, _image_folder(cfg, assets, stem, stem))
     entry = entry_of(name)
-    candidates = entry.train if split == 'train' else entry.eval
+    candidates = {'train': entry.train, 'val': entry.val, 'eval': entry.eval}[split]
     if not candidates:
         other = 'evaluation' if split == 'train' else 'training'
         raise BadConfig(f'dataset {name!r} is for {other} only')
@@ -117,6 +122,15 @@ def find_dataset(cfg, name, split='train'):
     wanted = assets.root / ANNOTATION_FOLDERS[0] / ' or '.join(candidates)
     raise MissingFile(f'{wanted}: no such annotation file for dataset {name!r}; '
                       f'{"make it: " + entry.maker if entry.maker else "it has to be fetched (see docs/data.md)"}')
+
+
+def has_validation_split(cfg, name):
+    """Whether a data set has a file on disk that training may choose its best weights by. A path is what its user makes
+    of it, unless it ends in _test."""
+    if name.endswith('.npz'):
+        return Path(name).exists() and not Path(name).stem.endswith('_test')
+    root = find_assets(cfg.PATHS.DATA_DIR).root
+    return any((root / folder / file).exists() for folder in ANNOTATION_FOLDERS for file in entry_of(name).val)
 
 
 def image_folder(cfg, name):

@@ -33,12 +33,12 @@ class PersonDataset(Dataset):
     """
 
     def __init__(self, cfg, name, split, seed=None, dataset_index=0):
-        if split not in ('train', 'eval'):
-            raise ValueError(f"split is 'train' or 'eval', got {split!r}")
+        if split not in ('train', 'val', 'eval'):
+            raise ValueError(f"split is 'train', 'val' or 'eval', got {split!r}")
         self.cfg, self.name, self.split = cfg, name, split
         self.seed = cfg.SEED if seed is None else seed
         self.dataset_index = dataset_index
-        self.legacy = split == 'eval' and cfg.DATA.LEGACY_CROP_EVAL
+        self.legacy = split != 'train' and cfg.DATA.LEGACY_CROP_EVAL
         self.hides_3d = split == 'train' and cfg.DATA.IGNORE_3D
         # Every dataset of a mixture gives the same entries; only files can have dense labels.
         self.dense = DenseLabels(cfg.IUV.SIZE) if split == 'train' and cfg.DATA.DENSE_POINTS else None
@@ -109,6 +109,10 @@ class RowsDataset(PersonDataset):
     def skipped(self):
         return self._skipped.count
 
+    def has_3d_truth(self):
+        """Whether there may be 3D ground truth to compare with."""
+        return True
+
     def _read(self, epoch, index, box_factor):
         for row in ((index + step) % len(self) for step in range(min(len(self), MAX_SKIPS))):
             try:
@@ -151,6 +155,9 @@ class ImageDataset(RowsDataset):
     @property
     def source_name(self):
         return self.source.annotations
+
+    def has_3d_truth(self):
+        return bool(self.annotations.has_smpl.any() or self.annotations.has_joints_3d.any())
 
     def image_path(self, row):
         return os.path.join(self.source.images, self.annotations.imgname[row])

@@ -1,10 +1,12 @@
 """Several datasets as one, each with its share of the samples."""
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from datasets.catalog import STREAM
 from datasets.image_dataset import ImageDataset
 from datasets.multiview import ViewGroupDataset
+from datasets.registered import DATASETS, RegisteredDataset
 from datasets.shard_dataset import ShardDataset, is_shards
 from datasets.stream_dataset import StreamDataset
 from utils.errors import BadConfig, MissingFile
@@ -30,8 +32,10 @@ def parse_mixture(items):
 
 
 def open_train_dataset(cfg, name, seed=None, dataset_index=0):
-    """One training dataset by name: rendered while training for 'free-stream', from tar shards for what ends in
-    shards.json, from files for any other; of view groups where DATA.N_VIEWS says so."""
+    """One training dataset by name: a registered one, rendered while training for 'free-stream', from tar shards for
+    what ends in shards.json, from files for any other; of view groups where DATA.N_VIEWS says so."""
+    if name in DATASETS:
+        return RegisteredDataset(cfg, name, 'train', seed, dataset_index)
     if is_shards(name):
         if cfg.DATA.N_VIEWS:
             raise BadConfig(f'{name}: shards hold single pictures; DATA.N_VIEWS wants an annotation file')
@@ -73,6 +77,9 @@ class MixedDataset(Dataset):
             messages = [error for _, error in absent]
             raise MissingFile(messages[0] if len(absent) == 1 else f'no training data: {"; ".join(messages)}')
         self.shares = np.array(weights) / np.sum(weights)
+        # What some data sets alone label is zeros in the others' samples, under a mask.
+        self._labels = {label: zeros for dataset in self.datasets
+                        for label, zeros in getattr(dataset, 'labels', {}).items()}
         self._bounds = np.cumsum(self.shares)[:-1]
         self.length = cfg.DATA.EPOCH_LENGTH or max(len(dataset) for dataset in self.datasets)
         if absent:
@@ -90,7 +97,11 @@ class MixedDataset(Dataset):
         rng = np.random.default_rng([self.seed, epoch, index])
         dataset = self.datasets[int(np.searchsorted(self._bounds, rng.random(), side='right'))]
         # Epochs shorter than a dataset go on where the last one ended; a dataset's own epochs are passes through it.
-        return dataset.sample(*divmod(epoch * self.length + index, len(dataset)), rng)
+        sample = dataset.sample(*divmod(epoch * self.length + index, len(dataset)), rng)
+        for label, zeros in self._labels.items():
+            sample[f'has_{label}'] = torch.tensor(label in sample)
+            sample.setdefault(label, zeros)
+        return sample
 
     @property
     def skipped(self):

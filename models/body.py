@@ -17,7 +17,7 @@ from torch import nn
 
 from utils.assets import Assets, body_digest, find_assets
 from utils.errors import BadFile, MissingFile
-from utils.geometry import axis_angle_to_rotmat
+from utils.geometry import axis_angle_to_rotmat, in_full_precision
 from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
 from utils.safe_io import load_json, load_npy, load_npz, load_pickle
 
@@ -62,13 +62,14 @@ class VertexSet(nn.Module):
         self.register_buffer(name, torch.tensor(np.asarray(array, np.float32)), persistent=False)
 
     def forward(self, skeleton):
-        """Skeleton -> points [B, P, 3] in metres."""
-        count = len(self.template)
-        offsets = skeleton.betas @ self.shapedirs + skeleton.pose_feature @ self.posedirs
-        rest = self.template + offsets.unflatten(-1, (count, 3))
-        transforms = (self.weights @ skeleton.transforms).unflatten(-1, (3, 4))
-        points = (transforms[..., :3] @ rest.unsqueeze(-1)).squeeze(-1) + transforms[..., 3]
-        return self.matrix @ points if self.has_matrix else points
+        """Skeleton -> points [B, P, 3] in metres. Autocast has no say."""
+        with in_full_precision(self.template.device.type):
+            count = len(self.template)
+            offsets = skeleton.betas @ self.shapedirs + skeleton.pose_feature @ self.posedirs
+            rest = self.template + offsets.unflatten(-1, (count, 3))
+            transforms = (self.weights @ skeleton.transforms).unflatten(-1, (3, 4))
+            points = (transforms[..., :3] @ rest.unsqueeze(-1)).squeeze(-1) + transforms[..., 3]
+            return self.matrix @ points if self.has_matrix else points
 
 
 class BodyOutput:
@@ -165,7 +166,12 @@ class BodyModel(nn.Module):
         return VertexSet(self._arrays, self.num_betas, matrix)
 
     def skeleton(self, betas, rotmat):
-        """Pose the skeleton. betas: [B, n]; rotmat: [B, 24, 3, 3] relative to the parents -> Skeleton."""
+        """Pose the skeleton. betas: [B, n]; rotmat: [B, 24, 3, 3] relative to the parents -> Skeleton. Autocast has no
+        say."""
+        with in_full_precision(rotmat.device.type):
+            return self._posed_skeleton(betas, rotmat)
+
+    def _posed_skeleton(self, betas, rotmat):
         batch = len(rotmat)
         betas = betas.expand(batch, -1)
         rest = self.joint_template + (betas @ self.joint_shapedirs).unflatten(-1, (24, 3))

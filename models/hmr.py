@@ -5,6 +5,7 @@ Kanazawa et al., CVPR 2018; Kolotouros et al., ICCV 2019 (6D rotations, the trai
 from yacs.config import CfgNode as CN
 
 from models import Regressor, register
+from models.adversary import BodyDiscriminator
 from models.backbones import build_backbone
 from models.output import RegressorOutput, Stage
 from models.regressor import MeanParameters, ParameterHead, pose6d_to_rotmat
@@ -33,6 +34,9 @@ class HMR(Regressor):
         self.n_iter = cfg.MODEL.HMR.N_ITER
         if self.n_iter < 1:
             raise BadConfig(f'MODEL.HMR.N_ITER is {self.n_iter}; it must be at least 1')
+
+    def build_adversary(self, cfg):
+        return BodyDiscriminator()
 
     def forward(self, images):
         features = self.backbone(images).mean((2, 3))

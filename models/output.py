@@ -20,7 +20,8 @@ def _derived(function):
 class Stage:
     """One estimate of body and camera.
 
-    rotmat [B,24,3,3]; betas [B,10]; camera [B,3] weak perspective (scale, tx, ty) in the crop; body: BodyModel.
+    rotmat [B,24,3,3]; betas [B,10]; camera [B,3] weak perspective (scale, tx, ty) in the crop; body: BodyModel. What a
+    network gives in half precision is held in float32, and so is what is derived.
     Derived on first use, once: skeleton, vertices [B,V,3], joints [B,49,3] and smpl_joints [B,24,3] in metres,
     keypoints_2d [B,49,2] in [-1, 1]. `supervised` is False for stages that a training step leaves alone.
     n_views: how many views of one person stand in successive rows (views fastest).
@@ -31,6 +32,12 @@ class Stage:
     body: object = field(repr=False)
     supervised: bool = True
     n_views: int = 1
+
+    def __post_init__(self):
+        for name in ('rotmat', 'betas', 'camera'):
+            value = getattr(self, name)
+            if value.dtype in (torch.bfloat16, torch.float16):
+                setattr(self, name, value.float())
 
     @_derived
     def skeleton(self):

@@ -106,9 +106,10 @@ class PointFeatures(nn.Module):
         self.layers = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(widths, channels[1:]))
 
     def forward(self, features, points):
-        # One dtype under autocast: the points are float32, the features may be bfloat16.
+        # Where to read is float32 under autocast too: rounded to bfloat16, a point moves by up to a quarter of a pixel.
+        dtype = torch.promote_types(features.dtype, points.dtype)
         point_features = F.grid_sample(
-            features, points.to(features.dtype).unsqueeze(2), align_corners=True).squeeze(-1)
+            features.to(dtype), points.to(dtype).unsqueeze(2), align_corners=True).squeeze(-1)
         reduced = self.layers[0](point_features)
         for layer in self.layers[1:]:
             reduced = layer(torch.cat([F.leaky_relu(reduced), point_features], dim=1))

@@ -1,5 +1,5 @@
 """What one training step supervises with: annotations, and a target body from ground truth or from the best fit."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -13,8 +13,8 @@ class Targets:
 
     keypoints_2d [B,49,3] in [-1, 1] with confidence; smpl_keypoints_2d [B,24,3] likewise; joints_3d [B,24,4] metres
     with confidence; has_3d [B]; pose [B,72] axis-angle and betas [B,10] of the target body, meaningful where
-    valid [B]; body: BodyModel; iuv_renderer: IUVRenderer or None; dense_points [B,196,5] and dense_segments [B,s,s]
-    (`datasets/dense_points.py`), None where DATA.DENSE_POINTS is off.
+    valid [B]; body: BodyModel; iuv_renderer: IUVRenderer or None; labels: the whole batch, in which a label that one
+    architecture alone needs comes to its `auxiliary_losses` under the name that the data set gave it.
     Derived on first use, once, without gradient: rotmat, vertices, joints, smpl_joints, camera, iuv.
     """
     keypoints_2d: torch.Tensor
@@ -27,8 +27,22 @@ class Targets:
     body: object
     iuv_renderer: object = None
     n_views: int = 1
-    dense_points: torch.Tensor | None = None
-    dense_segments: torch.Tensor | None = None
+    labels: dict = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of_batch(cls, batch, body, iuv_renderer=None, n_views=1, fits=None):
+        """Targets of a batch (docs/architecture.md), views flattened. The target body is the ground truth's, if any.
+
+        fits: (pose [B,72], betas [B,10], valid [B]) of the target body for the other rows.
+        """
+        pose, betas, valid = batch['pose'], batch['betas'], batch['has_smpl'].bool()
+        if fits is not None:
+            truth = valid[:, None]
+            pose, betas = torch.where(truth, pose, fits[0]), torch.where(truth, betas, fits[1])
+            valid = valid | fits[2]
+        return cls(keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
+                   joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'], pose=pose, betas=betas, valid=valid,
+                   body=body, iuv_renderer=iuv_renderer, n_views=n_views, labels=batch)
 
     @cached_property
     def rotmat(self):

@@ -9,13 +9,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import default_collate
 
 from core.config import load_config
-from core.training.supervision import build_targets
 from core.training.trainer import Trainer
 from datasets.annotations import Annotations
 from datasets.dense_points import SYMMETRY_FILE
 from datasets.image_dataset import ImageDataset
 from datasets.preprocess.dp_coco import convert_dp_coco
 from models.body import BodyModel
+from models.targets import Targets
 from tests.test_danet import training_config
 from tests.tiny_data import write_tiny_dataset
 from utils.geometry import project
@@ -65,7 +65,7 @@ def test_dense_points_supervise_both_stages(standin_assets, tmp_path):
     batch = default_collate([dataset[0, i] for i in range(4)])
     assert batch['dense_points'].shape == (4, 196, 5) and not batch['has_smpl'].any()
     regressor = trainer.regressor.cpu().train()
-    losses = regressor.auxiliary_losses(regressor(batch['img']), build_targets(
+    losses = regressor.auxiliary_losses(regressor(batch['img']), Targets.of_batch(
         batch, regressor.body.cpu(), trainer.iuv_renderer))
     assert losses['iuv_index'] == losses['part_iuv_index'] == 0 and losses['points_index'] > 0
     regressor.zero_grad()
@@ -124,7 +124,7 @@ def write_bodies(body, folder, count):
 
 def iuv_of(dataset, rows, body, renderer):
     """IUV images [N,3,112,112] of the labelled bodies of samples."""
-    return build_targets(default_collate([dataset[row] for row in rows]), body, renderer).iuv.numpy()
+    return Targets.of_batch(default_collate([dataset[row] for row in rows]), body, renderer).iuv.numpy()
 
 
 def dense_labels_of(people, iuv):

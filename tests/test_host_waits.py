@@ -8,7 +8,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
 
-from core.training.supervision import flatten_views
+from core.batches import flatten_views
 from core.training.trainer import Trainer
 from tests.test_danet import training_config as danet_config
 from tests.test_training import tiny_config

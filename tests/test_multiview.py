@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
+from core.batches import flatten_views
 from core.config import load_config
 from core.evaluation.options import checkpoint_config
-from core.training.supervision import flatten_views
 from models import build_regressor
 from models.fusion import draw_kept_views
 from models.weights import load_weights

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import torch
 
-from core import onnx_export
+from core.batches import example_inputs
 from core.config import load_config
+from core.export import onnx as onnx_export
 from models import build_regressor
 from utils.errors import ProjectError
 
@@ -28,7 +29,7 @@ def exported(assets, name, path, batch=2):
     cfg = small_config(assets, name)
     torch.manual_seed(0)
     regressor = build_regressor(cfg).eval()
-    return regressor, onnx_export.export(regressor, path, onnx_export.example_images(cfg, batch))
+    return regressor, onnx_export.export(regressor, path, example_inputs(regressor, cfg, batch))
 
 
 @pytest.mark.parametrize('name', SMALL)
@@ -50,7 +51,7 @@ def test_8_bit_convolutions_stay_close(standin_assets, tmp_path):
     path, small = tmp_path / 'network.onnx', tmp_path / 'small.onnx'
     regressor, _ = exported(standin_assets, 'hmr', path)
     images = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
-    onnx_export.quantize(path, small, [images])
+    onnx_export.quantize(path, small, [{'images': images}])
     runs = [onnx_export.OnnxRegressor(file, regressor.body).run(images)['vertices'] for file in (path, small)]
     assert 0 < np.abs(runs[1] - runs[0]).max() < 0.05  # metres
     assert small.stat().st_size < path.stat().st_size

@@ -8,12 +8,12 @@ from torchvision.utils import save_image
 
 from core.config import load_config
 from core.training.summary import panel
-from core.training.supervision import build_targets
 from core.training.trainer import Trainer
 from datasets.image_dataset import ImageDataset
 from datasets.preprocess.coco import convert_coco
 from datasets.synthetic.generate import main as generate
 from models.losses import keypoint_2d_loss
+from models.targets import Targets
 
 COCO = Path(__file__).resolve().parents[2] / 'shared' / 'real' / 'coco'
 
@@ -40,7 +40,7 @@ def test_real_people_are_learned_beside_free_ones(free_assets, tmp_path):
     before = loss_of(trainer, batch)[0]
     trainer.fit()
     after, out = loss_of(trainer, batch)
-    picture = panel(batch['img'], out, build_targets(batch, trainer.regressor.body, trainer.iuv_renderer),
+    picture = panel(batch['img'], out, Targets.of_batch(batch, trainer.regressor.body, trainer.iuv_renderer),
                     trainer.regressor.body.faces, rows=len(real))
     save_image(picture, tmp_path / 'real_people.png')
     print(f'2D loss on the real people: {before:.4f} before, {after:.4f} after; {tmp_path / "real_people.png"}')

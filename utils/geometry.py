@@ -15,6 +15,11 @@ NORMALIZED_FOCAL = FOCAL_LENGTH / 112.0
 _TINY = 1e-9
 
 
+def in_full_precision(device_type):
+    """A context without autocast: kinematics and projections lose millimetres in bfloat16."""
+    return torch.autocast(device_type, enabled=False)
+
+
 def rot6d_to_rotmat(rot6d):
     """6D rotations [..., 6] to matrices [..., 3, 3] (Zhou et al., CVPR 2019).
 

@@ -23,6 +23,8 @@ class Registry:
             raise BadConfig(f'a {self.kind} is registered under a name, as in @register("my_name"); got {name!r}')
 
         def enter(entry):
+            if not entry.__module__.startswith(f'{self._package}.'):
+                self._read_package()  # so that a user's file cannot take a name of the project's
             known = self._entries.get(name)
             if known is not None and _place(known) != _place(entry):
                 raise BadConfig(f'the {self.kind} {name!r} is registered twice: in {_file_of(known)} and in '

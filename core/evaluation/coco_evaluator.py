@@ -11,6 +11,7 @@ from pycocotools.cocoeval import COCOeval
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from core.batches import extra_inputs
 from core.devices import pick_device
 from core.evaluation import report
 from core.evaluation.pictures import PictureGrid
@@ -50,11 +51,12 @@ def estimate_keypoints(regressor, dataset, cfg, device, progress=True, observers
     loader = DataLoader(Subset(dataset, range(rows)), cfg.TEST.BATCH_SIZE, **worker_options(cfg, most=8))
     keypoints = np.zeros((rows, 17, 2))
     for batch in tqdm(batches_of(loader), total=len(loader), desc='evaluate coco', disable=not progress):
-        images = batch['img'].to(device)
-        out = regressor(images)
+        images = batch['img'].to(device, non_blocking=True)
+        extra = extra_inputs(regressor, batch, device)
+        out = regressor(images, *extra)
         points = _coco_points(out)
         if cfg.TEST.FLIP:
-            mirrored = _coco_points(regressor(images.flip(-1)))[:, _FLIP] * points.new_tensor([-1, 1])
+            mirrored = _coco_points(regressor(images.flip(-1), *extra))[:, _FLIP] * points.new_tensor([-1, 1])
             points = (points + mirrored) / 2
         index = batch['sample_index'].numpy()
         annotations = dataset.annotations

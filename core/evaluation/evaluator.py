@@ -5,12 +5,12 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from core.batches import extra_inputs, flatten_views
 from core.evaluation import report
 from core.evaluation.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
 from core.evaluation.sharding import ErrorTable, share_of
 from core.loading import batches_of, worker_options
 from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, pve
-from core.training.supervision import flatten_views
 from models.body import BodyModel
 from utils.distributed import gathered, share_buffers
 from utils.errors import MissingFile
@@ -137,7 +137,8 @@ class Evaluator:
         # A generator of its own, so that validating does not disturb the random stream of a training run.
         return batches_of(DataLoader(
             dataset, test.BATCH_SIZE, shuffle=test.SHUFFLE and not test.RESULT_FILE,
-            generator=torch.Generator().manual_seed(self.cfg.SEED), **worker_options(self.cfg, most=8)))
+            generator=torch.Generator().manual_seed(self.cfg.SEED),
+            pin_memory=torch.cuda.is_available() and self.cfg.DEVICE != 'cpu', **worker_options(self.cfg, most=8)))
 
     def _num_samples(self, dataset):
         return min(self.cfg.TEST.MAX_SAMPLES or len(dataset), len(dataset))
@@ -147,8 +148,9 @@ class Evaluator:
         """The estimates and errors of one batch -> Observation, with every row fresh."""
         self.joints.to(device)
         images = batch['img'].to(device, non_blocking=True)
-        out = regressor(images if transform is None else transform(images, batch))
+        images = images if transform is None else transform(images, batch)
         batch, _ = flatten_views(batch)
+        out = regressor(images, *extra_inputs(regressor, batch, device))
         truth = self._ground_truth(batch, protocol, device)
         joints = [stage.points(self.joints) for stage in out.stages]
         errors, last = self._errors(out.stages, joints, truth, protocol)

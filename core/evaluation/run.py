@@ -63,8 +63,8 @@ def keep_named(dataset, part):
     """Keep the people of pictures whose names contain `part`, where it is given. Raises BadConfig where none does."""
     if not part:
         return
-    if hasattr(dataset, 'groups'):
-        raise BadConfig('TEST.VIS_IMNAME picks single pictures; it does not go with TEST.N_VIEWS')
+    if hasattr(dataset, 'groups') or not hasattr(dataset, 'annotations'):
+        raise BadConfig('TEST.VIS_IMNAME picks rows of an annotation file of single pictures; leave it empty')
     rows = [row for row, name in enumerate(dataset.annotations.imgname) if part in Path(name).name]
     if not rows:
         raise BadConfig(f'TEST.VIS_IMNAME: no picture of {dataset.source.annotations} has {part!r} in its name')
@@ -72,13 +72,14 @@ def keep_named(dataset, part):
 
 
 def _run_pose(cfg, regressor, dataset, device, title):
-    if not (dataset.annotations.has_smpl.any() or dataset.annotations.has_joints_3d.any()):
-        raise BadFile(f'{dataset.source.annotations}: has no 3D ground truth (neither pose and shape nor S) to '
+    if not dataset.has_3d_truth():
+        raise BadFile(f'{dataset.source_name}: has no 3D ground truth (neither pose and shape nor S) to '
                       'compare with')
     evaluator = Evaluator(cfg, regressor.body)
     name, observers, writer = dataset.name, [], None
     if cfg.TEST.RESULT_FILE:
-        writer = ResultWriter(cfg.TEST.RESULT_FILE, len(dataset) * max(cfg.TEST.N_VIEWS, 1), dataset.source.images,
+        images = dataset.source.images if hasattr(dataset, 'source') else ''
+        writer = ResultWriter(cfg.TEST.RESULT_FILE, len(dataset) * max(cfg.TEST.N_VIEWS, 1), images,
                               cfg.TEST.OVERWRITE)
         observers.append(writer)
     grid = PictureGrid(cfg, regressor.body.faces) if cfg.TEST.VIS_DEMO else None

@@ -1,6 +1,7 @@
 """Checkpoints of a run: written whole, pruned, found again, damaged ones passed over."""
 import os
 import re
+import shutil
 from pathlib import Path
 
 from utils.errors import BadFile, MissingFile
@@ -21,10 +22,14 @@ class CheckpointStore:
     def __init__(self, folder, keep=3):
         self.folder, self.keep = Path(folder), keep
 
-    def save(self, content, step, best=False):
-        """Write a checkpoint (a dict of tensors and plain containers) -> its path."""
+    def save(self, content, step, best=False, replaces=()):
+        """Write a checkpoint (a dict of tensors and plain containers) -> its path. replaces: files that go once it is
+        written."""
         path = self.folder / f'step_{step:08d}.pt'
         save_torch(path, {'format': FORMAT, _IS_BEST: best, **content})
+        for old in replaces:
+            if old != path:
+                old.unlink(missing_ok=True)
         self._link('latest.pt', path)
         if best:
             self._link('best.pt', path)
@@ -67,11 +72,27 @@ class CheckpointStore:
     def _saved(self):
         return sorted(path for path in self.folder.glob('step_*.pt') if _NAME.match(path.name))
 
+    def set_aside(self, step):
+        """Move checkpoints of later steps, which a run that goes on from `step` leaves behind, to `abandoned_N/`."""
+        later = [path for path in self._saved() if int(_NAME.match(path.name)[1]) > step]
+        if not later:
+            return
+        number = 1 + sum(path.is_dir() for path in self.folder.glob('abandoned_*'))
+        folder = self.folder / f'abandoned_{number}'
+        folder.mkdir()
+        for path in later:
+            os.replace(path, folder / path.name)
+        get_logger().info(f'{len(later)} checkpoints after step {step} are kept in {folder}')
+
     def _link(self, name, path):
-        """A hard link costs no space and survives the pruning of the name it was made from."""
+        """A hard link costs no space and survives the pruning of the name it was made from. Where the file system has
+        none (exFAT, Google Drive, many FUSE mounts), a copy serves."""
         aside = self.folder / f'.{name}.tmp'
         aside.unlink(missing_ok=True)
-        os.link(path, aside)
+        try:
+            os.link(path, aside)
+        except OSError:
+            shutil.copyfile(path, aside)
         os.replace(aside, self.folder / name)
 
     def _prune(self):

@@ -71,13 +71,7 @@ class FitsInTheLoop:
         self._record(best, valid, ~has_smpl)
         extreme = (best.betas.abs() > EXTREME_BETAS).any(-1, keepdim=True)
         betas = torch.where(extreme, 0.0, best.betas)
-        truth = has_smpl[:, None]
-        return Targets(
-            keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
-            joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'],
-            pose=torch.where(truth, batch['pose'], best.pose), betas=torch.where(truth, batch['betas'], betas),
-            valid=has_smpl | valid, body=self.body, iuv_renderer=self.iuv_renderer, n_views=n_views,
-            dense_points=batch.get('dense_points'), dense_segments=batch.get('dense_segments'))
+        return Targets.of_batch(batch, self.body, self.iuv_renderer, n_views, fits=(best.pose, betas, valid))
 
     def _trusted(self, fits, keypoints, center):
         if self.by_flags:

@@ -9,31 +9,58 @@ from core.training.summary import Summary
 from utils.errors import ProjectError
 from utils.safe_io import atomic_write
 
+_TENSORBOARD = 'tensorboard'
+
 
 class RunFolder:
-    """LOG_DIR/NAME. Only the main process writes; `summary` is None in the others.
+    """LOG_DIR/NAME. Only the main process writes; `summary` is None in the others until `open`, and there for ever.
 
-    Raises ProjectError where the folder holds a run that is neither resumed nor to be overwritten.
+    With TRAIN.OVERWRITE an earlier run's files stay until the first checkpoint of the new run is written.
+    Raises ProjectError where the folder holds a run that is neither resumed nor to be overwritten, and where it holds
+    the checkpoint that a run is to start from while overwriting it.
     """
 
     def __init__(self, cfg, is_main):
         self.path = Path(cfg.LOG_DIR) / cfg.NAME
         self.store = CheckpointStore(self.path / 'checkpoints', cfg.TRAIN.KEEP_CHECKPOINTS)
-        existing = list(self.store.folder.glob('*.pt'))
+        self.summary, self._text, self._is_main = None, to_text(cfg), is_main
         resuming = cfg.TRAIN.RESUME or cfg.TRAIN.CHECKPOINT
+        existing = list(self.store.folder.glob('*.pt'))
         if existing and not (resuming or cfg.TRAIN.OVERWRITE):
             raise ProjectError(f'{self.path}: holds a run already; use --resume to go on, --overwrite to start anew, '
                                'or another --name')
-        self.summary = None
-        if is_main:
-            self._clear([*(existing if not resuming else ()), *_left_overs(self.path)])
-            with atomic_write(self.path / 'config.yaml', 'w') as stream:
-                stream.write(to_text(cfg))
-            self.summary = Summary(self.path)
+        self._stale = [] if resuming or not existing else [*existing, *(self.path / _TENSORBOARD).glob('events.*')]
+        start = cfg.TRAIN.PRETRAINED_CHECKPOINT
+        if self._stale and start and self.path.resolve() in Path(start).resolve().parents:
+            raise ProjectError(f'{start}: lies in the run that --overwrite would clear, {self.path}; use another '
+                               '--name')
+        self._resumed_from = None
 
-    def _clear(self, files):
-        for path in files:
+    def open(self, resumed_step=None):
+        """Begin to write. resumed_step: the step that a run goes on from; None for a new run."""
+        if not self._is_main:
+            return
+        for path in _left_overs(self.path):
             path.unlink()
+        self._resumed_from = resumed_step
+        if not self._stale:
+            self._write_config()
+        self.summary = Summary(self.path / _TENSORBOARD, None if resumed_step is None else resumed_step + 1)
+
+    def save(self, content, step, best):
+        """Write a checkpoint. The first one clears what it takes the place of: an overwritten run is removed, later
+        checkpoints of a run that was rolled back are set aside."""
+        if self._resumed_from is not None:
+            self.store.set_aside(self._resumed_from)
+            self._resumed_from = None
+        if self._stale:
+            self._write_config()
+        self.store.save(content, step, best, replaces=self._stale)
+        self._stale = []
+
+    def _write_config(self):
+        with atomic_write(self.path / 'config.yaml', 'w') as stream:
+            stream.write(self._text)
 
     def write_report(self, evaluation, picture):
         """Print and keep the final table; keep a picture [3,H,W] of held-out people."""

@@ -2,9 +2,12 @@
 import math
 
 
-def learning_rate(solver, epoch, step, share):
-    """Rate at an epoch and global step, both from 0, and a share of the whole run, 0 to 1. solver: cfg.SOLVER."""
-    rate = solver.BASE_LR
+def learning_rate(solver, epoch, step, share, base=None):
+    """Rate at an epoch and global step, both from 0, and a share of the whole run, 0 to 1.
+
+    solver: cfg.SOLVER; base: the undecayed rate, by default SOLVER.BASE_LR.
+    """
+    rate = solver.BASE_LR if base is None else base
     if solver.SCHEDULE == 'cosine':
         rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     else:

@@ -1,6 +1,4 @@
 """What a run leaves to look at: TensorBoard scalars and picture panels."""
-from pathlib import Path
-
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
@@ -12,8 +10,9 @@ from utils.rendering import colorize_iuv, overlay_batch
 class Summary:
     """TensorBoard writer of one run. Only the main process has one."""
 
-    def __init__(self, folder):
-        self._writer = SummaryWriter(str(Path(folder) / 'tensorboard'))
+    def __init__(self, folder, purge_step=None):
+        """purge_step: hides what an earlier, cut run wrote from that step on."""
+        self._writer = SummaryWriter(str(folder), purge_step=purge_step)
 
     def scalars(self, values, step, group='losses'):
         """{name: number} at a step."""

@@ -1,29 +1,9 @@
 """Turns a batch into targets, and estimates and targets into named losses. Knows no architecture."""
+from core.training.fitting import uses_fits
 from models import losses as L
 from models.targets import Targets
-
-
-def flatten_views(batch):
-    """Merge the view axis of a several-view batch into rows, views fastest -> (batch, n_views)."""
-    if batch['img'].dim() == 4:
-        return batch, 1
-    return {key: _flat(value) for key, value in batch.items()}, batch['img'].shape[1]
-
-
-def _flat(values):
-    """A batch entry without its view axis; names come as one list a view, each over the batch."""
-    if hasattr(values, 'flatten'):
-        return values.flatten(0, 1)
-    return [name for views in zip(*values) for name in views]
-
-
-def build_targets(batch, body, iuv_renderer, n_views=1):
-    """Targets from annotations alone: a body is supervised where the batch holds ground truth."""
-    return Targets(
-        keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
-        joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'], pose=batch['pose'], betas=batch['betas'],
-        valid=batch['has_smpl'], body=body, iuv_renderer=iuv_renderer, n_views=n_views,
-        dense_points=batch.get('dense_points'), dense_segments=batch.get('dense_segments'))
+from utils.keypoints import NUM_OPENPOSE
+from utils.logging import get_logger
 
 
 class AnnotatedTargets:
@@ -34,7 +14,7 @@ class AnnotatedTargets:
 
     def targets(self, batch, out, n_views=1):
         """Targets of a batch; the network's estimate `out` is not used."""
-        return build_targets(batch, self._body, self._iuv_renderer, n_views)
+        return Targets.of_batch(batch, self._body, self._iuv_renderer, n_views)
 
     def scalars(self):
         """Nothing to report."""
@@ -49,6 +29,20 @@ class AnnotatedTargets:
 
     def save(self, folder):
         """Nothing to write."""
+
+
+def check_labels(datasets, cfg):
+    """Warn about data sets of a mixture without a single label that this config's losses read."""
+    for dataset in datasets:
+        labels = getattr(dataset, 'annotations', None)
+        if labels is None:
+            continue
+        openpose, annotated = labels.keypoints_2d[:, :NUM_OPENPOSE, 2], labels.keypoints_2d[:, NUM_OPENPOSE:, 2]
+        has_2d = bool(cfg.LOSS.OPENPOSE_TRAIN_WEIGHT and openpose.any() or cfg.LOSS.GT_TRAIN_WEIGHT and annotated.any())
+        has_3d = not cfg.DATA.IGNORE_3D and bool(labels.has_smpl.any() or labels.has_joints_3d.any())
+        if not (has_2d or has_3d or uses_fits(cfg)):
+            get_logger().warning(f'{dataset.name}: has no label that this config trains with (keypoints, S, pose); '
+                                 'its pictures teach nothing')
 
 
 def stage_losses(stage, targets, cfg):

@@ -7,33 +7,40 @@ import time
 from contextlib import closing
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from core.batches import extra_inputs, flatten_views
 from core.config import to_text
 from core.config.training_options import command_line
-from core.devices import computes_in_bf16, prepared
 from core.evaluation.evaluator import Evaluator
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
+from core.training.adversary import build_adversary
 from core.training.fitting import FitsInTheLoop, uses_fits
 from core.training.interrupts import on_interrupt
 from core.training.random_streams import seed_everything
 from core.training.run_folder import RunFolder
 from core.training.schedule import learning_rate
+from core.training.setup import (
+    Forward,
+    batch_size_of_each,
+    build_accelerator,
+    build_iuv_renderer,
+    build_optimizer,
+    convolutional_parts,
+)
 from core.training.step_watch import StepWatch
 from core.training.summary import panel
-from core.training.supervision import AnnotatedTargets, all_losses, build_targets, flatten_views
+from core.training.supervision import AnnotatedTargets, all_losses, check_labels
 from core.training.training_state import TrainingState
-from datasets.build import build_eval_dataset, build_train_dataset
+from datasets.build import build_train_dataset, build_validation_dataset
 from datasets.sampling import EpochSampler
 from models import build_regressor
 from models.backbones.pretrained import load_pretrained_backbone
+from models.targets import Targets
 from models.weights import check_checkpoint_body, load_weights, log_report
 from utils.distributed import with_shared_statistics
 from utils.errors import BadConfig, BadFile, MissingFile
-from utils.iuv import IUVRenderer
 from utils.logging import get_logger
 from utils.torch_io import load_torch
 
@@ -46,17 +53,18 @@ class Trainer:
 
     def __init__(self, cfg):
         self.cfg, self.log = cfg, get_logger()
-        self.accelerator = _accelerator(cfg)
+        self.accelerator = build_accelerator(cfg)
         self.is_main = self.accelerator.is_main_process
+        self.batch_size = batch_size_of_each(cfg, self.accelerator.num_processes)
         seed_everything(cfg.SEED + self.accelerator.process_index)
         self.regressor = build_regressor(cfg)
         self.regressor.check_views(cfg.DATA.N_VIEWS, 'DATA.N_VIEWS')
         self.regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
         self._announce_assets()
-        self.train_data, self.eval_data = build_train_dataset(cfg), build_eval_dataset(cfg)
+        self._open_data()
         self.folder = RunFolder(cfg, self.is_main)
         self.evaluator = Evaluator(cfg, self.regressor.body)
-        self.iuv_renderer = self._build_iuv_renderer()
+        self.iuv_renderer = build_iuv_renderer(cfg, self.regressor.assets, self.accelerator.device)
         self.supervisor = self._build_supervisor()
         self.watch = StepWatch(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
 
@@ -66,6 +74,7 @@ class Trainer:
         self._build_optimization()
         if resumed is not None:
             self._restore(*resumed)
+        self.folder.open(self.state.progress.global_step if resumed else None)
         self.stop_reason, self._stop_wish, self._started = '', '', time.monotonic()
 
     # Set-up
@@ -75,13 +84,14 @@ class Trainer:
         if assets.is_free and self.is_main:
             self.log.info(f'no licensed SMPL body found: using the free body in {assets.root}')
 
-    def _build_iuv_renderer(self):
-        """Draws dense targets, for architectures that supervise IUV and for the panels; None without charts."""
-        assets = self.regressor.assets
-        if not assets.has('UV_data/UV_Processed.mat'):
-            return None
-        return IUVRenderer(assets.file('UV_data/UV_Processed.mat'), size=self.cfg.IUV.SIZE,
-                           shading=self.cfg.IUV.SHADING, backend=self.cfg.IUV.BACKEND).to(self.accelerator.device)
+    def _open_data(self):
+        cfg = self.cfg
+        self.train_data = build_train_dataset(cfg)
+        if len(self.train_data) < cfg.TRAIN.BATCH_SIZE:
+            raise BadConfig(f'an epoch has {len(self.train_data)} samples, fewer than TRAIN.BATCH_SIZE '
+                            f'{cfg.TRAIN.BATCH_SIZE}: there is no step to take; lower it or raise DATA.EPOCH_LENGTH')
+        check_labels(self.train_data.datasets, cfg)
+        self.eval_data, self._selects = build_validation_dataset(cfg)
 
     def _build_supervisor(self):
         body = self.regressor.body.to(self.accelerator.device)
@@ -104,24 +114,24 @@ class Trainer:
         if options.PRETRAINED_CHECKPOINT:
             report = load_weights(self.regressor, options.PRETRAINED_CHECKPOINT)
             log_report(report, options.PRETRAINED_CHECKPOINT)
-        else:
+        elif hasattr(self.regressor, 'backbone'):
             load_pretrained_backbone(self.regressor.backbone, self.cfg.MODEL.BACKBONE.PRETRAINED,
                                      self.regressor.assets.root)
 
     def _build_optimization(self):
-        options, solver = self.cfg.TRAIN, self.cfg.SOLVER
+        options, accelerator = self.cfg.TRAIN, self.accelerator
         if options.CHANNELS_LAST:
             self.regressor.to(memory_format=torch.channels_last)
-        self.regressor.to(self.accelerator.device)
-        if options.SYNC_BATCHNORM and self.accelerator.num_processes > 1:
-            self.regressor = with_shared_statistics(self.regressor, self.accelerator.device)
+        self.regressor.to(accelerator.device)
+        if options.SYNC_BATCHNORM and accelerator.num_processes > 1:
+            self.regressor = with_shared_statistics(self.regressor, accelerator.device)
         if options.COMPILE:
-            for part in _convolutional_parts(self.regressor):
+            for part in convolutional_parts(self.regressor):
                 part.compile()
-        optimizer = torch.optim.Adam(self.regressor.parameters(), lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY,
-                                     fused=True)
-        self.network, self.optimizer = self.accelerator.prepare(self.regressor, optimizer)
-        self.state = TrainingState(self.accelerator, self.regressor, self.optimizer, options.EMA)
+        optimizer, self._base_rates = build_optimizer(self.cfg, self.regressor)
+        self.network, self.optimizer = accelerator.prepare(Forward(self.regressor), optimizer)
+        self.adversary = build_adversary(self.cfg, self.regressor, accelerator)
+        self.state = TrainingState(accelerator, self.regressor, self.optimizer, options.EMA, self.adversary)
 
     def _restore(self, path, content):
         check_checkpoint_body(content, self.regressor.body, path)
@@ -163,7 +173,7 @@ class Trainer:
                 self._save()
                 break
             evaluation = self._validate()
-            if evaluation is None:
+            if evaluation is None and self.eval_data is not None:
                 self.stop_reason = self._stop_wish or 'another process'
             if not self.stop_reason:
                 self.state.progress.end_epoch()
@@ -196,14 +206,15 @@ class Trainer:
         before = time.monotonic()
         # Closed on every way out: a loader that is left to the interpreter's end waits for its workers for ever.
         with closing(batches_of(loader)) as batches, tqdm(
-                batches, desc=f'epoch {progress.epoch}', initial=progress.batches_done, unit='batch',
-                total=progress.batches_done + len(loader), disable=not self.is_main) as bar:
+                batches, desc=f'epoch {progress.epoch}', initial=progress.samples_done // self.batch_size,
+                unit='batch', total=progress.samples_done // self.batch_size + len(loader),
+                disable=not self.is_main) as bar:
             for batch in bar:
                 total, losses, picture = self._step(*flatten_views(self._to_device(batch)))
-                progress.batches_done += 1
+                progress.samples_done += self.batch_size
                 progress.global_step += 1
                 now = time.monotonic()
-                rate = self.cfg.TRAIN.BATCH_SIZE * self.accelerator.num_processes / (now - before)
+                rate = self.cfg.TRAIN.BATCH_SIZE / (now - before)
                 before = now
                 self._after_step(bar, total, losses, picture, rate)
                 if self.stop_reason:
@@ -214,13 +225,11 @@ class Trainer:
 
     def _loader(self):
         cfg, accelerator, progress = self.cfg, self.accelerator, self.state.progress
-        size = cfg.TRAIN.BATCH_SIZE
         sampler = EpochSampler(len(self.train_data), cfg.SEED, cfg.TRAIN.SHUFFLE, progress.epoch,
-                               start=progress.batches_done * size, rank=accelerator.process_index,
-                               world=accelerator.num_processes,
-                               earlier=[(processes, batches * size) for processes, batches in progress.earlier])
+                               start=progress.samples_done, rank=accelerator.process_index,
+                               world=accelerator.num_processes, earlier=progress.earlier)
         # A generator of its own: the loader draws worker seeds, which must not disturb the run's random stream.
-        return DataLoader(self.train_data, size, sampler=sampler, drop_last=True,
+        return DataLoader(self.train_data, self.batch_size, sampler=sampler, drop_last=True,
                           **worker_options(cfg), generator=torch.Generator().manual_seed(cfg.SEED),
                           pin_memory=cfg.TRAIN.PIN_MEMORY and accelerator.device.type == 'cuda',
                           prefetch_factor=4 if cfg.TRAIN.NUM_WORKERS else None)
@@ -239,11 +248,15 @@ class Trainer:
         self.regressor.set_training_progress(self.state.progress.global_step)
         with self.accelerator.accumulate(self.network):
             with self.accelerator.autocast():
-                out = self.network(images)
+                out = self.network(images, *extra_inputs(self.regressor, batch, self.accelerator.device))
             targets = self.supervisor.targets(batch, out, n_views)
             losses = all_losses(self.regressor, out, targets, self.cfg)
+            if self.adversary is not None:
+                losses.update(self.adversary.losses(out.final))
             total = sum(losses.values())
             self._update(total, batch)
+            if self.adversary is not None:
+                losses['discriminator'] = self.adversary.step(out.final, self.state.progress.global_step)
         return total.detach(), losses, self._picture(batch['img'], out, targets)
 
     def _update(self, total, batch):
@@ -270,12 +283,11 @@ class Trainer:
         if cfg.TRAIN.MAX_STEPS:
             share = progress.global_step / cfg.TRAIN.MAX_STEPS
         else:  # by samples: a run may go on with another number of processes, which takes other steps
-            per_epoch = max(len(self.train_data) // cfg.TRAIN.BATCH_SIZE, 1)
-            share = (progress.epoch + progress.batches_of_all(self.accelerator.num_processes) / per_epoch
+            per_epoch = len(self.train_data) // cfg.TRAIN.BATCH_SIZE * cfg.TRAIN.BATCH_SIZE
+            share = (progress.epoch + progress.samples_of_all(self.accelerator.num_processes) / per_epoch
                      ) / cfg.TRAIN.NUM_EPOCHS
-        self.learning_rate = learning_rate(cfg.SOLVER, progress.epoch, progress.global_step, share)
-        for group in self.optimizer.param_groups:
-            group['lr'] = self.learning_rate
+        for group, base in zip(self.optimizer.param_groups, self._base_rates):
+            group['lr'] = learning_rate(cfg.SOLVER, progress.epoch, progress.global_step, share, base)
 
     def _picture(self, images, out, targets):
         if not self.is_main or self.state.progress.global_step % self.cfg.TRAIN.VIS_INTERVAL:
@@ -291,7 +303,9 @@ class Trainer:
         if step % options.CHECKPOINT_STEPS == 0:
             self._save()
         if options.TEST_STEPS and step % options.TEST_STEPS == 0:
-            self._validate()
+            evaluation = self._validate()
+            if evaluation is not None:
+                self._save(evaluation)
             self.network.train()
         if options.TIME_TO_RUN and time.monotonic() - self._started > options.TIME_TO_RUN:
             self._stop('TRAIN.TIME_TO_RUN')
@@ -304,21 +318,23 @@ class Trainer:
         if step % self.cfg.TRAIN.SUMMARY_STEPS == 0 or step == 1:
             summary.scalars({'total': float(total), **{name: float(loss.detach()) for name, loss in losses.items()}},
                             step)
-            summary.scalars({'learning_rate': self.learning_rate, 'images_per_second': rate,
+            summary.scalars({'learning_rate': self.optimizer.param_groups[0]['lr'], 'images_per_second': rate,
                              'skipped_steps': progress.skipped_steps, 'skipped_images': self.train_data.skipped},
                             step, 'run')
             summary.scalars(self.supervisor.scalars(), step, 'fits')
         if step % _PROGRESS_BAR_STEPS == 0:
-            last = list(losses.items())[-3:]
             bar.set_postfix({'loss': f'{float(total):.2f}', 'img/s': f'{rate:.0f}',
-                             **{name: f'{float(loss.detach()):.2f}' for name, loss in last}})
+                             **{name: f'{value:.2f}' for name, value in _last_stage(losses).items()}})
         if picture is not None:
             summary.picture('train', picture, step)
 
     # Validation, checkpoints, end
 
     def _validate(self):
-        """-> Evaluation, or None where a stop was asked meanwhile: the epoch then ends with the resumed run."""
+        """-> Evaluation; None where there is nothing to validate on, or where a stop was asked meanwhile: the epoch
+        then ends with the resumed run."""
+        if self.eval_data is None:
+            return None
         evaluation = self.evaluator.evaluate(self.state.best_weights, self.eval_data, self.eval_data.name,
                                              self.accelerator.device, progress=self.is_main,
                                              stop=lambda: bool(self._stop_wish))
@@ -331,16 +347,16 @@ class Trainer:
         return evaluation
 
     def _save(self, evaluation=None):
-        """Write a checkpoint; the best by PA-MPJPE is kept as best.pt."""
+        """Write a checkpoint; the best by PA-MPJPE of the validation data is kept as best.pt."""
         progress = self.state.progress
         self.watch.settle(progress)
-        score = evaluation.mean('pa_mpjpe') if evaluation else float('inf')
+        score = evaluation.mean('pa_mpjpe') if evaluation and self._selects else float('inf')
         is_best = score < progress.best  # never of NaN, which must not stand as the best either
         progress.best = score if is_best else progress.best
         content = self.state.state_dict()
         if self.is_main:
             self.supervisor.save(self.folder.path / 'fits')
-            self.folder.store.save({
+            self.folder.save({
                 'regressor': self.cfg.MODEL.REGRESSOR, 'regressor_class': type(self.regressor).__name__,
                 'config': to_text(self.cfg), 'body_digest': self.regressor.body.digest,
                 'fits': self.supervisor.state_dict(), **content},
@@ -352,6 +368,8 @@ class Trainer:
                           '--resume goes on from here')
         if evaluation is not None:
             self.folder.write_report(evaluation, self._held_out_picture())
+        else:
+            print(f'\ncheckpoint: {self.folder.store.best()}')
         self.folder.summary.close()
 
     @torch.no_grad()
@@ -359,33 +377,18 @@ class Trainer:
         batch = next(iter(DataLoader(self.eval_data, rows, generator=torch.Generator())))
         batch, n_views = flatten_views(self._to_device(batch))
         network = self.state.best_weights.eval()
-        out = network(batch['img'].unflatten(0, (-1, n_views)) if n_views > 1 else batch['img'])
-        targets = build_targets(batch, self.regressor.body, self.iuv_renderer, n_views)
+        out = network(batch['img'].unflatten(0, (-1, n_views)) if n_views > 1 else batch['img'],
+                      *extra_inputs(network, batch, self.accelerator.device))
+        targets = Targets.of_batch(batch, self.regressor.body, self.iuv_renderer, n_views)
         return panel(batch['img'], out, targets, self.regressor.body.faces, rows,
                      network.extra_pictures(out).values())
 
 
-def _convolutional_parts(regressor):
-    """The largest submodules that hold convolutions, which torch.compile joins with what lies between them."""
-    parts = [part for child in regressor.children()
-             for part in (child if isinstance(child, nn.ModuleList) else [child])]
-    kinds = (nn.Conv2d, nn.ConvTranspose2d)
-    return [part for part in parts if any(isinstance(module, kinds) for module in part.modules())]
-
-
-def _accelerator(cfg):
-    precision = cfg.TRAIN.MIXED_PRECISION
-    if precision == 'auto':
-        precision = 'bf16' if computes_in_bf16(cfg.DEVICE) else 'no'
-    # In the first of two training stages what the second trains has no gradient. Buffers are the body's, which are
-    # constant, and batch statistics, of which the evaluator and the checkpoints take the first process's.
-    options = DistributedDataParallelKwargs(find_unused_parameters=cfg.TRAIN.PRETR_STEP > 0,
-                                            broadcast_buffers=False)
-    accelerator = Accelerator(cpu=cfg.DEVICE == 'cpu', mixed_precision=precision, kwargs_handlers=[options],
-                              gradient_accumulation_steps=cfg.SOLVER.ACCUMULATE)
-    on_cuda = prepared(accelerator.device).type == 'cuda'
-    if cfg.DEVICE == 'cuda' and not on_cuda:
-        raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
-    if precision == 'fp16' and not on_cuda:
-        raise BadConfig('TRAIN.MIXED_PRECISION is fp16, which takes a CUDA device; use bf16, no or auto')
-    return accelerator
+def _last_stage(losses):
+    """{name: value} of what the progress bar shows: pose and keypoints of the last supervised stage."""
+    shown = {}
+    for name, loss in losses.items():
+        for wanted in ('pose', 'keypoints_2d', 'keypoints_3d'):
+            if name == wanted or name.removeprefix(f'{wanted}_').isdigit():
+                shown[wanted] = float(loss.detach())
+    return shown

@@ -2,8 +2,9 @@
 from dataclasses import asdict, dataclass, field
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+import yaml
 
+from core.training.averaging import WeightAverage
 from core.training.random_streams import random_state, restore_random_state
 from utils.errors import BadFile
 
@@ -13,42 +14,52 @@ _PENDING = 'pending'
 
 @dataclass
 class Progress:
-    """Where a run is. epoch and batches_done, of each process, name the next batch; best is the lowest validation
-    error, mm. earlier: [processes, batches_done] of launches with other numbers of processes that began the epoch."""
+    """Where a run is. epoch and samples_done, of each process, name the next sample; best is the lowest validation
+    error, mm. earlier: [processes, samples_done] of launches with other numbers of processes that began the epoch."""
     epoch: int = 0
-    batches_done: int = 0
+    samples_done: int = 0
     earlier: list = field(default_factory=list)
     global_step: int = 0
     best: float = float('inf')
     bad_steps: int = 0
     skipped_steps: int = 0
 
-    def change_processes(self, before):
-        """Note that the batches of this epoch were done by `before` processes, other than those that go on."""
-        if self.batches_done:
-            self.earlier = [*self.earlier, [before, self.batches_done]]
-            self.batches_done = 0
+    @classmethod
+    def of_checkpoint(cls, content):
+        """From the entries of a checkpoint, of today's or of one that counts batches."""
+        found = {name: content[name] for name in asdict(cls()) if name in content}
+        if 'batches_done' in content:
+            size = yaml.safe_load(content['config'])['TRAIN']['BATCH_SIZE']
+            found['samples_done'] = content['batches_done'] * size
+            found['earlier'] = [[processes, batches * size] for processes, batches in content.get('earlier', ())]
+        return cls(**found)
 
-    def batches_of_all(self, processes):
-        """Batches of this epoch that are done, those of all processes together; `processes` are at work now."""
-        return processes * self.batches_done + sum(before * batches for before, batches in self.earlier)
+    def change_processes(self, before):
+        """Note that the samples of this epoch were seen by `before` processes, other than those that go on."""
+        if self.samples_done:
+            self.earlier = [*self.earlier, [before, self.samples_done]]
+            self.samples_done = 0
+
+    def samples_of_all(self, processes):
+        """Samples of this epoch that are done, by all processes together; `processes` are at work now."""
+        return processes * self.samples_done + sum(before * samples for before, samples in self.earlier)
 
     def end_epoch(self):
-        """Go to the first batch of the next epoch."""
-        self.epoch, self.batches_done, self.earlier = self.epoch + 1, 0, []
+        """Go to the first sample of the next epoch."""
+        self.epoch, self.samples_done, self.earlier = self.epoch + 1, 0, []
 
 
 class TrainingState:
-    """Weights, their running average, optimizer, loss scaler, random streams and progress, in and out of a dict.
+    """Weights, their running average, optimizer, adversary, loss scaler, random streams and progress, in and out of a
+    dict.
 
-    regressor: the unwrapped module; optimizer: as accelerate prepared it.
+    regressor: the unwrapped module; optimizer: as accelerate prepared it; adversary: Adversary or None.
     """
 
-    def __init__(self, accelerator, regressor, optimizer, ema_decay=0.0):
+    def __init__(self, accelerator, regressor, optimizer, ema_decay=0.0, adversary=None):
         self._accelerator, self._regressor, self._optimizer = accelerator, regressor, optimizer
-        self.progress = Progress()
-        self._ema = AveragedModel(regressor, multi_avg_fn=get_ema_multi_avg_fn(ema_decay),
-                                  use_buffers=True) if ema_decay else None
+        self._adversary, self.progress = adversary, Progress()
+        self._ema = WeightAverage(regressor, ema_decay) if ema_decay else None
 
     @property
     def best_weights(self):
@@ -58,14 +69,16 @@ class TrainingState:
     def after_update(self):
         """Follow an optimizer step."""
         if self._ema is not None:
-            self._ema.update_parameters(self._regressor)
+            self._ema.update(self._regressor)
 
     def state_dict(self):
         """A dict of tensors and plain containers. Every process must call it."""
         content = {'model': self.best_weights.state_dict(), 'optimizer': self._optimizer.state_dict(),
                    'random': self._gathered_random_states(), **asdict(self.progress)}
         if self._ema is not None:
-            content.update({_EMA_NOTE: self._regressor.state_dict(), 'ema_count': self._ema.n_averaged})
+            content.update({_EMA_NOTE: self._regressor.state_dict(), 'ema_count': self._ema.count})
+        if self._adversary is not None:
+            content['adversary'] = self._adversary.state_dict()
         if self._accelerator.scaler is not None:
             content['scaler'] = self._accelerator.scaler.state_dict()
         if not self._accelerator.sync_gradients:
@@ -86,9 +99,10 @@ class TrainingState:
     def _put_back(self, content):
         self._regressor.load_state_dict(content.get(_EMA_NOTE, content['model']))
         if self._ema is not None and _EMA_NOTE in content:
-            self._ema.module.load_state_dict(content['model'])
-            self._ema.n_averaged.copy_(content['ema_count'])
+            self._ema.restore(content['model'], content['ema_count'])
         self._optimizer.load_state_dict(content['optimizer'])
+        if self._adversary is not None and 'adversary' in content:
+            self._adversary.load_state_dict(content['adversary'])
         if self._accelerator.scaler is not None and 'scaler' in content:
             self._accelerator.scaler.load_state_dict(content['scaler'])
         if _PENDING in content:
@@ -96,8 +110,7 @@ class TrainingState:
             for name, parameter in self._regressor.named_parameters():
                 if name in content[_PENDING]['gradients']:
                     parameter.grad = content[_PENDING]['gradients'][name].to(parameter)
-        # A checkpoint of an older version knows of no earlier launches.
-        self.progress = Progress(**{name: content[name] for name in asdict(self.progress) if name in content})
+        self.progress = Progress.of_checkpoint(content)
         states, own = content['random'], self._accelerator.process_index
         if len(states) != self._accelerator.num_processes:
             self.progress.change_processes(len(states))

@@ -17,8 +17,8 @@ def danet_losses(out, targets, cfg):
                      'u': weights.POINT_REGRESSION_WEIGHTS, 'v': weights.POINT_REGRESSION_WEIGHTS}
     dense = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.valid)
     losses = {f'iuv_{name}': dense_weights[name] * value for name, value in dense.items()}
-    if targets.dense_points is not None:
-        annotated = dense_point_losses(out.iuv, targets.dense_points, targets.dense_segments)
+    if 'dense_points' in targets.labels:
+        annotated = dense_point_losses(out.iuv, targets.labels['dense_points'], targets.labels['dense_segments'])
         losses.update({f'points_{name}': dense_weights[name] * value for name, value in annotated.items()})
     parts = out.extras['parts']
     if parts is not None:

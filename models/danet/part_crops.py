@@ -10,6 +10,7 @@ from torch import nn
 
 from models.danet.parts import NUM_JOINTS, REACH, cover_mask
 from utils.errors import BadFile
+from utils.geometry import in_full_precision
 from utils.keypoints import SMPL_PARENTS
 from utils.safe_io import as_numbers, load_pickle
 
@@ -90,10 +91,14 @@ def expected_positions(heatmaps):
 def crop(maps, transforms, size, mode='bilinear'):
     """Cut the crops [B,24,2,3] out of maps [B,C,h,w] -> [B,24,C,size,size]; zero outside."""
     batch, channels = maps.shape[:2]
-    grid = F.affine_grid(transforms.flatten(0, 1), (batch * NUM_JOINTS, channels, size, size), align_corners=True)
-    # One sampling for all crops of a picture: stacked, they are one tall grid.
-    grid = grid.view(batch, NUM_JOINTS * size, size, 2).to(maps.dtype)
-    crops = F.grid_sample(maps, grid, mode=mode, align_corners=True)
+    # Where to read is float32 under autocast too.
+    dtype = torch.promote_types(maps.dtype, transforms.dtype)
+    with in_full_precision(maps.device.type):
+        grid = F.affine_grid(transforms.to(dtype).flatten(0, 1), (batch * NUM_JOINTS, channels, size, size),
+                             align_corners=True)
+        # One sampling for all crops of a picture: stacked, they are one tall grid.
+        crops = F.grid_sample(maps.to(dtype), grid.view(batch, NUM_JOINTS * size, size, 2), mode=mode,
+                              align_corners=True).to(maps.dtype)
     return crops.unflatten(2, (NUM_JOINTS, size)).movedim(2, 1)
 
 

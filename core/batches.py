@@ -1,0 +1,41 @@
+"""What a network is given of a batch."""
+import torch
+
+from utils.errors import BadConfig
+
+# Shapes, without the batch's axis, of the entries that say where a person's box lies.
+_BOX_SHAPES = {'center': (2,), 'scale': (), 'orig_shape': (2,), 'bbox_info': (3,)}
+
+
+def flatten_views(batch):
+    """Merge the view axis of a several-view batch into rows, views fastest -> (batch, n_views)."""
+    if batch['img'].dim() == 4:
+        return batch, 1
+    return {key: _flat(value) for key, value in batch.items()}, batch['img'].shape[1]
+
+
+def _flat(values):
+    """A batch entry without its view axis; names come as one list a view, each over the batch."""
+    if hasattr(values, 'flatten'):
+        return values.flatten(0, 1)
+    return [name for views in zip(*values) for name in views]
+
+
+def extra_inputs(regressor, batch, device):
+    """The batch entries that `regressor` takes after the images (`Regressor.inputs`), on a device."""
+    return [batch[name].to(device, non_blocking=True) for name in regressor.inputs]
+
+
+def example_inputs(regressor, cfg, batch_size):
+    """Random images, and whatever else the regressor takes, of the shapes that the config's network is given.
+
+    Raises BadConfig for an input that only its data set knows the shape of.
+    """
+    views = (cfg.TEST.N_VIEWS or cfg.DATA.N_VIEWS,) if cfg.TEST.N_VIEWS or cfg.DATA.N_VIEWS else ()
+    unknown = set(regressor.inputs) - set(_BOX_SHAPES)
+    if unknown:
+        raise BadConfig(f'{type(regressor).__name__} takes {", ".join(sorted(unknown))}, whose shape is not known here')
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(batch_size, *views, 3, cfg.DATA.IMG_RES, cfg.DATA.IMG_RES, generator=generator)
+    rows = batch_size * (views[0] if views else 1)
+    return [images, *(torch.rand(rows, *_BOX_SHAPES[name], generator=generator) for name in regressor.inputs)]

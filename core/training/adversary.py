@@ -1,0 +1,81 @@
+"""Training against a discriminator: its loss in the regressor's step, then a step of its own on real bodies.
+
+Which bodies are real follows from (seed, step) alone, so that a resumed run meets the same ones.
+"""
+import numpy as np
+import torch
+
+from datasets.body_samples import read_body_samples, sampled_bodies
+from models.adversary import discriminator_loss, generator_loss
+from utils.errors import BadConfig
+from utils.geometry import axis_angle_to_rotmat
+
+
+def build_adversary(cfg, regressor, accelerator):
+    """Adversary where ADVERSARY.WEIGHT asks for one, else None.
+
+    Raises BadConfig where the regressor has none, or where there are no real bodies to learn from.
+    """
+    if not cfg.ADVERSARY.WEIGHT:
+        return None
+    discriminator = regressor.build_adversary(cfg)
+    if discriminator is None:
+        raise BadConfig(f'ADVERSARY.WEIGHT is {cfg.ADVERSARY.WEIGHT:g}, but {type(regressor).__name__} has no '
+                        'adversary; set it to 0')
+    if cfg.ADVERSARY.SAMPLES:
+        samples = read_body_samples(cfg.ADVERSARY.SAMPLES)
+    elif regressor.assets.is_free:
+        samples = sampled_bodies(cfg.SEED)
+    else:
+        raise BadConfig('ADVERSARY.SAMPLES names no file; give an .npz with body_pose (or poses) and betas of real '
+                        'people, such as AMASS\'s')
+    return Adversary(cfg, discriminator, samples, accelerator)
+
+
+class Adversary:
+    """A discriminator with its optimizer and real bodies. samples: (body_pose [N,69], betas [N,10]) numpy arrays."""
+
+    def __init__(self, cfg, discriminator, samples, accelerator):
+        self._weight, self._seed, self._accelerator = cfg.ADVERSARY.WEIGHT, cfg.SEED, accelerator
+        self._body_pose, self._betas = (torch.from_numpy(np.asarray(values, np.float32)) for values in samples)
+        self.discriminator = discriminator.to(accelerator.device)
+        self.optimizer = torch.optim.AdamW(self.discriminator.parameters(), lr=cfg.ADVERSARY.BASE_LR,
+                                           weight_decay=cfg.ADVERSARY.WEIGHT_DECAY)
+
+    def losses(self, stage):
+        """{name: weighted scalar} that the regressor's step adds; the discriminator learns nothing from it."""
+        self.discriminator.requires_grad_(False)
+        scores = self.discriminator(stage.rotmat[:, 1:].float(), stage.betas.float())
+        self.discriminator.requires_grad_(True)
+        return {'adversary': self._weight * generator_loss(scores)}
+
+    def step(self, stage, step):
+        """Train the discriminator on a batch's estimates and as many real bodies -> its loss, detached."""
+        pose, betas = stage.rotmat[:, 1:].detach().float(), stage.betas.detach().float()
+        usable = torch.isfinite(pose).flatten(1).all(1) & torch.isfinite(betas).all(1)
+        pose = torch.where(usable[:, None, None, None], pose, 0.0)  # keeps the shape: nothing waits for the device
+        betas = torch.where(usable[:, None], betas, 0.0)
+        loss = discriminator_loss(self.discriminator(*self._real(len(pose), step)), self.discriminator(pose, betas))
+        loss.backward()
+        for parameter in self.discriminator.parameters():
+            parameter.grad = self._accelerator.reduce(parameter.grad, 'mean')
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.detach()
+
+    def _real(self, count, step):
+        """(body_pose [count,23,3,3], betas [count,10]) of this process at a step."""
+        rng = np.random.default_rng([self._seed, step, self._accelerator.process_index])
+        rows = torch.from_numpy(rng.integers(len(self._body_pose), size=count))
+        device = self._accelerator.device
+        pose = self._body_pose[rows].to(device, non_blocking=True)
+        return axis_angle_to_rotmat(pose.unflatten(1, (23, 3))), self._betas[rows].to(device, non_blocking=True)
+
+    def state_dict(self):
+        """Weights and optimizer, for the checkpoint."""
+        return {'discriminator': self.discriminator.state_dict(), 'optimizer': self.optimizer.state_dict()}
+
+    def load_state_dict(self, state):
+        """Put back what `state_dict` gave."""
+        self.discriminator.load_state_dict(state['discriminator'])
+        self.optimizer.load_state_dict(state['optimizer'])

@@ -1,0 +1,36 @@
+"""The running average of a network's weights (Polyak averaging), for validation and for handing out."""
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+class WeightAverage:
+    """Exponential moving average of a module's parameters. Buffers are copied: batch statistics average themselves,
+    and a body's faces are no numbers to average.
+
+    The decay rises with the number of updates n, min(decay, (1 + n) / (10 + n)), so that the first weights are soon
+    forgotten.
+    """
+
+    def __init__(self, module, decay):
+        self._decay = decay
+        self._average = AveragedModel(module, multi_avg_fn=self._follow)
+        self.count = 0
+
+    @property
+    def module(self):
+        """The averaged module."""
+        return self._average.module
+
+    def update(self, module):
+        """Follow an optimizer step."""
+        self._average.update_parameters(module)
+        self.count += 1
+
+    def restore(self, state, count):
+        """Put back the average's state dict and number of updates."""
+        self.module.load_state_dict(state)
+        self.count = int(count)
+        self._average.n_averaged.fill_(self.count)
+
+    def _follow(self, averaged, current, _):
+        decay = min(self._decay, (1 + self.count) / (10 + self.count))
+        get_ema_multi_avg_fn(decay)(averaged, current, None)

@@ -1,0 +1,78 @@
+"""What a training run is built of, apart from the regressor: devices and precision, optimizer, IUV renderer."""
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
+
+from core.devices import computes_in_bf16, prepared
+from models import regressor_class
+from utils.errors import BadConfig
+from utils.iuv import IUVRenderer
+from utils.logging import get_logger
+
+_OPTIMIZERS = {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}
+
+
+def build_accelerator(cfg):
+    """accelerate's Accelerator for a config. Raises BadConfig for a device or precision that is not to be had."""
+    precision = cfg.TRAIN.MIXED_PRECISION
+    if precision == 'auto':
+        precision = 'bf16' if computes_in_bf16(cfg.DEVICE) else 'no'
+    # Buffers are the body's, which are constant, and batch statistics, of which the evaluator and the checkpoints take
+    # the first process's.
+    unused = regressor_class(cfg.MODEL.REGRESSOR).has_unused_parameters(cfg)
+    options = DistributedDataParallelKwargs(find_unused_parameters=unused, broadcast_buffers=False)
+    on_cuda = cfg.DEVICE != 'cpu' and torch.cuda.is_available()
+    if cfg.DEVICE == 'cuda' and not on_cuda:
+        raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
+    if precision == 'fp16' and not on_cuda:
+        raise BadConfig('TRAIN.MIXED_PRECISION is fp16, which takes a CUDA device; use bf16, no or auto')
+    if not on_cuda and cfg.DEVICE == 'auto' and torch.backends.mps.is_available():
+        get_logger().info("Apple's GPU (MPS) lacks operations that training needs; computing on the CPU")
+    accelerator = Accelerator(cpu=not on_cuda, mixed_precision=precision, kwargs_handlers=[options],
+                              gradient_accumulation_steps=cfg.SOLVER.ACCUMULATE)
+    prepared(accelerator.device)
+    return accelerator
+
+
+def batch_size_of_each(cfg, processes):
+    """Samples that each process takes a step, of TRAIN.BATCH_SIZE. Raises BadConfig where that is no whole number."""
+    size, rest = divmod(cfg.TRAIN.BATCH_SIZE, processes)
+    if rest:
+        raise BadConfig(f'TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}, which {processes} processes cannot share out '
+                        'equally; choose a multiple')
+    return size
+
+
+def build_optimizer(cfg, regressor):
+    """(optimizer, base rate of each parameter group) for what the regressor trains."""
+    solver = cfg.SOLVER
+    groups = regressor.param_groups(cfg)
+    optimizer = _OPTIMIZERS[solver.NAME](groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, fused=True)
+    return optimizer, [group['lr'] for group in optimizer.param_groups]
+
+
+def build_iuv_renderer(cfg, assets, device):
+    """Draws dense targets, for architectures that supervise IUV and for the panels; None without charts."""
+    if not assets.has('UV_data/UV_Processed.mat'):
+        return None
+    return IUVRenderer(assets.file('UV_data/UV_Processed.mat'), size=cfg.IUV.SIZE, shading=cfg.IUV.SHADING,
+                       backend=cfg.IUV.BACKEND).to(device)
+
+
+def convolutional_parts(regressor):
+    """The largest submodules that hold convolutions, which torch.compile joins with what lies between them."""
+    parts = [part for child in regressor.children()
+             for part in (child if isinstance(child, nn.ModuleList) else [child])]
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    return [part for part in parts if any(isinstance(module, kinds) for module in part.modules())]
+
+
+class Forward(nn.Module):
+    """The regressor as accelerate wraps it. The regressor itself stays as it is, and validates in float32."""
+
+    def __init__(self, regressor):
+        super().__init__()
+        self.regressor = regressor
+
+    def forward(self, *inputs):
+        return self.regressor(*inputs)

@@ -1,0 +1,101 @@
+"""A regressor and a data set that lie outside of the project: trained, resumed, evaluated, exported by the scripts."""
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+from tests.tiny_data import write_tiny_dataset
+from utils.errors import BadConfig, BadFile
+from utils.plugins import Registry, load_plugin
+from utils.torch_io import load_torch
+
+PLUGIN = ROOT / 'tests' / 'plugins' / 'toy_net.py'
+
+
+def script(*words, fails=False):
+    done = subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert bool(done.returncode) == fails, done.stderr[-3000:]
+    return done.stderr if fails else done.stdout
+
+
+def train(assets, logs, *words, **options):
+    return script('train.py', '--plugin', PLUGIN, '--regressor', 'toy_net', '--log_dir', logs, *words, '--misc',
+                  'PATHS.DATA_DIR', assets, 'DEVICE', 'cpu', 'MODEL.TOY_NET.WIDTH', 16, **options)
+
+
+@pytest.fixture(scope='module')
+def trained(standin_assets, tmp_path_factory):
+    """(asset folder, log folder) of a run of two epochs, six steps."""
+    logs = tmp_path_factory.mktemp('logs')
+    train(standin_assets, logs, '--name', 'whole')
+    return standin_assets, logs
+
+
+def checkpoint(logs, name='whole'):
+    return logs / name / 'checkpoints' / 'latest.pt'
+
+
+def test_its_yaml_section_and_flags_are_read(trained):
+    content = load_torch(checkpoint(trained[1]))
+    assert content['model']['head.weight'].shape == (157, 18)  # WIDTH 16 of the command line, and two of the box
+    assert content['global_step'] == 6  # two epochs of toy_net.yaml, batch 4 and twelve rows of toy_base.yaml
+
+
+def test_parameter_groups_have_their_own_rates_and_frozen_parts_stay_out(trained):
+    groups = load_torch(checkpoint(trained[1]))['optimizer']['param_groups']
+    assert [group['lr'] for group in groups] == [1e-4, 1e-3]
+    assert [len(group['params']) for group in groups] == [4, 2]
+    assert all(group['decoupled_weight_decay'] for group in groups)  # AdamW's
+
+
+def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(trained):
+    assets, logs = trained
+    train(assets, logs, '--name', 'cut', *['--misc', 'TRAIN.MAX_STEPS', '2'])
+    train(assets, logs, '--name', 'cut', '--resume', *['--misc', 'TRAIN.MAX_STEPS', '0'])
+    whole, resumed = (load_torch(checkpoint(logs, name))['model'] for name in ('whole', 'cut'))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_the_other_scripts_read_its_checkpoint(trained, tmp_path):
+    assets, logs = trained
+    write_tiny_dataset(assets, 'tiny', 'val', count=6, seed=1)
+    table = script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'tiny')
+    assert 'PA-MPJPE' in table
+    assert 'PA-MPJPE' in script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'noise')
+    train(assets, logs, '--name', 'further', '--pretrained_checkpoint', checkpoint(logs))
+
+
+def test_without_the_flag_the_error_names_the_regressor(trained):
+    error = script('eval.py', '--checkpoint', checkpoint(trained[1]), '--dataset', 'tiny', fails=True)
+    assert error.count('\n') == 1 and "unknown regressor 'toy_net'" in error and '--plugin FILE' in error
+
+
+@pytest.mark.parametrize('text, said', [
+    ('import nothing_of_that_name', 'cannot be imported'), ('def (:', 'cannot be imported'),
+    ("from models import Regressor, register\n@register('hmr')\nclass Mine(Regressor): pass", 'registered twice')])
+def test_a_file_that_cannot_be_used(tmp_path, text, said):
+    path = tmp_path / f'plugin_{abs(hash(text))}.py'
+    path.write_text(text)
+    with pytest.raises((BadFile, BadConfig), match=said) as raised:
+        load_plugin(path)
+    assert '\n' not in str(raised.value)
+
+
+def test_a_file_named_as_another_module(tmp_path):
+    path = tmp_path / 'json.py'
+    path.write_text('')
+    with pytest.raises(BadFile, match='another module'):
+        load_plugin(path)
+
+
+def test_registering_again_what_is_registered_is_no_fault():
+    registry = Registry('thing')
+
+    @registry.register('one')
+    def one():
+        pass
+    assert registry.register('one')(one) is one and registry.names() == ('one',) and registry['one'] is one
+    with pytest.raises(BadConfig, match="unknown thing 'two'"):
+        registry['two']
