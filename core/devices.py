@@ -19,6 +19,10 @@ def prepared(device):
     """The device, once this process is set up to compute on it."""
     if device.type == 'cpu':
         keep_freed_memory()
+    if device.type == 'cuda':
+        torch.backends.cudnn.benchmark = True  # crops are all of one size
+        torch.set_float32_matmul_precision('high')  # TF32
+        torch.backends.cudnn.allow_tf32 = True
     return device
 
 

@@ -17,11 +17,14 @@ def register_dataset(name):
     """A decorator that makes a function or class the data set `name`, in mixtures, for training and evaluation.
 
     It is called with (cfg, split), split 'train', 'val' or 'eval', and returns a sequence (`len`, `[i]`) of people.
-    Each is a dict: `image`, a path or a uint8 RGB array [H,W,3]; the box as `center` [2] in pixels and `scale` (side
-    / 200), or as `bbox` (left, top, width, height); and any labels of `datasets.annotations.Annotations`, without the leading N
-    (`keypoints_2d` [49,3], `joints_3d` [24,4], `pose` [72], `betas` [10], ...). Pose and betas are those of the body in
-    use. What else a dict holds goes into the batch under its name, as numbers, and from there to `auxiliary_losses` as
-    `targets.labels[name]`; in a mixture `has_name` says in which rows it is there.
+    Each is a dict:
+
+    - `image`: a path, or a uint8 RGB array [H,W,3];
+    - `center` [2] in pixels and `scale` (side / 200), or `bbox` (left, top, width, height);
+    - any labels of `datasets.annotations.Annotations`, without the leading N: `keypoints_2d` [49,3], `joints_3d` [24,4],
+      `pose` [72], `betas` [10], ... Pose and betas are those of the body in use;
+    - anything else, as numbers. It goes into the batch under its name, and to `auxiliary_losses` as
+      `targets.labels[name]`; in a mixture `has_name` says in which rows it is there.
     """
     return DATASETS.register(name)
 

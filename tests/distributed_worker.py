@@ -113,7 +113,7 @@ def main(config, data_dir, out):
     dist.init_process_group('gloo')
     torch.set_num_threads(1)
     own = slice(rank() * 4, rank() * 4 + 4)
-    cfg = load_config(config, ['TRAIN.BATCH_SIZE', 4])
+    cfg = load_config(config, ['TRAIN.BATCH_SIZE', 8])
     regressor = seeded_regressor(cfg)
     results = {
         'normalized': normalized_gradients(own), 'total': total(torch.tensor(rank() + 1.)),

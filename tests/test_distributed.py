@@ -14,6 +14,7 @@ import torch
 from core.config import to_text
 from core.config.training_options import LAUNCH_FLAGS
 from core.training.launch import launch_command
+from core.training.setup import batch_size_of_each
 from tests import distributed_worker as worker
 from tests.conftest import ROOT
 from tests.test_danet import training_config as danet_config
@@ -175,11 +176,17 @@ def assert_same_run(one, other):
         assert torch.equal(value, other['model'][name]), name
 
 
+def test_a_batch_that_cannot_be_shared_out_equally(assets, tmp_path):
+    with pytest.raises(BadConfig, match='TRAIN.BATCH_SIZE is 5, which 2 processes'):
+        batch_size_of_each(config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 5), 2)
+    assert batch_size_of_each(config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 6), 2) == 3
+
+
 @pytest.fixture(scope='module')
 def uninterrupted(assets, tmp_path_factory):
     """Last checkpoint of a run by `accelerate launch` in two processes."""
     folder = tmp_path_factory.mktemp('uninterrupted')
-    cfg = config(assets, folder, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 3)
+    cfg = config(assets, folder, 'TRAIN.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 3)
     run([sys.executable, '-m', 'accelerate.commands.launch', '--multi_gpu', '--num_processes', '2',
          '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', free_port(),
          *train_command(cfg, folder)])
@@ -190,23 +197,23 @@ def test_one_process_goes_on_where_two_stopped(assets, tmp_path):
     """DaNet, whose first stage leaves half of its weights without gradients; stopped within the second epoch."""
     write_tiny_dataset(assets, 'danet', 'train')
     write_tiny_dataset(assets, 'danet', 'val', count=4, seed=1)
-    cfg = danet_config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 2, 'TRAIN.PRETR_STEP', 2,
+    cfg = danet_config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 2, 'TRAIN.PRETR_STEP', 2,
                        'TRAIN.CHECKPOINT_STEPS', 4, 'TRAIN.KEEP_CHECKPOINTS', 10)
     command = train_command(cfg, tmp_path)
     run([*TORCHRUN, *command])
     checkpoints = tmp_path / 'run' / 'checkpoints'
     for later in ('step_00000006.pt', 'latest.pt', 'best.pt'):
         (checkpoints / later).unlink()
-    done = run([sys.executable, *command, '--resume'])
+    done = run([sys.executable, *command, '--resume', '--batch_size', '2'])
     assert 'epoch 1, step 4' in done.stderr
-    # Four of the epoch's twelve people had been seen, a batch by each process: four batches of two are left.
-    assert load_torch(checkpoints / 'step_00000004.pt')['batches_done'] == 1
+    # Four of the epoch's twelve people had been seen, two by each process: four batches of two are left.
+    assert load_torch(checkpoints / 'step_00000004.pt')['samples_done'] == 2
     assert final_weights(tmp_path)['global_step'] == 8
 
 
 @pytest.mark.slow
 def test_published_flags_join_two_machines(uninterrupted, assets, tmp_path):
-    cfg = config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 3)
+    cfg = config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 3)
     command = [sys.executable, *train_command(cfg, tmp_path), '--distributed', '--world_size', '2', '--dist_url',
                f'tcp://127.0.0.1:{free_port()}', '--dist_backend', 'gloo']
     machines = [subprocess.Popen([*command, '--rank', str(rank)], cwd=ROOT, env=environment()) for rank in (0, 1)]
@@ -216,7 +223,7 @@ def test_published_flags_join_two_machines(uninterrupted, assets, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_process_starts_again_from_the_last_checkpoint(uninterrupted, assets, tmp_path):
-    cfg = config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 3, 'TRAIN.CHECKPOINT_STEPS', 1)
+    cfg = config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 3, 'TRAIN.CHECKPOINT_STEPS', 1)
     command = [*TORCHRUN, '--max-restarts', '1', *train_command(cfg, tmp_path, '--resume')]
     launcher = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
     folder = tmp_path / 'run' / 'checkpoints'

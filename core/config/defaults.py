@@ -88,7 +88,7 @@ _C.ADVERSARY.BASE_LR = 1e-4  # of its own AdamW
 _C.ADVERSARY.WEIGHT_DECAY = 1e-4
 
 _C.TRAIN = CN()
-_C.TRAIN.BATCH_SIZE = 64  # samples a process and batch
+_C.TRAIN.BATCH_SIZE = 64  # samples a step, of all processes together
 _C.TRAIN.NUM_EPOCHS = 60
 _C.TRAIN.MAX_STEPS = 0  # stop after that many steps; 0: never
 _C.TRAIN.TIME_TO_RUN = 0.0  # seconds after which to save and stop; 0: never

@@ -37,8 +37,9 @@ class Evaluation:
         stages = next(iter(self.errors.values())).shape[1]
         rows = [report.Row('stage', 'mean pose' if stage == 0 and stages > 1 else f'stage {stage}',
                            self._scores(stage)) for stage in range(stages)]
-        groups = torch.tensor([sorted(set(self.groups)).index(name) for name in self.groups])
-        for number, name in enumerate(sorted(set(self.groups))):
+        numbers = {name: number for number, name in enumerate(sorted(set(self.groups)))}
+        groups = torch.tensor([numbers[name] for name in self.groups])
+        for name, number in numbers.items():
             rows.append(report.Row(self.group_title, name, self._scores(-1, groups == number)))
         return rows
 
