@@ -21,8 +21,8 @@ def register_dataset(name):
 
     - `image`: a path, or a uint8 RGB array [H,W,3];
     - `center` [2] in pixels and `scale` (side / 200), or `bbox` (left, top, width, height);
-    - any labels of `datasets.annotations.Annotations`, without the leading N: `keypoints_2d` [49,3], `joints_3d` [24,4],
-      `pose` [72], `betas` [10], ... Pose and betas are those of the body in use;
+    - any labels of `datasets.annotations.Annotations`, without the leading N: `keypoints_2d` [49,3], `joints_3d`
+      [24,4], `pose` [72], `betas` [10], ... Pose and betas are those of the body in use;
     - anything else, as numbers. It goes into the batch under its name, and to `auxiliary_losses` as
       `targets.labels[name]`; in a mixture `has_name` says in which rows it is there.
     """
