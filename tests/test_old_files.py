@@ -1,0 +1,56 @@
+"""A checkpoint and a config of the version before regressors registered themselves: they load, and the run goes on.
+
+The file's large tensors are one number each, expanded, so that it stays small.
+"""
+import torch
+
+from core.config import load_config
+from core.evaluation.options import checkpoint_config
+from core.training.trainer import Trainer
+from models import build_regressor
+from models.weights import load_weights
+from tests.conftest import ROOT
+from tests.test_training import tiny_config
+from tests.tiny_data import write_tiny_dataset
+from utils.torch_io import load_torch, save_torch
+
+FILE = ROOT / 'tests' / 'data' / 'before_plugins.pt'
+
+
+def dense(value):
+    """The same content with tensors that have memory of their own."""
+    if isinstance(value, dict):
+        return {key: dense(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [dense(entry) for entry in value]
+    return value.contiguous() if isinstance(value, torch.Tensor) else value
+
+
+def test_its_checkpoint_is_evaluated(standin_assets):
+    cfg = checkpoint_config(FILE, ['PATHS.DATA_DIR', str(standin_assets)])
+    assert cfg.MODEL.REGRESSOR == 'hmr' and cfg.MODEL.HMR.HIDDEN == 32 and not cfg.DATA.LEGACY_CROP_EVAL
+    regressor = build_regressor(cfg)
+    report = load_weights(regressor, FILE)
+    assert (report.source, report.missing, report.unexpected) == ('native', [], [])
+    wanted = load_torch(FILE)['model']['head.fc1.weight']
+    assert torch.equal(regressor.head.fc1.weight, wanted)
+
+
+def test_its_config_file_is_read(tmp_path):
+    path = tmp_path / 'config.yaml'
+    path.write_text(load_torch(FILE)['config'])
+    cfg = load_config(path)
+    assert (cfg.MODEL.DANET.GRAPH_LAYERS, cfg.MODEL.PyMAF.MLP_DIM, cfg.SOLVER.NAME) == (3, [16, 8, 8, 5], 'adam')
+
+
+def test_its_run_goes_on_at_the_sample_after_the_last(standin_assets, tmp_path):
+    write_tiny_dataset(standin_assets, 'tiny', 'train')
+    write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
+    folder = tmp_path / 'run' / 'checkpoints'
+    folder.mkdir(parents=True)
+    save_torch(folder / 'step_00000004.pt', dense(load_torch(FILE)))
+    trainer = Trainer(tiny_config(standin_assets, tmp_path, 'TRAIN.RESUME', True, 'TRAIN.EMA', 0.5, regressor='hmr'))
+    progress = trainer.state.progress
+    assert (progress.epoch, progress.samples_done, progress.global_step) == (1, 4, 4)
+    trainer.fit()
+    assert load_torch(folder / 'latest.pt')['global_step'] == 6  # two batches of four of the epoch's twelve were left
