@@ -15,11 +15,17 @@ from utils.safe_io import load_npz, save_npz
 
 GENDER_CODES = {'m': 0, 'male': 0, 'f': 1, 'female': 1, 'n': -1, 'neutral': -1, '': -1}
 _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
-# Published files that took LSP's and MPII's numbers over as they are: there the first pixel is 1, as in MATLAB.
+# Published files took the numbers of their data sets over as they are: pixels are counted, LSP's and MPII's from 1.
 _COUNTED_FROM_1 = {
     'lsp_dataset_test', 'lsp_dataset_original_train', 'spin_lsp_train', 'lsp_train',
     'hr-lspet_train', 'spin_lspet_train', 'lspet_train', 'hr-lspet_train_eft', 'eft_lspet',
     'mpii_train', 'spin_mpii_train', 'mpii_train_eft', 'eft_mpii'}
+_COUNTED_FROM_0 = {
+    'h36m_train', 'h36m_mosh_train', 'h36m_valid_protocol1', 'h36m_valid_protocol1_newpath', 'h36m_valid_protocol2',
+    'h36m_valid_protocol2_newpath', 'h36m_mosh_valid_p2', 'coco_2014_train', 'coco_2014_val', 'coco_2014_train_eft',
+    'coco-full_train_eft', 'dp_coco_2014_train', 'dp_coco_2014_minival', 'mpi_inf_3dhp_train', 'mpi_inf_3dhp_test',
+    'mpi_inf_3dhp_valid', '3dpw_train', '3dpw_test', 'threeDOH50K_trainset', 'threeDOH50K_testset',
+    'upi-s1h_train', 'upi-s1h_test'}
 
 
 @dataclass(frozen=True)
@@ -74,16 +80,21 @@ class Annotations:
     def load(cls, path):
         """Read a SPIN `.npz` or an mmhuman3d HumanData `.npz`.
 
-        A file that does not say where its first pixel lies is a published one, known by its name.
-        Raises MissingFile, and BadFile naming file, key, the shape found and the shape wanted.
+        A file that does not say where its first pixel lies is a published one where it has such a name, else it is
+        continuous; a HumanData file counts pixels. Raises MissingFile, and BadFile naming file, key, the shape found
+        and the shape wanted.
         """
         from datasets.humandata import is_humandata, read_humandata  # which builds on this module
         raw = load_npz(path)
-        first_pixel = COUNTED_FROM_1 if Path(path).stem in _COUNTED_FROM_1 else COUNTED_FROM_0
-        return read_humandata(raw, path, first_pixel) if is_humandata(raw) else cls.from_spin(raw, path, first_pixel)
+        stem = Path(path).stem
+        if is_humandata(raw):
+            return read_humandata(raw, path, COUNTED_FROM_1 if stem in _COUNTED_FROM_1 else COUNTED_FROM_0)
+        if stem in _COUNTED_FROM_1:
+            return cls.from_spin(raw, path, COUNTED_FROM_1)
+        return cls.from_spin(raw, path, COUNTED_FROM_0 if stem in _COUNTED_FROM_0 else PIXEL_CENTER)
 
     @classmethod
-    def from_spin(cls, raw, path, first_pixel=COUNTED_FROM_0):
+    def from_spin(cls, raw, path, first_pixel=PIXEL_CENTER):
         """Annotations from the arrays of a SPIN `.npz`; `path` is for messages. Empties `raw`. Raises BadFile.
 
         first_pixel: of the annotated keypoints, where the arrays do not say (`utils.pixels`).
@@ -215,14 +226,11 @@ class ArrayReader:
             return value.astype(dtype)
 
     def first_pixels(self, published):
-        """Where the first pixel's centre lies in annotated and in OpenPose's keypoints.
-
-        `first_pixel` says it. Sets that were rendered before that key was written are continuous, as all are; in other
-        files without it annotated keypoints are `published`.
-        """
+        """Where the first pixel's centre lies in annotated and in OpenPose's keypoints: at key `first_pixel`, or, in a
+        file without it, at `published` and where OpenPose has it."""
         value = self.take('first_pixel')
         if value is None:
-            return (PIXEL_CENTER, PIXEL_CENTER) if 'recipe' in self.raw else (published, OPENPOSE_FIRST_PIXEL)
+            return published, OPENPOSE_FIRST_PIXEL
         value = np.asarray(value)
         if value.size != 1 or value.dtype.kind not in 'biuf' or not np.isfinite(value).all():
             raise BadFile(f"{self.path}: key 'first_pixel' holds {value.tolist()!s:.60}, one number is wanted")

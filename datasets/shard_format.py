@@ -19,7 +19,7 @@ from utils.errors import BadFile, MissingFile
 from utils.pixels import PIXEL_CENTER
 from utils.safe_io import atomic_write, load_json, save_json, save_npy, sha256_of
 
-FORMAT = 2  # 1 did not say where the first pixel lies
+FORMAT = 1
 MANIFEST, INDEX = 'shards.json', 'index.npy'
 INDEX_DTYPE = np.dtype([('shard', '<i4'), ('person', '<i4'), ('picture', '<i8'), ('labels', '<i8'),
                         ('picture_bytes', '<i4'), ('labels_bytes', '<i4')])

@@ -5,7 +5,6 @@ from datasets.synthetic.render import draw, label
 from datasets.synthetic.scene import Cast, sample_scene
 from utils.assets import Assets, find_assets
 from utils.errors import MissingFile
-from utils.pixels import PIXEL_CENTER
 
 # First word of every image's seed after the user's own: sets never share an image.
 SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5, 'studio_train': 6,
@@ -55,4 +54,4 @@ class FreeStream:
             self._cast = Cast(Assets(self.assets_root, is_free=True))
         rng = np.random.default_rng([self.seed, SPLITS['stream'], epoch, index])
         image, row = render_person(rng, self._cast, self.size)
-        return image, row | {'body_digest': self._cast.digest, 'first_pixel': PIXEL_CENTER}
+        return image, row | {'body_digest': self._cast.digest}
