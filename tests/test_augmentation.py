@@ -52,7 +52,7 @@ def test_legacy_crop_is_the_published_one(reference):
 
 @pytest.fixture
 def grey_squares():
-    """A picture of values 40 to 180 (none black, none white), and the boxes and turns of tests/reference/spin_crops.npz.
+    """A picture without black and white, values 40 to 180; boxes and turns of tests/reference/spin_crops.npz.
 
     That file was computed with scipy 1.0.0's own `imresize` and `imrotate` (crop_s0 to crop_s2, the same for SPIN's
     and DaNet's published `crop`) and with Multi-SPIN's published `crop` (crop_m0, crop_m1); every 4th row and column.
