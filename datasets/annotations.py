@@ -3,16 +3,29 @@
 Pixel coordinates are continuous: pixel (0, 0) covers [0, 1] x [0, 1], its centre is at (0.5, 0.5).
 """
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from utils.errors import BadFile, WrongBody
 from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE
 from utils.logging import log_once
+from utils.pixels import COUNTED_FROM_0, COUNTED_FROM_1, OPENPOSE_FIRST_PIXEL, PIXEL_CENTER, to_continuous
 from utils.safe_io import load_npz, save_npz
 
 GENDER_CODES = {'m': 0, 'male': 0, 'f': 1, 'female': 1, 'n': -1, 'neutral': -1, '': -1}
 _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
+# Published files took the numbers of their data sets over as they are: pixels are counted, LSP's and MPII's from 1.
+_COUNTED_FROM_1 = {
+    'lsp_dataset_test', 'lsp_dataset_original_train', 'spin_lsp_train', 'lsp_train',
+    'hr-lspet_train', 'spin_lspet_train', 'lspet_train', 'hr-lspet_train_eft', 'eft_lspet',
+    'mpii_train', 'spin_mpii_train', 'mpii_train_eft', 'eft_mpii'}
+_COUNTED_FROM_0 = {
+    'h36m_train', 'h36m_mosh_train', 'h36m_valid_protocol1', 'h36m_valid_protocol1_newpath', 'h36m_valid_protocol2',
+    'h36m_valid_protocol2_newpath', 'h36m_mosh_valid_p2', 'coco_2014_train', 'coco_2014_val', 'coco_2014_train_eft',
+    'coco-full_train_eft', 'dp_coco_2014_train', 'dp_coco_2014_minival', 'mpi_inf_3dhp_train', 'mpi_inf_3dhp_test',
+    'mpi_inf_3dhp_valid', '3dpw_train', '3dpw_test', 'threeDOH50K_trainset', 'threeDOH50K_testset',
+    'upi-s1h_train', 'upi-s1h_test'}
 
 
 @dataclass(frozen=True)
@@ -67,19 +80,30 @@ class Annotations:
     def load(cls, path):
         """Read a SPIN `.npz` or an mmhuman3d HumanData `.npz`.
 
-        Raises MissingFile, and BadFile naming file, key, the shape found and the shape wanted.
+        A file that does not say where its first pixel lies is a published one where it has such a name, else it is
+        continuous; a HumanData file counts pixels. Raises MissingFile, and BadFile naming file, key, the shape found
+        and the shape wanted.
         """
         from datasets.humandata import is_humandata, read_humandata  # which builds on this module
         raw = load_npz(path)
-        return read_humandata(raw, path) if is_humandata(raw) else cls.from_spin(raw, path)
+        stem = Path(path).stem
+        if is_humandata(raw):
+            return read_humandata(raw, path, COUNTED_FROM_1 if stem in _COUNTED_FROM_1 else COUNTED_FROM_0)
+        if stem in _COUNTED_FROM_1:
+            return cls.from_spin(raw, path, COUNTED_FROM_1)
+        return cls.from_spin(raw, path, COUNTED_FROM_0 if stem in _COUNTED_FROM_0 else PIXEL_CENTER)
 
     @classmethod
-    def from_spin(cls, raw, path):
-        """Annotations from the arrays of a SPIN `.npz`; `path` is for messages. Empties `raw`. Raises BadFile."""
+    def from_spin(cls, raw, path, first_pixel=PIXEL_CENTER):
+        """Annotations from the arrays of a SPIN `.npz`; `path` is for messages. Empties `raw`. Raises BadFile.
+
+        first_pixel: of the annotated keypoints, where the arrays do not say (`utils.pixels`).
+        """
         reader = ArrayReader(raw, path)
         n = reader.n
-        openpose = reader.points('openpose', (NUM_OPENPOSE, 3))
-        common = reader.points('part', (NUM_COMMON, 3))
+        annotated, detected = reader.first_pixels(first_pixel)
+        openpose = reader.points('openpose', (NUM_OPENPOSE, 3), detected)
+        common = reader.points('part', (NUM_COMMON, 3), annotated)
         joints_3d = reader.points('S', (NUM_COMMON, 4))
         pose, betas, has_smpl = reader.smpl_labels('pose', 'shape', 'has_smpl')
         has_joints_3d = reader.mask('has_joints_3d', default=joints_3d is not None)
@@ -91,7 +115,7 @@ class Annotations:
             joints_3d=_zeros_if_none(joints_3d, (n, NUM_COMMON, 4)),
             has_joints_3d=has_joints_3d & (joints_3d is not None),
             pose=pose, betas=betas, has_smpl=has_smpl, gender=reader.gender('gender'),
-            smpl_keypoints_2d=reader.points('smpl_2dkps', (24, 3)),
+            smpl_keypoints_2d=reader.points('smpl_2dkps', (24, 3), annotated),
             maskname=reader.strings('maskname', required=False), partname=reader.strings('partname', required=False),
             body_digest=None if digest is None else str(digest), **reader.rest())
 
@@ -153,7 +177,7 @@ class Annotations:
     def save(self, path):
         """Write a SPIN `.npz` atomically. Keys of labels that no row has are left out."""
         arrays = {'imgname': self.imgname, 'center': self.center, 'scale': self.scale,
-                  'part': self.keypoints_2d[:, NUM_OPENPOSE:]}
+                  'first_pixel': PIXEL_CENTER, 'part': self.keypoints_2d[:, NUM_OPENPOSE:]}
         if self.keypoints_2d[:, :NUM_OPENPOSE, 2].any():
             arrays['openpose'] = self.keypoints_2d[:, :NUM_OPENPOSE]
         if self.has_joints_3d.any():
@@ -201,8 +225,22 @@ class ArrayReader:
         with np.errstate(over='ignore'):  # what float32 cannot hold becomes infinite, and is caught as such
             return value.astype(dtype)
 
-    def points(self, key, row_shape):
-        """Points with confidence last; NaN and infinite ones lose their confidence and are counted in the log."""
+    def first_pixels(self, published):
+        """Where the first pixel's centre lies in annotated and in OpenPose's keypoints: at key `first_pixel`, or, in a
+        file without it, at `published` and where OpenPose has it."""
+        value = self.take('first_pixel')
+        if value is None:
+            return published, OPENPOSE_FIRST_PIXEL
+        value = np.asarray(value)
+        if value.size != 1 or value.dtype.kind not in 'biuf' or not np.isfinite(value).all():
+            raise BadFile(f"{self.path}: key 'first_pixel' holds {value.tolist()!s:.60}, one number is wanted")
+        return (float(value.ravel()[0]),) * 2
+
+    def points(self, key, row_shape, first_pixel=None):
+        """Points with confidence last; NaN and infinite ones lose their confidence and are counted in the log.
+
+        first_pixel: of points in a picture, which become continuous (`utils.pixels`).
+        """
         value = self.numbers(key, row_shape)
         if value is None:
             return None
@@ -212,7 +250,7 @@ class ArrayReader:
                      'they count as absent')
             value[broken] = 0
         np.maximum(value[..., -1], 0, out=value[..., -1])
-        return value
+        return value if first_pixel in (None, PIXEL_CENTER) else to_continuous(value, first_pixel)
 
     def box(self, key, row_shape):
         """Finite numbers that every row must have; scale must also be above zero."""

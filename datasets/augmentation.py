@@ -58,39 +58,75 @@ def transform_points(points, matrix):
 def warp_crop(image, matrix, res, reduced=1):
     """The crop [res,res,3] uint8 that `matrix` (from `crop_transform`) takes out of an image, black outside it.
 
-    One bilinear resampling. An image that shrinks by two or more is averaged down first, over the box only.
+    One bilinear resampling. An image that shrinks by two or more is averaged down first, over the box only. A crop's
+    pixel whose centre lies in the image shows the image alone, its edge pixels going on where a sample reads further.
     `reduced`: the image is already smaller than the one `matrix` speaks of by this factor.
     """
     matrix = matrix * np.array([reduced, reduced, 1.0])
-    first, last = _covered_box(matrix, res, image.shape)
+    size = np.array([image.shape[1], image.shape[0]])
+    low, high = _seen_range(matrix, res)
+    first, last = (np.clip(corner, 0, size).astype(int) for corner in (np.floor(low), np.ceil(high)))
     if (last <= first).any():
         return np.zeros((res, res, 3), np.uint8)
-    shrink = int(min(1 / max(np.hypot(*matrix[0, :2]), 1e-6), *(last - first)))
-    if shrink >= 2:
-        size = (last - first) // shrink
-        x, y = first
-        image = cv2.resize(image[y:y + size[1] * shrink, x:x + size[0] * shrink], tuple(int(s) for s in size),
-                           interpolation=cv2.INTER_AREA)
-        matrix = matrix @ np.array([[shrink, 0, x], [0, shrink, y], [0, 0, 1.0]])
-    else:  # a bilinear sample reads one pixel further
-        (x, y), last = np.maximum(first - 1, 0), last + 1
-        image = image[y:last[1], x:last[0]]
-        matrix = matrix @ np.array([[1.0, 0, x], [0, 1.0, y], [0, 0, 1.0]])
-    at_centres = matrix.copy()  # cv2 counts from pixel centres
-    at_centres[:, 2] += 0.5 * matrix[:, :2].sum(1) - 0.5
+    shrink = max(1, int(min(1 / max(np.hypot(*matrix[0, :2]), 1e-6), *(last - first))))
+    region, (x, y) = _region(image, first, last, shrink)
+    if shrink > 1:
+        region = cv2.resize(region, (region.shape[1] // shrink, region.shape[0] // shrink),
+                            interpolation=cv2.INTER_AREA)
+    # A bilinear sample reads one pixel beyond the edge; cv2's own repeated border takes far longer than this one.
+    edge = int((low < shrink).any() or (high > size - shrink).any())
+    if edge:
+        region = cv2.copyMakeBorder(region, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    at_centres = matrix @ np.array([[shrink, 0, x - edge * shrink], [0, shrink, y - edge * shrink], [0, 0, 1.0]])
+    at_centres[:, 2] += 0.5 * at_centres[:, :2].sum(1) - 0.5  # cv2 counts from pixel centres
     # cv2 warps four channels in less than half the time of three, to the same values.
-    warped = cv2.warpAffine(cv2.cvtColor(image, cv2.COLOR_BGR2BGRA), at_centres, (res, res), flags=cv2.INTER_LINEAR)
+    warped = cv2.warpAffine(cv2.cvtColor(region, cv2.COLOR_BGR2BGRA), at_centres, (res, res), flags=cv2.INTER_LINEAR)
+    if (low < 0).any() or (high > size).any():
+        warped.view(np.uint32)[..., 0] *= _shows_picture(matrix, res, size)  # a pixel's four bytes at once
     return cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
 
 
-def _covered_box(matrix, res, shape):
-    """First and one-past-last (x, y) of the image's pixels that the crop sees, empty where it sees none."""
+def _seen_range(matrix, res):
+    """Least and largest (x, y) of the picture that the crop sees."""
     corners = np.array([[0, 0], [res, 0], [0, res], [res, res]]) - matrix[:, 2]
     corners = corners @ np.linalg.inv(matrix[:, :2]).T
-    size = np.array([shape[1], shape[0]])
-    first = np.clip(np.floor(corners.min(0)), 0, size).astype(int)
-    last = np.clip(np.ceil(corners.max(0)), 0, size).astype(int)
-    return first, last
+    return corners.min(0), corners.max(0)
+
+
+def _region(image, first, last, shrink):
+    """The part of an image that pixels `first` to `last` (x, y) need, and its first pixel.
+
+    It has one more pixel of the reduced image on each side, where the image has it, and sides that `shrink` divides;
+    where the image ends before that, its edge pixels are repeated.
+    """
+    size = np.array([image.shape[1], image.shape[0]])
+    first, last = np.maximum(first - shrink, 0), np.minimum(last + shrink, size)
+    missing = -(last - first) % shrink
+    before = np.minimum(missing, first)
+    after = np.minimum(missing - before, size - last)
+    first, last, missing = first - before, last + after, missing - before - after
+    region = image[first[1]:last[1], first[0]:last[0]]
+    if missing.any():
+        region = cv2.copyMakeBorder(region, 0, int(missing[1]), 0, int(missing[0]), cv2.BORDER_REPLICATE)
+    return region, first
+
+
+def _shows_picture(matrix, res, size):
+    """[res,res] bool: the crop's pixels whose centres lie in a picture of `size` (width, height).
+
+    In a row of the crop they follow each other, so each row has a first and a last one.
+    """
+    inverse = np.linalg.inv(matrix[:, :2])
+    centres = np.arange(res) + 0.5
+    first, last = np.zeros(res), np.full(res, float(res))
+    for (along, across), start, length in zip(inverse, inverse @ matrix[:, 2], size):
+        at_row_start = across * centres - start  # the picture's coordinate; it grows by `along` a column
+        if abs(along) * res < 1e-9:
+            last[(at_row_start < 0) | (at_row_start >= length)] = 0
+            continue
+        ends = np.sort([-at_row_start / along, (length - at_row_start) / along], axis=0)
+        first, last = np.maximum(first, ends[0]), np.minimum(last, ends[1])
+    return (centres >= first[:, None]) & (centres < last[:, None])
 
 
 def to_network_input(crop, gains=(1.0, 1.0, 1.0), is_rgb=False):

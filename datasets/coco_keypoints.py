@@ -7,16 +7,19 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from datasets.annotations import Annotations
-from datasets.catalog import image_folder
+from datasets.catalog import ANNOTATION_FOLDERS, CATALOG, image_folder
 from datasets.image_dataset import PersonDataset
 from datasets.image_io import read_picture
 from datasets.preprocess import square_box
 from utils.assets import find_assets
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.keypoints import J24_TO_COCO, NUM_JOINTS, NUM_OPENPOSE
+from utils.pixels import to_continuous
 from utils.safe_io import as_numbers, load_json
 
-BOX_FACTOR = 1.25  # side of the crop over the longer side of the box (PyMAF's evaluation)
+BOX_FACTOR = 1.25  # side of the crop over the longer side of the box (HRNet's evaluation)
+ANNOTATED = 'annotated'  # TEST.COCO_DETECTIONS: boxes of the annotations
+_PUBLISHED = 'person_keypoints_val2014'  # of these people, PyMAF and DaNet publish rows and boxes
 _PERSON = 1  # COCO's category
 
 
@@ -24,9 +27,11 @@ class CocoKeypoints(PersonDataset):
     """One sample a box. cfg.TEST names subset, annotation file, image folder and boxes.
 
     coco: the ground truth, for COCOeval. image_ids [N] and scores [N] of the samples; `annotations` holds their boxes
-    and, for annotated boxes, their keypoints. Boxes come from the annotations (people with keypoints, no crowds), from
-    TEST.COCO_DETECTIONS in COCO's results format (.json), or from an annotation file (.npz), such as PyMAF's
-    coco_2014_val.npz. Raises MissingFile, BadFile.
+    and, for annotated boxes, their keypoints; `boxes` says in words where the boxes come from. They come from
+    TEST.COCO_DETECTIONS: COCO's results format (.json), an annotation file (.npz), or 'annotated', the annotations
+    (people with keypoints, no crowds). Where it is empty they are the published protocol's: rows and boxes of
+    coco_2014_val.npz where the asset folder has it and val2014 is evaluated, else the annotated ones.
+    Raises MissingFile, BadFile.
     """
 
     def __init__(self, cfg):
@@ -38,15 +43,17 @@ class CocoKeypoints(PersonDataset):
         if not self.images.is_dir():
             raise MissingFile(f'{self.images}: no such image folder; give --images')
         self._names = {image['id']: image['file_name'] for image in self.coco.dataset['images']}
-        if test.COCO_DETECTIONS.endswith('.npz'):
-            rows = self._rows_of_file(test.COCO_DETECTIONS)
-        elif test.COCO_DETECTIONS:
-            rows = self._detected_rows(test.COCO_DETECTIONS, test.MIN_SCORE)
+        source = test.COCO_DETECTIONS or str(_published_rows(cfg, self.annotation_file) or ANNOTATED)
+        if source == ANNOTATED:
+            rows, source = self._annotated_rows(), self.annotation_file
+            self.boxes = f'annotated boxes of {source}, {BOX_FACTOR} times the longer side'
+        elif source.endswith('.npz'):
+            rows, self.boxes = self._rows_of_file(source), f'rows and boxes of {source}'
         else:
-            rows = self._annotated_rows()
+            rows, self.boxes = self._detected_rows(source, test.MIN_SCORE), f'detected boxes of {source}'
         rows = [row for row in rows if test.VIS_IMNAME in self._names[row[0]]]
         if not rows:
-            raise BadFile(f'{test.COCO_DETECTIONS or self.annotation_file}: no person to evaluate'
+            raise BadFile(f'{source}: no person to evaluate'
                           + (f' in pictures named {test.VIS_IMNAME!r}' if test.VIS_IMNAME else ''))
         ids, centers, scales, scores, keypoints = zip(*rows)
         self.image_ids, self.scores = np.array(ids), np.array(scores, np.float64)
@@ -71,12 +78,12 @@ class CocoKeypoints(PersonDataset):
             keypoints = np.zeros((NUM_JOINTS, 3), np.float32)
             known = np.array(person['keypoints'], np.float32).reshape(17, 3)
             known[:, 2] = known[:, 2] > 0
-            keypoints[NUM_OPENPOSE + np.array(J24_TO_COCO)] = known
+            keypoints[NUM_OPENPOSE + np.array(J24_TO_COCO)] = to_continuous(known)
             rows.append((person['image_id'], *square_box(*box, BOX_FACTOR), 1.0, keypoints))
         return rows
 
     def _clean_box(self, person):
-        """Box (x, y, width, height) cut at the picture's edges as PyMAF's evaluation does; None for an empty one."""
+        """Box (x, y, width, height) cut at the picture's edges as HRNet's evaluation does; None for an empty one."""
         image = self.coco.imgs[person['image_id']]
         x, y, width, height = person['bbox']
         x, y = max(0, x), max(0, y)
@@ -140,6 +147,15 @@ def _check_entries(content, path):
         hash(person['id'])
     for category in content.get('categories', ()):
         hash(category['id'])
+
+
+def _published_rows(cfg, annotation_file):
+    """Path of coco_2014_val.npz, where it belongs to the annotation file and the asset folder has it; else None."""
+    if annotation_file.stem != _PUBLISHED:
+        return None
+    root = find_assets(cfg.PATHS.DATA_DIR).root
+    found = [root / folder / name for folder in ANNOTATION_FOLDERS for name in CATALOG['coco'].eval]
+    return next((path for path in found if path.exists()), None)
 
 
 def _default_annotations(cfg):

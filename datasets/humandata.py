@@ -10,6 +10,7 @@ import numpy as np
 from datasets.annotations import Annotations, ArrayReader
 from utils.errors import BadFile
 from utils.keypoints import COMMON_JOINTS, NUM_OPENPOSE
+from utils.pixels import COUNTED_FROM_0, from_continuous, to_continuous
 from utils.safe_io import save_npz
 
 NUM_HUMANDATA = 190
@@ -30,19 +31,26 @@ def is_humandata(raw):
     return 'image_path' in raw and 'imgname' not in raw
 
 
-def read_humandata(raw, path):
+def read_humandata(raw, path, first_pixel=COUNTED_FROM_0):
     """Annotations from the arrays of a HumanData `.npz`; `path` is for messages. Raises BadFile.
 
-    The box becomes square with its longer side, as in mmhuman3d, which adds no margin.
+    The box becomes square with its longer side, as in mmhuman3d, which adds no margin. first_pixel: of the annotated
+    keypoints, where the file does not say (`utils.pixels`).
     """
     reader = ArrayReader(_unpacked(raw), path, names_key='image_path')
     names = reader.strings('image_path')
     center, scale = _square_boxes(reader)
+    annotated, detected = reader.first_pixels(first_pixel)
     keypoints_2d, rest_2d = _read_joints(reader, 'keypoints2d', 3, JOINT49)
     smpl_keypoints_2d, rest_smpl = _read_joints(reader, 'keypoints2d_smpl', 3, SMPL24)
     joints_3d, rest_3d = _read_joints(reader, 'keypoints3d', 4, JOINT24)
     pose, betas, has_smpl = _read_smpl(reader)
     n = reader.n
+    if keypoints_2d is not None:
+        keypoints_2d = np.concatenate([to_continuous(keypoints_2d[:, :NUM_OPENPOSE], detected),
+                                       to_continuous(keypoints_2d[:, NUM_OPENPOSE:], annotated)], axis=1)
+    if smpl_keypoints_2d is not None:
+        smpl_keypoints_2d = to_continuous(smpl_keypoints_2d, annotated)
     fields = {
         'keypoints_2d': np.zeros((n, 49, 3), np.float32) if keypoints_2d is None else keypoints_2d,
         'joints_3d': np.zeros((n, 24, 4), np.float32) if joints_3d is None else joints_3d,
@@ -158,16 +166,16 @@ def _read_smpl(reader):
 
 
 def write_humandata(annotations, path):
-    """Write Annotations as a compressed HumanData `.npz`, atomically."""
+    """Write Annotations as a compressed HumanData `.npz`, atomically. Keypoints count pixels from 0."""
     a, n = annotations, len(annotations)
     kept = {**a.extra, **a.whole}
     boxes = kept.pop('bbox_xywh', None)
     if boxes is None or not _fits(boxes, a):
         boxes = _boxes_of(a.center, a.scale)
-    arrays = {'image_path': a.imgname, 'bbox_xywh': boxes}
-    _add_joints(arrays, kept, 'keypoints2d', a.keypoints_2d, JOINT49)
+    arrays = {'image_path': a.imgname, 'bbox_xywh': boxes, 'first_pixel': COUNTED_FROM_0}
+    _add_joints(arrays, kept, 'keypoints2d', from_continuous(a.keypoints_2d, COUNTED_FROM_0), JOINT49)
     if a.smpl_keypoints_2d is not None:
-        _add_joints(arrays, kept, 'keypoints2d_smpl', a.smpl_keypoints_2d, SMPL24)
+        _add_joints(arrays, kept, 'keypoints2d_smpl', from_continuous(a.smpl_keypoints_2d, COUNTED_FROM_0), SMPL24)
     if a.has_joints_3d.any():
         _add_joints(arrays, kept, 'keypoints3d', np.where(a.has_joints_3d[:, None, None], a.joints_3d, 0), JOINT24)
     nested = {}

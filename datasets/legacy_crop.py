@@ -1,33 +1,64 @@
-"""The integer crop of SPIN's and PyMAF's published code, bit for bit.
+"""The integer crops of SPIN's, DaNet's, PyMAF's and Multi-SPIN's published code, bit for bit.
 
-Corners are cut to whole pixels, the outside is black, rotation is skimage's and resizing is Pillow's bicubic.
-Published weights were measured on such crops, so their evaluation uses them. Training uses `augmentation.warp_crop`.
+All cut corners to whole pixels, and the outside is black. They rotate and resize in ways of their own:
+
+- 'pil_bicubic', PyMAF: skimage's rotation, Pillow's bicubic resizing.
+- 'imresize_bilinear', SPIN and DaNet: imrotate and imresize of scipy 1.0.0, which take an array of floating-point
+  numbers for a picture whose least value is black and whose largest is white; Pillow's bilinear resizing after that.
+- 'skimage_bilinear', Multi-SPIN: skimage's resize, here rounded to whole grey levels.
+
+Published weights were measured on such crops, so their evaluation uses that of their source. Training uses
+`augmentation.warp_crop`.
 """
 import numpy as np
 from PIL import Image
-from skimage.transform import rotate
+from skimage.transform import resize as skimage_resize
+from skimage.transform import rotate as skimage_rotate
 
-from utils.errors import BadFile
+from utils.errors import BadConfig, BadFile
 
+RESIZES = ('pil_bicubic', 'imresize_bilinear', 'skimage_bilinear')
 # Pixels; the published crop makes the whole box before it resizes, so its memory grows with the box.
 _LARGEST_SIDE = 20000
 
 
-def legacy_crop(image, center, scale, res, rotation=0.0):
+def legacy_crop(image, center, scale, res, rotation=0.0, resize='pil_bicubic'):
     """Crop uint8 [H,W,3] to [res,res,3]: a box of side 200 * `scale` about `center`, turned counter-clockwise.
 
-    A box that lies wholly outside the image gives black. Raises BadFile for a box of more than 20,000 pixels.
+    resize: one of RESIZES. A box that lies wholly outside the image gives black; with 'imresize_bilinear', so does
+    one of a single colour. Raises BadConfig for an unknown `resize`, and BadFile for a box of more than 20,000 pixels.
     """
+    if resize not in RESIZES:
+        raise BadConfig(f'DATA.LEGACY_CROP_RESIZE is {resize!r}; use one of {", ".join(RESIZES)}')
     if 200 * scale > _LARGEST_SIDE:
         raise BadFile(f'a box of {200 * scale:g} pixels is too large for the published crop')
     first, last = legacy_box(center, scale, res)
     last = np.maximum(last, first + 1)
     margin = int(np.linalg.norm(last - first) / 2 - float(last[1] - first[1]) / 2) if rotation else 0
     window = _window(image, first - margin, last + margin)
+    if resize == 'imresize_bilinear':
+        window = _stretched(window)
     if rotation:
-        window = rotate(window.astype(np.float64), rotation).astype(np.uint8)
+        window = _rotated(window, rotation, resize)
         window = window[margin:len(window) - margin, margin:window.shape[1] - margin]
-    return np.array(Image.fromarray(window).resize((res, res), Image.BICUBIC))
+    if resize == 'skimage_bilinear':
+        return np.rint(skimage_resize(window.astype(np.float64), (res, res))).astype(np.uint8)
+    filters = {'pil_bicubic': Image.BICUBIC, 'imresize_bilinear': Image.BILINEAR}
+    return np.array(Image.fromarray(window).resize((res, res), filters[resize]))
+
+
+def _stretched(window):
+    """scipy's bytescale: the least value becomes 0 and the largest 255, halves rounded up."""
+    low, high = float(window.min()), float(window.max())
+    return ((window - low) * (255.0 / (high - low or 1.0)) + 0.5).astype(np.uint8)
+
+
+def _rotated(window, rotation, resize):
+    if resize == 'imresize_bilinear':
+        return np.array(Image.fromarray(window).rotate(rotation, resample=Image.BILINEAR))
+    if resize == 'pil_bicubic':
+        return skimage_rotate(window.astype(np.float64), rotation).astype(np.uint8)
+    raise ValueError(f'{resize} knows no rotation')
 
 
 def legacy_box(center, scale, res):

@@ -16,6 +16,7 @@ from datasets.augmentation import (
 from datasets.legacy_crop import legacy_crop, legacy_transform_points
 from utils.errors import BadFile
 from utils.keypoints import J24_FLIP, J49_FLIP, SMPL_FLIP
+from utils.pixels import from_continuous
 
 NO_AUGMENTATION = Augmentation()
 _ZERO_POINTS = np.zeros((24, 3), np.float32)
@@ -30,7 +31,7 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
     res = cfg.DATA.IMG_RES
     scale = person.scale * augmentation.scale
     if legacy:
-        crop, to_crop = _legacy_view(picture, person.center, scale, res, augmentation)
+        crop, to_crop = _legacy_view(picture, person.center, scale, res, augmentation, cfg.DATA.LEGACY_CROP_RESIZE)
         flip = False
     else:
         flip = augmentation.flip
@@ -66,11 +67,12 @@ def _tensor(values, dtype=None):
     return torch.from_numpy(np.array(values, dtype))
 
 
-def _legacy_view(picture, center, scale, res, augmentation):
+def _legacy_view(picture, center, scale, res, augmentation, resize):
     if picture.reduced != 1:
         raise BadFile('the published crop needs the picture at full size')
-    crop = legacy_crop(picture.pixels, center, scale, res, augmentation.rotation)
-    return crop, lambda points: legacy_transform_points(points, center, scale, res, augmentation.rotation)
+    crop = legacy_crop(picture.pixels, center, scale, res, augmentation.rotation, resize)
+    return crop, lambda points: legacy_transform_points(from_continuous(points), center, scale, res,
+                                                        augmentation.rotation)
 
 
 def _crop_points(points, to_crop, res, permutation):

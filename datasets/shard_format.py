@@ -16,6 +16,7 @@ import numpy as np
 
 from datasets.annotations import Annotations
 from utils.errors import BadFile, MissingFile
+from utils.pixels import PIXEL_CENTER
 from utils.safe_io import atomic_write, load_json, save_json, save_npy, sha256_of
 
 FORMAT = 1
@@ -65,7 +66,8 @@ class ShardWriter:
 
     def _labels(self, name, rows):
         people = [person_labels(self.annotations, row) for row in rows]
-        return json.dumps({'imgname': name, 'people': people}, separators=(',', ':')).encode()
+        return json.dumps({'imgname': name, 'first_pixel': PIXEL_CENTER, 'people': people},
+                          separators=(',', ':')).encode()
 
     def _existing(self, path, digest):
         """What `_write_shard` returned for a shard of the same labels that is whole, or None."""
@@ -133,7 +135,7 @@ def parse_person(content, number, name):
     """(Person, image name) of one of the people in a picture's labels; `name` is for messages. Raises BadFile."""
     try:
         labels = json.loads(content)
-        row = {**labels['people'][number], 'imgname': labels['imgname']}
+        row = {**labels['people'][number], **{key: labels[key] for key in ('imgname', 'first_pixel') if key in labels}}
         raw = {key: np.asarray(value)[None] for key, value in row.items()}
     except (ValueError, RecursionError, KeyError, TypeError, IndexError):
         raise BadFile(f'{name}: not the labels of a picture with {number + 1} or more people') from None

@@ -75,7 +75,7 @@ class PyMAF(Regressor):
         """IUV losses against the rendered target body (paper, section 3.3)."""
         if out.iuv is None:
             return {}
-        losses = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.valid)
+        losses = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.dense_valid)
         return {f'iuv_{name}': self.loss_weights[name] * value for name, value in losses.items()}
 
     def _stage(self, estimate):

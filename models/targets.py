@@ -4,7 +4,7 @@ from functools import cached_property
 
 import torch
 
-from utils.geometry import axis_angle_to_rotmat, estimate_translation, translation_to_camera
+from utils.geometry import axis_angle_to_rotmat, solve_translation, translation_to_camera
 
 
 @dataclass
@@ -15,7 +15,7 @@ class Targets:
     with confidence; has_3d [B]; pose [B,72] axis-angle and betas [B,10] of the target body, meaningful where
     valid [B]; body: BodyModel; iuv_renderer: IUVRenderer or None; labels: the whole batch, in which a label that one
     architecture alone needs comes to its `auxiliary_losses` under the name that the data set gave it.
-    Derived on first use, once, without gradient: rotmat, vertices, joints, smpl_joints, camera, iuv.
+    Derived on first use, once, without gradient: rotmat, vertices, joints, smpl_joints, camera, dense_valid, iuv.
     """
     keypoints_2d: torch.Tensor
     smpl_keypoints_2d: torch.Tensor
@@ -74,13 +74,24 @@ class Targets:
 
     @cached_property
     @torch.no_grad()
+    def _solved(self):
+        return solve_translation(self.joints, self.keypoints_2d)
+
+    @cached_property
+    @torch.no_grad()
     def camera(self):
-        """[B,3] weak perspective: the one that brings the target joints onto the 2D keypoints."""
-        return translation_to_camera(estimate_translation(self.joints, self.keypoints_2d))
+        """[B,3] weak perspective: the one that brings the target joints onto the 2D keypoints; only where
+        `dense_valid` does it say where the target body is in the crop."""
+        return translation_to_camera(self._solved[0])
+
+    @property
+    def dense_valid(self):
+        """[B] bool: the target body is valid, and annotated 2D keypoints say where the camera sees it."""
+        return self.valid.bool() & self._solved[1]
 
     @cached_property
     @torch.no_grad()
     def iuv(self):
-        """[B,3,s,s] IUV image of the target body; background in rows that are not valid."""
+        """[B,3,s,s] IUV image of the target body; background in rows that are not `dense_valid`."""
         image = self.iuv_renderer(self.vertices, self.camera)
-        return torch.where(self.valid.bool()[:, None, None, None], image, 0.0)
+        return torch.where(self.dense_valid[:, None, None, None], image, 0.0)

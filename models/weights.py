@@ -71,6 +71,10 @@ _MARKS = [('danet', r'img2iuv\.|iuv2smpl\.'), ('pymaf', r'maf_extractor\.|featur
 _REGRESSOR_OF = {'spin': 'hmr', 'mmhuman3d': 'hmr', 'pymaf': 'pymaf_net', 'danet': 'danet',
                  'multi_spin': 'multi_spin'}
 
+# How the published code of a source cuts its pictures for evaluation: DATA.LEGACY_CROP_RESIZE. '': subpixel, as here.
+_CROPS = {'spin': 'imresize_bilinear', 'danet': 'imresize_bilinear', 'pymaf': 'pil_bicubic',
+          'multi_spin': 'skimage_bilinear', 'mmhuman3d': ''}
+
 
 @dataclass
 class WeightsReport:
@@ -126,9 +130,13 @@ def checkpoint_regressor(path):
 
 
 def published_config(path):
-    """{config key: value} in which the network of a published checkpoint differs from its regressor's config."""
+    """{config key: value} of a published checkpoint: the crop it was measured on, and where its network differs from
+    its regressor's config."""
     state = _state_dict(load_torch(path), path)
-    return multi_spin_variant(state) if _published_source(state) == 'multi_spin' else {}
+    source = _published_source(state)
+    crop = _CROPS.get(source, '')
+    config = {'DATA.LEGACY_CROP_EVAL': bool(crop), **({'DATA.LEGACY_CROP_RESIZE': crop} if crop else {})}
+    return config | (multi_spin_variant(state) if source == 'multi_spin' else {})
 
 
 def check_checkpoint_body(content, body, name):

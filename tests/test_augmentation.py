@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from datasets.annotations import Annotations
@@ -23,7 +24,7 @@ from datasets.augmentation import (
 from datasets.image_io import Picture
 from datasets.legacy_crop import legacy_crop, legacy_transform_points
 from datasets.sample import make_sample
-from utils.errors import BadFile
+from utils.errors import BadConfig, BadFile
 from utils.keypoints import IMAGE_MEAN, IMAGE_STD, J24_FLIP, J49_FLIP, SMPL_FLIP, SMPL_PARENTS
 
 REFERENCE = Path(__file__).parent / 'reference/pymaf_ops.npz'
@@ -47,6 +48,53 @@ def test_legacy_crop_is_the_published_one(reference):
     turned = legacy_crop(image, (0.4 * width, 0.6 * height), 0.7, 224, 25)
     assert np.array_equal(whole[::4, ::4], reference['crop_c0'])
     assert np.array_equal(turned[::4, ::4], reference['crop_c1'])
+
+
+@pytest.fixture
+def grey_squares():
+    """A picture without black and white, values 40 to 180; boxes and turns of tests/reference/spin_crops.npz.
+
+    That file was computed with scipy 1.0.0's own `imresize` and `imrotate` (crop_s0 to crop_s2, the same for SPIN's
+    and DaNet's published `crop`) and with Multi-SPIN's published `crop` (crop_m0, crop_m1); every 4th row and column.
+    """
+    image = np.kron(np.random.RandomState(77).randint(40, 181, (24, 20, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    return image, [((80, 96), 192 / 200, 0), ((0.4 * 160, 0.6 * 192), 0.3, 0), ((0.4 * 160, 0.6 * 192), 0.7, 25)]
+
+
+@pytest.mark.parametrize('number', range(3))
+def test_crop_of_spin_and_danet_is_the_published_one(grey_squares, number):
+    image, boxes = grey_squares
+    published = np.load(REFERENCE.with_name('spin_crops.npz'))[f'crop_s{number}']
+    center, scale, rotation = boxes[number]
+    assert np.array_equal(legacy_crop(image, center, scale, 224, rotation, 'imresize_bilinear')[::4, ::4], published)
+    assert np.abs(legacy_crop(image, center, scale, 224, rotation)[::4, ::4] - published.astype(float)).mean() > 8
+
+
+def test_crop_of_spin_and_danet_by_hand():
+    """Contrast is stretched over the box, black outside included, then Pillow resizes bilinearly."""
+    image = np.random.default_rng(0).integers(50, 151, (90, 90, 3)).astype(np.uint8)
+    window = image[15:75, 15:75].astype(float)
+    low, high = window.min(), window.max()
+    scale = 255 / (high - low)  # bytescale: (data - cmin) * scale + 0.5, cut to whole numbers
+    stretched = np.floor((window - low) * scale + 0.5).astype(np.uint8)
+    wanted = np.array(Image.fromarray(stretched).resize((32, 32), Image.BILINEAR))
+    assert np.array_equal(legacy_crop(image, (45, 45), 0.3, 32, resize='imresize_bilinear'), wanted)
+    beyond = legacy_crop(np.full((40, 40, 3), 100, np.uint8), (0, 20), 0.2, 40, resize='imresize_bilinear')
+    assert not beyond[:, :19].any() and (beyond[:, 21:] == 255).all()  # 100 is the box's largest value
+    assert not legacy_crop(np.full((40, 40, 3), 100, np.uint8), (20, 20), 0.1, 40, resize='imresize_bilinear').any()
+
+
+@pytest.mark.parametrize('number', range(2))
+def test_crop_of_multi_spin_is_the_published_one(grey_squares, number):
+    image, boxes = grey_squares
+    published = np.load(REFERENCE.with_name('spin_crops.npz'))[f'crop_m{number}']
+    ours = legacy_crop(image, *boxes[number][:2], 224, resize='skimage_bilinear')
+    assert np.abs(ours[::4, ::4] - published).max() <= 0.51  # whole grey levels
+
+
+def test_unknown_resizing():
+    with pytest.raises(BadConfig, match="DATA.LEGACY_CROP_RESIZE is 'bilinear'; use one of pil_bicubic, "):
+        legacy_crop(np.zeros((4, 4, 3), np.uint8), (2, 2), 0.02, 4, resize='bilinear')
 
 
 def test_legacy_crop_at_the_edges():
@@ -132,6 +180,36 @@ def test_large_pictures_are_averaged_down():
     stripes[:, ::2] = 255  # any point sampling would give stripes of 0 and 255
     crop = warp_crop(stripes, crop_transform((512, 512), 1024 / 200, 100), 100)
     assert crop.std() < 20 and abs(crop.mean() - 127.5) < 4
+
+
+@pytest.mark.parametrize('value', [200, 255])
+@pytest.mark.parametrize('seed', range(40))
+def test_a_crop_shows_nothing_but_the_picture(value, seed):
+    """Of a picture of one colour: that colour at every pixel whose centre lies in the picture, black elsewhere."""
+    rng = np.random.default_rng(seed)
+    width, height = 2 * rng.integers(2, 500, 2) + 1
+    res, rotation, flip = 64, (0.0, 23.0)[seed % 4 == 3], seed % 3 == 1
+    whole = seed % 2 == 0
+    center = np.array([width, height]) * (0.5 if whole else rng.uniform(0, 1, 2))
+    side = max(width, height) * (1.0 if whole else rng.uniform(0.3, 1.6))
+    crop = warp_crop(np.full((height, width, 3), value, np.uint8),
+                     crop_transform(center, side / 200, res, rotation, flip), res)
+    column, row = np.meshgrid(np.arange(res) + 0.5, np.arange(res) + 0.5)
+    x, y = (column - res / 2) * (-1 if flip else 1), row - res / 2
+    cos, sin = np.cos(np.deg2rad(rotation)), np.sin(np.deg2rad(rotation))
+    x, y = (cos * x - sin * y) * side / res + center[0], (sin * x + cos * y) * side / res + center[1]
+    nearest = np.min([x, width - x, y, height - y], axis=0)  # from the picture's edge; inside it is positive
+    assert (nearest > 0).any() and (crop[nearest > 1e-6] == value).all() and not crop[nearest < -1e-6].any()
+
+
+@pytest.mark.parametrize('shrink', [2.5, 3.7, 6.0])
+def test_a_picture_that_shrinks_stays_in_place(shrink):
+    """A slope from 0 to 250, cut so that its size is no multiple of what is averaged: read where it should be."""
+    size = int(64 * shrink) + 1
+    slope = np.linspace(0, 250, size)[None, :, None] * np.ones((size, 1, 3))
+    crop = warp_crop(np.rint(slope).astype(np.uint8), crop_transform((size / 2, size / 2), size / 200, 64), 64)
+    column = (np.arange(64) + 0.5) * size / 64 - 0.5
+    assert np.abs(crop[:, 1:-1].astype(float) - (column / (size - 1) * 250)[None, 1:-1, None]).max() < 2
 
 
 @pytest.mark.parametrize('center,scale', [((-1e9, 5), 1), ((1e300, 1e300), 1), ((5, 5), 1e-250), ((5, 5), 1e250),

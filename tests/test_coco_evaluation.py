@@ -2,6 +2,7 @@
 import contextlib
 import io
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -110,6 +111,45 @@ def test_boxes(folder, standin_assets):
     assert listed.image_ids.tolist() == [3] and listed.annotations.scale.tolist() == [.4]
     named = CocoKeypoints(config(folder, standin_assets, 'TEST.VIS_IMNAME', '0002.jpg'))
     assert named.image_ids.tolist() == [2]
+
+
+@pytest.fixture
+def published_assets(standin_assets, tmp_path):
+    """Assets with a coco_2014_val.npz of two people of different pictures, in boxes of its own."""
+    root = tmp_path / 'assets'
+    shutil.copytree(standin_assets, root, symlinks=True)
+    (root / 'dataset_extras').mkdir(exist_ok=True)
+    np.savez(root / 'dataset_extras/coco_2014_val.npz', center=[[61., 44.5], [50., 40.]], scale=[.45, .4],
+             imgname=['val2014/000000000001.jpg', 'val2014/000000000003.jpg'])
+    return root
+
+
+def test_the_published_protocol_takes_its_rows_and_boxes(folder, published_assets, checkpoint, capsys):
+    """Two of four people are estimated; all four are the ground truth, so no more than half can be found."""
+    path = folder / 'person_keypoints_val2014.json'
+    (folder / 'coco.json').rename(path)
+    cfg = config(folder, published_assets, 'TEST.COCO_ANNOTATIONS', str(path))
+    dataset = CocoKeypoints(cfg)
+    assert dataset.image_ids.tolist() == [1, 3] and dataset.annotations.center.tolist() == [[61, 44.5], [50, 40]]
+    assert dataset.boxes == f'rows and boxes of {published_assets}/dataset_extras/coco_2014_val.npz'
+    truth = np.array([dataset.coco.anns[number]['keypoints'] for number in (1, 4)]).reshape(2, 17, 3)[..., :2]
+    stats = score_results(dataset.coco, as_results(dataset, truth + 0.5))
+    assert stats['AR'] == pytest.approx(2 / 4)
+    assert stats['AP'] == pytest.approx(51 / 101)  # precision 1 at the recalls 0, 0.01, ..., 0.50 of 101
+    annotated = CocoKeypoints(config(folder, published_assets, 'TEST.COCO_ANNOTATIONS', str(path),
+                                     'TEST.COCO_DETECTIONS', 'annotated'))
+    assert len(annotated) == 4 and annotated.boxes.startswith('annotated boxes of')
+    run_coco(*parse_coco_options(['--checkpoint', str(checkpoint), '--annotations', str(path), '--images',
+                                  str(folder / 'images'), '--output_dir', str(folder / 'out'),
+                                  '--misc', 'PATHS.DATA_DIR', str(published_assets)]))
+    assert 'small.pt, 2 people (rows and boxes of ' in capsys.readouterr().out
+
+
+def test_other_sets_are_evaluated_on_annotated_boxes(folder, published_assets, standin_assets):
+    assert len(CocoKeypoints(config(folder, published_assets))) == 4
+    path = folder / 'person_keypoints_val2014.json'
+    (folder / 'coco.json').rename(path)
+    assert len(CocoKeypoints(config(folder, standin_assets, 'TEST.COCO_ANNOTATIONS', str(path)))) == 4
 
 
 @pytest.fixture(scope='module')

@@ -70,7 +70,7 @@ def test_conversion_keeps_people_with_points(converted):
     points = annotations.extra['dense_points'][0]
     assert np.allclose(points[:3], [[20, 10, 3, .25, .75], [40, 50, 23, .5, .5], [60, 90, 1, 1, 0]])
     assert not points[3:].any()
-    assert annotations.smpl_keypoints_2d[0, SMPL_JOINTS.index('pelvis')].tolist() == [40, 60, 0.5]
+    assert annotations.smpl_keypoints_2d[0, SMPL_JOINTS.index('pelvis')].tolist() == [40.5, 60.5, 0.5]
     assert annotations.smpl_keypoints_2d[0, SMPL_JOINTS.index('left_foot')].tolist() == [0, 0, 0]
 
 

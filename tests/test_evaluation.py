@@ -314,6 +314,21 @@ def test_config_of_a_checkpoint(checkpoint, assets, tmp_path):
     assert not parse_pose_options(['--checkpoint', str(published), '--affine_crop'])[0].DATA.LEGACY_CROP_EVAL
 
 
+@pytest.mark.parametrize('source, prefix, resize', [
+    ('spin', '', 'imresize_bilinear'), ('pymaf', 'feature_extractor.', 'pil_bicubic'),
+    ('danet', 'img2iuv.', 'imresize_bilinear'), ('multi_spin', 'resnet.', 'skimage_bilinear'),
+    ('mmhuman3d', 'head.', '')])
+def test_published_weights_are_evaluated_on_their_codes_crop(tmp_path, source, prefix, resize):
+    """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's Pillow, Multi-SPIN's skimage; mmhuman3d warps."""
+    path = tmp_path / f'{source}.pt'
+    torch.save({'model': {f'{prefix}fc1.weight': torch.zeros(2, 2)}}, path)
+    data = parse_pose_options(['--checkpoint', str(path)])[0].DATA
+    assert bool(resize) == data.LEGACY_CROP_EVAL and (not resize or resize == data.LEGACY_CROP_RESIZE)
+    overridden = parse_pose_options(['--checkpoint', str(path), '--legacy_crop', '--misc',
+                                     'DATA.LEGACY_CROP_RESIZE', 'pil_bicubic'])[0].DATA
+    assert overridden.LEGACY_CROP_EVAL and overridden.LEGACY_CROP_RESIZE == 'pil_bicubic'
+
+
 @pytest.mark.parametrize('arguments, message', [
     ([], 'checkpoint'), (['--checkpoint', '/nowhere/x.pt'], '/nowhere/x.pt: no such checkpoint'),
     (['--checkpoint', 'SMALL', '--dataset', 'lspet'], "'lspet' is for training only"),

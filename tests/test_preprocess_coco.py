@@ -48,7 +48,7 @@ def test_people_joints_and_boxes(folder):
     raw = np.array(person(1, 0)['keypoints']).reshape(17, 3)
     for name, point in zip(COCO_JOINTS, raw):
         x, y, confidence = a.keypoints_2d[0, 25 + COMMON_JOINTS.index(name)]
-        assert (x, y, confidence) == (point[0], point[1], 1)
+        assert (x, y, confidence) == (point[0] + .5, point[1] + .5, 1)  # COCO counts pixels from 0
     assert (a.keypoints_2d[..., 2] > 0).sum(1).tolist() == [17, 14]
     assert not a.has_smpl.any() and not a.has_joints_3d.any()
 

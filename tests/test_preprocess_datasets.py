@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
+import torch
 from scipy.spatial.transform import Rotation
 
 from datasets.annotations import Annotations
 from datasets.preprocess import eft, lsp, lsp_original, lspet, mpi_inf_3dhp, mpii, oh50k, pw3d, up3d
 from datasets.preprocess.frames import extract_frames
 from datasets.preprocess.h36m import convert_h36m
+from models.body import BodyModel
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.keypoints import COMMON_JOINTS, J24_TO_J14, J24_TO_J17
 
@@ -86,7 +88,8 @@ def test_lsp(tmp_path, openpose):
     assert a.maskname[0] == 'data/lsp/im1001_segmentation.png'
     assert a.partname[2] == 'data/lsp/im1003_part_segmentation.png'
     points = joints[:2, :, 1001].T
-    assert np.allclose(a.keypoints_2d[1, 25:39, :2], points) and (a.keypoints_2d[:, 25:39, 2] == 1).all()
+    assert np.allclose(a.keypoints_2d[1, 25:39, :2], points - .5)  # MATLAB's first pixel is 1, ours is 0.5
+    assert (a.keypoints_2d[:, 25:39, 2] == 1).all()
     assert np.allclose(a.center[1], (points.min(0) + points.max(0)) / 2)
     assert a.scale[1] == pytest.approx(1.2 * np.ptp(points, axis=0).max() / 200)
 
@@ -105,7 +108,7 @@ def test_lspet(tmp_path, openpose):
     lspet.convert_lspet(tmp_path, tmp_path / 'o.npz', progress=False)
     a = Annotations.load(tmp_path / 'o.npz')
     assert a.imgname.tolist() == ['im00001.png', 'im00002.png', 'im00003.png']
-    assert np.allclose(a.keypoints_2d[2, 25:39, :2], joints[:, :2, 2])
+    assert np.allclose(a.keypoints_2d[2, 25:39, :2], joints[:, :2, 2] - .5)
     (tmp_path / 'im00004.png').write_bytes(b'')
     with pytest.raises(BadFile, match='4 PNG pictures, but joints.mat has 3'):
         lspet.convert_lspet(tmp_path, tmp_path / 'o.npz', progress=False)
@@ -128,7 +131,7 @@ def test_mpii(tmp_path, openpose):
     mpii.convert_mpii(tmp_path / 'train.h5', tmp_path / 'o.npz', openpose.folder, progress=False)
     a = Annotations.load(tmp_path / 'o.npz')
     assert a.imgname.tolist() == ['images/1.jpg', 'images/3.jpg'] and a.scale.tolist() == [1, 3]
-    assert np.allclose(a.keypoints_2d[1, 25:][order, :2], part[2])
+    assert np.allclose(a.keypoints_2d[1, 25:][order, :2], part[2] - .5)
     assert np.allclose(a.keypoints_2d[1, :25], detected)
     (tmp_path / 'train.h5').write_bytes(b'no hdf5')
     with pytest.raises(BadFile, match=r'train\.h5: not a readable HDF5'):
@@ -168,13 +171,61 @@ def test_pw3d(tmp_path):
     assert np.allclose(Rotation.from_rotvec(a.pose[1, :3]).as_matrix(), root, atol=1e-6)
     assert np.allclose(a.pose[1, 3:], content['poses'][0][3, 3:])
     points = content['poses2d'][0][3].T
-    assert np.allclose(a.keypoints_2d[1, [0, 1, 7, 9, 18]], points[[0, 1, 7, 8, 17]])
+    assert np.allclose(a.keypoints_2d[1, [0, 1, 7, 9, 18]], points[[0, 1, 7, 8, 17]] + [.5, .5, 0])
     assert a.scale[1] == pytest.approx(1.2 * np.ptp(points[:, :2], axis=0).max() / 200)
     (folder / 'downtown_00.pkl').write_bytes(pickle.dumps({'sequence': 'x'}))
     with pytest.raises(BadFile, match=r'downtown_00\.pkl: not 3DPW'):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'p.npz', progress=False)
     with pytest.raises(MissingFile, match='sequenceFiles/train'):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'p.npz', 'train', progress=False)
+
+
+def test_pw3d_joints_of_the_body(tmp_path, standin_assets):
+    """The common joints are those of the gendered body, by torch, seen by the sequence's camera, by OpenCV."""
+    folder = tmp_path / 'sequenceFiles/test'
+    folder.mkdir(parents=True)
+    content = pw3d_sequence('downtown_00')
+    content['cam_poses'][:, :3, 3] = RNG.uniform(-.3, .3, (4, 3)) + [0, 0, 4]
+    content['cam_poses'][:, :3, :3] = Rotation.from_rotvec(RNG.normal(0, .2, (4, 3))).as_matrix()
+    content['trans'] = list(RNG.normal(0, .2, (2, 4, 3)))
+    content['cam_intrinsics'] = np.array([[1961.9, 0, 540], [0, 1969.2, 960], [0, 0, 1.0]])
+    (folder / 'downtown_00.pkl').write_bytes(pickle.dumps(content, protocol=2))
+    pw3d.convert_pw3d(tmp_path, tmp_path / 'o.npz', body=standin_assets, progress=False)
+    a = Annotations.load(tmp_path / 'o.npz')
+    for row, person, frame in ((0, 0, 0), (1, 0, 3), (2, 1, 0)):
+        body = BodyModel(standin_assets, ('male', 'female')[person])
+        posed = body(torch.tensor(content['betas'][person][None, :10]).float(),
+                     pose=torch.tensor(content['poses'][person][frame][None]).float())
+        world = torch.cat([posed.smpl_joints[0, :1], posed.joints[0, 25:]]).numpy() + content['trans'][person][frame]
+        camera = content['cam_poses'][frame]
+        seen, _ = cv2.projectPoints(world[1:], cv2.Rodrigues(camera[:3, :3])[0], camera[:3, 3],
+                                    content['cam_intrinsics'], None)
+        seen, shown = seen[:, 0], a.keypoints_2d[row, 25:, 2] > 0
+        assert shown.tolist() == ((seen >= 0) & (seen < [1080, 1920])).all(1).tolist() and shown.sum() > 12
+        assert np.abs(a.keypoints_2d[row, 25:, :2] - seen)[shown].max() < 0.02
+        in_camera = world @ camera[:3, :3].T
+        assert np.allclose(a.joints_3d[row, :, :3], in_camera[1:] - in_camera[0], atol=1e-5)
+        assert a.has_joints_3d[row] and (a.joints_3d[row, :, 3] == 1).all()
+    # The labels are of one camera: the body of the written pose stands where the keypoints are.
+    pose, betas = (torch.from_numpy(value) for value in (a.pose, a.betas))
+    joints = body(betas[2:], pose=pose[2:]).joints[0, 25:].numpy()
+    moved = joints - joints.mean(0) - (a.joints_3d[2, :, :3] - a.joints_3d[2, :, :3].mean(0))
+    assert np.abs(moved).max() < 1e-4
+    del content['trans']
+    (folder / 'downtown_00.pkl').write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(BadFile, match="downtown_00.pkl: not 3DPW's sequence file .*trans"):
+        pw3d.convert_pw3d(tmp_path, tmp_path / 'p.npz', body=standin_assets, progress=False)
+
+
+def test_pw3d_without_bodies_says_so(tmp_path, caplog, free_assets):
+    folder = tmp_path / 'sequenceFiles/test'
+    folder.mkdir(parents=True)
+    (folder / 'a.pkl').write_bytes(pickle.dumps(pw3d_sequence('a'), protocol=2))
+    for body in ('', str(tmp_path), free_assets):
+        caplog.clear()
+        pw3d.convert_pw3d(tmp_path, tmp_path / 'o.npz', body=body, progress=False)
+        assert 'no SMPL_MALE and SMPL_FEMALE here' in caplog.text
+        assert not Annotations.load(tmp_path / 'o.npz').has_joints_3d.any()
 
 
 def test_an_interrupted_conversion_goes_on(tmp_path, monkeypatch):
@@ -237,7 +288,7 @@ def test_mpi_inf_3dhp_train(tmp_path):
     joints, skeleton = flat[4, 11].reshape(28, 2), solid[4, 11].reshape(28, 3) / 1000
     ours = common_index(['pelvis_mpii', 'left_ankle', 'right_wrist', 'head_h36m'])
     theirs = [4, 20, 16, 7]
-    assert np.allclose(a.keypoints_2d[row, 25:][ours, :2], joints[theirs])
+    assert np.allclose(a.keypoints_2d[row, 25:][ours, :2], joints[theirs] + .5)
     assert np.allclose(a.joints_3d[row][ours, :3], skeleton[theirs] - skeleton[4], atol=1e-6)
     assert (a.joints_3d[row][J24_TO_J17, 3] == 1).all()
 
@@ -284,7 +335,7 @@ def test_mpi_inf_3dhp_test_set(tmp_path):
     assert len(a) == 12 and a.imgname[1] == 'mpi_inf_3dhp_test_set/TS1/imageSequence/img_000004.jpg'
     ours = common_index(['pelvis_mpii', 'head_h36m', 'neck', 'right_ankle', 'left_wrist'])
     assert np.allclose(a.joints_3d[1][ours, :3], (solid[3, 0] - solid[3, 0, 14])[[14, 0, 1, 10, 7]] / 1000, atol=1e-6)
-    assert np.allclose(a.keypoints_2d[1, 25:][ours, :2], flat[3, 0][[14, 0, 1, 10, 7]])
+    assert np.allclose(a.keypoints_2d[1, 25:][ours, :2], flat[3, 0][[14, 0, 1, 10, 7]] + .5)
 
 
 def write_h36m(root, subject, stem, frames=12):
@@ -323,7 +374,7 @@ def test_h36m(tmp_path):
     theirs = [11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27]
     ours = common_index(H36M_NAMES)
     assert np.allclose(a.joints_3d[4][ours, :3], skeleton[theirs] - skeleton[11], atol=1e-6)
-    assert np.allclose(a.keypoints_2d[4, 25:][ours, :2], flat[5].reshape(32, 2)[theirs], atol=1e-4)
+    assert np.allclose(a.keypoints_2d[4, 25:][ours, :2], flat[5].reshape(32, 2)[theirs] + .5, atol=1e-4)
     assert cv2.imread(str(tmp_path / a.imgname[4])).mean() == pytest.approx(50, abs=4)
     convert_h36m(tmp_path, tmp_path / 'p1.npz', 'protocol1', progress=False)
     assert len(Annotations.load(tmp_path / 'p1.npz')) == 12
@@ -356,7 +407,8 @@ def test_up3d(tmp_path):
     a = Annotations.load(tmp_path / 'o.npz')
     assert a.imgname.tolist() == ['00001_image.png', '00007_image.png']
     assert np.allclose(a.center, [[22, 20]] * 2) and np.allclose(a.scale, .9 * 20 / 200)
-    assert np.allclose(a.keypoints_2d[1, 25:39], joints[:, :14].T) and np.allclose(a.pose[1], body['pose'])
+    assert np.allclose(a.keypoints_2d[1, 25:39], joints[:, :14].T + [.5, .5, 0])
+    assert np.allclose(a.pose[1], body['pose'])
 
 
 def write_oh50k(root, unit):
@@ -383,7 +435,7 @@ def test_oh50k(tmp_path, unit, known):
     a = Annotations.load(tmp_path / 'o.npz')
     assert a.imgname.tolist() == ['testset/images/00000.jpg'] and np.allclose(a.center, [[30, 60]])
     assert a.scale[0] == pytest.approx(1.2 * 80 / 200)
-    assert np.allclose(a.keypoints_2d[0, 25:39, :2], person['lsp_joints_2d'])
+    assert np.allclose(a.keypoints_2d[0, 25:39, :2], np.array(person['lsp_joints_2d']) + .5)
     root = turn @ Rotation.from_rotvec(person['pose'][0][:3]).as_matrix()
     assert np.allclose(Rotation.from_rotvec(a.pose[0, :3]).as_matrix(), root, atol=1e-6)
     assert a.has_joints_3d.tolist() == [known]
@@ -402,7 +454,9 @@ def test_eft(tmp_path):
     eft.convert_eft(path, tmp_path / 'o.npz', progress=False)
     a = Annotations.load(tmp_path / 'o.npz')
     assert a.imgname[1] == 'train2014/COCO_train2014_1.jpg' and a.scale.tolist() == [1.5, 1.5]
-    assert np.allclose(a.pose[1], rotvec[1].ravel(), atol=1e-6) and np.allclose(a.keypoints_2d[1], keypoints[1])
+    assert np.allclose(a.pose[1], rotvec[1].ravel(), atol=1e-6)
+    assert np.allclose(a.keypoints_2d[1, :25], keypoints[1, :25])  # OpenPose's
+    assert np.allclose(a.keypoints_2d[1, 25:], keypoints[1, 25:] + [.5, .5, 0])
     del people[1]['parm_pose']
     path.write_text(json.dumps({'data': people}))
     with pytest.raises(BadFile, match="person 1 is not as EFT's"):

@@ -77,11 +77,17 @@ def perspective_projection(points, translation, focal_length, camera_center):
 
 
 def estimate_translation(joints, keypoints_2d, min_points=2):
-    """Camera translation [B, 3] that best brings 3D joints onto 2D keypoints (least squares, weights: confidence).
+    """`solve_translation` without its mask."""
+    return solve_translation(joints, keypoints_2d, min_points)[0]
+
+
+def solve_translation(joints, keypoints_2d, min_points=2):
+    """Camera translation [B, 3] that best brings 3D joints onto 2D keypoints (least squares, weights: confidence), and
+    whether it could be solved [B].
 
     joints: [B, 49, 3] metres; keypoints_2d: [B, 49, 3], x and y in [-1, 1], confidence. Only the last 24, the
     annotated joints, count, as in SPIN. Where fewer than `min_points` are visible or they coincide, the result is
-    the translation of the camera (0.9, 0, 0). No value is read back to the host.
+    the translation of the camera (0.9, 0, 0), which says nothing. No value is read back to the host.
     """
     points = joints[:, NUM_OPENPOSE:].double()
     targets = keypoints_2d[:, NUM_OPENPOSE:, :2].double() / NORMALIZED_FOCAL
@@ -99,7 +105,7 @@ def estimate_translation(joints, keypoints_2d, min_points=2):
     solution, _ = torch.linalg.solve_ex(torch.where(solvable[:, None, None], normal, identity), vector)
     # Made on the device: a constant from the host would be waited for.
     fallback = camera_to_translation(F.pad(joints.new_full((1,), 0.9), (0, 2)))
-    return torch.where(solvable[:, None], solution.squeeze(-1).to(joints.dtype), fallback)
+    return torch.where(solvable[:, None], solution.squeeze(-1).to(joints.dtype), fallback), solvable
 
 
 def similarity_align(source, target):

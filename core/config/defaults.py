@@ -49,6 +49,8 @@ _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says
 _C.DATA.DENSE_POINTS = False  # train on DensePose-COCO's points and segments where a file has them (DaNet)
 _C.DATA.LEGACY_CROP_EVAL = False  # evaluate on the published integer crop (for published weights)
+# how that crop is resized: 'pil_bicubic' (PyMAF), 'imresize_bilinear' (SPIN, DaNet), 'skimage_bilinear' (Multi-SPIN)
+_C.DATA.LEGACY_CROP_RESIZE = 'pil_bicubic'
 
 _C.LOSS = CN()
 _C.LOSS.SCALE = 1.0  # factor of the sum of all losses (SPIN: 60)
@@ -136,7 +138,9 @@ _C.TEST.FLIP = False  # eval_coco.py: average the keypoints with those of the mi
 _C.TEST.COCO_SUBSET = 'val2014'  # eval_coco.py: val2014 or val2017
 _C.TEST.COCO_ANNOTATIONS = ''  # person_keypoints_*.json; '' takes DATA_DIR/datasets/coco/annotations
 _C.TEST.COCO_IMAGES = ''  # its image folder; '' takes datasets/coco/COCO_SUBSET or datasets/coco/images/COCO_SUBSET
-_C.TEST.COCO_DETECTIONS = ''  # boxes in COCO's results format; '' takes the annotated boxes
+# eval_coco.py: boxes in COCO's results format, or rows of an .npz, or 'annotated'; '' takes coco_2014_val.npz, where
+# it is present and val2014 is evaluated, else the annotated boxes
+_C.TEST.COCO_DETECTIONS = ''
 _C.TEST.MIN_SCORE = 0.0  # detected boxes with a lower score are left out
 
 _C.DEMO = CN()

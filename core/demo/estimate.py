@@ -35,13 +35,16 @@ class Estimate:
         return rotmat_to_axis_angle(torch.as_tensor(self.rotmat)).flatten().numpy()
 
 
-def crop_person(image, person, res, legacy):
-    """The crop [res,res,3] uint8 of an RGB picture, and the centre [2] and side of the square it shows, in pixels."""
+def crop_person(image, person, res, legacy=''):
+    """The crop [res,res,3] uint8 of an RGB picture, and the centre [2] and side of the square it shows, in pixels.
+
+    legacy: how the published integer crop is resized (DATA.LEGACY_CROP_RESIZE); '' takes this project's crop.
+    """
     scale = person.side / 200
     if not legacy:
         return warp_crop(image, crop_transform(person.center, scale, res), res), person.center, person.side
     first, last = legacy_box(person.center, scale, res)
-    return legacy_crop(image, person.center, scale, res), (first + last) / 2, float(last[0] - first[0])
+    return legacy_crop(image, person.center, scale, res, resize=legacy), (first + last) / 2, float(last[0] - first[0])
 
 
 class Estimator:
@@ -53,7 +56,8 @@ class Estimator:
 
     def __init__(self, cfg, regressor, device):
         self.regressor, self.body, self.device = regressor, regressor.body, device
-        self._res, self._legacy = cfg.DATA.IMG_RES, cfg.DATA.LEGACY_CROP_EVAL
+        self._res = cfg.DATA.IMG_RES
+        self._legacy = cfg.DATA.LEGACY_CROP_RESIZE if cfg.DATA.LEGACY_CROP_EVAL else ''
         self._batch, self._draws = cfg.DEMO.MODEL_BATCH_SIZE, cfg.DEMO.RENDER
         self.on_output = None
 

@@ -20,6 +20,7 @@ from core.evaluation.run import load_regressor
 from core.loading import batches_of, worker_options
 from datasets.coco_keypoints import CocoKeypoints
 from utils.keypoints import COCO_JOINTS, J24_TO_COCO, NUM_OPENPOSE
+from utils.pixels import from_continuous
 from utils.safe_io import atomic_write
 
 _FLIP = [COCO_JOINTS.index({'left': 'right', 'right': 'left'}.get(side, side) + name[len(side):])
@@ -43,7 +44,7 @@ class CocoEvaluation:
 
 @torch.no_grad()
 def estimate_keypoints(regressor, dataset, cfg, device, progress=True, observers=()):
-    """COCO keypoints of every sample in the picture's pixels -> [N,17,2] float64.
+    """COCO keypoints of every sample in the picture's continuous pixels -> [N,17,2] float64.
 
     TEST.FLIP averages them with those of the mirrored crop. observers: called with (batch, out).
     """
@@ -76,8 +77,10 @@ def crop_to_picture(points, center, scale):
 
 
 def as_results(dataset, keypoints):
-    """Keypoints [N,17,2] in COCO's results format; a joint's score is 1, a person's that of the box."""
-    flat = np.concatenate([keypoints, np.ones((*keypoints.shape[:2], 1))], -1).reshape(len(keypoints), -1)
+    """Continuous keypoints [N,17,2] in COCO's results format, which counts pixels from 0; a joint's score is 1, a
+    person's that of the box."""
+    scored = np.concatenate([from_continuous(keypoints), np.ones((*keypoints.shape[:2], 1))], -1)
+    flat = scored.reshape(len(keypoints), -1)
     boxes = zip(dataset.annotations.center, dataset.annotations.scale)
     return [{'image_id': int(dataset.image_ids[i]), 'category_id': 1, 'keypoints': flat[i].round(3).tolist(),
              'score': float(dataset.scores[i]), 'center': list(map(float, center)), 'scale': [float(scale)] * 2}
@@ -118,7 +121,7 @@ def run_coco(cfg, checkpoint):
     partial = test.MAX_SAMPLES or test.VIS_IMNAME
     stats = score_results(dataset.coco, path, dataset.image_ids[:len(results)] if partial else None)
     evaluation = CocoEvaluation(f'coco {subset}', stats, len(results))
-    print(f'\n{checkpoint}, {len(results)} people\n{report.console(evaluation)}\nresults: {path}')
+    print(f'\n{checkpoint}, {len(results)} people ({dataset.boxes})\n{report.console(evaluation)}\nresults: {path}')
     if grid:
         print(f'pictures: {grid.save(Path(test.OUTPUT_DIR) / f"{title}.png")}')
     for file in test.REPORT:

@@ -1,7 +1,7 @@
 """Command-line flags of eval.py and eval_coco.py: those of SPIN's, PyMAF's and DaNet's evaluation scripts.
 
 The config is the checkpoint's own, so that the network is rebuilt as it was trained; a published checkpoint gets its
-regressor's config and the published integer crop. Flags and `--misc` come on top.
+regressor's config and its source's crop. Flags and `--misc` come on top.
 """
 from pathlib import Path
 
@@ -23,7 +23,7 @@ COMMON_FLAGS = (
     flag('vis_imname', 'TEST.VIS_IMNAME', 'only people of pictures whose names contain this'),
     flag('output_dir', 'TEST.OUTPUT_DIR', 'folder of pictures and of COCO results'),
     flag('overwrite', 'TEST.OVERWRITE', 'replace result files that exist', True),
-    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'the published integer crop (default for published weights)', True),
+    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'a published integer crop (default for most published weights)', True),
     flag('affine_crop', 'DATA.LEGACY_CROP_EVAL', 'this project\'s crop (default for its own weights)', False),
 )
 POSE_FLAGS = COMMON_FLAGS + (
@@ -95,12 +95,12 @@ def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
     a published checkpoint's regressor.
     """
     regressor, stored = checkpoint_regressor(checkpoint)
-    published = stored is None
-    crop = ['DATA.LEGACY_CROP_EVAL', published]
+    published = published_config(checkpoint) if stored is None else {'DATA.LEGACY_CROP_EVAL': False}
+    crop = [part for key, value in published.items() if key.startswith('DATA.') for part in (key, value)]
     if cfg_file:
         return load_config(cfg_file, [*crop, *overrides])
-    if not published:
+    if stored is not None:
         return load_stored_config(stored, f'{Path(checkpoint)}: config', [*crop, *overrides])
     chosen = dict(zip(overrides[::2], overrides[1::2])).get('MODEL.REGRESSOR', regressor)
-    variant = [part for pair in published_config(checkpoint).items() for part in pair]
-    return load_config(default_yaml(chosen), ['MODEL.REGRESSOR', chosen, *crop, *variant, *overrides])
+    variant = [part for pair in published.items() for part in pair]
+    return load_config(default_yaml(chosen), ['MODEL.REGRESSOR', chosen, *variant, *overrides])

@@ -57,10 +57,10 @@ def panel(images, out, targets, faces, rows=4, extra=()):
 
 
 def _target_overlay(pictures, targets, faces, rows):
-    """Target meshes over the pictures that have a valid one, the plain pictures elsewhere."""
+    """Target meshes over the pictures in which a valid one has its place, the plain pictures elsewhere."""
     drawn = overlay_batch(pictures, targets.vertices[:rows].float().cpu(), targets.camera[:rows].float().cpu(),
                           faces.cpu())
-    return torch.where(targets.valid[:rows].bool().cpu()[:, None, None, None], drawn, pictures)
+    return torch.where(targets.dense_valid[:rows].cpu()[:, None, None, None], drawn, pictures)
 
 
 def _enlarged(pictures, height):

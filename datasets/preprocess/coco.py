@@ -14,6 +14,7 @@ from datasets.preprocess.openpose import detection_file, match_person, read_peop
 from utils.errors import BadFile, MissingFile, run_main
 from utils.keypoints import J24_TO_COCO, NUM_COMMON
 from utils.logging import get_logger
+from utils.pixels import to_continuous
 from utils.safe_io import load_json
 
 
@@ -60,7 +61,7 @@ def _read_annotations(path):
 
 
 def _checked(person, names, path):
-    """Image name, keypoints [17,3] with confidence 0 or 1, box [4] of one annotation."""
+    """Image name, continuous keypoints [17,3] with confidence 0 or 1, box [4] of one annotation."""
     try:
         name = names[person['image_id']]
         keypoints = np.array(person['keypoints'], np.float32).reshape(17, 3)
@@ -71,7 +72,7 @@ def _checked(person, names, path):
                       "'bbox'") from None
     keypoints[:, 2] = (keypoints[:, 2] > 0) & np.isfinite(keypoints).all(1)
     keypoints[keypoints[:, 2] == 0] = 0
-    return name, keypoints, box
+    return name, to_continuous(keypoints), box
 
 
 def _unusable(person, keypoints, box, min_keypoints, is_present):

@@ -16,6 +16,7 @@ from datasets.preprocess import check_output, square_box
 from utils.errors import BadFile, MissingFile, run_main
 from utils.keypoints import COCO_JOINTS, J24_TO_COCO, NUM_COMMON, NUM_JOINTS, SMPL_JOINTS
 from utils.logging import get_logger
+from utils.pixels import to_continuous
 from utils.safe_io import load_json
 
 # SMPL's joints that COCO does not have: the middle of two that are known by then, or a copy of one.
@@ -82,7 +83,7 @@ def _row(person, names, images, path):
         return None, 'whose picture is absent'
     keypoints[:, 2] = (keypoints[:, 2] > 0) & np.isfinite(keypoints).all(1)
     keypoints[keypoints[:, 2] == 0] = 0
-    return (name, keypoints, points, segments, box), None
+    return (name, to_continuous(keypoints), points, segments, box), None
 
 
 def _save(rows, out, prefix):

@@ -13,10 +13,13 @@ from tqdm import tqdm
 from datasets.preprocess import Collector, check_output, command
 from utils.errors import BadFile, run_main
 from utils.keypoints import NUM_JOINTS, NUM_OPENPOSE
+from utils.pixels import COUNTED_FROM_0, COUNTED_FROM_1, to_continuous
 from utils.safe_io import load_json
 
 # Folder of the pictures within each dataset's image folder, as SPIN's files have it.
 PREFIXES = {'COCO2014': 'train2014/', 'MPII': 'images/', 'LSPet': ''}
+# Where the first pixel lies in each dataset's own annotations, which EFT took over (`utils.pixels`).
+_FIRST_PIXELS = {'COCO2014': COUNTED_FROM_0, 'MPII': COUNTED_FROM_1, 'LSPet': COUNTED_FROM_1}
 
 
 def convert_eft(annotations, out, progress=True):
@@ -26,7 +29,8 @@ def convert_eft(annotations, out, progress=True):
     people = content.get('data') if isinstance(content, dict) else None
     if not isinstance(people, list):
         raise BadFile(f"{annotations}: not an EFT file ('data', a list of people, is wanted)")
-    prefix = next((prefix for stem, prefix in PREFIXES.items() if stem.lower() in str(annotations).lower()), '')
+    dataset = next((stem for stem in PREFIXES if stem.lower() in str(annotations).lower()), None)
+    prefix, first_pixel = PREFIXES.get(dataset, ''), _FIRST_PIXELS.get(dataset, COUNTED_FROM_0)
     rows = Collector()
     for number, person in enumerate(tqdm(people, desc='eft', unit=' people', disable=not progress)):
         try:
@@ -34,7 +38,8 @@ def convert_eft(annotations, out, progress=True):
             pose = Rotation.from_matrix(np.asarray(person['parm_pose'], np.float64).reshape(24, 3, 3)).as_rotvec()
             betas = np.asarray(person['parm_shape'], np.float64).reshape(10)
             center = np.asarray(person['bbox_center'], np.float64).reshape(2)
-            rows.add(prefix + str(person['imageName']), center, float(person['bbox_scale']), keypoints[NUM_OPENPOSE:],
+            common = to_continuous(keypoints[NUM_OPENPOSE:], first_pixel)
+            rows.add(prefix + str(person['imageName']), center, float(person['bbox_scale']), common,
                      keypoints[:NUM_OPENPOSE], pose=pose.ravel(), betas=betas)
         except (KeyError, TypeError, ValueError) as error:
             raise BadFile(f'{annotations}: person {number} is not as EFT\'s ({type(error).__name__}: '

@@ -14,9 +14,10 @@ import numpy as np
 from datasets.preprocess import check_output, command, existing, need, square_box
 from datasets.preprocess.frames import extract_frames
 from datasets.preprocess.hdf5 import open_hdf5
-from datasets.preprocess.joints import H36M17_TO_COMMON, common_joints, openpose_joints
+from datasets.preprocess.joints import H36M17_TO_COMMON, common_joints, common_keypoints, openpose_joints
 from datasets.preprocess.parts import Parts
 from utils.errors import BadFile, MissingFile, run_main
+from utils.pixels import COUNTED_FROM_0
 from utils.safe_io import load_pickle
 
 SPLITS = {'protocol1': (9, 11), 'protocol2': (9, 11), 'train': (1, 5, 6, 7, 8)}
@@ -80,7 +81,8 @@ class _Sequence:
             if box is None:
                 rows.leave_out('with an empty mask')
                 continue
-            common = None if joints_2d is None else common_joints(joints_2d[frame, _JOINTS], H36M17_TO_COMMON)
+            common = None if joints_2d is None else common_keypoints(joints_2d[frame, _JOINTS], H36M17_TO_COMMON,
+                                                                     COUNTED_FROM_0)
             skeleton = joints_3d[frame, _JOINTS] / 1000
             labels = {} if bodies is None else _body(bodies, frame // _STEP)
             rows.add(name, *box, common, None if common is None else openpose_joints(openpose, name, common),

@@ -69,6 +69,12 @@ def _mpi_inf_3dhp(split):
     return run
 
 
+def _pw3d(split):
+    def run(root, out, options):
+        convert_pw3d(root, out, split, body=out.parent.parent)
+    return run
+
+
 def _merged(convert, folder):
     """A converter of (root, out) that merges OpenPose's files of a folder in."""
     def run(root, out, options):
@@ -96,7 +102,7 @@ JOBS = (
     Job('mpii_train.npz', 'mpii', _mpii, True),
     Job('coco_2014_train.npz', 'coco', _coco('train2014'), True),
     Job('dp_coco_2014_train.npz', 'coco', _dp_coco('train', 'train2014'), True),
-    Job('3dpw_train.npz', '3dpw', lambda root, out, _: convert_pw3d(root, out, 'train'), True),
+    Job('3dpw_train.npz', '3dpw', _pw3d('train'), True),
     Job('threeDOH50K_trainset.npz', '3doh50k', lambda root, out, _: convert_oh50k(root, out, 'trainset'), True),
     Job('upi-s1h_train.npz', 'upi-s1h', lambda root, out, _: convert_up3d(root, out, 'trainval'), True),
     Job('coco_2014_train_eft.npz', 'eft', _eft('coco_2014_train_fit', 'COCO2014-Part-ver01.json'), True),
@@ -107,7 +113,7 @@ JOBS = (
     Job('h36m_valid_protocol2.npz', 'h36m', _h36m('protocol2'), False),
     Job('h36m_mosh_valid_p2.npz', 'h36m', _h36m('protocol2', with_mosh=True), False),
     Job('mpi_inf_3dhp_test.npz', 'mpi-inf-3dhp', _mpi_inf_3dhp('test'), False),
-    Job('3dpw_test.npz', '3dpw', lambda root, out, _: convert_pw3d(root, out, 'test'), False),
+    Job('3dpw_test.npz', '3dpw', _pw3d('test'), False),
     Job('lsp_dataset_test.npz', 'lsp', lambda root, out, _: convert_lsp(root, out), False),
     Job('threeDOH50K_testset.npz', '3doh50k', lambda root, out, _: convert_oh50k(root, out, 'testset'), False),
     Job('dp_coco_2014_minival.npz', 'coco', _dp_coco('minival', 'val2014'), False),

@@ -4,6 +4,7 @@ import numpy as np
 
 from datasets.preprocess.openpose import detection_file, match_person, read_people
 from utils.keypoints import NUM_COMMON
+from utils.pixels import to_continuous
 
 # Common joints of H36M's 17, which MPI-INF-3DHP's are brought into as well.
 H36M17_TO_COMMON = [14, 3, 4, 5, 2, 1, 0, 16, 12, 17, 18, 9, 10, 11, 8, 7, 6]
@@ -17,6 +18,11 @@ def common_joints(points, order):
     common[order, :-1] = points
     common[order, -1] = 1
     return common
+
+
+def common_keypoints(points, order, first_pixel):
+    """Keypoints [J,2] of a format at their places among the 24 common ones, continuous, confidence 1 -> [24,3]."""
+    return common_joints(to_continuous(np.asarray(points, np.float64), first_pixel), order)
 
 
 def rotated_root(pose, rotation):

@@ -10,8 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.preprocess import Collector, box_of_points, check_output, command
-from datasets.preprocess.joints import LSP14_TO_COMMON, common_joints
+from datasets.preprocess.joints import LSP14_TO_COMMON, common_keypoints
 from utils.errors import BadFile, run_main
+from utils.pixels import COUNTED_FROM_1
 from utils.safe_io import load_mat
 
 
@@ -34,7 +35,8 @@ def convert_lsp(root, out, progress=True):
     rows = Collector()
     for number in tqdm(range(1000, len(joints)), desc='lsp', unit=' people', disable=not progress):
         base, points = f'im{number + 1:04d}', joints[number, :, :2]
-        rows.add(f'images/{base}.jpg', *box_of_points(points), common_joints(points, LSP14_TO_COMMON),
+        common = common_keypoints(points, LSP14_TO_COMMON, COUNTED_FROM_1)
+        rows.add(f'images/{base}.jpg', *box_of_points(points), common,
                  maskname=f'data/lsp/{base}_segmentation.png', partname=f'data/lsp/{base}_part_segmentation.png')
     rows.save(out, root)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from datasets.preprocess import Collector, box_of_points, check_output, command
-from datasets.preprocess.joints import LSP14_TO_COMMON, common_joints, openpose_joints
+from datasets.preprocess.joints import LSP14_TO_COMMON, common_keypoints, openpose_joints
 from datasets.preprocess.lsp import read_joints
 from utils.errors import run_main
+from utils.pixels import COUNTED_FROM_1
 
 
 def convert_lsp_original(root, out, openpose='', progress=True):
@@ -20,7 +21,7 @@ def convert_lsp_original(root, out, openpose='', progress=True):
     joints, rows = read_joints(Path(root) / 'joints.mat', 'cjn'), Collector()
     for number in tqdm(range(min(1000, len(joints))), desc='lsp-orig', unit=' people', disable=not progress):
         name, points = f'images/im{number + 1:04d}.jpg', joints[number, :, :2]
-        common = common_joints(points, LSP14_TO_COMMON)
+        common = common_keypoints(points, LSP14_TO_COMMON, COUNTED_FROM_1)
         rows.add(name, *box_of_points(points), common, openpose_joints(openpose, name, common))
     rows.save(out, root)
 

@@ -9,9 +9,10 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.preprocess import Collector, box_of_points, check_output, command, existing
-from datasets.preprocess.joints import LSP14_TO_COMMON, common_joints, openpose_joints
+from datasets.preprocess.joints import LSP14_TO_COMMON, common_keypoints, openpose_joints
 from datasets.preprocess.lsp import read_joints
 from utils.errors import BadFile, run_main
+from utils.pixels import COUNTED_FROM_1
 
 
 def convert_lspet(root, out, openpose='', progress=True):
@@ -31,7 +32,7 @@ def convert_lspet(root, out, openpose='', progress=True):
         if not np.isfinite(points).all():
             rows.leave_out('with joints that are no numbers')
             continue
-        common = common_joints(points, LSP14_TO_COMMON)
+        common = common_keypoints(points, LSP14_TO_COMMON, COUNTED_FROM_1)
         rows.add(name, *box_of_points(points), common, openpose_joints(openpose, name, common))
     rows.save(out, root)
 

@@ -14,9 +14,10 @@ from PIL import Image
 from datasets.preprocess import box_of_points, check_output, command, existing
 from datasets.preprocess.frames import extract_frames
 from datasets.preprocess.hdf5 import open_hdf5
-from datasets.preprocess.joints import H36M17_TO_COMMON, common_joints, openpose_joints
+from datasets.preprocess.joints import H36M17_TO_COMMON, common_joints, common_keypoints, openpose_joints
 from datasets.preprocess.parts import Parts
 from utils.errors import BadFile, run_main
+from utils.pixels import COUNTED_FROM_0
 from utils.safe_io import load_mat, load_npz
 
 _VIDEOS = (0, 1, 2, 4, 5, 6, 7, 8)  # the cameras at chest height
@@ -62,7 +63,7 @@ def _convert_train(root, name, rows, extract, openpose, bodies):
         for frame, path in paths.items():
             joints = flat[video][frame, _TRAIN_JOINTS]
             skeleton = (solid[video][frame, _TRAIN_JOINTS] - solid[video][frame, _TRAIN_JOINTS[0]]) / 1000
-            common = common_joints(joints, H36M17_TO_COMMON)
+            common = common_keypoints(joints, H36M17_TO_COMMON, COUNTED_FROM_0)
             detections = Path(openpose) / Path(path).parent if openpose else ''
             rows.add(path, *box_of_points(joints), common, openpose_joints(detections, path, common),
                      joints_3d=common_joints(skeleton, H36M17_TO_COMMON), cam_R=cameras[video][0],
@@ -131,7 +132,7 @@ def _convert_test(root, name, rows):
             rows.leave_out('partly outside the picture')
             continue
         skeleton = (solid[frame] - solid[frame, 0]) / 1000
-        rows.add(picture, *box_of_points(joints), common_joints(joints, H36M17_TO_COMMON),
+        rows.add(picture, *box_of_points(joints), common_keypoints(joints, H36M17_TO_COMMON, COUNTED_FROM_0),
                  joints_3d=common_joints(skeleton, H36M17_TO_COMMON))
 
 

@@ -8,8 +8,9 @@ from tqdm import tqdm
 
 from datasets.preprocess import Collector, check_output, command
 from datasets.preprocess.hdf5 import open_hdf5
-from datasets.preprocess.joints import common_joints, openpose_joints
+from datasets.preprocess.joints import common_keypoints, openpose_joints
 from utils.errors import BadFile, run_main
+from utils.pixels import COUNTED_FROM_1
 
 # MPII's 16 joints among the common ones.
 _TO_COMMON = [0, 1, 2, 3, 4, 5, 14, 15, 12, 13, 6, 7, 8, 9, 10, 11]
@@ -33,7 +34,7 @@ def convert_mpii(annotations, out, openpose='', progress=True):
             rows.leave_out('without all 16 joints')
             continue
         name = name.decode() if isinstance(name, bytes) else str(name)
-        common = common_joints(part, _TO_COMMON)
+        common = common_keypoints(part, _TO_COMMON, COUNTED_FROM_1)
         rows.add(f'images/{name}', center, float(scale), common, openpose_joints(openpose, name, common, _MAX_PIXELS))
     rows.save(out, annotations)
 

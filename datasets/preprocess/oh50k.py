@@ -9,10 +9,11 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.preprocess import Collector, check_output, command, existing, square_box
-from datasets.preprocess.joints import LSP14_TO_COMMON, common_joints, rotated_root
+from datasets.preprocess.joints import LSP14_TO_COMMON, common_keypoints, rotated_root
 from utils.errors import BadFile, run_main
 from utils.keypoints import NUM_COMMON
 from utils.logging import get_logger
+from utils.pixels import COUNTED_FROM_0
 from utils.safe_io import load_json
 
 _HEAD_H36M = 18  # LSP's top of the head is what the evaluation takes for H36M's
@@ -56,7 +57,8 @@ def _person(person, split):
     flat = np.asarray(person['lsp_joints_2d'], np.float64)[:, :2].reshape(14, 2)
     solid = np.asarray(person['lsp_joints_3d'], np.float64)[:, :3].reshape(14, 3)
     scale = float(np.asarray(person['scale']).ravel()[0])
-    return name, square_box(*low, *(high - low)), common_joints(flat, LSP14_TO_COMMON), labels, solid, scale
+    common = common_keypoints(flat, LSP14_TO_COMMON, COUNTED_FROM_0)
+    return name, square_box(*low, *(high - low)), common, labels, solid, scale
 
 
 def _unit(read):

@@ -5,6 +5,7 @@ import numpy as np
 
 from utils.errors import BadFile
 from utils.keypoints import NUM_OPENPOSE
+from utils.pixels import OPENPOSE_FIRST_PIXEL, to_continuous
 from utils.safe_io import load_json
 
 # OpenPose joints that are the common joints 0 to 11: ankles, knees, hips, wrists, elbows, shoulders.
@@ -12,7 +13,8 @@ LIMBS = [11, 10, 9, 12, 13, 14, 4, 3, 2, 5, 6, 7]
 
 
 def read_people(path):
-    """All detections of one picture -> [P,25,3]: x, y in pixels, confidence. Raises MissingFile, BadFile."""
+    """All detections of one picture -> [P,25,3]: x, y in continuous pixels, confidence. Raises MissingFile, BadFile.
+    """
     content = load_json(path)
     try:
         people = [person['pose_keypoints_2d'] for person in content['people']]
@@ -20,7 +22,7 @@ def read_people(path):
     except (KeyError, TypeError, ValueError, OverflowError):
         raise BadFile(f"{path}: not OpenPose's JSON with 25 joints a person ('people', 'pose_keypoints_2d')") from None
     points[~np.isfinite(points).all(-1)] = 0
-    return points
+    return to_continuous(points, OPENPOSE_FIRST_PIXEL)
 
 
 def match_person(people, common, max_pixels=10.0):

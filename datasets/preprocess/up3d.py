@@ -12,6 +12,7 @@ from datasets.preprocess import Collector, check_output, command, existing, squa
 from datasets.preprocess.joints import LSP14_TO_COMMON
 from utils.errors import BadFile, run_main
 from utils.keypoints import NUM_COMMON
+from utils.pixels import to_continuous
 from utils.safe_io import load_npy, load_pickle
 
 _BOX = 0.9  # as published (GraphCMR, mmhuman3d)
@@ -51,7 +52,7 @@ def _joints(path):
         raise BadFile(f'{path}: shape {list(joints.shape)}, wanted is [3, 14 or more]')
     common = np.zeros((NUM_COMMON, 3), np.float32)
     common[LSP14_TO_COMMON] = joints[:, :14].T
-    return common
+    return to_continuous(common)
 
 
 def _body(path):

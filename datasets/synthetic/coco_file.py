@@ -2,6 +2,7 @@
 import numpy as np
 
 from utils.keypoints import COCO_JOINTS, J24_TO_COCO
+from utils.pixels import from_continuous
 from utils.safe_io import load_npz, save_json
 
 _SKELETON = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10],
@@ -21,7 +22,7 @@ def write_coco_keypoints(annotations, target, size):
 
 
 def _person(arrays, row):
-    points = arrays['part'][row][J24_TO_COCO].astype(float)
+    points = from_continuous(arrays['part'][row][J24_TO_COCO].astype(float))  # COCO counts pixels from 0
     points[:, 2] = arrays['visibility'][row][25:][J24_TO_COCO]
     points[points[:, 2] == 0] = 0
     return {'id': row + 1, 'image_id': row + 1, 'category_id': 1, 'iscrowd': 0, 'area': float(arrays['area'][row]),

@@ -25,6 +25,7 @@ from datasets.synthetic.stream import SPLITS, render_person
 from utils.assets import MANIFEST, Assets, is_complete_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import get_logger
+from utils.pixels import PIXEL_CENTER
 from utils.safe_io import load_json, load_npz, save_npz
 from utils.threads import use_one_thread
 
@@ -101,8 +102,8 @@ def write_set(root, recipe, workers):
         if final.exists():
             shutil.rmtree(final)
         os.replace(aside, final)
-        save_npz(annotation_file(root, recipe.name), **arrays, body_digest=np.array(_digest(root)),
-                 recipe=np.array(fingerprint))
+        save_npz(annotation_file(root, recipe.name), **arrays, first_pixel=PIXEL_CENTER,
+                 body_digest=np.array(_digest(root)), recipe=np.array(fingerprint))
     return True
 
 

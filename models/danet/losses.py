@@ -15,14 +15,14 @@ def danet_losses(out, targets, cfg):
     weights, options = cfg.LOSS, cfg.MODEL.DANET
     dense_weights = {'index': weights.INDEX_WEIGHTS, 'part': weights.PART_WEIGHTS, 'segment': weights.PART_WEIGHTS,
                      'u': weights.POINT_REGRESSION_WEIGHTS, 'v': weights.POINT_REGRESSION_WEIGHTS}
-    dense = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.valid)
+    dense = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.dense_valid)
     losses = {f'iuv_{name}': dense_weights[name] * value for name, value in dense.items()}
     if 'dense_points' in targets.labels:
         annotated = dense_point_losses(out.iuv, targets.labels['dense_points'], targets.labels['dense_segments'])
         losses.update({f'points_{name}': dense_weights[name] * value for name, value in annotated.items()})
     parts = out.extras['parts']
     if parts is not None:
-        local = part_iuv_losses(parts, targets.iuv, targets.valid)
+        local = part_iuv_losses(parts, targets.iuv, targets.dense_valid)
         losses.update({f'part_iuv_{name}': dense_weights[name] * value for name, value in local.items()})
         losses['part_centers'] = options.CENTER_W * center_loss(parts.centers, center_targets(targets))
     for i, positions in enumerate(out.extras.get('positions', ())):
@@ -64,7 +64,7 @@ def center_targets(targets):
     """[B,24,3]: where SMPL's joints are in the crop, with confidence: the target body's, else the annotated ones."""
     projected = project(targets.smpl_joints, targets.camera)
     from_body = torch.cat([projected, torch.ones_like(projected[..., :1])], dim=-1)
-    return torch.where(targets.valid.bool()[:, None, None], from_body, targets.smpl_keypoints_2d)
+    return torch.where(targets.dense_valid[:, None, None], from_body, targets.smpl_keypoints_2d)
 
 
 def center_loss(centers, wanted):
