@@ -89,7 +89,7 @@ def _read_yaml(path):
     if not file.exists() and (CONFIG_FOLDER / file).exists():
         file = CONFIG_FOLDER / file
     try:
-        text = file.read_text()
+        text = file.read_text(encoding='utf-8')
     except FileNotFoundError:
         known = ', '.join(sorted(str(p.relative_to(CONFIG_FOLDER)) for p in CONFIG_FOLDER.rglob('*.yaml')))
         raise MissingFile(f'{path}: no such config file; configs/ has {known}') from None

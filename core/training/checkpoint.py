@@ -1,6 +1,7 @@
 """Checkpoints of a run: written whole, pruned, found again, damaged ones passed over."""
 import os
 import re
+import shutil
 from pathlib import Path
 
 from utils.errors import BadFile, MissingFile
@@ -71,7 +72,10 @@ class CheckpointStore:
         """A hard link costs no space and survives the pruning of the name it was made from."""
         aside = self.folder / f'.{name}.tmp'
         aside.unlink(missing_ok=True)
-        os.link(path, aside)
+        try:
+            os.link(path, aside)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, aside)
         os.replace(aside, self.folder / name)
 
     def _prune(self):
