@@ -17,7 +17,6 @@ import av
 import numpy as np
 import torch
 
-from core.demo.camera import default_focal_length
 from core.demo.estimate import crop_person
 from core.demo.options import parse_options
 from core.demo.people import square_box
@@ -26,6 +25,7 @@ from core.demo.video import run_video
 from core.devices import pick_device
 from datasets.augmentation import to_network_input
 from datasets.video import VideoReader
+from utils.camera import default_focal_length
 from utils.rendering import render_overlay
 
 _BOX = [250, 60, 150, 360]

@@ -4,6 +4,7 @@ torch raises the death of a worker wherever the main process happens to be, in t
 raised only while a batch is waited for, so that a run can be saved as it stood after its last step.
 """
 import atexit
+import os
 import shutil
 import signal
 import threading
@@ -83,7 +84,8 @@ def _started(loader):
     except OSError as error:
         raise LoaderError(f'{loader.num_workers} loader processes cannot be started ({error.strerror}); {_shared()}'
                           ) from None
-    if loader.num_workers and threading.current_thread() is threading.main_thread():
+    # Without this signal, on Windows, torch itself looks after its workers every few seconds.
+    if loader.num_workers and hasattr(signal, 'SIGCHLD') and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, _on_child_exit)
     return iterator
 
@@ -135,12 +137,12 @@ def _explained(error, loader, workers):
             if worker.sentinel in closed:
                 worker.join(_GRACE)
     dead = _dead(workers)
-    if any(status == -signal.SIGBUS for _, status in dead) or 'shared memory' in text or 'No space left' in text:
+    if any(_ended_by(status, 'SIGBUS') for _, status in dead) or 'shared memory' in text or 'No space left' in text:
         return f'a loader process ran out of shared memory; {_shared()}'
     if dead:
         pid, status = dead[0]
         how = f'was killed by {signal.Signals(-status).name}' if status < 0 else f'ended with status {status}'
-        why = '; was there too little memory? Lower TRAIN.NUM_WORKERS' if status == -signal.SIGKILL else ''
+        why = '; was there too little memory? Lower TRAIN.NUM_WORKERS' if _ended_by(status, 'SIGKILL') else ''
         return f'loader process {pid} {how}{why}'
     if 'timed out' in text:
         return (f'no batch came within TRAIN.LOADER_TIMEOUT = {loader.timeout:g} seconds; is the disk of the pictures '
@@ -150,10 +152,16 @@ def _explained(error, loader, workers):
     return 'a loader process ended unexpectedly' if ended else None
 
 
+def _ended_by(status, name):
+    """Whether an exit status is that of a signal, which not every system has."""
+    return hasattr(signal, name) and status == -getattr(signal, name)
+
+
 def _shared():
-    free = shutil.disk_usage('/dev/shm').free / 2 ** 20
-    return (f'/dev/shm has {free:.0f} MiB free: give it more, or lower TRAIN.NUM_WORKERS (0 needs none) or '
-            'TRAIN.BATCH_SIZE')
+    advice = 'lower TRAIN.NUM_WORKERS (0 needs none) or TRAIN.BATCH_SIZE'
+    if not os.path.isdir('/dev/shm'):
+        return advice
+    return f'/dev/shm has {shutil.disk_usage("/dev/shm").free / 2 ** 20:.0f} MiB free: give it more, or {advice}'
 
 
 def _unwrapped(error):

@@ -1,13 +1,15 @@
 """Files of a web server, fetched once into a folder, whole and checked."""
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
 from urllib.parse import quote
+
+from filelock import FileLock
 
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.safe_io import sha256_of
@@ -15,6 +17,7 @@ from utils.safe_io import sha256_of
 _PIECE = 1 << 20
 _TIMEOUT_S = 60
 _ATTEMPTS = 3
+_ODD = r'[^\w.+-]'  # what some system forbids in a file's name
 
 
 def is_url(name):
@@ -24,7 +27,7 @@ def is_url(name):
 def cache_folder(url, root=''):
     """Folder for the files below a URL; root: '' takes ~/.cache/human_mesh_recovery."""
     root = Path(root) if root else Path.home() / '.cache' / 'human_mesh_recovery'
-    return root / f'{Path(url).name}-{hashlib.sha256(url.encode()).hexdigest()[:16]}'
+    return root / f'{re.sub(_ODD, "_", Path(url).name)}-{hashlib.sha256(url.encode()).hexdigest()[:16]}'
 
 
 def read_url(url, limit=64 << 20):
@@ -47,8 +50,7 @@ def fetch(url, path, size, sha256):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + '.part')
-    with open(path.with_name(path.name + '.lock'), 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path.with_name(path.name + '.lock')):
         if path.exists():
             return path
         for attempt in range(_ATTEMPTS):

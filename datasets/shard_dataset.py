@@ -16,6 +16,8 @@ from utils.errors import BadFile, MissingFile, ProjectError
 
 # Files that a process keeps open at a time.
 _MAX_OPEN = 64
+# Windows would take the file for text.
+_BINARY = getattr(os, 'O_BINARY', 0)
 
 
 def is_shards(name):
@@ -142,7 +144,7 @@ class ShardFiles:
             raise BadFile(f'{self.folder / INDEX}: points to shard {number} of {len(shards)}')
         if number not in self._descriptors:
             try:
-                self._descriptors[number] = os.open(self._path(number), os.O_RDONLY)
+                self._descriptors[number] = os.open(self._path(number), os.O_RDONLY | _BINARY)
             except FileNotFoundError:
                 raise MissingFile(f'{self.folder / shards[number]["file"]}: no such shard') from None
             if len(self._descriptors) > _MAX_OPEN:

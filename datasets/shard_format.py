@@ -9,6 +9,7 @@ import io
 import json
 import os
 import tarfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ INDEX_DTYPE = np.dtype([('shard', '<i4'), ('person', '<i4'), ('picture', '<i8'),
 # A member larger than that is no picture and no list of people.
 _LARGEST = 256 << 20
 _BLOCK = 512
+_SEEKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def read_member(descriptor, start, size, shard):
     """
     if start < _BLOCK or not 0 <= size <= _LARGEST:
         raise BadFile(f'{shard}: the index points to {size} bytes at {start}')
-    block = os.pread(descriptor, _BLOCK + size, start - _BLOCK)
+    block = _read_at(descriptor, _BLOCK + size, start - _BLOCK)
     try:
         member = tarfile.TarInfo.frombuf(block[:_BLOCK], 'utf-8', 'strict')
     except (tarfile.HeaderError, UnicodeDecodeError):
@@ -159,6 +161,15 @@ def read_member(descriptor, start, size, shard):
     if member.size != size or len(block) != _BLOCK + size:
         raise BadFile(f'{shard}: member {member.name!r} is cut short or of another size than the index says')
     return member.name, block[_BLOCK:]
+
+
+def _read_at(descriptor, count, start):
+    """Bytes from a place in a file; by `os.pread`, which Windows does not have, threads need no lock."""
+    if hasattr(os, 'pread'):
+        return os.pread(descriptor, count, start)
+    with _SEEKING:
+        os.lseek(descriptor, start, os.SEEK_SET)
+        return os.read(descriptor, count)
 
 
 def check_member(member, shard):

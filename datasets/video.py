@@ -1,4 +1,5 @@
 """Frames of a video, decoded one after the other by PyAV (FFmpeg's libraries): upright, with their time stamps."""
+import heapq
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -7,17 +8,25 @@ import av
 import numpy as np
 
 from utils.errors import BadFile, MissingFile
+from utils.video_writer import plain_path
 
 _FALLBACK_RATE = Fraction(25)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a video or of a folder. image: [H,W,3] uint8 RGB; time in seconds from the first frame."""
+    """One picture of a video or of a folder. image: [H,W,3] uint8 RGB; time in seconds from the first frame.
+
+    index: the number that other files know it by. Of a video it counts from 0, frames that cannot be decoded included;
+    of a picture it is `utils.file_names.frame_numbers`. name: the picture's file, without folders; path: with those
+    that are known, by '/'. focal_length: pixels, where the file tells it.
+    """
     index: int
     time: float
     image: np.ndarray
     name: str = ''
+    path: str = ''
+    focal_length: float | None = None
 
 
 class VideoReader:
@@ -31,12 +40,13 @@ class VideoReader:
 
     def __init__(self, path):
         self.path, self.skipped = str(path), 0
+        self._waiting, self._passed = [], 0
         if not Path(path).is_file():
             raise MissingFile(f'{path}: no such video')
         if not Path(path).stat().st_size:
             raise BadFile(f'{path}: an empty file, no video')
         try:
-            self._container = av.open(self.path)
+            self._container = av.open(plain_path(path))
         except (av.error.FFmpegError, ValueError, OSError) as error:
             raise BadFile(f'{path}: not a readable video ({_one_line(error)})') from None
         if not self._container.streams.video:
@@ -62,8 +72,9 @@ class VideoReader:
         self._container.close()
 
     def _decode(self):
-        index, start, last, size = 0, None, -1.0, None
+        index, start, last, size = -1, None, -1.0, None
         for frame in self._decoded():
+            index = self._number_of(frame, index)
             if frame.is_corrupt:
                 self.skipped += 1
                 continue
@@ -72,9 +83,16 @@ class VideoReader:
             pixels = frame.to_ndarray(format='rgb24', width=size[0], height=size[1])
             time = frame.time if frame.time is not None else last + float(1 / self.rate)
             start = time if start is None else start
-            last = max(time - start, last + 1e-3) if index else 0.0
+            last = max(time - start, last + 1e-3) if last >= 0 else 0.0
             yield Frame(index, last, np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)))
-            index += 1
+
+    def _number_of(self, frame, last):
+        """The number of a frame: how many packets of the file are of an earlier time, decodable or not. Where it has no
+        time, one more than the `last`."""
+        while frame.pts is not None and self._waiting and self._waiting[0] <= frame.pts:
+            heapq.heappop(self._waiting)
+            self._passed += 1
+        return max(self._passed - 1, last + 1)
 
     def _decoded(self):
         """What the decoder gives; a packet that it cannot read is counted and passed over."""
@@ -84,6 +102,8 @@ class VideoReader:
                 packet = next(packets, None)
                 if packet is None:
                     return
+                if packet.pts is not None and packet.size and not packet.is_discard:
+                    heapq.heappush(self._waiting, packet.pts)
                 yield from packet.decode()
             except av.error.EOFError:
                 return

@@ -11,7 +11,6 @@ from core.config import load_config
 from core.demo.camera import (
     Focus,
     crop_to_picture,
-    default_focal_length,
     place_in_picture,
     project_to_picture,
     ray_rotation,
@@ -56,7 +55,7 @@ def test_the_pictures_camera_sees_joints_where_the_crops_did(body):
     errors, unturned = [], []
     for i in range(len(joints)):
         one = slice(i, i + 1)
-        focal_length = default_focal_length(1920, 1080, [float(side[i])])
+        focal_length = 5000 / 224 * max(960.0, float(side[i]))
         turn = ray_rotation(center[one], focal_length, middle)
         turned = (joints[one] - pivot[one]) @ turn.transpose(1, 2) + pivot[one]
         for points, found in ((turned, errors), (joints[one], unturned)):
@@ -74,15 +73,11 @@ def test_a_ray_rotation_turns_straight_ahead_to_the_ray():
     assert torch.allclose(rays, wanted, atol=1e-6)
 
 
-def test_the_focal_length_is_decided_once():
+def test_the_focal_length_is_the_users_else_the_files_else_the_diagonal():
     image = np.zeros((480, 640, 3), np.uint8)
-    focus = Focus(0.0)
-    assert focus([]) is None
-    assert focus([(image, square_box(0, 0, 50, 400)), (image, square_box(0, 0, 50, 100))]) == pytest.approx(
-        400 * 5000 / 224)
-    assert focus([(image, square_box(0, 0, 50, 600))]) == pytest.approx(400 * 5000 / 224)
-    assert Focus(0.0)([(image, square_box(0, 0, 20, 30))]) == pytest.approx(320 * 5000 / 224)
-    assert Focus(1500.0)([]) == 1500
+    frame, photo = Frame(0, 0, image), Frame(0, 0, image, focal_length=512.5)
+    # 640 and 480 are 4 and 3 times 160: the diagonal is 5 times 160.
+    assert (Focus(0.0)(frame), Focus(0.0)(photo), Focus(1500.0)(photo)) == (800, 512.5, 1500)
 
 
 @pytest.mark.parametrize('legacy', ['', 'pil_bicubic'])
@@ -143,7 +138,7 @@ def test_smoothing_rebuilds_the_body_and_forgets_after_a_gap(body):
         translation = np.array([.3, .1, 5 + .1 * rng.normal()], np.float32)
         estimate = Estimate(4, np.array([100, 100, 200, 400.0]), noisy, np.ones(10, np.float32), np.ones(3),
                             translation, np.zeros((49, 3)), np.zeros((49, 2)), np.zeros((body.num_vertices, 3)))
-        smoother([Frame(f, at, image)], [[estimate]], 800.0)
+        smoother([Frame(f, at, image)], [[estimate]], lambda frame: 800.0)
         steps.append(np.abs(estimate.rotmat - noisy).max())
         rebuilt = body(torch.tensor(estimate.betas)[None], torch.tensor(estimate.rotmat)[None])
         assert np.abs(rebuilt.vertices[0].numpy() - estimate.vertices).max() < 1e-5

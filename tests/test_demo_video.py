@@ -163,10 +163,17 @@ def test_a_folder_of_frames_is_a_video(checkpoint, tmp_path):
         cv2.imwrite(str(folder / f'{f:03d}.png'), video_picture(f, 160, 120))
     demo('--checkpoint', checkpoint, '--image_folder', folder, '--detector', 'full_frame', '--output_folder', tmp_path)
     assert len(list(VideoReader(tmp_path / 'frames' / 'frames_result.mp4'))) == 5
-    cv2.imwrite(str(folder / '005.png'), video_picture(5, 80, 60))
-    with pytest.raises(BadFile, match='--image_based'):
-        demo('--checkpoint', checkpoint, '--image_folder', folder, '--detector', 'full_frame', '--output_folder',
-             tmp_path)
+    # One of another size, at the end: its body is found in its own pixels, and it stands in the video, on black.
+    cv2.imwrite(str(folder / '005.png'), video_picture(5, 60, 60))
+    [recording] = demo('--checkpoint', checkpoint, '--image_folder', folder, '--detector', 'full_frame',
+                       '--output_folder', tmp_path, '--fps', '10')
+    assert recording.people[0].boxes[5].tolist() == [0, 0, 60, 60] and len(recording.people[0]) == 6
+    assert recording.sizes[4:].tolist() == [[160, 120], [60, 60]]
+    # The diagonals: 40 times (4, 3, 5), and 60 times the root of 2.
+    assert recording.focal_lengths[4:] == pytest.approx([200, 84.8528], abs=1e-3)
+    frames = list(VideoReader(tmp_path / 'frames' / 'frames_result.mp4'))
+    assert len(frames) == 6 and np.allclose([frame.time for frame in frames], np.arange(6) / 10, atol=1e-3)
+    assert frames[5].image[:, :16].max() < 20 and frames[5].image[2:28, 22:46, 2].min() > 150
 
 
 def test_portrait_flags_odd_sizes_and_uneven_times(tmp_path):

@@ -11,7 +11,7 @@ class PersonTrack:
     The camera frame is that of the whole picture: x right, y down, z forward, metres.
     """
     person_id: int
-    frames: np.ndarray              # [T] int64, index of the picture or video frame
+    frames: np.ndarray              # [T] int64, index into the recording's frames
     boxes: np.ndarray               # [T, 4] float32, left, top, right, bottom in pixels
     pose: np.ndarray                # [T, 72] float32, axis-angle in radians
     betas: np.ndarray               # [T, 10] float32
@@ -26,13 +26,29 @@ class PersonTrack:
 
 @dataclass
 class Recording:
-    """Everyone in a picture (one frame), a folder of pictures or a video."""
+    """Everyone in a picture (one frame), a folder of pictures or a video.
+
+    Frames are those that could be read. Without `numbers`, `sizes` and `focal_lengths` they are numbered from 0 and all
+    have `width`, `height` and `focal_length`.
+    """
     source: str                     # what was read
     width: int                      # of the picture, pixels; of the first one where pictures differ
     height: int
-    times: np.ndarray               # [number of frames] float64, seconds from the start; frame numbers for pictures
-    focal_length: float             # pixels; one for the whole recording
+    times: np.ndarray               # [F] float64, seconds from the start; for pictures their place in the list
+    focal_length: float             # pixels; of the first frame
     body_file: str                  # the body model file the parameters belong to
     body_digest: str
     people: list[PersonTrack] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)  # of the pictures, where the source is a folder
+    names: list[str] = field(default_factory=list)  # [F] of the pictures, where the source is pictures
+    numbers: np.ndarray | None = None               # [F] int64, what each frame is called in the source
+    sizes: np.ndarray | None = None                 # [F,2] int64, width and height of each, pixels
+    focal_lengths: np.ndarray | None = None         # [F] float64, pixels
+
+    def __post_init__(self):
+        count = len(self.times)
+        if self.numbers is None:
+            self.numbers = np.arange(count)
+        if self.sizes is None:
+            self.sizes = np.tile([[self.width, self.height]], (count, 1))
+        if self.focal_lengths is None:
+            self.focal_lengths = np.full(count, float(self.focal_length))

@@ -191,7 +191,8 @@ def atomic_write(path, mode='wb'):
     except OSError as error:
         raise _write_error(path, error) from None
     try:
-        with os.fdopen(descriptor, mode) as stream:
+        text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': '\n'}  # the same bytes on every system
+        with os.fdopen(descriptor, mode, **text) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -225,7 +226,11 @@ def _write_error(path, error):
 
 
 def _sync_folder(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Have a new name reach the disk. Windows opens no folders; it keeps names by itself."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(descriptor)
     finally:

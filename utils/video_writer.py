@@ -15,6 +15,11 @@ _TIME_BASE = Fraction(1, 90000)
 _FRAGMENTS = {'movflags': 'frag_keyframe+empty_moov+default_base_moof', 'flush_packets': '1'}
 
 
+def plain_path(path):
+    """A path as FFmpeg is to be given it: absolute, since it takes what stands before a colon for a protocol."""
+    return os.path.abspath(path)
+
+
 class VideoWriter:
     """Writes RGB frames with their own times.
 
@@ -28,7 +33,7 @@ class VideoWriter:
         self._size, self._last = (height, width), -1
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self.path), 'w', format='mp4', options=_FRAGMENTS)
+            self._container = av.open(plain_path(self.path), 'w', format='mp4', options=_FRAGMENTS)
         except (OSError, av.error.FFmpegError) as error:
             raise self._error(error) from None
         rate = Fraction(rate).limit_denominator(1001)
@@ -86,8 +91,8 @@ class VideoWriter:
         """Copy the packets into a plain MP4. Where that fails, on a full disk say, the fragmented file stays."""
         aside = self.path.with_name(f'.{self.path.name}.tmp')
         try:
-            with av.open(str(self.path)) as source, av.open(
-                    str(aside), 'w', format='mp4', options={'movflags': 'faststart'}) as target:
+            with av.open(plain_path(self.path)) as source, av.open(
+                    plain_path(aside), 'w', format='mp4', options={'movflags': 'faststart'}) as target:
                 stream = target.add_stream_from_template(source.streams.video[0])
                 for packet in source.demux(source.streams.video[0]):
                     if packet.dts is not None:

@@ -109,7 +109,7 @@ def _find(path, beside):
 
 def _read(file, path):
     try:
-        return file.read_text()
+        return file.read_text(encoding='utf-8')
     except FileNotFoundError:
         known = ', '.join(sorted(str(p.relative_to(CONFIG_FOLDER)) for p in CONFIG_FOLDER.rglob('*.yaml')))
         raise MissingFile(f'{path}: no such config file; configs/ has {known}') from None

@@ -56,7 +56,7 @@ def hrnet_of_file(path):
     if not Path(path).exists():
         raise MissingFile(f'{path}: no such file (--hrnet_cfg_file); MODEL.BACKBONE.NAME names the backbone as well')
     try:
-        tree = yaml.safe_load(Path(path).read_text())
+        tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
         return f'hrnet_w{int(tree["HR_MODEL"]["EXTRA"]["STAGE2"]["NUM_CHANNELS"][0])}'
     except (yaml.YAMLError, OSError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
         raise BadConfig(f'{path}: no HRNet config (HR_MODEL.EXTRA.STAGE2.NUM_CHANNELS is wanted)') from None

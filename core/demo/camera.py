@@ -1,46 +1,91 @@
-"""From the camera of a crop to the one camera of the whole picture.
+"""From the camera of a crop to the camera of the whole picture.
 
-A network sees a square crop, straight ahead, through a camera of 5000 px per 224 px. The whole picture has one focal
-length, and its middle is the principal point. Each person is turned by the angle at which the whole picture's camera
-sees the crop's middle, and moved to where the joints fall on the same pixels. What remains between the two cameras
-comes from the ratio of their focal lengths alone, and is small as long as the whole picture's is not much the shorter
-(docs/demo.md has figures).
+A network sees a square crop, straight ahead, through a camera of 5000 px per 224 px. The whole picture has a focal
+length of its own (`Focus`), and its middle is the principal point. `bodies_in_picture` is the one place where an
+estimate in the crop becomes a body in the picture's camera: turned by the angle at which that camera sees the crop's
+middle, and moved to where the joints fall on the same pixels. What remains between the two cameras comes from the ratio
+of their focal lengths: the nearer the person, the more perspective the picture shows and the crop's camera does not.
 """
+from dataclasses import dataclass
+
 import roma
 import torch
 
-from utils.geometry import NORMALIZED_FOCAL, estimate_translation, perspective_projection
-from utils.keypoints import FOCAL_LENGTH
+from utils.camera import focal_length_of
+from utils.geometry import NORMALIZED_FOCAL, estimate_translation, perspective_projection, project
 
 _NEAREST = 0.05
 
 
 class Focus:
-    """The focal length of a run, decided once: `fixed`, or by the first picture that shows people.
-
-    Then it is 5000 / 224 of the largest crop's side, or of half the picture's longer side where that is more: for a
-    lone person both cameras agree, and nobody who comes nearer later has much the longer focal length.
-    """
+    """The focal length of each picture in pixels: `fixed` (the user's), else what its file tells, else the guess of
+    `utils.camera.default_focal_length`."""
 
     def __init__(self, fixed=None):
-        self.value = fixed or None
+        self._fixed = fixed
 
-    def __call__(self, people):
-        """people: [(picture [H,W,3], PersonBox)] -> pixels, or None as long as there was nobody."""
-        if self.value is None and people:
-            self.value = default_focal_length(*people[0][0].shape[1::-1], [person.side for _, person in people])
-        return self.value
+    def __call__(self, frame):
+        height, width = frame.image.shape[:2]
+        return focal_length_of(width, height, self._fixed, frame.focal_length)
 
 
-def default_focal_length(width, height, sides=()):
-    """Pixels, for a picture in which crops of these sides are seen."""
-    return FOCAL_LENGTH / 224.0 * max([max(width, height) / 2, *sides])
+@dataclass(frozen=True)
+class Crops:
+    """What N crops are of their pictures, all in pixels: center [N,2] and side [N] of the square in the picture;
+    focal_length [N] and size [N,2] (width, height) of the picture."""
+    center: torch.Tensor
+    side: torch.Tensor
+    focal_length: torch.Tensor
+    size: torch.Tensor
+
+    @classmethod
+    def of(cls, center, side, focal_length, size):
+        """From lists or arrays."""
+        return cls(*(torch.as_tensor(value, dtype=torch.float32) for value in (center, side, focal_length, size)))
+
+    @property
+    def middle(self):
+        """[N,2] the principal points."""
+        return self.size / 2
+
+
+@dataclass(frozen=True)
+class Placed:
+    """N bodies in the cameras of their pictures: rotmat [N,24,3,3]; joints [N,49,3] metres, before `translation` [N,3];
+    keypoints_2d [N,49,2], where the picture's camera sees the joints, in pixels."""
+    rotmat: torch.Tensor
+    joints: torch.Tensor
+    translation: torch.Tensor
+    keypoints_2d: torch.Tensor
+    _turn: torch.Tensor
+    _pivot: torch.Tensor
+
+    def turned(self, points):
+        """Points [N,P,3] of the bodies as the crops show them, vertices say -> as the pictures do."""
+        return _turned(points, self._turn, self._pivot)
+
+
+def bodies_in_picture(rotmat, joints, pivot, camera, crops):
+    """Estimates in crops -> Placed.
+
+    rotmat [N,24,3,3], the first of which is the root's as seen straight ahead in the crop; joints [N,49,3] metres;
+    pivot [N,3] the root joint, about which the body turns; camera [N,3] weak perspective in the crop; crops: Crops.
+    """
+    turn = ray_rotation(crops.center, crops.focal_length, crops.middle)
+    turned = _turned(joints, turn, pivot)
+    wanted = crop_to_picture(project(joints, camera), crops.center, crops.side)
+    translation = place_in_picture(turned, wanted, crops.focal_length, crops.middle)
+    rotmat = torch.cat([(turn @ rotmat[:, 0])[:, None], rotmat[:, 1:]], 1)
+    seen = project_to_picture(turned, translation, crops.focal_length, crops.middle)
+    return Placed(rotmat, turned, translation, seen, turn, pivot)
 
 
 def ray_rotation(center, focal_length, middle):
-    """Rotations [N,3,3] from straight ahead to the rays through pixels `center` [N,2]. middle: [N,2] of the pictures.
+    """Rotations [N,3,3] from straight ahead to the rays through pixels `center` [N,2].
+
+    focal_length: pixels, [N] or one number; middle: [N,2] of the pictures.
     """
-    offset = (center - middle) / focal_length
+    offset = (center - middle) / torch.as_tensor(focal_length, dtype=center.dtype).reshape(-1, 1)
     axis = torch.stack([-offset[:, 1], offset[:, 0], torch.zeros_like(offset[:, 0])], -1)
     length = axis.norm(dim=-1, keepdim=True)
     return roma.rotvec_to_rotmat(axis / length.clamp(min=1e-12) * torch.atan(length))
@@ -52,9 +97,13 @@ def crop_to_picture(keypoints_2d, center, side):
 
 
 def place_in_picture(joints, pixels, focal_length, middle):
-    """Translation [N,3] in metres that best projects joints [N,49,3] onto pixels [N,49,2]. middle: [N,2]."""
+    """Translation [N,3] in metres that best projects joints [N,49,3] onto pixels [N,49,2].
+
+    focal_length: pixels, [N] or one number; middle: [N,2].
+    """
     # `estimate_translation` counts in units in which the focal length is NORMALIZED_FOCAL.
-    targets = (pixels - middle[:, None]) * (NORMALIZED_FOCAL / focal_length)
+    unit = NORMALIZED_FOCAL / torch.as_tensor(focal_length, dtype=pixels.dtype).reshape(-1, 1, 1)
+    targets = (pixels - middle[:, None]) * unit
     translation = estimate_translation(joints, torch.cat([targets, torch.ones_like(targets[..., :1])], -1))
     return torch.cat([translation[:, :2], translation[:, 2:].clamp(min=_NEAREST)], -1)
 
@@ -67,3 +116,7 @@ def project_to_picture(joints, translation, focal_length, middle):
 def middle_of(images):
     """[N,2] float32: the middle of pictures [H,W,3], in pixels."""
     return torch.tensor([[image.shape[1] / 2, image.shape[0] / 2] for image in images])
+
+
+def _turned(points, turn, pivot):
+    return (points - pivot[:, None]) @ turn.transpose(-1, -2) + pivot[:, None]

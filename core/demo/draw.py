@@ -76,6 +76,21 @@ class Drawer:
         return self._renderer.side(height, width, *_bodies(estimates), focal_length, _colors(estimates), background)
 
 
+def fitted(picture, size):
+    """A picture [H,W,3] in a frame of `size` (width, height): as it is where it has that size, else scaled to fit, on
+    black."""
+    height, width = picture.shape[:2]
+    if (width, height) == tuple(size):
+        return picture
+    ratio = min(size[0] / width, size[1] / height)
+    inner = [max(1, round(width * ratio)), max(1, round(height * ratio))]
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    frame = np.zeros((size[1], size[0], 3), np.uint8)
+    frame[top:top + inner[1], left:left + inner[0]] = cv2.resize(
+        picture, inner, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
+    return frame
+
+
 def _bodies(estimates):
     return np.stack([e.vertices for e in estimates]), np.stack([e.translation for e in estimates])
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.demo.camera import crop_to_picture, middle_of, place_in_picture, project_to_picture, ray_rotation
+from core.demo.camera import Crops, bodies_in_picture
 from datasets.augmentation import crop_transform, to_network_input, warp_crop
 from datasets.legacy_crop import legacy_box, legacy_crop
 from utils.geometry import rotmat_to_axis_angle
@@ -61,47 +61,41 @@ class Estimator:
         self._batch, self._draws = cfg.DEMO.MODEL_BATCH_SIZE, cfg.DEMO.RENDER
         self.on_output = None
 
-    def __call__(self, people, focal_length):
-        """people: [(picture [H,W,3] uint8 RGB, PersonBox with a person_id)] -> Estimates in the same order."""
+    def __call__(self, people, focus):
+        """people: [(Frame, PersonBox with a person_id)]; focus: gives a frame's focal length in pixels -> Estimates in
+        the same order."""
         estimates = []
         for start in range(0, len(people), self._batch):
-            estimates += self._estimate(people[start:start + self._batch], focal_length)
+            estimates += self._estimate(people[start:start + self._batch], focus)
         return estimates
 
-    def views(self, people, focal_length):
+    def views(self, people, focus):
         """The same for synchronized views of one body."""
-        return self._estimate(people, focal_length, as_views=True)
+        return self._estimate(people, focus, as_views=True)
 
     @torch.inference_mode()
-    def _estimate(self, people, focal_length, as_views=False):
-        crops = [crop_person(image, person, self._res, self._legacy) for image, person in people]
+    def _estimate(self, people, focus, as_views=False):
+        crops = [crop_person(frame.image, person, self._res, self._legacy) for frame, person in people]
         images = torch.from_numpy(np.stack([to_network_input(crop, is_rgb=True) for crop, _, _ in crops]))
         images = images.to(self.device)
         out = self.regressor(images[None] if as_views else images)
         if self.on_output:
             self.on_output(images, out)
-        center = torch.from_numpy(np.stack([center for _, center, _ in crops])).float()
-        side = torch.tensor([side for _, _, side in crops], dtype=torch.float32)
-        columns = self._placed(out.final, center, side, middle_of([image for image, _ in people]), focal_length)
+        columns = self._in_picture(out.final, Crops.of(
+            np.stack([center for _, center, _ in crops]), [side for _, _, side in crops],
+            [focus(frame) for frame, _ in people], [frame.image.shape[1::-1] for frame, _ in people]))
         usable = torch.stack([torch.isfinite(column).flatten(1).all(1) for column in columns]).all(0)
         usable &= columns[2][:, 0] > _FARTHEST
         columns = [column.numpy() for column in columns]
         return [Estimate(person.person_id or 0, person.box.astype(np.float32), *(column[i] for column in columns))
                 if usable[i] else None for i, (_, person) in enumerate(people)]
 
-    def _placed(self, stage, center, side, middle, focal_length):
+    def _in_picture(self, stage, crops):
         """rotmat, betas, crop_camera, translation, joints, keypoints_2d and vertices in the pictures' cameras."""
         def fetched(value):
             return value.float().cpu()
-        rotmat, pivot = fetched(stage.rotmat), fetched(stage.smpl_joints)[:, :1]
-        turn = ray_rotation(center, focal_length, middle)
-
-        def turned(points):
-            return (fetched(points) - pivot) @ turn.transpose(-1, -2) + pivot
-        joints = turned(stage.joints)
-        pixels = crop_to_picture(fetched(stage.keypoints_2d), center, side)
-        translation = place_in_picture(joints, pixels, focal_length, middle)
-        seen = project_to_picture(joints, translation, focal_length, middle)
-        rotmat = torch.cat([(turn @ rotmat[:, 0])[:, None], rotmat[:, 1:]], 1)
-        columns = [rotmat, fetched(stage.betas), fetched(stage.camera), translation, joints, seen]
-        return [*columns, turned(stage.vertices)] if self._draws else columns
+        camera = fetched(stage.camera)
+        root = fetched(stage.smpl_joints)[:, 0]
+        placed = bodies_in_picture(fetched(stage.rotmat), fetched(stage.joints), root, camera, crops)
+        columns = [placed.rotmat, fetched(stage.betas), camera, placed.translation, placed.joints, placed.keypoints_2d]
+        return [*columns, placed.turned(fetched(stage.vertices))] if self._draws else columns

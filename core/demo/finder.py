@@ -11,6 +11,7 @@ from core.demo.people import (
     boxes_from_openpose,
     full_frame,
 )
+from core.demo.pictures import list_pictures
 from core.demo.tracking import PersonTracker
 from utils.errors import BadConfig
 
@@ -20,18 +21,23 @@ class Finder:
 
     source: called with one frame, or with a list of them where `batched`; gives PersonBoxes. track: number people over
     time; otherwise, and where the source brings numbers, they are numbered within the frame. left_out: how many boxes
-    were left out, by reason.
+    were left out, by reason; skipped: what of the source could not be read.
     """
 
     def __init__(self, cfg, source, batched=False, track=False):
         self._source, self._batched, self._smallest = source, batched, cfg.DEMO.MIN_BOX
         numbered = getattr(source, 'tracked', False)
         self._tracker = PersonTracker(cfg.DEMO.MAX_GAP) if track and not numbered else None
-        self.left_out = Counter()
+        self.left_out, self.skipped = Counter(), getattr(source, 'skipped', Counter())
+
+    def check(self):
+        """After the last frame: raises BadFile where nothing of the source belonged to a frame."""
+        if hasattr(self._source, 'check'):
+            self._source.check()
 
     def __call__(self, frames):
         found = self._source([frame.image for frame in frames]) if self._batched else map(self._source, frames)
-        return [self._numbered(self._usable(frame, boxes)) for frame, boxes in zip(frames, found)]
+        return [self._numbered(frame, self._usable(frame, boxes)) for frame, boxes in zip(frames, found)]
 
     def _usable(self, frame, boxes):
         height, width = frame.image.shape[:2]
@@ -44,9 +50,9 @@ class Finder:
                 usable.append(box)
         return usable
 
-    def _numbered(self, boxes):
+    def _numbered(self, frame, boxes):
         if self._tracker:
-            return self._tracker.update(boxes)
+            return self._tracker.update(boxes, frame.image.shape[1::-1])
         return [box if box.person_id is not None else box.with_id(i) for i, box in enumerate(boxes)]
 
 
@@ -70,11 +76,15 @@ def _folder_finder(cfg, inputs, device, default, track):
     if inputs.truth:
         return Finder(cfg, TrackAnnotations(inputs.truth), track=track)
     if inputs.detections:
-        return Finder(cfg, Detections(inputs.detections, cfg.DEMO.MIN_SCORE, cfg.DEMO.BOX_SCALE), track=track)
+        listed = inputs.paths if inputs.kind in ('img', 'img_file') else ()
+        same_names = len({Path(path).name for path in listed}) < len(listed)
+        return Finder(cfg, Detections(inputs.detections, cfg.DEMO.MIN_SCORE, cfg.DEMO.BOX_SCALE, same_names,
+                                      len(listed) or None), track=track)
     if inputs.openpose:
         if len(inputs.openpose) > 1 or not Path(inputs.openpose[0]).is_dir():
             raise BadConfig("--openpose for a video or folder wants one folder of OpenPose's files")
-        return Finder(cfg, OpenPoseFolder(inputs.openpose[0]), track=track)
+        pictures = list_pictures(inputs.paths[0]) if inputs.kind in ('img_dir', 'image_folder') else ()
+        return Finder(cfg, OpenPoseFolder(inputs.openpose[0], pictures), track=track)
     name = cfg.DEMO.DETECTOR or default
     if name == 'full_frame':
         return Finder(cfg, lambda frame: [full_frame(*frame.image.shape[1::-1])], track=track)

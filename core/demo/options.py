@@ -25,6 +25,7 @@ SETTINGS = (
     flag('model_batch_size', 'DEMO.MODEL_BATCH_SIZE', 'people a batch of the network'),
     flag('tracker_batch_size', 'DEMO.TRACKER_BATCH_SIZE', 'frames a batch of the detector'),
     flag('focal_length', 'DEMO.FOCAL_LENGTH', 'of the whole picture, in pixels'),
+    flag('fps', 'DEMO.FPS', 'pictures a second of --image_folder'),
     flag('image_based', 'DEMO.IMAGE_BASED', 'pictures of --image_folder are no video', True),
     flag('smooth', 'DEMO.SMOOTH', 'one-euro filter over time', True),
     flag('renderer', 'DEMO.RENDERER', 'own (no OpenGL) or pyrender'),
@@ -131,6 +132,8 @@ def _source(given):
     for name in ('bbox', 'openpose'):
         if chosen[0] == 'img' and len(given[name] or ()) not in (0, len(paths)):
             raise BadConfig(f'{len(paths)} pictures, but {len(given[name])} files of --{name}; give one for each')
+    if given['fps'] is not None and chosen[0] != 'image_folder':
+        raise BadConfig('--fps is of --image_folder; videos and cameras have their own')
     return chosen[0], paths
 
 

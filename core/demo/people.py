@@ -1,11 +1,15 @@
 """Boxes of people and where they come from: files that the user gives, or the whole picture. Pixels, continuous."""
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from core.demo.by_frame import ByFrame
 from datasets.preprocess.openpose import read_people
 from utils.errors import BadFile, MissingFile
+from utils.file_names import natural_key, numbers_in_names
+from utils.logging import get_logger
 from utils.safe_io import load_json
 
 _MIN_CONFIDENCE, _MIN_JOINTS, _OPENPOSE_MARGIN = 0.2, 4, 1.2
@@ -71,55 +75,78 @@ def boxes_from_openpose(path):
 
 
 class OpenPoseFolder:
-    """OpenPose's files of a video or folder: NAME_keypoints.json by a picture's name, else in sorted order."""
+    """OpenPose's files of a video or folder: NAME_keypoints.json, one a frame.
 
-    def __init__(self, folder):
-        self._folder = Path(folder)
-        self._files = sorted(self._folder.glob('*.json'))
-        if not self._files:
+    pictures: those of a folder. Where one of them has a file of its name, names count. Else the numbers in the files'
+    names are frame numbers, and where these have none, their places. An unreadable file is passed over and counted in
+    `skipped`. Raises MissingFile for a folder without files.
+    """
+    _ENDING = '_keypoints'
+
+    def __init__(self, folder, pictures=()):
+        files = sorted(Path(folder).glob('*.json'), key=natural_key)
+        if not files:
             raise MissingFile(f'{folder}: no OpenPose files (*_keypoints.json) here')
+        self._folder, self.skipped, self._read = folder, Counter(), 0
+        by_name = {path.stem.removesuffix(self._ENDING): path for path in files}
+        own = {picture.name: by_name[picture.stem] for picture in pictures if picture.stem in by_name}
+        numbers = numbers_in_names(files, self._ENDING) or range(len(files))
+        self._files = ByFrame(folder)
+        for key, path in own.items() if own else zip(numbers, files):
+            self._files.add(key, path)
 
     def __call__(self, frame):
-        named = self._folder / f'{Path(frame.name).stem}_keypoints.json'
-        if frame.name and named.exists():
-            return boxes_from_openpose(named)
-        if frame.name or frame.index >= len(self._files):
-            return []
-        return boxes_from_openpose(self._files[frame.index])
+        boxes = []
+        for path in self._files(frame):
+            try:
+                boxes += boxes_from_openpose(path)
+                self._read += 1
+            except BadFile as error:
+                get_logger().warning(f'{error}; skipped')
+                self.skipped["unreadable OpenPose files"] += 1
+        return boxes
+
+    def check(self):
+        """Raises BadFile where no file belonged to a frame, or not one could be read."""
+        self._files.check()
+        if self.skipped and not self._read:
+            raise BadFile(f"{self._folder}: not one of its files can be read as OpenPose's JSON")
 
 
 class Detections:
     """A file of boxes in COCO's results format: [{"image_id", "bbox": [left, top, width, height], ...}, ...].
 
-    image_id: frame number from 0, or a picture's file name. Optional: "score"; "category_id", 1 for a person;
-    "track_id", the person's number. Raises MissingFile, BadFile.
+    image_id: frame number, or a picture's file name. Optional: "score"; "category_id", 1 for a person; "track_id", the
+    person's number. same_names, listed: as of `ByFrame`. Raises MissingFile, BadFile.
     """
 
-    def __init__(self, path, min_score, margin):
+    def __init__(self, path, min_score, margin, same_names=False, listed=None):
         rows = load_json(path)
         if not isinstance(rows, list):
             raise BadFile(f'{path}: wanted a list of {{"image_id": ..., "bbox": [left, top, width, height]}}')
-        self._boxes, tracked = {}, []
+        self._boxes, self._min_score, tracked = ByFrame(path, same_names, listed), min_score, []
         for number, row in enumerate(rows):
             try:
                 box = square_box(*np.asarray(row['bbox'], np.float64).reshape(4), margin, float(row.get('score', 1)),
                                  None if row.get('track_id') is None else int(row['track_id']))
-                frame = Path(row['image_id']).name if isinstance(row['image_id'], str) else int(row['image_id'])
-                keep = row.get('category_id', 1) == 1 and box.score >= min_score
+                frame = row['image_id'] if isinstance(row['image_id'], str) else int(row['image_id'])
+                is_person = row.get('category_id', 1) == 1
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 raise BadFile(f'{path}: entry {number} wants "image_id" and "bbox": [left, top, width, height]'
                               ) from None
-            if keep:
-                self._boxes.setdefault(frame, []).append(box)
+            if is_person:
+                self._boxes.add(frame, box)
                 tracked.append(box.person_id is not None)
         if any(tracked) and not all(tracked):
             raise BadFile(f'{path}: either every entry has a "track_id" or none has')
         self.tracked = any(tracked)
 
     def __call__(self, frame):
-        if frame.name and frame.name in self._boxes:
-            return self._boxes[frame.name]
-        return self._boxes.get(frame.index, [])
+        return [box for box in self._boxes(frame) if box.score >= self._min_score]
+
+    def check(self):
+        """Raises BadFile where no entry belonged to a frame."""
+        self._boxes.check()
 
 
 class TrackAnnotations:
@@ -130,12 +157,12 @@ class TrackAnnotations:
     tracked = True
 
     def __init__(self, path):
-        self._corners = {}
+        self._corners = ByFrame(path)
         try:
             for track in load_json(path):
                 for entry in track['frames']:
                     corners = [float(entry['rect'][corner][axis]) for corner in ('tl', 'br') for axis in 'xy']
-                    self._corners.setdefault(int(entry['frame_id']), []).append((int(track['idx']), corners))
+                    self._corners.add(int(entry['frame_id']), (int(track['idx']), corners))
         except (KeyError, TypeError, ValueError, OverflowError):
             raise BadFile(f'{path}: wanted tracks [{{"idx", "frames": [{{"frame_id", "rect": {{"tl", "br"}}}}]}}]'
                           ) from None
@@ -143,4 +170,8 @@ class TrackAnnotations:
     def __call__(self, frame):
         height, width = frame.image.shape[:2]
         return [square_box(left * width, top * height, (right - left) * width, (bottom - top) * height, person_id=idx)
-                for idx, (left, top, right, bottom) in self._corners.get(frame.index, [])]
+                for idx, (left, top, right, bottom) in self._corners(frame)]
+
+    def check(self):
+        """Raises BadFile where no entry belonged to a frame."""
+        self._corners.check()

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from core.demo.by_frame import ByFrame
 from core.demo.camera import middle_of, project_to_picture
 from core.demo.estimate import Estimate
 from models.body import BodyModel
@@ -20,28 +21,49 @@ _RESULTS = {'frames': (), 'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_ca
 class Playback:
     """Called with a frame, gives the Estimates of the people in it.
 
-    people: {person_id: {'frames': [T], 'pose': [T,72], 'betas': [T,10], 'translation': [T,3], ...}}; `boxes` and
-    `crop_camera` may be absent: the box is then that of the joints.
+    path: of the file, for messages. people: {person_id: {'frames': [T], 'focal_lengths': [T] pixels, 'pose': [T,72],
+    'betas': [T,10], 'translation': [T,3], ...}}; `boxes` and `crop_camera` may be absent: the box is then that of the
+    joints. `names` [T] may be there: pictures are then known by their names, where no two frames share one.
     """
 
-    def __init__(self, body, people, focal_length, draws=True):
-        self.body, self.focal_length, self._draws = body, focal_length, draws
-        self._people = people
-        self._rows = {}
+    def __init__(self, path, body, people, draws=True):
+        self.body, self._people, self._draws = body, people, draws
+        self._by_number, self._by_name = ByFrame(path), ByFrame(path)
+        named = {}
         for person_id, arrays in people.items():
             for row, frame in enumerate(arrays['frames']):
-                self._rows.setdefault(int(frame), []).append((person_id, row))
+                self._by_number.add(int(frame), (person_id, row))
+            for frame, name in zip(arrays['frames'], arrays.get('names', ())):
+                named.setdefault(str(name), set()).add(int(frame))
+        if all(len(frames) == 1 for frames in named.values()):
+            for person_id, arrays in people.items():
+                for row, name in enumerate(arrays.get('names', ())):
+                    self._by_name.add(str(name), (person_id, row))
 
     def __call__(self, frame):
-        return [self._estimate(frame, *place) for place in self._rows.get(frame.index, ())]
+        return [self._estimate(frame, *place) for place in self._places(frame)]
+
+    def _places(self, frame):
+        return (self._by_name if frame.name and self._by_name else self._by_number)(frame)
+
+    def focus(self, frame):
+        """The focal length of a frame in pixels: that of its bodies, else of the first one's."""
+        person_id, row = (*self._places(frame), (next(iter(self._people)), 0))[0]
+        return float(self._people[person_id]['focal_lengths'][row])
+
+    def check(self):
+        """Raises BadFile where not one of the bodies belonged to a frame."""
+        self._by_name.check()
+        self._by_number.check()
 
     @torch.inference_mode()
     def _estimate(self, frame, person_id, row):
-        values = {name: torch.as_tensor(array[row:row + 1]) for name, array in self._people[person_id].items()}
+        arrays = {name: array for name, array in self._people[person_id].items() if name != 'names'}
+        values = {name: torch.as_tensor(array[row:row + 1]) for name, array in arrays.items()}
         rotmat = axis_angle_to_rotmat(values['pose'])
         posed = self.body(values['betas'], rotmat)
-        pixels = project_to_picture(posed.joints, values['translation'], self.focal_length, middle_of([frame.image])
-                                    )[0].numpy()
+        pixels = project_to_picture(posed.joints, values['translation'], values['focal_lengths'].float(),
+                                    middle_of([frame.image]))[0].numpy()
         box = values['boxes'][0].numpy() if 'boxes' in values else np.concatenate([pixels.min(0), pixels.max(0)])
         camera = values.get('crop_camera')
         camera = translation_to_camera(values['translation'])[0] if camera is None else camera[0]
@@ -68,7 +90,8 @@ def _read_truth(path, root, draws):
         raise BadFile(f'{path}: gender is none of {", ".join(GENDERS)}')
     body = BodyModel(root, gender)
     _check_body(path, str(arrays.get('body_digest', '')), body)
-    return Playback(body, people, float(camera[0, 0]), draws)
+    people[0]['focal_lengths'] = np.full(len(people[0]['frames']), camera[0, 0])
+    return Playback(path, body, people, draws)
 
 
 def _read_results(path, root, draws):
@@ -81,11 +104,11 @@ def _read_results(path, root, draws):
     for file in files:
         arrays = _read_person(file)
         heads.append(arrays)
-        people[arrays['person_id']] = _columns(file, arrays, _RESULTS)
+        people[arrays['person_id']] = _columns(file, arrays, _RESULTS) | _cameras_and_names(file, arrays)
     body = BodyModel(root)
     for file, arrays in zip(files, heads):
         _check_body(file, str(arrays['body_digest']), body)
-    return Playback(body, people, heads[0]['focal_length'], draws)
+    return Playback(path, body, people, draws)
 
 
 def _read_person(path):
@@ -96,6 +119,8 @@ def _read_person(path):
             rows = content['frames']
             names = {'frames': 'frame', 'boxes': 'box', **{name: name for name in (
                 'pose', 'betas', 'crop_camera', 'translation')}}
+            names |= {key: name for key, name in (('focal_lengths', 'focal_length'), ('names', 'name'))
+                      if rows and all(name in row for row in rows)}
             arrays = {**content, **{key: np.array([row[name] for row in rows]) for key, name in names.items()}}
         except (KeyError, TypeError, ValueError, OverflowError):
             raise BadFile(f'{path}: not a result of this demo') from None
@@ -106,6 +131,17 @@ def _read_person(path):
             raise BadFile(f'{path}: not a result of this demo (no {key!r})')
     return {**arrays, 'person_id': int(as_numbers(arrays['person_id'], f'{path}: person_id', ())),
             'focal_length': float(as_numbers(arrays['focal_length'], f'{path}: focal_length', ()))}
+
+
+def _cameras_and_names(path, arrays):
+    """`focal_lengths` [T], of the recording where the rows have none, and `names` [T] where there are some."""
+    count = len(arrays['frames'])
+    lengths = arrays.get('focal_lengths', np.full(count, arrays['focal_length']))
+    found = {'focal_lengths': as_numbers(lengths, f'{path}: focal_lengths', (count,))}
+    if not (found['focal_lengths'] > 0).all():
+        raise BadFile(f'{path}: a focal length is not above 0')
+    names = np.asarray(arrays.get('names', ()))
+    return found | ({'names': names} if names.shape == (count,) and names.dtype.kind == 'U' else {})
 
 
 def _columns(path, arrays, wanted):

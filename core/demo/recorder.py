@@ -1,7 +1,6 @@
 """Collects what was found, frame by frame: a few numbers a person, whatever the length of the video."""
 import numpy as np
 
-from core.demo.camera import default_focal_length
 from utils.recording import PersonTrack, Recording
 
 _FIELDS = {'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 'translation': (3,), 'joints': (49, 3),
@@ -9,17 +8,19 @@ _FIELDS = {'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 't
 
 
 class Recorder:
-    """`add` every frame in its order, then `recording`."""
+    """`add` every frame in its order, then `recording`. focus: gives a frame's focal length in pixels. first: what the
+    first frame's number counts as 0 from."""
 
-    def __init__(self, source, body):
-        self._source, self._body = str(source), body
+    def __init__(self, source, body, focus, first=0):
+        self._source, self._body, self._focus, self._first = str(source), body, focus, first
         self._frames, self._rows, self._times, self._names = {}, {}, [], []
-        self._size = None
+        self._numbers, self._sizes, self._focal_lengths = [], [], []
 
     def add(self, frame, estimates):
         """A `Frame` and the Estimates of the people in it."""
-        if self._size is None:
-            self._size = frame.image.shape[1::-1]
+        self._numbers.append(frame.index - self._first)
+        self._sizes.append(frame.image.shape[1::-1])
+        self._focal_lengths.append(self._focus(frame))
         index = len(self._times)
         self._times.append(frame.time)
         if frame.name:
@@ -39,13 +40,14 @@ class Recorder:
     def num_people(self):
         return len(self._frames)
 
-    def recording(self, focal_length):
-        """Everything so far as a Recording. focal_length: pixels, or None where there was nobody to see."""
-        width, height = self._size or (0, 0)
-        focal_length = float(focal_length or default_focal_length(width, height))
+    def recording(self):
+        """Everything so far as a Recording."""
+        width, height = self._sizes[0] if self._sizes else (0, 0)
+        focal_length = self._focal_lengths[0] if self._sizes else 1.0
         people = [self._track(person_id) for person_id in sorted(self._frames)]
-        return Recording(self._source, width, height, np.array(self._times), focal_length,
-                         str(self._body.file), self._body.digest, people, self._names)
+        return Recording(self._source, width, height, np.array(self._times), focal_length, str(self._body.file),
+                         self._body.digest, people, self._names, np.array(self._numbers, np.int64),
+                         np.array(self._sizes, np.int64).reshape(-1, 2), np.array(self._focal_lengths, np.float64))
 
     def _track(self, person_id):
         rows, columns, start = np.stack(self._rows[person_id]), {}, 0

@@ -87,21 +87,21 @@ class Smoother:
         self._demo, self._body, self._people = cfg.DEMO, body, {}
 
     @torch.inference_mode()
-    def __call__(self, frames, estimates, focal_length):
-        """Change the Estimates of some frames (a list for each frame) in place."""
+    def __call__(self, frames, estimates, focus):
+        """Change the Estimates of some frames (a list for each frame) in place. focus: a frame's focal length."""
         changed = []
         for frame, people in zip(frames, estimates):
             self._forget(frame.time)
             for estimate in people:
                 person = self._people.setdefault(estimate.person_id, _PersonFilter(self._demo))
-                changed.append((frame, estimate, *person(estimate, frame.time, focal_length)))
+                changed.append((frame, estimate, *person(estimate, frame.time, focus(frame))))
         if changed:
-            self._rebuild(changed, focal_length)
+            self._rebuild(changed, focus)
 
     def _forget(self, time):
         self._people = {key: person for key, person in self._people.items() if time - person.time <= _RESET}
 
-    def _rebuild(self, changed, focal_length):
+    def _rebuild(self, changed, focus):
         """Joints, keypoints and, where they are drawn, vertices of the smoothed parameters."""
         device = self._body.faces.device
         rotmat, betas = (torch.stack([row[i] for row in changed]).to(device) for i in (2, 3))
@@ -111,5 +111,5 @@ class Smoother:
         for i, (frame, estimate, turned, shape, moved) in enumerate(changed):
             estimate.rotmat, estimate.betas, estimate.translation = turned.numpy(), shape.numpy(), moved.numpy()
             estimate.joints, estimate.vertices = joints[i].numpy(), vertices[i]
-            middle = middle_of([frame.image])
-            estimate.keypoints_2d = project_to_picture(joints[i:i + 1], moved[None], focal_length, middle)[0].numpy()
+            estimate.keypoints_2d = project_to_picture(joints[i:i + 1], moved[None], focus(frame),
+                                                       middle_of([frame.image]))[0].numpy()

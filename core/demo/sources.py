@@ -2,41 +2,44 @@
 import importlib.util
 import time
 from fractions import Fraction
-from pathlib import Path
 
 import cv2
 
-from core.demo.images import list_pictures, read_frame
+from core.demo.pictures import list_pictures, read_frame
 from datasets.video import Frame, VideoReader
-from utils.errors import BadFile, MissingFile, ProjectError
-from utils.logging import get_logger
+from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
+from utils.file_names import frame_numbers
+from utils.logging import get_logger, log_once
 
-_FOLDER_RATE = Fraction(25)
 _CAMERA_RATE = Fraction(30)
+_SLOWEST, _FASTEST = 0.01, 1000
 
 
 class PictureFolder:
-    """Pictures of a folder as the frames of a video of 25 a second, by name. They all have the first one's size."""
+    """Pictures of a folder, in natural order of their names, as the frames of a video of `rate` a second.
 
-    def __init__(self, folder):
-        self._pictures, self.skipped, self.rate = list_pictures(folder), 0, _FOLDER_RATE
+    One that cannot be read is passed over and counted in `skipped`; those after it keep their numbers and times.
+    """
+
+    def __init__(self, folder, rate=25):
+        self._pictures, self.skipped = list_pictures(folder), 0
+        self.rate = Fraction(rate).limit_denominator(1001)
         self.path, self.num_frames = str(folder), len(self._pictures)
 
     def __iter__(self):
-        index, size = 0, None
-        for path in self._pictures:
+        size = None
+        for place, (path, number) in enumerate(zip(self._pictures, frame_numbers(self._pictures))):
             try:
-                frame = read_frame(path, index)
-            except BadFile as error:
+                frame = read_frame(path, number, place / self.rate)
+            except (BadFile, MissingFile) as error:
                 get_logger().warning(f'{error}; skipped')
                 self.skipped += 1
                 continue
             size = size or frame.image.shape
             if frame.image.shape != size:
-                raise BadFile(f'{path}: not of the size of the pictures before it; --image_based takes pictures that '
-                              'are no video')
-            yield Frame(index, float(index / self.rate), frame.image, frame.name)
-            index += 1
+                log_once(f'{path}: not of the size of the pictures before it; the video shows it in a frame of theirs '
+                         '(--image_based takes pictures that are no video)')
+            yield frame
 
     def close(self):
         """Nothing is open."""
@@ -65,13 +68,15 @@ class Camera:
         self._capture.release()
 
 
-def open_source(inputs, folder):
+def open_source(cfg, inputs, folder):
     """The frames of a run: an object with path, rate, skipped, num_frames, close(). folder: where downloads go."""
     path = inputs.paths[0]
     if inputs.kind == 'webcam':
         return Camera(path)
     if inputs.kind == 'image_folder':
-        return PictureFolder(path)
+        if not _SLOWEST <= cfg.DEMO.FPS <= _FASTEST:
+            raise BadConfig(f'--fps is {cfg.DEMO.FPS:g}; it wants {_SLOWEST:g} to {_FASTEST:g} frames a second')
+        return PictureFolder(path, cfg.DEMO.FPS)
     return VideoReader(download(path, folder) if is_address(path) else path)
 
 
@@ -84,8 +89,8 @@ def download(address, folder):
     if importlib.util.find_spec('yt_dlp') is None:
         raise MissingFile(f'{address}: a web address needs yt-dlp; run `pip install yt-dlp`, or give a video file')
     import yt_dlp
-    options = {'outtmpl': str(Path(folder) / '%(id)s.%(ext)s'), 'format': 'bestvideo[ext=mp4]/best', 'quiet': True,
-               'noprogress': True, 'noplaylist': True}
+    options = {'paths': {'home': str(folder)}, 'outtmpl': '%(id)s.%(ext)s', 'format': 'bestvideo[ext=mp4]/best',
+               'quiet': True, 'noprogress': True, 'noplaylist': True}
     try:
         with yt_dlp.YoutubeDL(options) as client:
             return client.prepare_filename(client.extract_info(address))

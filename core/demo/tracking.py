@@ -21,10 +21,16 @@ class PersonTracker:
     def __init__(self, max_gap=30):
         self._tracker = norfair.Tracker(_corner_distance, _FARTHEST, hit_counter_max=max(1, max_gap),
                                         initialization_delay=0)
+        self._size = None
 
-    def update(self, boxes):
-        """The PersonBoxes of the next frame, each with its person_id (from 0). Call it for frames without boxes too."""
-        detections = [norfair.Detection(box.box.reshape(2, 2), data=i) for i, box in enumerate(boxes)]
+    def update(self, boxes, size=None):
+        """The PersonBoxes of the next frame, each with its person_id (from 0). Call it for frames without boxes too.
+
+        size: width and height of the frame, where they may differ; the view is taken for the same.
+        """
+        self._size = self._size or size
+        scale = np.divide(self._size, size) if size else 1.0
+        detections = [norfair.Detection(box.box.reshape(2, 2) * scale, data=i) for i, box in enumerate(boxes)]
         marks = {id(points) for points in (detection.points for detection in detections)}
         tracked = []
         for person in self._tracker.update(detections):

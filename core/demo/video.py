@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from core.demo.camera import Focus
-from core.demo.draw import Drawer
+from core.demo.draw import Drawer, fitted
 from core.demo.finder import video_finder
 from core.demo.output import Report, check_writable, export
 from core.demo.playback import Playback
@@ -30,26 +30,34 @@ _CHUNK_BYTES = 64e6
 def run_video(cfg, inputs, estimator, device):
     """Run the demo on --vid_file, --image_folder or --webcam -> [Recording].
 
-    Ctrl-C ends the run early; what was found until then is written. Raises ProjectError.
+    Ctrl-C ends the run early. What was found until then is written, and before any error too. Raises ProjectError.
     """
     stem = _stem(inputs)
     folder = Path(cfg.DEMO.OUTPUT_FOLDER or 'output') / stem
     check_writable(folder)
-    source = open_source(inputs, folder)
+    source = open_source(cfg, inputs, folder)
     path = folder / f'{stem}_result.mp4'
+
+    def save(recording):
+        shown = path if path.exists() and cfg.DEMO.RENDER else None
+        if shown:
+            print(f'video: {shown}')
+        export(cfg, inputs, recording, estimator.body, folder, stem, shown)
+        return [recording]
+    run = None
     try:
         run = _VideoRun(cfg, inputs, estimator, device, source, path if cfg.DEMO.RENDER else None)
         with on_interrupt(run.stop):
-            recording = run()
+            run()
+    except Exception:
+        if run and run.recorder.num_people:  # what went wrong later must not cost what was found before
+            save(run.recorder.recording())
+        raise
     finally:
         source.close()
-    if not recording.times.size:
+    if not run.recorder.num_frames:
         raise BadFile(f'{source.path}: not one frame was read')
-    shown = path if path.exists() and cfg.DEMO.RENDER else None
-    if shown:
-        print(f'video: {shown}')
-    export(cfg, inputs, recording, estimator.body, folder, stem, shown)
-    return [recording]
+    return save(run.recorder.recording())
 
 
 def _stem(inputs):
@@ -70,11 +78,11 @@ class _VideoRun:
         self._known = isinstance(estimator, Playback)
         self._finder = None if self._known else video_finder(cfg, inputs, device)
         self._smoother = Smoother(cfg, estimator.body) if cfg.DEMO.SMOOTH else None
-        self._recorder, self.report = Recorder(source.path, estimator.body), Report()
         self._drawer = Drawer(cfg, estimator.body.faces.cpu()) if path else None
         self._window = Window('bodies') if cfg.DEMO.DISPLAY or self._live else None
-        self._focus = Focus(getattr(estimator, 'focal_length', cfg.DEMO.FOCAL_LENGTH))
-        self._writer, self._stopped = None, False
+        self._focus = estimator.focus if self._known else Focus(cfg.DEMO.FOCAL_LENGTH)
+        self.recorder, self.report = Recorder(source.path, estimator.body, self._focus), Report()
+        self._writer, self._size, self._stopped = None, None, False
 
     def stop(self):
         """End after the frames in progress."""
@@ -84,7 +92,7 @@ class _VideoRun:
         frames = iter(self._source)
         first = next(frames, None)
         if first is None:
-            return self._recorder.recording(self._focus.value)
+            return
         size = 1 if self._live else int(
             max(1, min(self._cfg.DEMO.TRACKER_BATCH_SIZE, _CHUNK_BYTES // first.image.nbytes)))
         frames = itertools.chain([first], frames)
@@ -99,16 +107,17 @@ class _VideoRun:
         finally:
             self._finish(ahead, behind)
         self._say(time.monotonic() - start)
-        return self._recorder.recording(self._focus.value)
+        if not self._stopped:
+            (self._estimator if self._known else self._finder).check()
 
     def _stream(self, frames, size, draw):
         progress = tqdm(total=getattr(self._source, 'num_frames', None), desc='frames', leave=False)
         while not self._stopped and (chunk := list(itertools.islice(frames, size))):
             estimates = self._look(chunk)
             if self._smoother:
-                self._smoother(chunk, estimates, self._focus.value)
+                self._smoother(chunk, estimates, self._focus)
             for frame, people in zip(chunk, estimates):
-                self._recorder.add(frame, people)
+                self.recorder.add(frame, people)
                 self.report.add(people)
                 if self._drawer:
                     draw((frame, people))
@@ -120,8 +129,8 @@ class _VideoRun:
         if self._known:
             return [self._estimator(frame) for frame in chunk]
         found = self._finder(chunk)
-        people = [(frame.image, person) for frame, boxes in zip(chunk, found) for person in boxes]
-        estimates = self._estimator(people, self._focus(people))
+        people = [(frame, person) for frame, boxes in zip(chunk, found) for person in boxes]
+        estimates = self._estimator(people, self._focus)
         self.report.add_failed(estimates.count(None))
         rest = iter(estimates)
         by_frame = [list(itertools.islice(rest, len(boxes))) for boxes in found]
@@ -129,10 +138,11 @@ class _VideoRun:
 
     def _draw(self, item):
         frame, people = item
-        picture = self._drawer.panels(frame.image, people, self._focus.value)
+        picture = self._drawer.panels(frame.image, people, self._focus(frame))
         if self._writer is None:
-            self._writer = VideoWriter(self._path, picture.shape[1], picture.shape[0], self._source.rate)
-        self._writer.write(picture, frame.time)
+            self._size = picture.shape[1::-1]
+            self._writer = VideoWriter(self._path, *self._size, self._source.rate)
+        self._writer.write(fitted(picture, self._size), frame.time)
         if self._window and not self._window.show(picture):
             self.stop()
 
@@ -149,9 +159,10 @@ class _VideoRun:
     def _say(self, seconds):
         if self._finder:
             self.report.left_out.update(self._finder.left_out)
+            self.report.skipped.update(self._finder.skipped)
         if self._source.skipped:
             self.report.skipped['frames that cannot be decoded'] = self._source.skipped
         if self._stopped:
             get_logger().info('stopped early; what was found until then is written')
-        print(f'{self.report.summary()}; {self._recorder.num_people} tracked; '
+        print(f'{self.report.summary()}; {self.recorder.num_people} tracked; '
               f'{self.report.frames / max(seconds, 1e-9):.1f} frames/s')

@@ -35,7 +35,8 @@ class ResultWriter:
         self.names += [self._below(path) for path, keep in zip(observed.batch['imgname'], fresh) if keep]
 
     def _below(self, path):
-        return os.path.relpath(path, self.folder) if self.folder and path.startswith(self.folder) else path
+        below = os.path.relpath(path, self.folder) if self.folder and path.startswith(self.folder) else path
+        return below.replace(os.sep, '/')
 
     def save(self):
         arrays = {name: array[:self.count] for name, array in self.arrays.items()}

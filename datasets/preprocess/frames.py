@@ -6,6 +6,7 @@ import cv2
 
 from utils.errors import BadFile, MissingFile
 from utils.safe_io import atomic_write
+from utils.video_writer import plain_path
 
 
 def extract_frames(video, wanted, quality=95):
@@ -19,7 +20,7 @@ def extract_frames(video, wanted, quality=95):
     if not Path(video).exists():
         raise MissingFile(f'{video}: no such video')
     try:
-        with av.open(str(video)) as container:
+        with av.open(plain_path(video)) as container:
             for number, frame in enumerate(container.decode(video=0)):
                 if number in missing:
                     _write_jpeg(missing.pop(number), frame.to_ndarray(format='bgr24'), quality)

@@ -12,7 +12,7 @@ from datasets.synthetic.coco_file import write_coco_keypoints
 from datasets.synthetic.multiview import NUM_VIEWS
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
-from datasets.synthetic.walking import write_walking
+from datasets.synthetic.walking import detections_file, write_walking
 from utils.assets import Assets, is_complete_free_folder
 from utils.errors import BadConfig, MissingFile, run_main
 from utils.logging import get_logger
@@ -121,8 +121,8 @@ def _write_video(root, seed):
     video, truth = root / 'video' / 'walking.mp4', root / 'video' / 'walking.npz'
     cast = Cast(Assets(root, is_free=True))
     with only_run(root):
-        if video.exists() and truth.exists() and str(load_npz(truth)['body_digest']) == cast.digest \
-                and int(load_npz(truth)['seed']) == seed:
+        if video.exists() and truth.exists() and detections_file(video).exists() \
+                and str(load_npz(truth)['body_digest']) == cast.digest and int(load_npz(truth)['seed']) == seed:
             get_logger().info('%s: complete already', video)
             return
         truth.unlink(missing_ok=True)

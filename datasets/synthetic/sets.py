@@ -4,7 +4,6 @@ Pictures are written into a hidden folder that is renamed when it is full; the a
 and it alone makes a set count. A run that was killed leaves the hidden folder, which the next run removes.
 """
 import contextlib
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from datasets.synthetic.backgrounds import PictureFolder
@@ -147,12 +147,15 @@ def only_run(root):
     """Hold the asset folder's lock; raises ProjectError where another run holds it. The lock ends with the process."""
     folder = Path(root) / 'images'
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / '.lock', 'w') as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ProjectError(f'{root}: another run is rendering into this folder; wait for it, or end it') from None
+    lock = FileLock(folder / '.lock')
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ProjectError(f'{root}: another run is rendering into this folder; wait for it, or end it') from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _check_space(root, recipe):

@@ -1,6 +1,7 @@
 """A video of a person who walks in a circle before a fixed camera, with the truth of every frame."""
 import io
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,7 +14,7 @@ from datasets.synthetic.multiview import turn_root
 from datasets.synthetic.poses import WORLD_TO_CAMERA
 from datasets.synthetic.render import compose
 from datasets.synthetic.scene import Camera, Scene, dress, frame_points, place, repose, sample_lighting
-from utils.safe_io import atomic_write, save_npz
+from utils.safe_io import atomic_write, save_json, save_npz
 
 _STRIDES_PER_SECOND = 0.95
 _TURNS = 2.0
@@ -21,7 +22,8 @@ _FEET = [JOINT[name] for name in ('left_ankle', 'right_ankle', 'left_foot', 'rig
 
 
 def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, height=480):
-    """Render the walk to `video` (MP4, H.264) and its ground truth to `truth` (.npz).
+    """Render the walk to `video` (MP4, H.264), the person's boxes beside it (`detections_file`) and, as the last of the
+    three, its ground truth to `truth` (.npz).
 
     truth: pose [T,72] with the root in the camera frame, betas [10], translation [T,3], camera K [3,3],
     joints_2d [T,49,2] pixels, joints_3d [T,49,3] and smpl_joints_3d [T,24,3] metres in the camera frame, fps, gender,
@@ -40,6 +42,9 @@ def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, hei
         frames.append(drawing.image)
     with atomic_write(video) as stream:
         stream.write(encode_h264(frames, fps))
+    save_json(detections_file(video), [
+        {'image_id': number, 'category_id': 1, 'bbox': _box(person, camera), 'score': 1.0, 'track_id': 0}
+        for number, person in enumerate(people)])
     joints = np.stack([person.joints for person in people])
     save_npz(truth, pose=np.stack([p.pose for p in people]).astype(np.float32),
              betas=people[0].betas.astype(np.float32),
@@ -48,6 +53,18 @@ def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, hei
              joints_3d=joints.astype(np.float32), fps=np.float64(fps), gender=np.array(people[0].gender),
              smpl_joints_3d=np.stack([p.smpl_joints for p in people]).astype(np.float32),
              body_digest=np.array(cast.digest), seed=np.int64(seed))
+
+
+def detections_file(video):
+    """Where the boxes of a video lie: COCO's results format, one person in every frame (docs/demo.md, --detections)."""
+    return Path(video).with_name(f'{Path(video).stem}_detections.json')
+
+
+def _box(person, camera):
+    """[left, top, width, height] in pixels of all that the picture shows of the person's surface."""
+    points = camera.project(person.vertices)[:, :2]
+    low, high = (np.clip(edge, 0, [camera.width, camera.height]) for edge in (points.min(0), points.max(0)))
+    return [round(float(value), 3) for value in (*low, *(high - low))]
 
 
 def _stage(rng, cast, count, fps, width, height):

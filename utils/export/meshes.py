@@ -31,7 +31,8 @@ def save_meshes(folder, stem, recording, body, extension):
             for offset, vertices in enumerate(out.vertices.cpu().numpy()):
                 row = rows[start + offset]
                 placed = (vertices + person.translation[row]) * CAMERA_TO_Y_UP
-                path = folder / f'{stem}_person{person.person_id}_{person.frames[row]:06d}.{extension}'
+                number = recording.numbers[person.frames[row]]
+                path = folder / f'{stem}_person{person.person_id}_{number:06d}.{extension}'
                 _save_mesh(path, placed, faces, extension)
                 written.append(path)
     return written

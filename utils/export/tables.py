@@ -22,7 +22,8 @@ def save_person_npz(path, recording, person, body):
 def save_person_json(path, recording, person, body):
     """Write the same as JSON: a header, then one line a frame."""
     columns = _columns(recording, person, body)
-    names = {'frames': 'frame', 'times': 'time', 'boxes': 'box', 'names': 'name'}
+    names = {'frames': 'frame', 'times': 'time', 'boxes': 'box', 'names': 'name', 'sizes': 'size',
+             'focal_lengths': 'focal_length'}
     header = json.dumps(_header(recording, person, body), allow_nan=False, default=_plain, indent=1)
     with atomic_write(path, 'w') as stream:
         stream.write(header.removesuffix('\n}') + ',\n "frames": [')
@@ -40,7 +41,7 @@ def save_csv(path, recording, person, body):
         for row, frame in enumerate(person.frames):
             joints = np.hstack([person.joints[row] + person.translation[row], person.keypoints_2d[row]])
             time = f'{recording.times[frame]:.6f}'
-            table.writerows([frame, time, name, *(f'{value:.6f}' for value in joint)]
+            table.writerows([recording.numbers[frame], time, name, *(f'{value:.6f}' for value in joint)]
                             for name, joint in zip(JOINT_NAMES, joints))
 
 
@@ -61,7 +62,9 @@ def _frame_rate(times):
 
 def _columns(recording, person, body):
     columns = {
-        'frames': person.frames, 'times': recording.times[person.frames], 'boxes': person.boxes, 'pose': person.pose,
+        'frames': recording.numbers[person.frames], 'times': recording.times[person.frames],
+        'sizes': recording.sizes[person.frames], 'focal_lengths': recording.focal_lengths[person.frames],
+        'boxes': person.boxes, 'pose': person.pose,
         'betas': person.betas, 'crop_camera': person.crop_camera, 'translation': person.translation,
         'joints': person.joints, 'smpl_joints': skeleton_joints(body, person), 'keypoints_2d': person.keypoints_2d}
     if recording.names:

@@ -20,8 +20,9 @@ def checked_recording(recording, body):
     """
     if recording.body_digest != body.digest:
         raise WrongBody(f'{recording.source}: its parameters belong to {recording.body_file}, not to {body.file}')
-    if not (np.isfinite(recording.focal_length) and recording.focal_length > 0):
-        raise BadFile(f'{recording.source}: focal length {recording.focal_length} px; nothing can be placed')
+    for length in (recording.focal_length, *recording.focal_lengths):
+        if not (np.isfinite(length) and length > 0):
+            raise BadFile(f'{recording.source}: focal length {length} px; nothing can be placed')
     people = [_finite_rows(person) for person in recording.people]
     for person in people:
         if not len(person):

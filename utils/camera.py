@@ -1,0 +1,71 @@
+"""The focal length of a whole picture: the user's, else the one its file tells, else a guess from its size."""
+import math
+
+from PIL import Image
+
+_EXIF_FOLDER = 0x8769
+_FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 0x920A, 0xA405  # millimetres, on the sensor and on 35 mm film
+_PIXELS_X, _PIXELS_Y = 0xA002, 0xA003
+_PLANE_X, _PLANE_Y, _PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
+_UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
+_FILM_DIAGONAL = math.hypot(36, 24)
+# As on 35 mm film: beyond these no lens is made, and a file that says so is wrong.
+_SHORTEST, _LONGEST = 4.0, 3000.0
+# By how much the sides' ratio may change when a picture is reduced to whole pixels.
+_SAME_RATIO = 0.02
+
+
+def default_focal_length(width, height):
+    """sqrt(width^2 + height^2) pixels: 53 degrees from corner to corner, between a phone's view and a portrait's.
+
+    Kissos et al. (ECCV Workshops 2020), and CLIFF (arXiv 2208.00571). Numbers, arrays or tensors.
+    """
+    return (width ** 2 + height ** 2) ** 0.5
+
+
+def focal_length_of(width, height, given=None, exif=None):
+    """Pixels. given: by the user; exif: of `exif_focal_length`; None or 0 where there is none."""
+    return float(given or exif or default_focal_length(width, height))
+
+
+def exif_focal_length(path, width, height):
+    """Focal length in pixels of a picture file that is `width` x `height`, from its EXIF tags; None without any.
+
+    FocalLengthIn35mmFilm counts first. It is the angle of view along the diagonal (CIPA DCG-001), so
+    f = f35 * diagonal / 43.27 mm. Else FocalLength and FocalPlaneXResolution, for a picture that was reduced too. A
+    picture that was cut after it was taken has lost its camera's middle: None.
+    """
+    try:
+        with Image.open(path) as image:
+            tags = dict(image.getexif().get_ifd(_EXIF_FOLDER))
+    except Exception:  # Pillow raises many kinds on broken files and tags; such a file tells nothing
+        return None
+    taken = sorted(_positive(tags.get(tag)) or 0 for tag in (_PIXELS_X, _PIXELS_Y))
+    shown = sorted((width, height))
+    if taken[0] and abs(taken[0] / taken[1] * shown[1] / shown[0] - 1) > _SAME_RATIO:
+        return None
+    diagonal = math.hypot(width, height)
+    on_film = _positive(tags.get(_FOCAL_LENGTH_35MM))
+    if on_film is None:
+        pixels = _on_the_sensor(tags)
+        reduced = shown[1] / taken[1] if taken[1] else 1.0
+        on_film = pixels and pixels * reduced / diagonal * _FILM_DIAGONAL
+    if on_film is None or not _SHORTEST <= on_film <= _LONGEST:
+        return None
+    return on_film / _FILM_DIAGONAL * diagonal
+
+
+def _on_the_sensor(tags):
+    """Focal length in pixels of the picture as it was taken, or None."""
+    length, unit = _positive(tags.get(_FOCAL_LENGTH)), _UNIT_MM.get(tags.get(_PLANE_UNIT, 2))
+    per_unit = _positive(tags.get(_PLANE_X)) or _positive(tags.get(_PLANE_Y))
+    return length * per_unit / unit if length and per_unit and unit else None
+
+
+def _positive(value):
+    """A tag as a number, or None: 0 stands for unknown, and rationals may be 0/0."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
