@@ -30,7 +30,10 @@ _COUNTED_FROM_0 = {
 
 @dataclass(frozen=True)
 class Person:
-    """The labels of one row; fields as in `Annotations`, without the leading N."""
+    """The labels of one row; fields as in `Annotations`, without the leading N.
+
+    intrinsics [3,3] or focal_length, both in pixels: the picture's camera, where the file gives it (`cam_K`, `focal`).
+    """
     center: np.ndarray
     scale: float
     keypoints_2d: np.ndarray
@@ -41,6 +44,8 @@ class Person:
     has_smpl: bool
     gender: int
     smpl_keypoints_2d: np.ndarray | None = None
+    intrinsics: np.ndarray | None = None
+    focal_length: float | None = None
 
 
 @dataclass
@@ -141,7 +146,19 @@ class Annotations:
         return Person(self.center[index], float(self.scale[index]), self.keypoints_2d[index], self.joints_3d[index],
                       bool(self.has_joints_3d[index]), self.pose[index], self.betas[index],
                       bool(self.has_smpl[index]), int(self.gender[index]),
-                      None if smpl_points is None else smpl_points[index])
+                      None if smpl_points is None else smpl_points[index],
+                      self._camera('cam_K', index, (3, 3)), self._camera('focal', index, ()))
+
+    def _camera(self, key, index, shape):
+        """A row of an array about the camera; None where the file does not give it, or gives no number above 0."""
+        value = self.extra.get(key)
+        if value is None or value.shape[1:] != shape or value.dtype.kind not in 'iuf':
+            return None
+        row = np.asarray(value[index], np.float64)
+        focal = row[0, 0] if shape else row
+        if not (np.isfinite(row).all() and focal > 0):
+            return None
+        return row if shape else float(row)
 
     def subset(self, indices):
         """The rows `indices` (a list, slice or mask), in that order."""

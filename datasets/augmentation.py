@@ -151,12 +151,14 @@ def flip_keypoints(points, permutation):
 
 
 def rotate_points(points, rotation):
-    """Turn the x and y of points [J,>=2] about the camera's axis by `rotation` degrees (camera y down)."""
-    angle = np.deg2rad(rotation)
-    cos, sin = np.cos(angle), np.sin(angle)
+    """Turn the first three numbers of points [J,>=3] about the camera's axis by `rotation` degrees (camera y down)."""
+    return turn_points(points, turn_matrix(rotation))
+
+
+def turn_points(points, matrix):
+    """Turn the first three numbers of points [J,>=3] by a rotation [3,3]."""
     points = points.copy()
-    x, y = points[:, 0].copy(), points[:, 1].copy()
-    points[:, 0], points[:, 1] = cos * x + sin * y, cos * y - sin * x
+    points[:, :3] = points[:, :3] @ matrix.T
     return points
 
 
@@ -175,8 +177,12 @@ def turn_matrix(rotation):
 
 def rotate_pose(pose, rotation):
     """Turn an axis-angle pose [72], or a global orientation [3], about the camera's axis by degrees."""
-    turn = turn_matrix(rotation)
+    return turn_pose(pose, turn_matrix(rotation))
+
+
+def turn_pose(pose, matrix):
+    """Turn an axis-angle pose [72], or a global orientation [3], by a rotation [3,3] of the camera's frame."""
     orient, _ = cv2.Rodrigues(pose[:3].astype(np.float64))
     pose = pose.copy()
-    pose[:3] = cv2.Rodrigues(turn @ orient)[0][:, 0]
+    pose[:3] = cv2.Rodrigues(matrix @ orient)[0][:, 0]
     return pose

@@ -2,7 +2,6 @@
 import re
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import torch
 
@@ -10,6 +9,7 @@ from datasets.augmentation import draw_augmentation, turn_matrix
 from datasets.catalog import STREAM
 from datasets.image_dataset import MAX_SKIPS, ImageDataset
 from datasets.sample import NO_AUGMENTATION
+from utils.camera import look_at
 from utils.errors import BadConfig, BadFile, ProjectError
 from utils.logging import log_once
 
@@ -123,20 +123,6 @@ def _from_paths(names, path):
         raise BadFile(f"{path}: groups of views need arrays 'group' and 'view', or image names like MPI-INF-3DHP's; "
                       f'{odd!r} is not')
     return np.array([f'{m[1]}/{m[3]}' for m in matches]), np.array([int(m[2]) for m in matches])
-
-
-def look_at(point, intrinsics):
-    """The least turn [3,3] after which a camera with `intrinsics` [3,3] looks at a pixel [2].
-
-    A crop is taken for the picture of a camera that faces its middle (weak perspective).
-    """
-    ray = np.linalg.solve(intrinsics, np.append(point, 1.0))
-    ray /= np.linalg.norm(ray)
-    axis = np.cross(ray, (0, 0, 1))
-    sine = np.linalg.norm(axis)
-    if sine == 0:
-        return np.eye(3)
-    return cv2.Rodrigues(axis / sine * np.arctan2(sine, ray[2]))[0]
 
 
 def windows(rows, size):

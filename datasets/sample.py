@@ -7,13 +7,15 @@ from datasets.augmentation import (
     crop_transform,
     flip_keypoints,
     flip_pose,
-    rotate_points,
-    rotate_pose,
     to_network_input,
     transform_points,
+    turn_matrix,
+    turn_points,
+    turn_pose,
     warp_crop,
 )
 from datasets.legacy_crop import legacy_crop, legacy_transform_points
+from utils.camera import camera_matrix, look_at
 from utils.errors import BadFile
 from utils.keypoints import J24_FLIP, J49_FLIP, SMPL_FLIP
 from utils.pixels import from_continuous
@@ -24,6 +26,9 @@ _ZERO_POINTS = np.zeros((24, 3), np.float32)
 
 def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False):
     """One sample, a dict of tensors, without the entries that name dataset and row.
+
+    Pose and 3D joints are turned with the picture, and into the frame in which the network estimates: with MODEL.CAMERA
+    'crop', that of the camera that looks at the box's middle. `ray_rotation` turns that frame back into the picture's.
 
     picture: `image_io.Picture`; person: `annotations.Person`; `legacy` takes the published integer crop, which knows
     no flip; `hides_3d` leaves 3D labels out.
@@ -42,7 +47,9 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
             return transform_points(points, matrix)
     has_joints_3d = person.has_joints_3d and not hides_3d
     has_smpl = person.has_smpl and not hides_3d
-    pose, joints_3d = _turned(person, augmentation.rotation, flip, has_smpl, has_joints_3d)
+    intrinsics = _intrinsics(person, picture)
+    ray = look_at(person.center, intrinsics) if cfg.MODEL.CAMERA == 'crop' else np.eye(3)
+    pose, joints_3d = _turned(person, turn_matrix(augmentation.rotation) @ ray, flip, has_smpl, has_joints_3d)
     smpl_points = _ZERO_POINTS if person.smpl_keypoints_2d is None else person.smpl_keypoints_2d
     return {
         'img': torch.from_numpy(to_network_input(crop, augmentation.gains, picture.is_rgb)),
@@ -57,6 +64,8 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
         'center': _tensor(person.center, np.float32),
         'scale': _tensor(scale, np.float32),
         'orig_shape': _tensor([picture.height, picture.width], np.float32),
+        'focal_length': _tensor(intrinsics[0, 0], np.float32),
+        'ray_rotation': _tensor(ray.T, np.float32),
         'is_flipped': _tensor(flip),
         'rot_angle': _tensor(augmentation.rotation, np.float32),
     }
@@ -84,13 +93,21 @@ def _crop_points(points, to_crop, res, permutation):
     return out if permutation is None else out[permutation]
 
 
-def _turned(person, rotation, flip, has_smpl, has_joints_3d):
-    """Pose [72] and 3D joints [24,4] turned and mirrored with the picture; zeros where there are none."""
+def _intrinsics(person, picture):
+    """The picture's camera [3,3]: the label's, else of the label's focal length, else a guess from the size."""
+    if person.intrinsics is not None:
+        return person.intrinsics
+    return camera_matrix(picture.width, picture.height, person.focal_length)
+
+
+def _turned(person, turn, flip, has_smpl, has_joints_3d):
+    """Pose [72] and 3D joints [24,4] turned by a rotation [3,3] and mirrored; zeros where there are none."""
     pose, joints = np.zeros(72, np.float32), np.zeros((24, 4), np.float32)
+    unturned = (turn == np.eye(3)).all()
     if has_smpl:
-        pose = rotate_pose(person.pose, rotation) if rotation else person.pose.copy()
+        pose = person.pose.copy() if unturned else turn_pose(person.pose, turn)
         pose = flip_pose(pose) if flip else pose
     if has_joints_3d:
-        joints = rotate_points(person.joints_3d, rotation) if rotation else person.joints_3d.copy()
+        joints = person.joints_3d.copy() if unturned else turn_points(person.joints_3d, turn)
         joints = flip_keypoints(joints, J24_FLIP) if flip else joints
     return pose.astype(np.float32), joints.astype(np.float32)

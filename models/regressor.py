@@ -22,15 +22,21 @@ class Regressor(nn.Module):
     published_source: the family of published checkpoints that fits ('spin', 'pymaf', ...).
     fits_config: the YAML file, by stem, that training with SMPLIFY.RUN takes instead of the regressor's own.
     takes_views: images may be [B,n_views,3,H,W].
+    camera_frames: the frames of MODEL.CAMERA that the architecture can estimate in.
     inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',).
     """
     published_source = ''
     fits_config = ''
     takes_views = False
+    camera_frames = ('crop', 'picture')
     inputs = ()
 
     def __init__(self, cfg):
         super().__init__()
+        self.camera_frame = cfg.MODEL.CAMERA
+        if self.camera_frame not in self.camera_frames:
+            raise BadConfig(f'MODEL.CAMERA is {self.camera_frame!r}, but {type(self).__name__} estimates in '
+                            f'{" or ".join(self.camera_frames)}')
         self.assets = find_assets(cfg.PATHS.DATA_DIR)
         self.body = BodyModel(self.assets.root)
 

@@ -37,8 +37,8 @@ def reference():
 
 @pytest.fixture
 def cfg():
-    return SimpleNamespace(DATA=SimpleNamespace(IMG_RES=224, FLIP=True, ROT_FACTOR=30.0, ROT_PROB=0.4,
-                                                NOISE_FACTOR=0.4, SCALE_FACTOR=0.25))
+    return SimpleNamespace(MODEL=SimpleNamespace(CAMERA='crop'), DATA=SimpleNamespace(
+        IMG_RES=224, FLIP=True, ROT_FACTOR=30.0, ROT_PROB=0.4, NOISE_FACTOR=0.4, SCALE_FACTOR=0.25))
 
 
 def test_legacy_crop_is_the_published_one(reference):

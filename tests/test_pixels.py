@@ -53,7 +53,7 @@ def dot(tmp_path):
                                                    (True, -47.0, 1.1)])
 def test_an_annotated_pixel_is_where_the_crop_shows_it(dot, res, flip, rotation, scale):
     file, person = dot
-    cfg = SimpleNamespace(DATA=SimpleNamespace(IMG_RES=res))
+    cfg = SimpleNamespace(MODEL=SimpleNamespace(CAMERA='crop'), DATA=SimpleNamespace(IMG_RES=res))
     sample = make_sample(read_picture(file), person, Augmentation(flip, rotation, scale), cfg)
     light = sample['img'].double().sum(0)
     light = (light - light.min()).numpy()

@@ -11,8 +11,9 @@ from core.evaluation.run import run_evaluation
 from core.training.trainer import Trainer
 from datasets.annotations import Annotations
 from datasets.build import build_eval_dataset, build_train_dataset
-from datasets.multiview import ViewGroupDataset, look_at, view_groups, windows
+from datasets.multiview import ViewGroupDataset, view_groups, windows
 from models.body import BodyModel
+from utils.camera import look_at
 from utils.errors import BadConfig, BadFile
 from utils.geometry import axis_angle_to_rotmat, project, rotmat_to_axis_angle
 

@@ -1,6 +1,9 @@
-"""The focal length of a whole picture: the user's, else the one its file tells, else a guess from its size."""
+"""The camera of a whole picture: its focal length (the user's, else the one its file tells, else a guess from its
+size), and the ray along which it sees a crop."""
 import math
 
+import cv2
+import numpy as np
 from PIL import Image
 
 _EXIF_FOLDER = 0x8769
@@ -21,6 +24,27 @@ def default_focal_length(width, height):
     Kissos et al. (ECCV Workshops 2020), and CLIFF (arXiv 2208.00571). Numbers, arrays or tensors.
     """
     return (width ** 2 + height ** 2) ** 0.5
+
+
+def camera_matrix(width, height, focal_length=None):
+    """Intrinsics [3,3] float64 of a picture: its middle is the principal point. focal_length: pixels, or None."""
+    focal = focal_length_of(width, height, focal_length)
+    return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def look_at(point, intrinsics):
+    """The least turn [3,3] after which a camera with `intrinsics` [3,3] looks at a pixel [2].
+
+    A crop is taken for the picture of a camera that faces its middle (weak perspective): the turn takes directions in
+    the picture's camera to the crop's ray.
+    """
+    ray = np.linalg.solve(intrinsics, np.append(point, 1.0))
+    ray /= np.linalg.norm(ray)
+    axis = np.cross(ray, (0, 0, 1))
+    sine = np.linalg.norm(axis)
+    if sine == 0:
+        return np.eye(3)
+    return cv2.Rodrigues(axis / sine * np.arctan2(sine, ray[2]))[0]
 
 
 def focal_length_of(width, height, given=None, exif=None):

@@ -57,6 +57,16 @@ def translation_to_camera(translation):
     return torch.stack([2 * FOCAL_LENGTH / (224.0 * tz + _TINY), tx, ty], dim=-1)
 
 
+def turn_root(rotmat, turn):
+    """Rotations of bodies [B,24,3,3] with the root's turned by [B,3,3], as another camera sees them."""
+    return torch.cat([(turn @ rotmat[:, 0])[:, None], rotmat[:, 1:]], 1)
+
+
+def turn_about(points, root, turn):
+    """Points [B,P,3] turned by [B,3,3] about root [B,3]: SMPL turns a body about its root joint."""
+    return (points - root[:, None]) @ turn.transpose(-1, -2) + root[:, None]
+
+
 def project(points, camera):
     """Project points [B, N, 3] (metres) by a weak-perspective camera [B, 3] into the crop: [B, N, 2] in [-1, 1].
 

@@ -21,6 +21,7 @@ _C.MODEL.REGRESSOR = DEFAULT_REGRESSOR  # `train.py --help` lists them; each add
 _C.MODEL.BACKBONE = CN()
 _C.MODEL.BACKBONE.NAME = 'resnet50'  # resnet18, resnet34, resnet50, resnet101, ...
 _C.MODEL.BACKBONE.PRETRAINED = 'imagenet'  # 'imagenet', 'coco', '' (random weights) or a path
+_C.MODEL.CAMERA = 'crop'  # whose frame bodies are estimated in: 'crop', as seen along the crop's ray, or 'picture'
 _C.MODEL.HEAD_DROPOUT = 0.5  # dropout of the regressors' hidden layers
 
 _C.MULTIVIEW = CN()

@@ -43,6 +43,7 @@ def load_stored_config(text, where, overrides=()):
     cfg, tree = default_config(), _parse_yaml(text, where)
     _check_regressor(tree, where)
     _drop_foreign_sections(cfg, tree, where)
+    set_key(cfg, 'MODEL.CAMERA', 'picture')  # of a checkpoint from before the key was there
     _merge_tree(cfg, tree, where)
     defaults = default_config()
     for key in _WRITTEN:  # a file from elsewhere must not choose what is written here

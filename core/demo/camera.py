@@ -12,7 +12,14 @@ import roma
 import torch
 
 from utils.camera import focal_length_of
-from utils.geometry import NORMALIZED_FOCAL, estimate_translation, perspective_projection, project
+from utils.geometry import (
+    NORMALIZED_FOCAL,
+    estimate_translation,
+    perspective_projection,
+    project,
+    turn_about,
+    turn_root,
+)
 
 _NEAREST = 0.05
 
@@ -62,22 +69,24 @@ class Placed:
 
     def turned(self, points):
         """Points [N,P,3] of the bodies as the crops show them, vertices say -> as the pictures do."""
-        return _turned(points, self._turn, self._pivot)
+        return turn_about(points, self._pivot, self._turn)
 
 
-def bodies_in_picture(rotmat, joints, pivot, camera, crops):
+def bodies_in_picture(rotmat, joints, pivot, camera, crops, frame='crop'):
     """Estimates in crops -> Placed.
 
-    rotmat [N,24,3,3], the first of which is the root's as seen straight ahead in the crop; joints [N,49,3] metres;
-    pivot [N,3] the root joint, about which the body turns; camera [N,3] weak perspective in the crop; crops: Crops.
+    rotmat [N,24,3,3]; joints [N,49,3] metres; pivot [N,3] the root joint, about which the body turns; camera [N,3] weak
+    perspective in the crop; crops: Crops. frame: `Regressor.camera_frame`, whether the root's rotation is that seen
+    along the crop's ray ('crop'), or in the picture's camera already ('picture').
     """
     turn = ray_rotation(crops.center, crops.focal_length, crops.middle)
-    turned = _turned(joints, turn, pivot)
+    if frame == 'picture':
+        turn = torch.eye(3).expand_as(turn)
+    turned = turn_about(joints, pivot, turn)
     wanted = crop_to_picture(project(joints, camera), crops.center, crops.side)
     translation = place_in_picture(turned, wanted, crops.focal_length, crops.middle)
-    rotmat = torch.cat([(turn @ rotmat[:, 0])[:, None], rotmat[:, 1:]], 1)
     seen = project_to_picture(turned, translation, crops.focal_length, crops.middle)
-    return Placed(rotmat, turned, translation, seen, turn, pivot)
+    return Placed(turn_root(rotmat, turn), turned, translation, seen, turn, pivot)
 
 
 def ray_rotation(center, focal_length, middle):
@@ -116,7 +125,3 @@ def project_to_picture(joints, translation, focal_length, middle):
 def middle_of(images):
     """[N,2] float32: the middle of pictures [H,W,3], in pixels."""
     return torch.tensor([[image.shape[1] / 2, image.shape[0] / 2] for image in images])
-
-
-def _turned(points, turn, pivot):
-    return (points - pivot[:, None]) @ turn.transpose(-1, -2) + pivot[:, None]

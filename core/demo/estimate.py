@@ -96,6 +96,7 @@ class Estimator:
             return value.float().cpu()
         camera = fetched(stage.camera)
         root = fetched(stage.smpl_joints)[:, 0]
-        placed = bodies_in_picture(fetched(stage.rotmat), fetched(stage.joints), root, camera, crops)
+        placed = bodies_in_picture(fetched(stage.rotmat), fetched(stage.joints), root, camera, crops,
+                                   self.regressor.camera_frame)
         columns = [placed.rotmat, fetched(stage.betas), camera, placed.translation, placed.joints, placed.keypoints_2d]
         return [*columns, placed.turned(fetched(stage.vertices))] if self._draws else columns
