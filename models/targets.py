@@ -1,5 +1,5 @@
 """What one training step supervises with: annotations, and a target body from ground truth or from the best fit."""
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -29,6 +29,13 @@ class Targets:
     n_views: int = 1
     dense_points: torch.Tensor | None = None
     dense_segments: torch.Tensor | None = None
+
+    def view(self, i):
+        """Targets of view i alone: every field [B, ...]."""
+        rows = slice(i, None, self.n_views)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, n_views=1, **{name: value[rows] for name, value in values.items()
+                                           if isinstance(value, torch.Tensor)})
 
     @cached_property
     def rotmat(self):

@@ -159,10 +159,13 @@ def _suggest(key):
 
 _CHOICES = {
     'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
-    'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
-    'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
+    'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'LOSS.KP_MEAN': ('all', 'visible'),
+    'IUV.SHADING': ('smooth', 'flat'), 'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'),
+    'SOLVER.SCHEDULE': ('step', 'cosine'),
     'MODEL.PyMAF.POINT_ACTIVATION': ('relu', 'leaky_relu'), 'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'),
-    'SMPLIFY.METHOD': ('lm', 'adam'),
+    'SMPLIFY.METHOD': ('lm', 'adam'), 'SMPLIFY.OBJECTIVE': ('pixels', 'normalized'),
+    'SMPLIFY.TORSO': ('seen', 'annotated'), 'SMPLIFY.THRESHOLD_ON': ('mean', 'sum'),
+    'MULTIVIEW.SUPERVISED': ('all', 'first'),
     'TEST.OCCLUDE': ('', 'face', 'grid'), 'TEST.COCO_SUBSET': ('val2014', 'val2017')}
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
              'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'MODEL.HMR.N_ITER', 'SMPLIFY.NUM_ITERS',

@@ -1,4 +1,6 @@
 """Turns a batch into targets, and estimates and targets into named losses. Knows no architecture."""
+from dataclasses import replace
+
 from models import losses as L
 from models.targets import Targets
 
@@ -51,15 +53,20 @@ class AnnotatedTargets:
         """Nothing to write."""
 
 
+def first_view_only(cfg, n_views):
+    """Whether losses and fits look at the first of several views alone."""
+    return n_views > 1 and cfg.MULTIVIEW.SUPERVISED == 'first'
+
+
 def stage_losses(stage, targets, cfg):
     """{name: weighted scalar} of one estimate: what every architecture is supervised with (SPIN, section 3)."""
     weights = cfg.LOSS
     losses = {
         'keypoints_2d': weights.KP_2D_W * L.keypoint_2d_loss(
             stage.keypoints_2d, targets.keypoints_2d, weights.OPENPOSE_TRAIN_WEIGHT, weights.GT_TRAIN_WEIGHT,
-            weights.KP_CRITERION),
+            weights.KP_CRITERION, weights.KP_MEAN),
         'keypoints_3d': weights.KP_3D_W * L.keypoint_3d_loss(
-            stage.joints, targets.joints_3d, targets.has_3d, weights.KP_CRITERION),
+            stage.joints, targets.joints_3d, targets.has_3d, weights.KP_CRITERION, weights.KP_MEAN),
         'pose': weights.POSE_W * L.pose_loss(stage.rotmat, targets.rotmat, targets.valid),
         'betas': weights.SHAPE_W * L.betas_loss(stage.betas, targets.betas, targets.valid),
         'camera': weights.CAM_W * L.camera_loss(stage.camera)}
@@ -69,7 +76,12 @@ def stage_losses(stage, targets, cfg):
 
 
 def all_losses(regressor, out, targets, cfg):
-    """{name: scalar} of every supervised stage and of the regressor's own losses; the training loss is their sum."""
+    """{name: scalar} of every supervised stage and of the regressor's own losses; the training loss is their sum.
+
+    Where only the first view is supervised, stages and targets hold that view; what else the output has is whole.
+    """
+    if first_view_only(cfg, targets.n_views):
+        out, targets = replace(out, stages=[stage.view(0) for stage in out.stages]), targets.view(0)
     supervised = [(i, stage) for i, stage in enumerate(out.stages) if stage.supervised]
     losses = {}
     for i, stage in supervised:
