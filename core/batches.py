@@ -23,7 +23,7 @@ def _flat(values):
 
 def extra_inputs(regressor, batch, device):
     """The batch entries that `regressor` takes after the images (`Regressor.inputs`), on a device."""
-    return [batch[name].to(device, non_blocking=True) for name in regressor.inputs]
+    return [batch[name].to(device, non_blocking=True) for name in getattr(regressor, 'inputs', ())]
 
 
 def example_inputs(regressor, cfg, batch_size):

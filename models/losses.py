@@ -20,15 +20,17 @@ def masked_mean(values, mask):
     return torch.where(mask > 0, per_row * mask, 0.0).sum() / shared_count(mask)
 
 
-def keypoint_2d_loss(predicted, target, openpose_weight=0.0, annotated_weight=1.0, criterion='mse'):
-    """Error of 2D keypoints weighted by confidence, averaged over all rows, joints and axes (SPIN).
+def keypoint_2d_loss(predicted, target, openpose_weight=0.0, annotated_weight=1.0, criterion='mse', mean='all'):
+    """Error of 2D keypoints weighted by confidence.
 
     predicted: [B,49,2] in [-1, 1]; target: [B,49,3] with confidence. The weights scale the confidence of the
-    first 25 (OpenPose) and the last 24 (annotated) joints.
+    first 25 (OpenPose) and the last 24 (annotated) joints. mean: 'all' divides the sum by the coordinates of all rows
+    and joints (SPIN), 'visible' by those of joints whose scaled confidence is above 0 (mmhuman3d).
     """
     confidence = target[..., 2:] * _joint_weights(target, openpose_weight, annotated_weight)
     error = _CRITERIA[criterion](predicted, target[..., :2], reduction='none')
-    return torch.where(confidence > 0, confidence * error, 0.0).mean()
+    weighted = torch.where(confidence > 0, confidence * error, 0.0)
+    return weighted.mean() if mean == 'all' else _visible_mean(weighted, confidence > 0)
 
 
 def _joint_weights(target, openpose_weight, annotated_weight):
@@ -37,16 +39,25 @@ def _joint_weights(target, openpose_weight, annotated_weight):
     return weights
 
 
-def keypoint_3d_loss(joints, target, has_3d, criterion='mse'):
-    """Error of the 24 common joints after both are centred at the mid-hip, weighted by confidence (SPIN).
+def _visible_mean(weighted, visible):
+    """Sum of [B,J,D] over the number of coordinates of visible joints [B,J,1]; 0 where none is."""
+    return weighted.sum() / (weighted.shape[-1] * shared_count(visible))
 
-    joints: [B,49,3] metres; target: [B,24,4] metres with confidence; has_3d: [B].
+
+def keypoint_3d_loss(joints, target, has_3d, criterion='mse', mean='all'):
+    """Error of the 24 common joints after both are centred at the mid-hip, weighted by confidence.
+
+    joints: [B,49,3] metres; target: [B,24,4] metres with confidence; has_3d: [B]. mean: 'all' divides the sum by the
+    coordinates of all joints of the rows that have_3d (SPIN), 'visible' by those of joints with confidence (mmhuman3d).
     """
     predicted = joints[:, NUM_OPENPOSE:]
     predicted = predicted - predicted[:, 2:4].mean(1, keepdim=True)
     wanted = target[..., :3] - target[:, 2:4, :3].mean(1, keepdim=True)
     error = target[..., 3:] * _CRITERIA[criterion](predicted, wanted, reduction='none')
-    return masked_mean(error, has_3d)
+    if mean == 'all':
+        return masked_mean(error, has_3d)
+    visible = (target[..., 3:] > 0) & (has_3d > 0)[:, None, None]
+    return _visible_mean(torch.where(visible, error, 0.0), visible)
 
 
 def pose_loss(rotmat, target, valid):

@@ -1,5 +1,5 @@
 """What one training step supervises with: annotations, and a target body from ground truth or from the best fit."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import torch
@@ -43,6 +43,16 @@ class Targets:
         return cls(keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
                    joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'], pose=pose, betas=betas, valid=valid,
                    body=body, iuv_renderer=iuv_renderer, n_views=n_views, labels=batch)
+
+    def view(self, i):
+        """Targets of view i alone: every field, and every label of a row, [B, ...]."""
+        rows, count = slice(i, None, self.n_views), len(self.valid)
+
+        def of_view(value):
+            return value[rows] if isinstance(value, (torch.Tensor, list)) and len(value) == count else value
+        values = {entry.name: of_view(getattr(self, entry.name)) for entry in fields(self)}
+        return replace(self, **values | {'n_views': 1, 'labels': {key: of_view(value)
+                                                                  for key, value in self.labels.items()}})
 
     @cached_property
     def rotmat(self):

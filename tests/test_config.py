@@ -63,7 +63,7 @@ def test_flags_are_aliases_of_keys():
 
 def test_published_command_lines():
     cfg = parse('--regressor pymaf_net --single_dataset --misc TRAIN.BATCH_SIZE 64')
-    assert cfg.MODEL.REGRESSOR == 'pymaf_net' and cfg.DATA.SINGLE_DATASET and cfg.DATA.SINGLE_NAME == 'h36m'
+    assert cfg.MODEL.REGRESSOR == 'pymaf_net' and cfg.DATA.SINGLE_DATASET and cfg.DATA.SINGLE_NAME == 'coco-full'
     assert cfg.TRAIN.BATCH_SIZE == 64 and cfg.NAME == 'pymaf_net'
     cfg = parse('--name train_example --run_smplify --num_epoch=10 --summary_steps=300 --checkpoint_steps=300')
     assert cfg.MODEL.REGRESSOR == 'pymaf_net' and cfg.SMPLIFY.RUN and cfg.TRAIN.NUM_EPOCHS == 10

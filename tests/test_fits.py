@@ -10,7 +10,8 @@ import torch
 from core.config import load_config
 from core.training import dataset_fits
 from core.training.dataset_fits import InitialFits, keypoints_in_crop
-from core.training.fitting import FitsInTheLoop, uses_fits
+from core.training.fitting import FitsInTheLoop
+from core.training.supervision import uses_fits
 from datasets.annotations import Annotations
 from datasets.augmentation import flip_pose, rotate_pose
 from datasets.fits import FitStore, augment_pose, mean_parameters, read_fits, unaugment_pose, write_fits

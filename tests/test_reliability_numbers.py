@@ -244,5 +244,5 @@ def test_robust_reprojection(fitted):
     _, seen = two_views(fitted[0], False)
     joints, translation = double(3, 2, 49, 3, scale=.3), torch.tensor([0, .2, 50.]).double().expand(3, 2, 3).clone()
     check(lambda value: objective.robust(value, 100.0), double(20, scale=50))
-    check(lambda points, moved: objective.reprojection(points, moved, seen, 100.0) / 1e4, joints,
+    check(lambda points, moved: objective.reprojection(points, moved, seen, objective.Weights()) / 1e4, joints,
           translation.requires_grad_(), fast_mode=True)

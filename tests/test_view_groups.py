@@ -205,3 +205,16 @@ def test_training_on_groups(assets, tmp_path, capsys, monkeypatch):
     assert len(one) == len(two) == 5
     with pytest.raises(BadConfig, match='--n_views is 0'):
         parse_pose_options([*checkpoint, '--n_views', '0', '2'])
+
+
+def test_published_recipe_trains_on_the_first_view(assets, tmp_path):
+    """configs/multi_spin.yaml in the harness: one epoch fits one picture a group, its first view."""
+    trainer = Trainer(load_config('multi_spin.yaml', [
+        'PATHS.DATA_DIR', str(assets), 'DATA.IMG_RES', 64, 'DATA.MIXTURE', ['views:1'], 'DATA.EVAL_DATASET', 'views',
+        'DATA.IGNORE_3D', True, 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '',
+        'MODEL.HMR.HIDDEN', 32, 'SMPLIFY.NUM_ITERS', 3, 'SMPLIFY.THRESHOLD', 1e6, 'LOG_DIR', str(tmp_path),
+        'NAME', 'run', 'DEVICE', 'cpu', 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0,
+        'TRAIN.VIS_INTERVAL', 1, 'IUV.SIZE', 16]))
+    evaluation = trainer.fit()
+    assert trainer.supervisor.store.datasets[0].known.sum() == PEOPLE
+    assert torch.isfinite(evaluation.errors['pa_mpjpe']).all()

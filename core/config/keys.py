@@ -14,10 +14,13 @@ from utils.errors import BadConfig
 YAML_FAULTS = (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError, RecursionError)
 _CHOICES = {
     'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
-    'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'IUV.SHADING': ('smooth', 'flat'),
+    'LOSS.KP_CRITERION': ('mse', 'smooth_l1', 'l1'), 'LOSS.KP_MEAN': ('all', 'visible'),
+    'MULTIVIEW.SUPERVISED': ('all', 'first'), 'IUV.SHADING': ('smooth', 'flat'),
     'IUV.BACKEND': ('auto', 'warp', 'neural_renderer'), 'SOLVER.SCHEDULE': ('step', 'cosine'),
     'MODEL.CAMERA': ('crop', 'picture'), 'SOLVER.NAME': ('adam', 'adamw'),
     'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'), 'SMPLIFY.METHOD': ('lm', 'adam'),
+    'SMPLIFY.OBJECTIVE': ('pixels', 'normalized'), 'SMPLIFY.TORSO': ('seen', 'annotated'),
+    'SMPLIFY.THRESHOLD_ON': ('mean', 'sum'),
     'TEST.OCCLUDE': ('', 'face', 'grid'), 'TEST.COCO_SUBSET': ('val2014', 'val2017')}
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
              'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'SMPLIFY.NUM_ITERS', 'TEST.OCCLUSION_PATCH',

@@ -14,7 +14,7 @@ MIXTURES = {'h36m_dp': ['h36m:0.5', 'dp_coco:0.5'],
 PLAIN_FLAGS = (
     ('danet_cfg_file', True, 'another name of --cfg_file'),
     ('hrnet_cfg_file', True, 'published HRNet YAML; its width picks the backbone [MODEL.BACKBONE.NAME]'),
-    ('train_data', True, f'{" or ".join(MIXTURES)} [DATA.MIXTURE]'),
+    ('train_data', True, f'{" or ".join(MIXTURES)} [DATA.MIXTURE, SMPLIFY.USE_FINAL_FIT]'),
     ('dp_itw', False, 'train on Human3.6M and DensePose-COCO [DATA.MIXTURE]'),
     ('use_coco', False, 'train on Human3.6M, COCO and the other in-the-wild sets [DATA.MIXTURE]'),
     ('no_3dhp', False, 'leave MPI-INF-3DHP out of the mixture [DATA.MIXTURE]'),
@@ -35,6 +35,8 @@ def network_overrides(given):
         raise BadConfig(f'--train_data is {name!r}; use one of {", ".join(MIXTURES)}')
     if name:
         pairs += ['DATA.MIXTURE', MIXTURES[name]]
+    if given.get('train_data') == 'h36m_coco_itw':  # the published trainer's targets of the in-the-wild sets
+        pairs += ['SMPLIFY.USE_FINAL_FIT', True]
     if given.get('daloss_only'):
         log_once('--daloss_only has no effect: nothing in the published code reads it either')
     return pairs

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed
 
+from core.training.supervision import first_view_only
 from datasets.fits import FitStore, unaugment_pose
 from models.smplify import build_smplify
 from models.targets import Targets
@@ -17,14 +18,9 @@ HALF_CROP = 112.0
 EXTREME_BETAS = 3.0
 
 
-def uses_fits(cfg):
-    """Whether a config supervises with fits."""
-    return cfg.SMPLIFY.RUN or cfg.SMPLIFY.USE_FITS or cfg.SMPLIFY.USE_FINAL_FIT
-
-
 @dataclass
 class _Fits:
-    """Fits of a batch's rows: pose [R,72], betas [R,10], mean residual [R], known [R]."""
+    """Fits of a batch's rows: pose [R,72], betas [R,10], residual over the joints [R], known [R]."""
     pose: torch.Tensor
     betas: torch.Tensor
     residual: torch.Tensor
@@ -36,14 +32,25 @@ class _Fits:
                      torch.where(mask[:, None], self.betas, other.betas),
                      torch.where(mask, self.residual, other.residual), torch.where(mask, self.known, other.known))
 
+    def view(self, i, n_views):
+        """The rows of view i."""
+        return _Fits(*(value[i::n_views] for value in vars(self).values()))
+
+    def with_view(self, i, n_views, fits):
+        """These rows, those of view i taken from `fits`."""
+        rows = torch.arange(i, len(self.pose), n_views, device=self.pose.device)
+        return _Fits(*(mine.index_copy(0, rows, theirs)
+                       for mine, theirs in zip(vars(self).values(), vars(fits).values())))
+
 
 class FitsInTheLoop:
     """Targets from ground truth where there is some, else from the best fit of each picture.
 
     With SMPLIFY.RUN the body is fitted to the keypoints from the network's estimate, and the better of that and the
     stored fit is kept, in the targets and in the store. Views of one person share a fit: the better set of all views is
-    kept. Row by row, a fit is supervised with if enough of the body is seen and its residual is below
-    SMPLIFY.THRESHOLD; final fits without SMPLIFY.RUN go by the validity flags of their file, as PyMAF's first recipe.
+    kept; where MULTIVIEW.SUPERVISED is 'first', the first view alone is fitted. Row by row, a fit is supervised with if
+    enough of the body is seen and its residual, SMPLIFY.THRESHOLD_ON of the joints', is below SMPLIFY.THRESHOLD; final
+    fits without SMPLIFY.RUN go by the validity flags of their file, as PyMAF's first recipe.
 
     body: the regressor's, on `device`; datasets: those of the training mixture, in the order of `dataset_index`.
     """
@@ -51,9 +58,10 @@ class FitsInTheLoop:
     def __init__(self, cfg, body, datasets, device='cpu', iuv_renderer=None):
         options = cfg.SMPLIFY
         self.body, self.iuv_renderer = body, iuv_renderer
-        self.run, self.threshold = options.RUN, options.THRESHOLD
+        self.cfg, self.run, self.threshold = cfg, options.RUN, options.THRESHOLD
+        self._over_joints = {'mean': torch.mean, 'sum': torch.sum}[options.THRESHOLD_ON]
         self.by_flags = options.USE_FINAL_FIT and not options.RUN
-        self.smplify = build_smplify(cfg, body).to(device)
+        self.smplify = build_smplify(cfg, body, fits=self.run).to(device)
         rows = [(dataset.name, _rows_of(dataset)) for dataset in datasets]
         self.store = FitStore(rows, find_assets(cfg.PATHS.DATA_DIR), body.digest, options.USE_FINAL_FIT)
         self._sums, self._counts = defaultdict(float), defaultdict(float)
@@ -66,7 +74,7 @@ class FitsInTheLoop:
         has_smpl = batch['has_smpl'].bool()
         best = self._stored(batch, keypoints, center, n_views)
         if self.run:
-            best = self._fit_and_keep(batch, out.final.detach(), keypoints, center, best, n_views)
+            best = self._improved(batch, out.final.detach(), keypoints, center, best, n_views)
         valid = best.known & self._trusted(best, keypoints, center)
         self._record(best, valid, ~has_smpl)
         extreme = (best.betas.abs() > EXTREME_BETAS).any(-1, keepdim=True)
@@ -84,8 +92,17 @@ class FitsInTheLoop:
                                             batch['is_flipped'])
         joints = self.body(betas, pose=pose).joints
         translation = estimate_translation(joints, torch.nan_to_num(batch['keypoints']))
-        residual = self.smplify.fitting_loss(pose, betas, translation, center, keypoints).mean(-1)
-        return _Fits(pose, betas, residual, known)
+        residual = self.smplify.fitting_loss(pose, betas, translation, center, keypoints)
+        return _Fits(pose, betas, self._over_joints(residual, -1), known)
+
+    def _improved(self, batch, estimate, keypoints, center, stored, n_views):
+        """The better of the stored and new fits, of all views or of the first alone."""
+        if not first_view_only(self.cfg, n_views):
+            return self._fit_and_keep(batch, estimate, keypoints, center, stored, n_views)
+        first = {key: value[::n_views] for key, value in batch.items()}
+        fits = self._fit_and_keep(first, estimate.view(0), keypoints[::n_views], center[::n_views],
+                                  stored.view(0, n_views), 1)
+        return stored.with_view(0, n_views, fits)
 
     def _fit_and_keep(self, batch, estimate, keypoints, center, stored, n_views):
         """Fit from the network's estimate where ground truth is missing -> the better fits, which the store gets."""
@@ -121,7 +138,7 @@ class FitsInTheLoop:
                                   keypoints[people], camera_rotation=rotation)
             fits.pose[people] = result.view_pose
             fits.betas[people] = result.betas[:, None].expand(-1, n_views, -1)
-            fits.residual[people] = result.reprojection_loss.mean(-1)
+            fits.residual[people] = self._over_joints(result.reprojection_loss, -1)
             fits.known[people] = result.valid[:, None].expand(-1, n_views)
             valid[people] = result.valid
         return _Fits(*(value.flatten(0, 1) for value in vars(fits).values())), valid
@@ -140,7 +157,7 @@ class FitsInTheLoop:
         """Means since the last call, over this process's rows without ground truth.
 
         accepted: share of new fits that beat the stored one; valid: share of rows that are supervised with a fit;
-        residual, new_residual: mean squared pixels a joint of the kept and of the new fits. Empty where none was seen.
+        residual, new_residual: of the kept and of the new fits, as SMPLIFY.THRESHOLD has it. Empty where none was seen.
         """
         values = {name: float(self._sums[name] / count) for name, count in self._counts.items() if count > 0}
         self._sums.clear()

@@ -11,7 +11,8 @@ def learning_rate(solver, epoch, step, share, base=None):
     if solver.SCHEDULE == 'cosine':
         rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     else:
-        rate *= solver.GAMMA ** sum(epoch >= decay for decay in solver.EPOCHS)
+        decays = sum(epoch >= at for at in solver.EPOCHS) + sum(step + 1 >= at for at in solver.STEPS)
+        rate *= solver.GAMMA ** decays
     if step < solver.WARMUP_STEPS:
         rate *= (step + 1) / solver.WARMUP_STEPS
     return rate

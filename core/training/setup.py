@@ -35,7 +35,12 @@ def build_accelerator(cfg):
 
 
 def batch_size_of_each(cfg, processes):
-    """Samples that each process takes a step, of TRAIN.BATCH_SIZE. Raises BadConfig where that is no whole number."""
+    """Samples that each process takes a step: its share of TRAIN.BATCH_SIZE, or with TRAIN.BATCH_PER_PROCESS all of it.
+
+    Raises BadConfig where the processes cannot share it out equally.
+    """
+    if cfg.TRAIN.BATCH_PER_PROCESS:
+        return cfg.TRAIN.BATCH_SIZE
     size, rest = divmod(cfg.TRAIN.BATCH_SIZE, processes)
     if rest:
         raise BadConfig(f'TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}, which {processes} processes cannot share out '

@@ -1,5 +1,6 @@
 """Turns a batch into targets, and estimates and targets into named losses. Knows no architecture."""
-from core.training.fitting import uses_fits
+from dataclasses import replace
+
 from models import losses as L
 from models.targets import Targets
 from utils.keypoints import NUM_OPENPOSE
@@ -31,6 +32,16 @@ class AnnotatedTargets:
         """Nothing to write."""
 
 
+def uses_fits(cfg):
+    """Whether a config supervises with fits."""
+    return cfg.SMPLIFY.RUN or cfg.SMPLIFY.USE_FITS or cfg.SMPLIFY.USE_FINAL_FIT
+
+
+def first_view_only(cfg, n_views):
+    """Whether losses and fits look at the first of several views alone."""
+    return n_views > 1 and cfg.MULTIVIEW.SUPERVISED == 'first'
+
+
 def check_labels(datasets, cfg):
     """Warn about data sets of a mixture without a single label that this config's losses read."""
     for dataset in datasets:
@@ -51,9 +62,9 @@ def stage_losses(stage, targets, cfg):
     losses = {
         'keypoints_2d': weights.KP_2D_W * L.keypoint_2d_loss(
             stage.keypoints_2d, targets.keypoints_2d, weights.OPENPOSE_TRAIN_WEIGHT, weights.GT_TRAIN_WEIGHT,
-            weights.KP_CRITERION),
+            weights.KP_CRITERION, weights.KP_MEAN),
         'keypoints_3d': weights.KP_3D_W * L.keypoint_3d_loss(
-            stage.joints, targets.joints_3d, targets.has_3d, weights.KP_CRITERION),
+            stage.joints, targets.joints_3d, targets.has_3d, weights.KP_CRITERION, weights.KP_MEAN),
         'pose': weights.POSE_W * L.pose_loss(stage.rotmat, targets.rotmat, targets.valid),
         'betas': weights.SHAPE_W * L.betas_loss(stage.betas, targets.betas, targets.valid),
         'camera': weights.CAM_W * L.camera_loss(stage.camera)}
@@ -63,7 +74,12 @@ def stage_losses(stage, targets, cfg):
 
 
 def all_losses(regressor, out, targets, cfg):
-    """{name: scalar} of every supervised stage and of the regressor's own losses; the training loss is their sum."""
+    """{name: scalar} of every supervised stage and of the regressor's own losses; the training loss is their sum.
+
+    Where only the first view is supervised, stages and targets hold that view; what else the output has is whole.
+    """
+    if first_view_only(cfg, targets.n_views):
+        out, targets = replace(out, stages=[stage.view(0) for stage in out.stages]), targets.view(0)
     supervised = [(i, stage) for i, stage in enumerate(out.stages) if stage.supervised]
     losses = {}
     for i, stage in supervised:

@@ -16,7 +16,7 @@ from core.config.training_options import command_line
 from core.evaluation.evaluator import Evaluator
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
 from core.training.adversary import build_adversary
-from core.training.fitting import FitsInTheLoop, uses_fits
+from core.training.fitting import FitsInTheLoop
 from core.training.interrupts import on_interrupt
 from core.training.random_streams import seed_everything
 from core.training.run_folder import RunFolder
@@ -31,7 +31,7 @@ from core.training.setup import (
 )
 from core.training.step_watch import StepWatch
 from core.training.summary import panel
-from core.training.supervision import AnnotatedTargets, all_losses, check_labels
+from core.training.supervision import AnnotatedTargets, all_losses, check_labels, uses_fits
 from core.training.training_state import TrainingState
 from datasets.build import build_train_dataset, build_validation_dataset
 from datasets.sampling import EpochSampler

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from models.danet.part_crops import crop
 from models.danet.parts import body_to_crop_parts
+from models.danet.target_losses import target_losses
 from models.losses import masked_mean, pose_loss
 from utils.distributed import shared_count
 from utils.geometry import project
@@ -13,13 +14,15 @@ from utils.iuv_maps import dense_iuv_losses, part_labels
 def danet_losses(out, targets, cfg):
     """{name: weighted scalar}. out: RegressorOutput of DaNet; targets: Targets; cfg: the whole config."""
     weights, options = cfg.LOSS, cfg.MODEL.DANET
-    dense_weights = {'index': weights.INDEX_WEIGHTS, 'part': weights.PART_WEIGHTS, 'segment': weights.PART_WEIGHTS,
+    dense_weights = {'index': weights.INDEX_WEIGHTS, 'part': weights.PART_WEIGHTS,
                      'u': weights.POINT_REGRESSION_WEIGHTS, 'v': weights.POINT_REGRESSION_WEIGHTS}
     dense = dense_iuv_losses(out.iuv.index, out.iuv.u, out.iuv.v, out.iuv.part, targets.iuv, targets.dense_valid)
     losses = {f'iuv_{name}': dense_weights[name] * value for name, value in dense.items()}
     if 'dense_points' in targets.labels:
+        point_weights = {'index': options.POINT_INDEX_W, 'segment': options.POINT_SEGMENT_W,
+                         'u': options.POINT_UV_W, 'v': options.POINT_UV_W}
         annotated = dense_point_losses(out.iuv, targets.labels['dense_points'], targets.labels['dense_segments'])
-        losses.update({f'points_{name}': dense_weights[name] * value for name, value in annotated.items()})
+        losses.update({f'points_{name}': point_weights[name] * value for name, value in annotated.items()})
     parts = out.extras['parts']
     if parts is not None:
         local = part_iuv_losses(parts, targets.iuv, targets.dense_valid)
@@ -33,6 +36,7 @@ def danet_losses(out, targets, cfg):
         losses[f'rotation_{i}'] = weights.POSE_W * pose_loss(stage.rotmat, targets.rotmat, targets.valid)
     if options.ORTHOGONAL_W > 0 and 'pose_6d' in out.extras:
         losses['orthogonality'] = options.ORTHOGONAL_W * orthogonality_loss(out.extras['pose_6d'][-1])
+    losses.update(target_losses(out.stages[1:], targets, options))
     return losses
 
 

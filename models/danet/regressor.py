@@ -44,6 +44,15 @@ class DaNet(Regressor):
         section.CENTER_W = 1.0  # loss: places of the crops
         section.POSITION_W = 1.0  # loss: joint positions before and after refinement
         section.ORTHOGONAL_W = 0.0  # loss: 6D rotations' axes of unit length and perpendicular
+        section.POINT_INDEX_W = 0.3  # loss: part at annotated points (DensePose-COCO)
+        section.POINT_SEGMENT_W = 2.0  # loss: annotated coarse segments
+        section.POINT_UV_W = 0.5  # loss: U and V at annotated points
+        # Losses of DaNet's first release, against the target body; 0: none
+        section.POSE_L1_W = 0.0  # loss: absolute error of the rotations of every stage
+        section.SHAPE_CAMERA_L1_W = 0.0  # loss: absolute error of camera and betas together
+        section.TARGET_KP_2D_W = 0.0  # loss: the estimated pose with the target's betas and camera, on the 2D keypoints
+        section.TARGET_KP_3D_W = 0.0  # loss: the estimated pose with the target's betas, on the 3D keypoints
+        section.TARGET_MESH_W = 0.0  # loss: meshes of the estimated pose with the target's betas, and the reverse
 
     def __init__(self, cfg):
         super().__init__(cfg)

@@ -16,6 +16,7 @@ from models.smplify.priors import PosePrior
 from models.smplify.sparse_body import SparseBody
 from models.smplify.stages import BodyStage, CameraStage, FitState
 from utils.assets import find_assets
+from utils.errors import BadConfig
 from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import FOCAL_LENGTH
 
@@ -29,9 +30,10 @@ class FitResult:
     """Fits of B bodies. With a view axis in the keypoints, [.] below is [B,n], else [B].
 
     pose [B,72] axis-angle, its global orientation that of the first view; betas [B,10]; camera_translation [.,3]
-    metres; global_orient [.,3] axis-angle in each view; reprojection_loss [.,49] squared pixels, zero where a joint is
-    ignored or not seen; loss [B]: the published body loss, priors included; valid [B]: everything is finite and enough
-    of the body is seen. joints [B,49,3] and, computed on first use, vertices [B,V,3]: metres, in the frame of `pose`.
+    metres; global_orient [.,3] axis-angle in each view; reprojection_loss [.,49] squared pixels (with normalized
+    weights: fourth powers of crop units), zero where a joint is ignored or not seen; loss [B]: the published body loss,
+    priors included; valid [B]: everything is finite and enough of the body is seen. joints [B,49,3] and, computed on
+    first use, vertices [B,V,3]: metres, in the frame of `pose`.
     """
     pose: torch.Tensor
     betas: torch.Tensor
@@ -63,18 +65,19 @@ class SMPLify(nn.Module):
     method: 'lm', Levenberg-Marquardt with analytic Jacobians, or 'adam', the published one. iterations: of each stage;
     'lm' stops sooner where a step promises to lower the loss by less than the share `tolerance`. step_size: Adam's.
     stay: with 'lm', weight of the squared distance (radians) of the body pose from where it starts. min_joints: limb
-    joints, of 12, that must be seen for a fit to be valid. focal_length: pixels.
+    joints, of 12, that must be seen for a fit to be valid. torso: 'annotated' takes the camera stage's joints from the
+    annotated ones alone, 'seen' as `objective.observe` says. focal_length: pixels.
     """
 
     def __init__(self, body, pose_prior, method='lm', iterations=100, step_size=1e-2, tolerance=1e-3, stay=150.0,
-                 min_joints=9, focal_length=FOCAL_LENGTH, weights=None):
+                 min_joints=9, focal_length=FOCAL_LENGTH, weights=None, torso='seen'):
         super().__init__()
         if method not in METHODS:
             raise ValueError(f'unknown method {method!r}: use one of {", ".join(METHODS)}')
         self.body, self.pose_prior, self.sparse_body = body, pose_prior, SparseBody(body)
         self.method, self.iterations, self.step_size, self.tolerance = method, iterations, step_size, tolerance
         self.stay, self.min_joints, self.focal_length = stay, min_joints, focal_length
-        self.weights = weights or objective.Weights()
+        self.weights, self.torso = weights or objective.Weights(), torso
 
     @torch.no_grad()
     def forward(self, pose, betas, cam_t, camera_center, keypoints_2d, camera_rotation=None, stay=None):
@@ -88,7 +91,8 @@ class SMPLify(nn.Module):
         """
         given = clean_inputs(pose, betas, cam_t, camera_center, keypoints_2d)
         seen = objective.observe(given.keypoints_2d, given.center, given.translation, camera_rotation,
-                                 self.focal_length, published_torso=self.method == 'adam')
+                                 self.focal_length, published_torso=self.method == 'adam',
+                                 annotated_torso=self.torso == 'annotated')
         start = FitState(given.body_pose, given.betas, _start_orient(given.orient, camera_rotation), given.translation)
         if self.method == 'adam':
             state = adam.fit(self.sparse_body, seen, start, self.pose_prior, self.weights, self.iterations,
@@ -105,7 +109,7 @@ class SMPLify(nn.Module):
         seen = objective.observe(given.keypoints_2d, given.center, given.translation, None, self.focal_length, False)
         joints = self.sparse_body.joints(self.sparse_body.pose(given.body_pose, given.betas),
                                          axis_angle_to_rotmat(given.orient))
-        loss = objective.reprojection(joints, given.translation, seen, self.weights.sigma)
+        loss = objective.reprojection(joints, given.translation, seen, self.weights)
         return loss if keypoints_2d.dim() == 4 else loss.squeeze(1)
 
     def shows_enough(self, camera_center, keypoints_2d):
@@ -126,7 +130,7 @@ class SMPLify(nn.Module):
         state = state.where(finite, start)
         orient = state.view_orient(seen)
         joints = self.sparse_body.joints(self.sparse_body.pose(state.body_pose, state.betas), orient)
-        residual = objective.reprojection(joints, state.translation, seen, self.weights.sigma)
+        residual = objective.reprojection(joints, state.translation, seen, self.weights)
         loss = objective.body_loss(joints, state.translation, state.body_pose, state.betas, seen, self.pose_prior,
                                    self.weights)
         enough = limb_joints_seen(given.keypoints_2d, given.center) >= self.min_joints
@@ -146,13 +150,19 @@ def _without_views(result):
     return replace(result, **{name: getattr(result, name).squeeze(1) for name in names})
 
 
-def build_smplify(cfg, body=None):
+def build_smplify(cfg, body=None, fits=True):
     """SMPLify as the SMPLIFY section of a config says. body: a BodyModel to share; by default the assets' neutral one.
+    fits: False for one that only measures residuals, which takes no pose prior.
 
-    Raises MissingFile where the pose prior (gmm_08.pkl) is absent.
+    Raises MissingFile where the pose prior (gmm_08.pkl) is wanted and absent, BadConfig for an objective that the
+    method does not know.
     """
-    assets = find_assets(cfg.PATHS.DATA_DIR)
-    prior = PosePrior(assets.file('gmm_08.pkl'))
-    options = cfg.SMPLIFY
+    assets, options = find_assets(cfg.PATHS.DATA_DIR), cfg.SMPLIFY
+    normalized = options.OBJECTIVE == 'normalized'
+    if fits and normalized and options.METHOD != 'adam':
+        raise BadConfig(f'SMPLIFY.OBJECTIVE is normalized, which SMPLIFY.METHOD {options.METHOD} does not minimize; '
+                        'use METHOD adam, or OBJECTIVE pixels')
+    prior = PosePrior(assets.file('gmm_08.pkl')) if fits else None
     return SMPLify(body or BodyModel(assets.root), prior, options.METHOD, options.NUM_ITERS, options.STEP_SIZE,
-                   options.TOLERANCE, options.STAY_WEIGHT, options.MIN_JOINTS)
+                   options.TOLERANCE, options.STAY_WEIGHT, options.MIN_JOINTS,
+                   weights=objective.Weights(normalized=normalized), torso=options.TORSO)

@@ -7,7 +7,10 @@ from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 
 
 def fit(body, seen, state, pose_prior, weights, iterations, step_size):
-    """FitState -> FitState: orientation and translation first, then pose, betas and orientation, camera fixed."""
+    """FitState -> FitState: orientation and translation first, then pose, betas and orientation, camera fixed.
+
+    With normalized weights the first stage has the second's objective, as mmhuman3d's.
+    """
     orient = rotmat_to_axis_angle(state.orient).clone().requires_grad_()
     translation = state.translation.clone().requires_grad_()
     body_pose, betas = state.body_pose.clone(), state.betas.clone()
@@ -16,14 +19,18 @@ def fit(body, seen, state, pose_prior, weights, iterations, step_size):
         turned = FitState(body_pose, betas, axis_angle_to_rotmat(orient), translation).view_orient(seen)
         return body.joints(body.pose(body_pose, betas), turned)
 
+    def camera_loss():
+        return objective.camera_loss(joints(), translation, seen, weights)
+
+    def body_loss():
+        return objective.body_loss(joints(), translation, body_pose, betas, seen, pose_prior, weights)
+
     with torch.enable_grad():
-        _descend([orient, translation], iterations, step_size,
-                 lambda: objective.camera_loss(joints(), translation, seen, weights))
+        _descend([orient, translation], iterations, step_size, body_loss if weights.normalized else camera_loss)
         translation.requires_grad_(False)
         body_pose.requires_grad_()
         betas.requires_grad_()
-        _descend([body_pose, betas, orient], iterations, step_size,
-                 lambda: objective.body_loss(joints(), translation, body_pose, betas, seen, pose_prior, weights))
+        _descend([body_pose, betas, orient], iterations, step_size, body_loss)
     return FitState(body_pose.detach(), betas.detach(), axis_angle_to_rotmat(orient.detach()), translation)
 
 

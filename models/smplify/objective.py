@@ -21,12 +21,17 @@ TORSO_ANNOTATED = tuple(JOINT_NAMES.index(name) for name in _TORSO)
 
 @dataclass(frozen=True)
 class Weights:
-    """Factors of the objective's terms (those of priors and depth already squared), and the robust scale in pixels."""
+    """Factors of the objective's terms (those of priors and depth already squared), and the robust scale.
+
+    normalized: mmhuman3d's reprojection instead of SPIN's: the squared distance in crop units ([-1, 1] over the
+    picture) goes through the robust function, which squares it again, and counts by confidence, not by its square.
+    """
     sigma: float = 100.0
     pose_prior: float = 4.78 ** 2
     angle_prior: float = 15.2 ** 2
     shape_prior: float = 5.0 ** 2
     depth: float = 100.0 ** 2
+    normalized: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,20 @@ class Observations:
         return Observations(*(value[rows] if isinstance(value, torch.Tensor) else value for value in values))
 
 
-def observe(keypoints_2d, camera_center, translation, camera_rotation, focal_length, published_torso):
+def observe(keypoints_2d, camera_center, translation, camera_rotation, focal_length, published_torso,
+            annotated_torso=False):
     """Observations from keypoints [B,n,49,3] without NaN, camera centres [B,n,2] and estimated translations [B,n,3].
 
     Torso points are OpenPose's where all four are seen, else the annotated ones, whether seen or not, if
-    `published_torso`; without it, each joint is taken from the set in which it is seen.
+    `published_torso`; those of the annotated ones that are seen if `annotated_torso`; without either, each joint is
+    taken from the set in which it is seen.
     """
     points, confidence = keypoints_2d[..., :2], keypoints_2d[..., 2]
     openpose, annotated = on_device(TORSO_OPENPOSE, points.device), on_device(TORSO_ANNOTATED, points.device)
     take_openpose = confidence[..., openpose] > 0
-    if published_torso:
+    if annotated_torso:
+        take_openpose = torch.zeros_like(take_openpose)
+    if published_torso and not annotated_torso:
         take_openpose = take_openpose.all(-1, keepdim=True).expand_as(take_openpose)
         weight = torch.ones_like(take_openpose)
     else:
@@ -87,10 +96,15 @@ def robust(residual, sigma):
     return sigma ** 2 * squared / (sigma ** 2 + squared)
 
 
-def reprojection(joints, translation, seen, sigma):
-    """Robust reprojection error of each joint times squared confidence. [B,n,49,3], [B,n,3] -> [B,n,49]"""
+def reprojection(joints, translation, seen, weights):
+    """Robust reprojection error of each joint, weighted by confidence. [B,n,49,3], [B,n,3] -> [B,n,49]"""
     residual = project(joints, translation, seen) - seen.points
-    error = seen.confidence.square() * robust(residual, sigma).sum(-1)
+    if weights.normalized:
+        # 1 is at the centre of the last pixel, as published.
+        squared = (residual / (seen.center.unsqueeze(2) - 0.5)).square()
+        error = seen.confidence * robust(squared, weights.sigma).sum(-1)
+    else:
+        error = seen.confidence.square() * robust(residual, weights.sigma).sum(-1)
     return torch.where(seen.confidence > 0, error, 0.0)
 
 
@@ -115,5 +129,5 @@ def prior_loss(body_pose, betas, pose_prior, weights):
 
 def body_loss(joints, translation, body_pose, betas, seen, pose_prior, weights):
     """The body stage's loss [B]: reprojection in all views, and priors."""
-    error = reprojection(joints, translation, seen, weights.sigma).sum((1, 2))
+    error = reprojection(joints, translation, seen, weights).sum((1, 2))
     return error + prior_loss(body_pose, betas, pose_prior, weights)
