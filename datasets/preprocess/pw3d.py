@@ -12,6 +12,7 @@ from datasets.annotations import GENDER_CODES
 from datasets.preprocess import box_of_points, check_output, command, existing
 from datasets.preprocess.joints import rotated_root
 from datasets.preprocess.parts import Parts
+from datasets.preprocess.pictures import ABSENT, Pictures
 from utils.errors import BadFile, run_main
 from utils.keypoints import NUM_OPENPOSE
 from utils.safe_io import load_pickle
@@ -23,19 +24,20 @@ _OPENPOSE18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 def convert_pw3d(root, out, split='test', progress=True):
     """Write every person of every frame whose camera is known. Finished sequences are kept where it is interrupted.
 
-    The box is that of the detected 2D joints, as published; those joints are kept as OpenPose's. People without any
-    are left out. Raises MissingFile, BadFile.
+    The box is that of the detected 2D joints, as published; those joints are kept as OpenPose's. People without any,
+    and those whose picture is absent, are left out and counted. Raises MissingFile, BadFile.
     """
     check_output(out)
     folder = existing(Path(root) / 'sequenceFiles' / split, '3DPW folder')
     names = sorted(path.stem for path in folder.glob('*.pkl'))
+    pictures = Pictures(root, 'imageFiles')
 
     def convert(name, rows):
-        _convert_sequence(folder / f'{name}.pkl', rows)
+        _convert_sequence(folder / f'{name}.pkl', rows, pictures)
     Parts(out, root=root, split=split).run(names, convert, folder, progress)
 
 
-def _convert_sequence(path, rows):
+def _convert_sequence(path, rows, pictures):
     content = load_pickle(path)
     try:
         sequence, cameras = str(content['sequence']), np.asarray(content['cam_poses'], np.float64)
@@ -46,6 +48,9 @@ def _convert_sequence(path, rows):
             betas = np.asarray(betas, np.float64).ravel()[:10]
             for frame in np.flatnonzero(np.asarray(valid, bool)):
                 name = f'imageFiles/{sequence}/image_{frame:05d}.jpg'
+                if name not in pictures:
+                    rows.leave_out(ABSENT)
+                    continue
                 _add(rows, name, np.asarray(points[frame], np.float64).T, poses[frame], betas, cameras[frame], code)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise BadFile(f"{path}: not 3DPW's sequence file ({type(error).__name__}: "
