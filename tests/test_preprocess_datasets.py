@@ -592,6 +592,22 @@ def test_eft_pictures_are_where_the_file_name_says(tmp_path, path, prefix):
     assert Annotations.load(tmp_path / 'o.npz').imgname[0] == 'p/a.jpg'
 
 
+def test_eft_files_where_fetch_data_puts_them(tmp_path, capsys, monkeypatch):
+    """Side by side in datasets/eft, as EFT's own script has them."""
+    import preprocess_datasets
+    person = {'imageName': 'a.jpg', 'bbox_center': [5., 6.], 'bbox_scale': 1.5, 'parm_shape': [.1] * 10,
+              'gt_keypoint_2d': np.ones((49, 3)).tolist(), 'parm_pose': np.tile(np.eye(3), (24, 1, 1)).tolist()}
+    for folder in ('datasets/eft', 'smpl'):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / 'smpl/SMPL_NEUTRAL.npz').write_bytes(b'')
+    (tmp_path / 'datasets/eft/COCO2014-All-ver01.json').write_text(json.dumps({'data': [person]}))
+    monkeypatch.setattr(sys, 'argv', ['preprocess_datasets.py', '--only', 'coco-full_train_eft', '--misc',
+                                      'PATHS.DATA_DIR', str(tmp_path)])
+    assert preprocess_datasets.main() == 0 and 'coco-full_train_eft  written' in capsys.readouterr().out
+    written = Annotations.load(tmp_path / 'dataset_extras/coco-full_train_eft.npz')
+    assert written.imgname[0] == 'train2014/a.jpg'
+
+
 def test_all_jobs(tmp_path, capsys, monkeypatch):
     """What is on disk is converted; what is not is said."""
     import preprocess_datasets
