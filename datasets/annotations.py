@@ -211,7 +211,7 @@ class Annotations:
 
 def with_slashes(names):
     """Paths [N] as every system reads them: files made on Windows may have backslashes."""
-    return np.char.replace(names, '\\', '/')
+    return np.char.replace(names, '\\', '/') if names.size else names
 
 
 class ArrayReader:

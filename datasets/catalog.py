@@ -1,10 +1,11 @@
 """Names of datasets and where their annotations and images lie."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.annotations import Annotations
+from datasets.mpi_inf_3dhp import SUBJECTS, read_shot
 from utils.assets import MANIFEST, body_digest, find_assets
-from utils.errors import BadConfig, MissingFile, WrongBody
+from utils.errors import BadConfig, BadFile, MissingFile, WrongBody
 from utils.safe_io import load_json, load_npz, load_pickle
 
 # Where annotation files lie below the asset folder: SPIN's and PyMAF's folder, and mmhuman3d's.
@@ -18,7 +19,11 @@ class Entry:
     """One dataset: annotation files for training and evaluation (the first that exists counts), the name of its image
     folder, the command that makes the annotations, the stem of its file in static_fits/ ('' where labels need no
     fits), mmhuman3d's name of the image folder where it is another, and files for validation during training. What is
-    in `eval` and not in `val` is a test set."""
+    in `eval` and not in `val` is a test set.
+
+    subjects: {'train': numbers, 'eval': numbers} of MPI-INF-3DHP's people, where a split is some of a file's rows.
+    view_seed: seed of the groups of views that are evaluated, where they are drawn at random as published.
+    """
     train: tuple = ()
     eval: tuple = ()
     images: str = ''
@@ -26,6 +31,8 @@ class Entry:
     fits: str = ''
     mmhuman3d_images: str = ''
     val: tuple = ()
+    subjects: dict = field(default_factory=dict)
+    view_seed: int | None = None
 
 
 def _preprocess(name):
@@ -33,7 +40,9 @@ def _preprocess(name):
 
 
 _H36M_EVAL = 'h36m_valid_protocol'
-# Names that start with spin_ or eft_, and those without hr- and _dataset_, are mmhuman3d's.
+_3DHP_TRAIN = ('spin_mpi_inf_3dhp_train.npz', 'mpi_inf_3dhp_train.npz')
+# Names that start with spin_ or eft_, and those without hr- and _dataset_, are mmhuman3d's. Of its two conversions of a
+# set, that of SPIN's file counts: the static fits are of its rows.
 CATALOG = {
     'h36m': Entry(('h36m_mosh_train.npz', 'h36m_train.npz', 'spin_h36m_train.npz'), (), 'h36m', _preprocess('h36m'),
                   'h36m'),
@@ -48,17 +57,20 @@ CATALOG = {
     'lspet': Entry(('hr-lspet_train.npz', 'spin_lspet_train.npz', 'lspet_train.npz'), (), 'lspet',
                    _preprocess('lspet'), 'lspet'),
     'lspet-eft': Entry(('hr-lspet_train_eft.npz', 'eft_lspet.npz'), (), 'lspet', _preprocess('eft')),
-    'mpii': Entry(('mpii_train.npz', 'spin_mpii_train.npz'), (), 'mpii', _preprocess('mpii'), 'mpii'),
+    'mpii': Entry(('spin_mpii_train.npz', 'mpii_train.npz'), (), 'mpii', _preprocess('mpii'), 'mpii'),
     'mpii-eft': Entry(('mpii_train_eft.npz', 'eft_mpii.npz'), (), 'mpii', _preprocess('eft')),
-    'coco': Entry(('coco_2014_train.npz', 'spin_coco_2014_train.npz'), ('coco_2014_val.npz',), 'coco',
+    'coco': Entry(('spin_coco_2014_train.npz', 'coco_2014_train.npz'), ('coco_2014_val.npz',), 'coco',
                   _preprocess('coco'), 'coco'),
     'coco-eft': Entry(('coco_2014_train_eft.npz',), (), 'coco', _preprocess('eft')),
     'coco-full': Entry(('coco-full_train_eft.npz', 'eft_coco_all.npz'), (), 'coco', _preprocess('eft')),
     'dp_coco': Entry(('dp_coco_2014_train.npz',), ('dp_coco_2014_minival.npz',), 'coco', _preprocess('dp_coco'),
                      'dp_coco'),
-    'mpi-inf-3dhp': Entry(('mpi_inf_3dhp_train.npz', 'spin_mpi_inf_3dhp_train.npz'),
-                          ('mpi_inf_3dhp_test.npz', 'mpi_inf_3dhp_valid.npz'), 'mpi-inf-3dhp',
+    'mpi-inf-3dhp': Entry(_3DHP_TRAIN, ('mpi_inf_3dhp_test.npz', 'mpi_inf_3dhp_valid.npz'), 'mpi-inf-3dhp',
                           _preprocess('mpi_inf_3dhp'), 'mpi-inf-3dhp', 'mpi_inf_3dhp'),
+    # Multi-SPIN's protocol: subjects 1 to 7 train, 8 is evaluated by pairs of views that are drawn with seed 10.
+    'mpi-inf-3dhp-s8': Entry(('mpi_inf_3dhp_train_s1-7.npz', *_3DHP_TRAIN), ('mpi_inf_3dhp_test_s8.npz', *_3DHP_TRAIN),
+                             'mpi-inf-3dhp', _preprocess('mpi_inf_3dhp'), 'mpi-inf-3dhp-s8', 'mpi_inf_3dhp',
+                             subjects={'train': SUBJECTS[:7], 'eval': SUBJECTS[7:]}, view_seed=10),
     '3dpw': Entry(('3dpw_train.npz', 'pw3d_train.npz'), ('3dpw_test.npz', 'spin_pw3d_test.npz', 'pw3d_test.npz'),
                   '3dpw', _preprocess('pw3d'), '', 'pw3d', ('3dpw_validation.npz', 'pw3d_validation.npz')),
     '3doh50k': Entry(('threeDOH50K_trainset.npz',), ('threeDOH50K_testset.npz',), '3doh50k', _preprocess('oh50k')),
@@ -83,6 +95,23 @@ def entry_of(name):
                  val=(f'{name}_val.npz',))
 
 
+def split_names(group):
+    """Names of 'a+b+c'. A '+' belongs to a name where the whole is a file on disk, or an address of shards."""
+    words, names = group.split('+'), []
+    while words:
+        size = next((size for size in range(len(words), 1, -1) if _is_one_name('+'.join(words[:size]))), 1)
+        names.append('+'.join(words[:size]).strip())
+        words = words[size:]
+    return names
+
+
+def _is_one_name(text):
+    text = text.strip()
+    if text.startswith(('http://', 'https://')):
+        return text.endswith('.json') and '.json+' not in text
+    return text.endswith(('.npz', '.json')) and Path(text).exists()
+
+
 def is_free(name):
     """Whether a dataset is one that the project renders itself."""
     return name == 'free' or name.startswith('free-')
@@ -90,10 +119,13 @@ def is_free(name):
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset found on disk: its name, annotation file and image folder."""
+    """A dataset found on disk: its name, annotation file and image folder. subjects: the people of MPI-INF-3DHP whose
+    rows count; all where it is empty. view_seed: as in Entry."""
     name: str
     annotations: Path
     images: Path
+    subjects: tuple = ()
+    view_seed: int | None = None
 
 
 def find_dataset(cfg, name, split='train'):
@@ -118,7 +150,8 @@ def find_dataset(cfg, name, split='train'):
             file = assets.root / folder / candidate
             if file.exists():
                 theirs = entry.mmhuman3d_images if folder == _MMHUMAN3D_FOLDER else ''
-                return Source(name, file, _image_folder(cfg, assets, name, entry.images, theirs))
+                images = _image_folder(cfg, assets, name, entry.images, theirs)
+                return Source(name, file, images, entry.subjects.get(split, ()), entry.view_seed)
     wanted = assets.root / ANNOTATION_FOLDERS[0] / ' or '.join(candidates)
     raise MissingFile(f'{wanted}: no such annotation file for dataset {name!r}; '
                       f'{"make it: " + entry.maker if entry.maker else "it has to be fetched (see docs/data.md)"}')
@@ -154,12 +187,23 @@ def _image_folder(cfg, assets, name, default, theirs=''):
 
 
 def load_annotations(cfg, source, labels_count=True):
-    """Read a Source's annotations. Raises WrongBody where its SMPL labels count and belong to another body than the
-    assets."""
+    """Read a Source's annotations, those of its subjects where it has some. Raises BadFile where it has no such rows,
+    WrongBody where its SMPL labels count and belong to another body than the assets."""
     annotations = Annotations.load(source.annotations)
+    if source.subjects:
+        annotations = _of_subjects(annotations, source)
     if labels_count:
         check_body_digest(cfg, bool(annotations.has_smpl.any()), annotations.body_digest, source.annotations)
     return annotations
+
+
+def _of_subjects(annotations, source):
+    shots = [read_shot(name) for name in annotations.imgname]
+    rows = [row for row, shot in enumerate(shots) if shot is not None and shot.subject in source.subjects]
+    if not rows:
+        raise BadFile(f'{source.annotations}: has no rows of subjects {", ".join(map(str, source.subjects))}, which '
+                      f'dataset {source.name!r} takes')
+    return annotations.subset(rows)
 
 
 def check_body_digest(cfg, has_smpl, digest, path):

@@ -22,6 +22,7 @@ SYMMETRY_FILE = 'UV_data/UV_symmetry_transforms.mat'
 UNKNOWN = -1
 # Left and right part, left and right segment; those of the middle stay.
 _PART_MIRROR = np.array([0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23])
+_KEYS = ('dp_annot', 'dense_points', 'dense_segments', 'dense_box')
 _SEGMENT_MIRROR = np.array([0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 14])
 
 
@@ -49,34 +50,47 @@ class DenseLabels:
     """The dense labels of one dataset's rows, ready for samples.
 
     A dataset without such labels, or whose labels were not read, gives empty ones, so that batches can mix. `size` is
-    that of the segment map.
+    that of the segment map. Labels are few large arrays, which loader processes share: points [P,5] float32 of all rows
+    one after another, of which row i has those from starts[i] to starts[i + 1]; segments [N,64,64] uint8; box [N,4].
     """
 
     def __init__(self, size):
         self.size, self.symmetry = size, None
-        self.points = self.segments = self.box = None
+        self.points = self.starts = self.segments = self.box = None
 
     def read(self, annotations, assets, path):
         """Take the labels of Annotations -> self. assets: Assets, for the symmetry of charts, which flips need; path:
         the annotation file's, for messages. Raises BadFile, MissingFile."""
-        extra = annotations.extra
+        extra, count = annotations.extra, len(annotations)
         if 'dp_annot' in extra:
-            rows = [dense_arrays(entry) for entry in extra['dp_annot']]
-            self.points, self.segments, self.box = (np.stack(values) for values in zip(*rows))
+            rows = map(dense_arrays, extra['dp_annot'])
+        elif 'dense_points' in extra:
+            self._check(extra, count, path)
+            rows = zip(*(extra[key] for key in _KEYS[1:]))
         else:
-            self.points, self.segments = extra.get('dense_points'), extra.get('dense_segments')
-            self.box = extra.get('dense_box')
-        if self.points is not None:
-            self._check(len(annotations), path)
-            self.symmetry = UVSymmetry(assets.file(SYMMETRY_FILE))
+            return self
+        self._pack(rows, count)
+        self.symmetry = UVSymmetry(assets.file(SYMMETRY_FILE))
         return self
 
-    def _check(self, count, path):
+    def _pack(self, rows, count):
+        """Fill the arrays from (points [196,5], segments, box) of each row."""
+        self.segments = np.empty((count, SEGMENT_GRID, SEGMENT_GRID), np.uint8)
+        self.box, self.starts, points = np.empty((count, 4), np.float32), np.zeros(count + 1, np.int64), []
+        for row, (labels, segments, box) in enumerate(rows):
+            self.segments[row], self.box[row] = segments, box
+            known = labels[labels[:, 2] > 0].astype(np.float32)
+            points.append(known)
+            self.starts[row + 1] = self.starts[row] + len(known)
+        self.points = np.concatenate(points) if points else np.zeros((0, 5), np.float32)
+
+    @staticmethod
+    def _check(extra, count, path):
         wanted = {'dense_points': (count, MAX_POINTS, 5), 'dense_segments': (count, SEGMENT_GRID, SEGMENT_GRID),
                   'dense_box': (count, 4)}
-        for (key, shape), value in zip(wanted.items(), (self.points, self.segments, self.box)):
-            if np.shape(value) != shape:
-                raise BadFile(f'{path}: key {key!r} has shape {list(np.shape(value))}, wanted {list(shape)}')
+        for key, shape in wanted.items():
+            if np.shape(extra.get(key)) != shape:
+                raise BadFile(f'{path}: key {key!r} has shape {list(np.shape(extra.get(key)))}, wanted {list(shape)}')
 
     def sample(self, row, person, augmentation, res):
         """{'dense_points': [196,5] x and y in [-1, 1] over the crop, part, U, V; 'dense_segments': [size,size] int64,
@@ -91,7 +105,9 @@ class DenseLabels:
         return {'dense_points': torch.from_numpy(points), 'dense_segments': torch.from_numpy(segments)}
 
     def _cut_points(self, row, matrix, res, flip):
-        points = self.points[row].astype(np.float32)
+        points = np.zeros((MAX_POINTS, 5), np.float32)
+        labels = self.points[self.starts[row]:self.starts[row + 1]]
+        points[:len(labels)] = labels
         points[:, :2] = transform_points(points[:, :2].astype(np.float64), matrix) * (2.0 / res) - 1
         points[(np.abs(points[:, :2]) > 1).any(1)] = 0
         points[points[:, 2] == 0] = 0
@@ -112,6 +128,13 @@ class DenseLabels:
         return (_SEGMENT_MIRROR[out] if flip else out).astype(np.int64)
 
 
+def drop_dense_labels(annotations):
+    """Take the dense labels out of Annotations: COCO's entries are gigabytes of Python objects, of which every loader
+    process gets a copy of its own as it touches them."""
+    for key in _KEYS:
+        annotations.extra.pop(key, None)
+
+
 def dense_arrays(entry):
     """(points [196,5], segments [64,64], box [4]) of one COCO annotation with dp_* entries. Raises BadFile."""
     try:
@@ -130,12 +153,12 @@ def dense_arrays(entry):
 
 def _segments(masks):
     """[64,64] uint8 of the run-length masks of the 14 segments; an empty entry is an absent segment."""
-    out = np.zeros((GRID, GRID), np.uint8)
+    out = np.zeros((SEGMENT_GRID, SEGMENT_GRID), np.uint8)
+    step = GRID // SEGMENT_GRID
     for number, mask in enumerate(masks[:NUM_SEGMENTS], 1):
         if mask:
             shown = coco_mask.decode(mask)
             if shown.shape != (GRID, GRID):
                 raise BadFile(f"a mask of 'dp_masks' has size {list(shown.shape)}, wanted {[GRID, GRID]}")
-            out[shown > 0] = number
-    step = GRID // SEGMENT_GRID
-    return out[step // 2::step, step // 2::step]
+            out[shown[step // 2::step, step // 2::step] > 0] = number
+    return out

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from datasets.augmentation import draw_augmentation
 from datasets.catalog import find_dataset, load_annotations
-from datasets.dense_points import DenseLabels
+from datasets.dense_points import DenseLabels, drop_dense_labels
 from datasets.image_io import read_picture
 from datasets.sample import NO_AUGMENTATION, make_sample
 from utils.assets import find_assets
@@ -143,6 +143,7 @@ class ImageDataset(RowsDataset):
             raise BadFile(f'{source.annotations}: no rows')
         if self.dense is not None:
             self.dense.read(self.annotations, find_assets(cfg.PATHS.DATA_DIR), source.annotations)
+        drop_dense_labels(self.annotations)
 
     def __len__(self):
         return len(self.annotations)

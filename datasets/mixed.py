@@ -3,7 +3,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasets.catalog import STREAM
+from datasets.catalog import STREAM, split_names
 from datasets.image_dataset import ImageDataset
 from datasets.multiview import ViewGroupDataset
 from datasets.registered import DATASETS, RegisteredDataset
@@ -22,7 +22,7 @@ def parse_mixture(items):
             weight = float(share)
         except ValueError:
             weight = -1.0
-        members = tuple(name.strip() for name in names.split('+'))
+        members = tuple(split_names(names))
         if not colon or not 0 < weight < float('inf') or not all(members):
             raise BadConfig(f"DATA.MIXTURE takes 'name:share' or 'name+name:share' with a share above 0, got {item!r}")
         groups.append((members, weight))

@@ -1,5 +1,5 @@
 """Groups of pictures that show one person at one instant from several cameras."""
-import re
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -8,13 +8,12 @@ import torch
 from datasets.augmentation import draw_augmentation, turn_matrix
 from datasets.catalog import STREAM
 from datasets.image_dataset import MAX_SKIPS, ImageDataset
+from datasets.mpi_inf_3dhp import read_shot
 from datasets.sample import NO_AUGMENTATION
 from utils.camera import look_at
 from utils.errors import BadConfig, BadFile, ProjectError
 from utils.logging import log_once
 
-# SPIN's paths of MPI-INF-3DHP: what stays the same from camera to camera is the group, the video is the view.
-_MPI_INF_3DHP = re.compile(r'(?:.*/)?(S\d+/Seq\d+)/imageFrames/video_(\d+)/frame_(\d+)\.\w+$')
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
@@ -23,13 +22,14 @@ class ViewGroupDataset(ImageDataset):
     [n_views, ...]; `imgname` and `dataset_name` are lists of n_views names.
 
     Two entries come on top: `camera_rotation` [3,3] turns the world into the camera of the augmented crop, for rows
-    with `has_camera`: those whose file gives cam_R [N,3,3], and cam_K [N,3,3] for boxes off the picture's middle.
+    with `has_camera`: those whose file gives cam_R and cam_K [N,3,3]. Without cam_K, where the crop looks is not known.
     All views of a sample are mirrored or none is, so that they show one (mirrored) person; rotation, scale and colours
     are drawn for each view.
 
     Training draws `n_views` different views of a group, in random order. Evaluation goes through the views of a group
     in order, n_views at a time; where that does not come out even, it starts once at each view and goes round, so that
-    every picture counts alike. Groups with fewer views are left out.
+    every picture counts alike. A dataset with a `view_seed` is evaluated on views drawn with it instead, each once.
+    Groups with fewer views are left out.
     Raises what ImageDataset raises, and BadFile where no group has n_views views.
     """
 
@@ -46,8 +46,12 @@ class ViewGroupDataset(ImageDataset):
             log_once(f'{self.source.annotations}: {len(groups) - len(self.groups)} of {len(groups)} groups have fewer '
                      f'than {n_views} views and are left out')
         self.n_views = n_views
-        self._windows = None if split == 'train' else [
-            rows for group in self.groups for rows in windows(group, n_views)]
+        self._windows = None if split == 'train' else self._evaluated_windows()
+
+    def _evaluated_windows(self):
+        if self.source.view_seed is not None:
+            return drawn_windows(self.groups, self.n_views, self.source.view_seed)
+        return [rows for group in self.groups for rows in windows(group, self.n_views)]
 
     def __len__(self):
         return len(self.groups if self._windows is None else self._windows)
@@ -87,13 +91,13 @@ class ViewGroupDataset(ImageDataset):
 
     def _camera_rotation(self, row):
         """(world to the camera that looks at the box's middle [3,3], whether the file gives it) of a row."""
-        extra = self.annotations.extra
-        if 'cam_R' not in extra or not np.isfinite(extra['cam_R'][row]).all():
+        rotation, intrinsics = (self.annotations.extra.get(key) for key in ('cam_R', 'cam_K'))
+        if rotation is None or intrinsics is None:
             return np.eye(3), False
-        rotation = np.asarray(extra['cam_R'][row], np.float64)
-        if 'cam_K' in extra:
-            rotation = look_at(self.annotations.center[row], np.asarray(extra['cam_K'][row], np.float64)) @ rotation
-        return rotation, True
+        rotation, intrinsics = (np.asarray(matrix[row], np.float64) for matrix in (rotation, intrinsics))
+        if not (np.isfinite(rotation).all() and np.isfinite(intrinsics).all()):
+            return np.eye(3), False
+        return look_at(self.annotations.center[row], intrinsics) @ rotation, True
 
 
 def view_groups(annotations, path):
@@ -117,18 +121,28 @@ def view_groups(annotations, path):
 
 def _from_paths(names, path):
     """Group and view of each row by MPI-INF-3DHP's paths."""
-    matches = [_MPI_INF_3DHP.match(name.replace('\\', '/')) for name in names]
-    if not all(matches):
-        odd = names[[match is None for match in matches].index(True)]
+    shots = [read_shot(name) for name in names]
+    if None in shots:
         raise BadFile(f"{path}: groups of views need arrays 'group' and 'view', or image names like MPI-INF-3DHP's; "
-                      f'{odd!r} is not')
-    return np.array([f'{m[1]}/{m[3]}' for m in matches]), np.array([int(m[2]) for m in matches])
+                      f'{names[shots.index(None)]!r} is not. Single pictures want DATA.N_VIEWS or TEST.N_VIEWS 0')
+    return (np.array([f'S{shot.subject}/Seq{shot.sequence}/{shot.frame:06d}' for shot in shots]),
+            np.array([shot.camera for shot in shots]))
 
 
 def windows(rows, size):
     """Windows [size] into the rows of a group: side by side where they fill it, else one from each row, going round."""
     step = size if len(rows) % size == 0 else 1
     return [np.take(rows, range(start, start + size), mode='wrap') for start in range(0, len(rows), step)]
+
+
+def drawn_windows(groups, size, seed):
+    """Windows [size] of views drawn without replacement, as Multi-SPIN pairs them: groups in the order of the file, the
+    rows of each shuffled by one generator and cut into as many windows as it gives; what is left over is left out."""
+    rng, made = random.Random(seed), []
+    for group in sorted(map(sorted, groups)):
+        order = rng.sample(group, len(group))
+        made += [np.array(order[start:start + size]) for start in range(0, len(order) - size + 1, size)]
+    return made
 
 
 def stack_views(samples):

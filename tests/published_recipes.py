@@ -22,8 +22,9 @@ def behaviour(name, published, ours, reason):
 
 NO_SUCH_THING = [
     Row('no warm-up', 0, 'SOLVER.WARMUP_STEPS'), Row('no clipping', 0.0, 'SOLVER.GRAD_CLIP'),
-    Row('no accumulation', 1, 'SOLVER.ACCUMULATE'), Row('no averaged weights', 0.0, 'TRAIN.EMA'),
-    Row('float32', 'no', 'TRAIN.MIXED_PRECISION')]
+    Row('no accumulation', 1, 'SOLVER.ACCUMULATE'), Row('Adam', 'adam', 'SOLVER.NAME'),
+    Row('poses and S as the data sets have them', 'picture', 'MODEL.CAMERA'),
+    Row('no averaged weights', 0.0, 'TRAIN.EMA'), Row('float32', 'no', 'TRAIN.MIXED_PRECISION')]
 ONE_GPU = [Row('no SyncBatchNorm', False, 'TRAIN.SYNC_BATCHNORM')]
 CONSTANT_RATE = [Row('no schedule', 'step', 'SOLVER.SCHEDULE'), Row('no schedule', [], 'SOLVER.EPOCHS'),
                  Row('no schedule', [], 'SOLVER.STEPS'),
@@ -44,7 +45,7 @@ KEYPOINTS = [
     Row('keypoint_loss: mean over all rows, joints and axes', 'all', 'LOSS.KP_MEAN'),
     Row('--openpose_train_weight', 0.0, 'LOSS.OPENPOSE_TRAIN_WEIGHT'),
     Row('--gt_train_weight', 1.0, 'LOSS.GT_TRAIN_WEIGHT')]
-NO_VALIDATION = Row('test() is empty', '', 'DATA.EVAL_DATASET', '3dpw', 'best.pt needs a validation')
+NO_VALIDATION = Row('test() is empty', '', 'DATA.EVAL_DATASET', '3dpw', 'best.pt is chosen on its validation split')
 
 SPIN_FLAGS = [
     Row('--lr', 5e-5, 'SOLVER.BASE_LR'), Row('--num_epochs', 50, 'TRAIN.NUM_EPOCHS'),
@@ -103,16 +104,18 @@ MULTI_SPIN = spin(True, **{
         Row('command of the full training: --summary_steps', 350, 'TRAIN.SUMMARY_STEPS'),
         Row('command of the full training: --checkpoint_steps', 350, 'TRAIN.CHECKPOINT_STEPS'),
         Row('losses, targets and fits of img0', 'first', 'MULTIVIEW.SUPERVISED'),
-        Row('test() is empty', '', 'DATA.EVAL_DATASET', 'mpi-inf-3dhp', 'best.pt needs a validation'),
-        behaviour('optimizer', 'AdamW with weight_decay 0', 'Adam', 'the same without decay'),
+        Row('test() is empty; evaluate_multi_view.py on S8', '', 'DATA.EVAL_DATASET', 'mpi-inf-3dhp-s8',
+            'errors are reported after each epoch'),
+        Row('evaluate_multi_view.py: pairs', 2, 'TEST.N_VIEWS'),
+        Row('optimizer: AdamW with weight_decay 0', 'adamw', 'SOLVER.NAME', 'adam', 'the same without decay'),
         Row('the variant that is not commented out', 'mlp', 'MULTIVIEW.FUSION', 'avg',
             'one of the four published; ResNet-50 of the paper')],
-    'datasets/mixed_dataset.py': [Row('partition', {'mpi-inf-3dhp': 1.0}, 'DATA.MIXTURE')],
+    'datasets/mixed_dataset.py': [Row('partition: MPI-INF-3DHP, of which S8 is left out', {'mpi-inf-3dhp-s8': 1.0},
+                                      'DATA.MIXTURE')],
     'datasets/base_dataset_multiview.py': [
         Row('pairs', 2, 'DATA.N_VIEWS'), Row('pairs', 2, 'MULTIVIEW.N_VIEWS'),
         behaviour('pairs', 'drawn once, every picture of an instant in one of them', 'drawn anew, one an instant',
                   'all pairs are met; an epoch is shorter'),
-        behaviour('people', 'S1 to S7', 'S1 to S8', 'S8 serves its own evaluation there; ours has the test set'),
         behaviour('mirror', 'for each view', 'for both views', 'both show one body')]})
 MULTI_SPIN['train/trainer.py'] = [row for row in MULTI_SPIN['train/trainer.py'] if row != NO_VALIDATION]
 
@@ -185,7 +188,8 @@ RECIPES = {
             Row('lr_config: policy', 'step', 'SOLVER.SCHEDULE'),
             Row('lr_config: step', [3], 'SOLVER.EPOCHS'), Row('lr_config: gamma', 0.1, 'SOLVER.GAMMA'),
             Row('lr_config: by epoch', [], 'SOLVER.STEPS'), Row('max_epochs', 10, 'TRAIN.NUM_EPOCHS'),
-            Row('samples_per_gpu', 32, 'TRAIN.BATCH_SIZE'), Row('workers_per_gpu', 2, 'TRAIN.NUM_WORKERS'),
+            Row('samples_per_gpu', 32, 'TRAIN.BATCH_SIZE'), Row('samples_per_gpu', True, 'TRAIN.BATCH_PER_PROCESS'),
+            Row('workers_per_gpu', 2, 'TRAIN.NUM_WORKERS'),
             Row('norm_cfg: SyncBN', True, 'TRAIN.SYNC_BATCHNORM'),
             Row('backbone: ResNet, depth 50', 'resnet50', 'MODEL.BACKBONE.NAME'),
             Row('init_cfg: the whole network from spin_pretrain.pth', '', 'MODEL.BACKBONE.PRETRAINED'),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from core.config import default_config, load_config
+from core.config.published_flags import without_dataset
 from datasets.annotations import Annotations
 from datasets.build import build_eval_dataset, build_train_dataset
 from datasets.catalog import find_dataset
@@ -347,3 +348,30 @@ def test_sampler_goes_on_within_an_epoch_with_any_number_of_processes(shuffle):
 def test_epochs_have_orders_of_their_own():
     orders = [[row for _, row in EpochSampler(20, seed, epoch=epoch)] for seed, epoch in ((3, 1), (3, 2), (4, 1))]
     assert orders[0] != orders[1] and orders[0] != orders[2]
+
+
+def test_a_plus_in_a_path_is_no_separator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a+b').mkdir()
+    (tmp_path / 'a+b/c+d.npz').write_bytes(b'')
+    assert parse_mixture(['a+b/c+d.npz:1']) == [(('a+b/c+d.npz',), 1.0)]
+    assert parse_mixture(['coco+a+b/c+d.npz + mpii:0.5']) == [(('coco', 'a+b/c+d.npz', 'mpii'), 0.5)]
+    assert parse_mixture([f'{tmp_path}/a+b/c+d.npz:1']) == [((f'{tmp_path}/a+b/c+d.npz',), 1.0)]
+    assert parse_mixture(['x+y.npz:1']) == [(('x', 'y.npz'), 1.0)]  # no such file: two names
+    address = 'https://host/a+b/shards.json'
+    assert parse_mixture([f'{address}+coco+{address}:1']) == [((address, 'coco', address), 1.0)]
+    assert without_dataset(['coco+a+b/c+d.npz:0.5', 'mpii:0.5'], 'coco') == ['a+b/c+d.npz:0.5', 'mpii:0.5']
+    assert without_dataset(['coco+mpi-inf-3dhp:0.5', 'mpi-inf-3dhp-s8:1'], 'mpi-inf-3dhp') == ['coco:0.5']
+
+
+def test_of_two_conversions_the_fits_belong_to_spins(tmp_path):
+    """mmhuman3d offers two files of one set; static_fits/ are of the rows of SPIN's."""
+    for name in ('smpl/SMPL_NEUTRAL.npz', 'preprocessed_datasets/coco_2014_train.npz',
+                 'preprocessed_datasets/spin_coco_2014_train.npz', 'datasets/coco/x'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b'')
+    cfg = load_config(None, ['PATHS.DATA_DIR', str(tmp_path)])
+    assert find_dataset(cfg, 'coco').annotations.name == 'spin_coco_2014_train.npz'
+    (tmp_path / 'dataset_extras').mkdir()
+    (tmp_path / 'dataset_extras/coco_2014_train.npz').write_bytes(b'')
+    assert find_dataset(cfg, 'coco').annotations.parent.name == 'dataset_extras'

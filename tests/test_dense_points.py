@@ -122,6 +122,45 @@ def test_published_file_is_read(converted):
     raw = Annotations.blank(annotations.imgname, annotations.center, annotations.scale, extra={'dp_annot': entries})
     ours, theirs = (DenseLabels(16).read(labels, assets, 'x.npz') for labels in (annotations, raw))
     assert np.array_equal(ours.points, theirs.points) and np.array_equal(ours.segments, theirs.segments)
+    assert ours.points.shape == (3, 5) and ours.starts.tolist() == [0, 3]
+
+
+def test_rows_keep_their_own_points(converted):
+    """Rows with three, no and two points: each gives its own, at the places of the JSON."""
+    _, assets = converted
+    entries = np.empty(3, object)
+    entries[:] = [annotation(), annotation(), annotation()]
+    for key in 'xyIUV':
+        entries[1][f'dp_{key}'], entries[2][f'dp_{key}'] = [], entries[2][f'dp_{key}'][1:]
+    rows = Annotations.blank(['a.jpg'] * 3, [[40, 50]] * 3, [0.48] * 3, extra={'dp_annot': entries})
+    labels = DenseLabels(24).read(rows, assets, 'x.npz')
+    samples = [labels.sample(row, rows.person(row), Augmentation(), 96)['dense_points'].numpy() for row in range(3)]
+    assert [int((points[:, 2] > 0).sum()) for points in samples] == [3, 0, 2]
+    assert np.allclose(samples[2][:2], samples[0][1:3]) and samples[2][:2, 2].tolist() == [23, 1]
+
+
+@pytest.mark.parametrize('wanted', [True, False])
+def test_no_python_objects_stay_in_memory(converted, wanted):
+    """What loader processes would copy: DaNet's entries, a dictionary of lists a person."""
+    import gc
+
+    from core.config import load_config
+    from datasets.image_dataset import ImageDataset
+    annotations, assets = converted
+    entries = np.empty(300, object)
+    entries[:] = [annotation() for _ in range(300)]
+    for folder in ('smpl', 'dataset_extras', 'datasets/coco'):
+        (assets.root / folder).mkdir(parents=True)
+    (assets.root / 'smpl/SMPL_NEUTRAL.npz').write_bytes(b'')
+    np.savez(assets.root / 'dataset_extras/dp_coco_2014_train.npz', imgname=['a.jpg'] * 300,
+             center=np.ones((300, 2)), scale=np.ones(300), dp_annot=entries)
+    del entries
+    gc.collect()
+    before = len(gc.get_objects())
+    data = ImageDataset(load_config(None, ['PATHS.DATA_DIR', str(assets.root), 'DATA.DENSE_POINTS', wanted]), 'dp_coco')
+    gc.collect()
+    assert len(gc.get_objects()) - before < 300
+    assert len(data) == 300 and (data.dense is not None) == wanted
 
 
 def test_bad_files_name_what_is_wrong(converted, tmp_path):

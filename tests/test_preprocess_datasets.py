@@ -1,6 +1,8 @@
 """Every converter on tiny files of the real layout, whose labels are known."""
 import json
+import logging
 import pickle
+import shutil
 import sys
 
 import cv2
@@ -11,11 +13,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from datasets.annotations import Annotations
+from datasets.multiview import view_groups
 from datasets.preprocess import eft, lsp, lsp_original, lspet, mpi_inf_3dhp, mpii, oh50k, pw3d, up3d
 from datasets.preprocess.frames import extract_frames
 from datasets.preprocess.h36m import convert_h36m
 from models.body import BodyModel
-from utils.errors import BadFile, MissingFile, ProjectError
+from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.keypoints import COMMON_JOINTS, J24_TO_J14, J24_TO_J17
 
 RNG = np.random.default_rng(0)
@@ -24,8 +27,9 @@ H36M_NAMES = ['pelvis_mpii', 'left_hip', 'left_knee', 'left_ankle', 'right_hip',
               'right_shoulder', 'right_elbow', 'right_wrist']
 
 
-def write_video(path, frames, size=64):
-    """Frames of rising brightness, lossless enough to tell them apart."""
+def write_video(path, frames, size=64, step=10, noise=False):
+    """Frames of rising brightness, lossless enough to tell them apart. noise: in the upper half, so that each frame
+    takes room in the file."""
     import av
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), 'w') as container:
@@ -33,7 +37,9 @@ def write_video(path, frames, size=64):
         stream.width = stream.height = size
         stream.pix_fmt = 'yuv420p'
         for number in range(frames):
-            picture = np.full((size, size, 3), 10 * number, np.uint8)
+            picture = np.full((size, size, 3), step * number, np.uint8)
+            if noise:
+                picture[:size // 2] = np.random.default_rng(number).integers(0, 255, (size // 2, size, 3))
             for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')):
                 container.mux(packet)
         for packet in stream.encode():
@@ -53,13 +59,33 @@ def test_frames_of_a_video(tmp_path):
     wanted[7].write_bytes(b'kept')
     extract_frames(video, wanted)
     assert wanted[7].read_bytes() == b'kept'
-    with pytest.raises(BadFile, match=r'v\.avi: ends before frame 30'):
-        extract_frames(video, {30: tmp_path / '30.jpg'})
+    assert extract_frames(video, {18: tmp_path / '18.jpg', 30: tmp_path / '30.jpg'}) == {30}
+    assert (tmp_path / '18.jpg').exists() and not (tmp_path / '30.jpg').exists()
     (tmp_path / 'w.avi').write_bytes(b'no video')
-    with pytest.raises(BadFile, match=r'w\.avi: not a readable video'):
-        extract_frames(tmp_path / 'w.avi', {0: tmp_path / 'x.jpg'})
-    with pytest.raises(MissingFile, match=r'u\.avi'):
-        extract_frames(tmp_path / 'u.avi', {0: tmp_path / 'x.jpg'})
+    assert extract_frames(tmp_path / 'w.avi', {0: tmp_path / 'x.jpg', 3: tmp_path / 'y.jpg'}) == {0, 3}
+    assert extract_frames(tmp_path / 'u.avi', {0: tmp_path / 'x.jpg'}) == {0}
+    with pytest.raises(MissingFile, match='nowhere: no such folder of videos'):
+        extract_frames(tmp_path / 'nowhere/u.avi', {0: tmp_path / 'x.jpg'})
+
+
+@pytest.mark.parametrize('damage', ['noise', 'zeros', 'end'])
+def test_frames_after_a_damage_are_not_taken(tmp_path, damage):
+    """A decoder drops what it cannot read and counts on: every picture that is written shows its own frame."""
+    video = tmp_path / 'v.avi'
+    write_video(video, 60, step=4, noise=True)
+    content = bytearray(video.read_bytes())
+    place = len(content) * 4 // 5
+    if damage == 'end':
+        content = content[:place]
+    else:
+        content[place:place + 5000] = RNG.bytes(5000) if damage == 'noise' else bytes(5000)
+    video.write_bytes(content)
+    wanted = {number: tmp_path / f'{number}.jpg' for number in range(0, 60, 3)}
+    lost = extract_frames(video, wanted)
+    written = {number for number, path in wanted.items() if path.exists()}
+    assert written and lost and written | lost == set(wanted) and not written & lost
+    for number in written:
+        assert cv2.imread(str(wanted[number]))[40:].mean() == pytest.approx(4 * number, abs=3.5)
 
 
 @pytest.fixture
@@ -226,6 +252,22 @@ def test_pw3d_without_bodies_says_so(tmp_path, caplog, free_assets):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'o.npz', body=body, progress=False)
         assert 'no SMPL_MALE and SMPL_FEMALE here' in caplog.text
         assert not Annotations.load(tmp_path / 'o.npz').has_joints_3d.any()
+def test_broken_sequences_and_absent_pictures_are_left_out(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger('hmr'), 'propagate', True)
+    folder = tmp_path / 'sequenceFiles/test'
+    folder.mkdir(parents=True)
+    for name in ('a', 'c'):
+        (folder / f'{name}.pkl').write_bytes(pickle.dumps(pw3d_sequence(name), protocol=2))
+    (folder / 'b.pkl').write_bytes(pickle.dumps(pw3d_sequence('b'), protocol=2)[:500])
+    for name in ('imageFiles/a/image_00000.jpg', 'imageFiles/c/image_00003.jpg'):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b'')
+    pw3d.convert_pw3d(tmp_path, tmp_path / 'o.npz', progress=False)
+    a = Annotations.load(tmp_path / 'o.npz')
+    assert a.imgname.tolist() == ['imageFiles/a/image_00000.jpg'] * 2 + ['imageFiles/c/image_00003.jpg']
+    assert 'b is left out' in caplog.text and '1 broken sequences' in caplog.text
+    # Of a, frames 1 and 3 of the first person; of c, frames 0 and 1 of the first and 0 of the second.
+    assert '5 whose picture is absent' in caplog.text
 
 
 def test_an_interrupted_conversion_goes_on(tmp_path, monkeypatch):
@@ -258,9 +300,11 @@ CALIBRATION = 'Skeletool Camera Calibration File V1.0\n' + ''.join(
     f'  extrinsic   {{{n}}} \n  radial      0\n' for n in range(14))
 
 
-def write_3dhp_train(root, sequences, frames=25):
+def write_3dhp_train(root, sequences, frames=25, outside=()):
+    """outside: (camera, frame) and joint of the file's 28 that lies outside of the picture."""
     flat, solid = RNG.uniform(100, 1900, (14, frames, 56)), RNG.uniform(-900, 900, (14, frames, 84))
-    flat[:, 3, 8] = 2100  # the pelvis of frame 3 is outside
+    for place, joint in dict(outside).items():
+        flat[place][2 * joint] = 2100
     turns = Rotation.from_euler('xyz', RNG.uniform(-1, 1, (14, 3))).as_matrix()
     outer = np.tile(np.eye(4), (14, 1, 1))
     outer[:, :3, :3], outer[:, :3, 3] = turns, [100, 200, 3000]
@@ -275,42 +319,120 @@ def write_3dhp_train(root, sequences, frames=25):
     return flat, solid, turns
 
 
+VIDEOS = (0, 1, 2, 4, 5, 6, 7, 8)
+ALL_3DHP = [f'S{s}/Seq{q}' for s in range(1, 9) for q in (1, 2)]
+
+
 def test_mpi_inf_3dhp_train(tmp_path):
-    names = [f'S{s}/Seq{q}' for s in range(1, 9) for q in (1, 2)]
-    flat, solid, turns = write_3dhp_train(tmp_path, names)
+    flat, solid, turns = write_3dhp_train(tmp_path, ALL_3DHP, outside={(4, 10): 4, (4, 3): 4})
     mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', 'train', progress=False)
     a = Annotations.load(tmp_path / 'o.npz')
-    assert len(a) == 16 * 8 * 3  # 24 of 25 frames are whole, one in ten of which is kept
-    assert a.imgname[:4].tolist() == [f'S1/Seq1/imageFrames/video_0/frame_{n:06d}.jpg' for n in (1, 12, 22)] + [
+    # Frames 0, 10 and 20 of every camera, but frame 10 of camera 4, on which a joint is outside.
+    assert len(a) == 16 * (8 * 3 - 1)
+    assert a.imgname[:4].tolist() == [f'S1/Seq1/imageFrames/video_0/frame_{n:06d}.jpg' for n in (1, 11, 21)] + [
         'S1/Seq1/imageFrames/video_1/frame_000001.jpg']
-    row = a.imgname.tolist().index('S1/Seq1/imageFrames/video_4/frame_000012.jpg')
-    assert np.allclose(a.extra['cam_R'][row], turns[4])
-    joints, skeleton = flat[4, 11].reshape(28, 2), solid[4, 11].reshape(28, 3) / 1000
+    groups = view_groups(a, 'o.npz')
+    assert sorted(map(len, groups)) == [7] * 16 + [8] * 32
+    row = a.imgname.tolist().index('S1/Seq1/imageFrames/video_4/frame_000021.jpg')
+    assert np.allclose(a.extra['cam_R'][row], turns[4]) and np.allclose(a.extra['cam_t'][row], [.1, .2, 3])
+    assert np.allclose(a.extra['cam_K'][row], [[1500, 0, 1024.5], [0, 1500, 1024.5], [0, 0, 1]])
+    joints, skeleton = flat[4, 20].reshape(28, 2), solid[4, 20].reshape(28, 3) / 1000
     ours = common_index(['pelvis_mpii', 'left_ankle', 'right_wrist', 'head_h36m'])
     theirs = [4, 20, 16, 7]
     assert np.allclose(a.keypoints_2d[row, 25:][ours, :2], joints[theirs] + .5)
     assert np.allclose(a.joints_3d[row][ours, :3], skeleton[theirs] - skeleton[4], atol=1e-6)
     assert (a.joints_3d[row][J24_TO_J17, 3] == 1).all()
 
-    fits = {'imgname': a.imgname[[row]], 'pose': np.full((1, 72), .1), 'shape': np.full((1, 10), .2), 'has_smpl': [1]}
+
+def spin_frames(outside, sequences, frames):
+    """Names in SPIN's mpi_inf_3dhp_train.npz: its converter counts the frames on which the person is whole over all
+    videos of all sequences, and keeps the first of every ten."""
+    kept, counter = [], 0
+    for name in sequences:
+        for video in VIDEOS:
+            for frame in range(frames):
+                if (video, frame) in outside:
+                    continue
+                counter += 1
+                if counter % 10 == 1:
+                    kept.append(f'{name}/imageFrames/video_{video}/frame_{frame + 1:06d}.jpg')
+    return kept
+
+
+@pytest.mark.parametrize('form', ['spin', 'mmhuman3d'])
+def test_fits_of_mpi_inf_3dhp_bring_their_own_frames(tmp_path, form, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger('hmr'), 'propagate', True)
+    outside = {(1, 7): 4, (5, 2): 4, (5, 3): 4}
+    flat, _, _ = write_3dhp_train(tmp_path, ALL_3DHP, outside=outside)
+    names = spin_frames(outside, ALL_3DHP, 25)
+    written = [name.replace('imageFrames/', '').replace('frame_', '') for name in names] if form != 'spin' else names
+    pose = RNG.normal(0, .1, (len(names), 72))
+    fits = {'imgname': np.array(written), 'center': np.ones((len(names), 2)), 'scale': np.ones(len(names)),
+            'pose': pose, 'shape': np.full((len(names), 10), .2), 'has_smpl': np.arange(len(names)) % 5 > 0}
     np.savez(tmp_path / 'fits.npz', **fits)
-    mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', 'train', fits=tmp_path / 'fits.npz', progress=False)
+    mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', fits=tmp_path / 'fits.npz', progress=False)
+    a = Annotations.load(tmp_path / 'o.npz')
+    assert a.imgname.tolist() == names and a.has_smpl.tolist() == fits['has_smpl'].tolist()
+    assert np.allclose(a.pose[a.has_smpl], pose[fits['has_smpl']], atol=1e-6)
+    _, _, _, video, name = names[40].split('/')
+    joints = flat[int(video[6:]), int(name[6:12]) - 1].reshape(28, 2)
+    assert np.allclose(a.keypoints_2d[40, 25:][common_index(['left_ankle']), :2], joints[20] + .5)
+    assert f'{len(names)} of its {len(names)} rows of these subjects were found' in caplog.text
+    # Of subjects 1 to 7 alone; a name that the annotations do not have is counted.
+    fits['imgname'] = np.array(['S1/Seq1/imageFrames/video_0/frame_000099.jpg', *written[1:]])
+    np.savez(tmp_path / 'fits.npz', **fits)
+    mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', fits=tmp_path / 'fits.npz', subjects='1-7',
+                                      progress=False)
     b = Annotations.load(tmp_path / 'o.npz')
-    assert np.flatnonzero(b.has_smpl).tolist() == [row] and np.allclose(b.pose[row], .1)
-    np.savez(tmp_path / 'fits.npz', pose=fits['pose'], shape=fits['shape'])
-    with pytest.raises(BadFile, match='matched by name'):
-        mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', 'train', fits=tmp_path / 'fits.npz')
+    mine = [name for name in names if not name.startswith('S8')]
+    assert b.imgname.tolist() == mine[1:]
+    assert f'{len(mine) - 1} of its {len(mine)} rows' in caplog.text and '1 named by the fits, but not' in caplog.text
 
 
-def test_mpi_inf_3dhp_pictures_and_calibration(tmp_path):
-    write_3dhp_train(tmp_path, ['S1/Seq1'], frames=12)
-    for video in (0, 1, 2, 4, 5, 6, 7, 8):
-        write_video(tmp_path / f'S1/Seq1/imageSequence/video_{video}.avi', 12)
-    from datasets.preprocess import Collector
-    mpi_inf_3dhp._convert_train(tmp_path, 'S1/Seq1', Collector(), True, '', {})
+def test_fits_of_mpi_inf_3dhp_that_do_not_match(tmp_path):
+    write_3dhp_train(tmp_path, ALL_3DHP)
+    fits = {'imgname': ['a.jpg'], 'center': np.ones((1, 2)), 'scale': [1.], 'pose': np.zeros((1, 72)),
+            'shape': np.zeros((1, 10))}
+    np.savez(tmp_path / 'fits.npz', **fits)
+    with pytest.raises(BadFile, match="fits.npz: none of its names.*matched; the first is 'a.jpg'"):
+        mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', fits=tmp_path / 'fits.npz')
+    np.savez(tmp_path / 'mview.npz', pose=fits['pose'], shape=fits['shape'], has_smpl=[1])
+    with pytest.raises(BadFile, match='mview.npz: not an annotation file'):
+        mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', fits=tmp_path / 'mview.npz')
+
+
+def test_subjects_of_mpi_inf_3dhp(tmp_path):
+    write_3dhp_train(tmp_path, ['S2/Seq1', 'S2/Seq2', 'S8/Seq1', 'S8/Seq2'])
+    mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', subjects='2,8', progress=False)
+    assert {name[:2] for name in Annotations.load(tmp_path / 'o.npz').imgname} == {'S2', 'S8'}
+    with pytest.raises(MissingFile, match='S1/Seq1: no such folder; name the subjects'):
+        mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz')
+    assert mpi_inf_3dhp.parse_subjects('1-3,7', range(1, 9)) == [1, 2, 3, 7]
+    for wrong in ('0', '9', 'x', '3-1'):
+        with pytest.raises(BadConfig, match='--subjects'):
+            mpi_inf_3dhp.parse_subjects(wrong, range(1, 9))
+
+
+def test_mpi_inf_3dhp_pictures_and_calibration(tmp_path, caplog, monkeypatch):
+    """One camera's video is short, one is none: their later frames are left out, the others' stay."""
+    monkeypatch.setattr(logging.getLogger('hmr'), 'propagate', True)
+    write_3dhp_train(tmp_path, ['S1/Seq1', 'S1/Seq2'], frames=22)
+    for name in ('S1/Seq1', 'S1/Seq2'):
+        for video in VIDEOS:
+            write_video(tmp_path / f'{name}/imageSequence/video_{video}.avi', 12 if video == 8 else 22)
+    (tmp_path / 'S1/Seq2/imageSequence/video_1.avi').write_bytes(b'no video')
+    mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', extract=True, subjects='1', progress=False)
+    names = Annotations.load(tmp_path / 'o.npz').imgname.tolist()
+    assert len(names) == 2 * 8 * 3 - 2 - 3 and all((tmp_path / name).exists() for name in names)
+    assert '5 that their videos do not give' in caplog.text
+    assert 'video_8.avi: ends before frame 20; 1 frames' in caplog.text
     frames = tmp_path / 'S1/Seq1/imageFrames/video_8'
-    assert sorted(path.name for path in frames.iterdir()) == ['frame_000001.jpg', 'frame_000012.jpg']
-    assert cv2.imread(str(frames / 'frame_000012.jpg')).mean() == pytest.approx(110, abs=3)
+    assert sorted(path.name for path in frames.iterdir()) == ['frame_000001.jpg', 'frame_000011.jpg']
+    assert cv2.imread(str(frames / 'frame_000011.jpg')).mean() == pytest.approx(100, abs=3)
+    # Later, with one picture lost.
+    (frames / 'frame_000011.jpg').unlink()
+    mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'p.npz', subjects='1', progress=False)
+    assert len(Annotations.load(tmp_path / 'p.npz')) == len(names) - 1
     rotation, translation, inner = mpi_inf_3dhp.read_calibration(tmp_path / 'S1/Seq1/camera.calibration')[2]
     assert np.allclose(translation, [.1, .2, 3]) and inner[0, 0] == 1500
     assert np.allclose(rotation @ rotation.T, np.eye(3))
@@ -330,9 +452,10 @@ def test_mpi_inf_3dhp_test_set(tmp_path):
             file['annot2'], file['univ_annot3'], file['valid_frame'] = flat, solid, np.array([[1], [0], [1], [1]])
         for frame in range(4):
             cv2.imwrite(str(folder / f'imageSequence/img_{frame + 1:06d}.jpg'), np.zeros((64, 64, 3), np.uint8))
+    (tmp_path / 'mpi_inf_3dhp_test_set/TS6/imageSequence/img_000004.jpg').unlink()
     mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', 'test', progress=False)
     a = Annotations.load(tmp_path / 'o.npz')
-    assert len(a) == 12 and a.imgname[1] == 'mpi_inf_3dhp_test_set/TS1/imageSequence/img_000004.jpg'
+    assert len(a) == 11 and a.imgname[1] == 'mpi_inf_3dhp_test_set/TS1/imageSequence/img_000004.jpg'
     ours = common_index(['pelvis_mpii', 'head_h36m', 'neck', 'right_ankle', 'left_wrist'])
     assert np.allclose(a.joints_3d[1][ours, :3], (solid[3, 0] - solid[3, 0, 14])[[14, 0, 1, 10, 7]] / 1000, atol=1e-6)
     assert np.allclose(a.keypoints_2d[1, 25:][ours, :2], flat[3, 0][[14, 0, 1, 10, 7]] + .5)
@@ -377,7 +500,36 @@ def test_h36m(tmp_path):
     assert np.allclose(a.keypoints_2d[4, 25:][ours, :2], flat[5].reshape(32, 2)[theirs] + .5, atol=1e-4)
     assert cv2.imread(str(tmp_path / a.imgname[4])).mean() == pytest.approx(50, abs=4)
     convert_h36m(tmp_path, tmp_path / 'p1.npz', 'protocol1', progress=False)
+    # There are no pictures of the other camera.
+    assert Annotations.load(tmp_path / 'p1.npz').imgname.tolist() == a.imgname.tolist()
+    convert_h36m(tmp_path, tmp_path / 'p1.npz', 'protocol1', extract=True, progress=False)
     assert len(Annotations.load(tmp_path / 'p1.npz')) == 12
+
+
+def test_h36m_with_broken_files(tmp_path, caplog, monkeypatch):
+    """A short video, one that is none, one that is absent and a broken pose file do not end the conversion."""
+    monkeypatch.setattr(logging.getLogger('hmr'), 'propagate', True)
+    stems = [f'{action}.60457274' for action in ('Walking', 'Sitting', 'Eating', 'Posing', 'Phoning')]
+    for stem in stems:
+        write_h36m(tmp_path, 'S9', stem)
+    write_h36m(tmp_path, 'S11', 'Walking.60457274')
+    videos = tmp_path / 'S9/Videos'
+    write_video(videos / f'{stems[0]}.mp4', 6)
+    (videos / f'{stems[1]}.mp4').write_bytes(b'no video')
+    (videos / f'{stems[2]}.mp4').unlink()
+    (tmp_path / f'S9/MyPoseFeatures/D3_Positions_mono/{stems[3]}.cdf').write_bytes(b'no poses')
+    convert_h36m(tmp_path, tmp_path / 'o.npz', 'protocol2', extract=True, progress=False)
+    names = Annotations.load(tmp_path / 'o.npz').imgname.tolist()
+    assert names == [f'images/S9_Phoning.60457274_{n:06d}.jpg' for n in (1, 6, 11)] + [
+        f'images/S9_Walking.60457274_{n:06d}.jpg' for n in (1, 6)] + [
+        f'images/S11_Walking.60457274_{n:06d}.jpg' for n in (1, 6, 11)]
+    assert '7 that their videos do not give' in caplog.text and '1 broken sequences' in caplog.text
+    for video in stems[:3]:
+        assert f'{video}.mp4: ' in caplog.text
+    shutil.rmtree(tmp_path / 'S9/Videos')
+    shutil.rmtree(tmp_path / 'images')
+    with pytest.raises(MissingFile, match='S9/Videos: no such folder of videos'):
+        convert_h36m(tmp_path, tmp_path / 'o.npz', 'protocol2', extract=True, progress=False)
 
 
 def test_h36m_mosh(tmp_path):
@@ -403,12 +555,20 @@ def test_up3d(tmp_path):
         np.save(tmp_path / f'{base}_joints.npy', joints)
         body = {'pose': RNG.normal(size=72), 'betas': RNG.normal(size=10)}
         (tmp_path / f'{base}_body.pkl').write_bytes(pickle.dumps(body, protocol=2))
+        (tmp_path / f'{base}_image.png').write_bytes(b'')
     up3d.convert_up3d(tmp_path, tmp_path / 'o.npz', 'test', progress=False)
     a = Annotations.load(tmp_path / 'o.npz')
     assert a.imgname.tolist() == ['00001_image.png', '00007_image.png']
     assert np.allclose(a.center, [[22, 20]] * 2) and np.allclose(a.scale, .9 * 20 / 200)
     assert np.allclose(a.keypoints_2d[1, 25:39], joints[:, :14].T + [.5, .5, 0])
     assert np.allclose(a.pose[1], body['pose'])
+    for broken in ('body.pkl', 'joints.npy', 'render_light.png', 'image.png'):
+        (tmp_path / f'00001_{broken}').rename(tmp_path / 'kept')
+        if broken != 'image.png':
+            (tmp_path / f'00001_{broken}').write_bytes(b'cut')
+        up3d.convert_up3d(tmp_path, tmp_path / 'p.npz', 'test', progress=False)
+        assert Annotations.load(tmp_path / 'p.npz').imgname.tolist() == ['00007_image.png']
+        (tmp_path / 'kept').rename(tmp_path / f'00001_{broken}')
 
 
 def write_oh50k(root, unit):
@@ -464,6 +624,40 @@ def test_eft(tmp_path):
     path.write_text('[]')
     with pytest.raises(BadFile, match='not an EFT file'):
         eft.convert_eft(path, tmp_path / 'o.npz', progress=False)
+
+
+@pytest.mark.parametrize('path, prefix', [
+    ('mpii/eft_fit/LSPet_ver01.json', ''), ('coco2014/MPII_ver01.json', 'images/'),
+    ('lspet/COCO2014-All-ver01.json', 'train2014/'), ('x/COCO2014-Val-ver10.json', 'val2014/')])
+def test_eft_pictures_are_where_the_file_name_says(tmp_path, path, prefix):
+    person = {'imageName': 'a.jpg', 'bbox_center': [5., 6.], 'bbox_scale': 1.5, 'parm_shape': [.1] * 10,
+              'gt_keypoint_2d': np.ones((49, 3)).tolist(), 'parm_pose': np.tile(np.eye(3), (24, 1, 1)).tolist()}
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({'ver': .1, 'data': [person]}))
+    eft.convert_eft(file, tmp_path / 'o.npz', progress=False)
+    assert Annotations.load(tmp_path / 'o.npz').imgname[0] == f'{prefix}a.jpg'
+    file.rename(file.parent / 'mine.json')
+    with pytest.raises(BadConfig, match='mine.json: which set this is cannot be told'):
+        eft.convert_eft(file.parent / 'mine.json', tmp_path / 'o.npz', progress=False)
+    eft.convert_eft(file.parent / 'mine.json', tmp_path / 'o.npz', prefix='p/', progress=False)
+    assert Annotations.load(tmp_path / 'o.npz').imgname[0] == 'p/a.jpg'
+
+
+def test_eft_files_where_fetch_data_puts_them(tmp_path, capsys, monkeypatch):
+    """Side by side in datasets/eft, as EFT's own script has them."""
+    import preprocess_datasets
+    person = {'imageName': 'a.jpg', 'bbox_center': [5., 6.], 'bbox_scale': 1.5, 'parm_shape': [.1] * 10,
+              'gt_keypoint_2d': np.ones((49, 3)).tolist(), 'parm_pose': np.tile(np.eye(3), (24, 1, 1)).tolist()}
+    for folder in ('datasets/eft', 'smpl'):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / 'smpl/SMPL_NEUTRAL.npz').write_bytes(b'')
+    (tmp_path / 'datasets/eft/COCO2014-All-ver01.json').write_text(json.dumps({'data': [person]}))
+    monkeypatch.setattr(sys, 'argv', ['preprocess_datasets.py', '--only', 'coco-full_train_eft', '--misc',
+                                      'PATHS.DATA_DIR', str(tmp_path)])
+    assert preprocess_datasets.main() == 0 and 'coco-full_train_eft  written' in capsys.readouterr().out
+    written = Annotations.load(tmp_path / 'dataset_extras/coco-full_train_eft.npz')
+    assert written.imgname[0] == 'train2014/a.jpg'
 
 
 def test_all_jobs(tmp_path, capsys, monkeypatch):

@@ -238,7 +238,7 @@ def test_weights_of_annotated_points(standin_assets, monkeypatch):
     """The published keys: PART_WEIGHTS 0.3 for the 24 parts at points, INDEX_WEIGHTS 2 for the 14 segments."""
     regressor = quick(standin_assets).train()
     targets = targets_for(regressor, 2)
-    targets.dense_points = torch.zeros(2, 196, 5)
+    targets.labels = {'dense_points': torch.zeros(2, 196, 5), 'dense_segments': None}
     monkeypatch.setattr(danet, 'dense_point_losses', lambda *_: dict.fromkeys(('index', 'u', 'v', 'segment'), 1.0))
     losses = danet.danet_losses(regressor(torch.randn(2, 3, 64, 64)), targets, load_config('danet.yaml'))
     found = {name: value for name, value in losses.items() if name.startswith('points_')}

@@ -7,13 +7,13 @@ from datasets.mixed import parse_mixture
 from tests.published_recipes import RECIPES
 
 # Files that repeat no publication: this project's own variants.
-OWN = {'spin_lm', 'multi_spin_lm'}
+OWN = {'spin_lm', 'multi_spin_lm', 'pymaf_net'}
 # What a training does to its data, losses and weights; the rest says where things lie and how a machine is used.
 SECTIONS = ('LOSS.', 'SOLVER.', 'SMPLIFY.')
 KEYS = ('DATA.IMG_RES', 'DATA.MIXTURE', 'DATA.EPOCH_LENGTH', 'DATA.FLIP', 'DATA.ROT_FACTOR', 'DATA.ROT_PROB',
         'DATA.NOISE_FACTOR', 'DATA.SCALE_FACTOR', 'DATA.EVAL_DATASET', 'MODEL.BACKBONE.NAME',
         'MODEL.BACKBONE.PRETRAINED', 'TRAIN.BATCH_SIZE', 'TRAIN.NUM_EPOCHS', 'TRAIN.SYNC_BATCHNORM',
-        'TRAIN.MIXED_PRECISION', 'TRAIN.EMA')
+        'TRAIN.MIXED_PRECISION', 'TRAIN.EMA', 'MODEL.CAMERA')
 DENSE = {'LOSS.INDEX_WEIGHTS', 'LOSS.PART_WEIGHTS', 'LOSS.POINT_REGRESSION_WEIGHTS'}
 LEVENBERG_MARQUARDT = {'SMPLIFY.TOLERANCE', 'SMPLIFY.STAY_WEIGHT'}
 FITS = {'SMPLIFY.RUN', 'SMPLIFY.USE_FITS', 'SMPLIFY.USE_FINAL_FIT'}
@@ -81,15 +81,6 @@ def test_every_file_repeats_a_publication_or_is_our_own():
     assert {path.stem for path in CONFIG_FOLDER.glob('*.yaml')} == set(RECIPES) | OWN
     for recipe in RECIPES.values():
         assert all(source.count('/') >= 2 for source in recipe)  # owner/repository/file
-
-
-def test_spin_and_its_descendants_have_one_loss_block():
-    """The text is the same, so that it can stand once."""
-    def block(name):
-        text = (CONFIG_FOLDER / f'{name}.yaml').read_text()
-        return text[text.index('LOSS:'):text.index('SMPLIFY:')]
-
-    assert {block(name) for name in ('hmr', 'spin_lm', 'multi_spin', 'multi_spin_lm')} == {block('spin')}
 
 
 def test_final_fits_come_with_danets_mixture():

@@ -1,4 +1,7 @@
 """Groups of views: how they are found, drawn, augmented alike, and trained on."""
+import random
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -11,12 +14,15 @@ from core.evaluation.run import run_evaluation
 from core.training.trainer import Trainer
 from datasets.annotations import Annotations
 from datasets.build import build_eval_dataset, build_train_dataset
-from datasets.multiview import ViewGroupDataset, view_groups, windows
+from datasets.multiview import ViewGroupDataset, drawn_windows, view_groups, windows
+from datasets.preprocess.mpi_inf_3dhp import convert_mpi_inf_3dhp
 from models.body import BodyModel
+from tests.test_preprocess_datasets import write_3dhp_train, write_video
 from utils.camera import look_at
 from utils.errors import BadConfig, BadFile
 from utils.geometry import axis_angle_to_rotmat, project, rotmat_to_axis_angle
 
+REAL = Path(__file__).resolve().parent.parent.parent / 'shared/real/assets'
 SIZE, PEOPLE, VIEWS = 96, 6, 4
 
 
@@ -46,8 +52,10 @@ def write_groups(assets, name, split, seed=0, **more):
     arrays = {'imgname': np.array(names), 'center': np.full((count, 2), SIZE / 2), 'scale': np.full(count, SIZE / 200),
               'part': keypoints[:, 25:], 'openpose': keypoints[:, :25], 'pose': pose.numpy(), 'shape': betas,
               'S': np.concatenate([joints, np.ones((count, 24, 1))], -1), 'cam_R': cameras.numpy(),
+              'cam_K': np.tile([[100.0, 0, SIZE / 2], [0, 100, SIZE / 2], [0, 0, 1]], (count, 1, 1)),
               'group': np.repeat(np.arange(PEOPLE) * 7, VIEWS), 'view': np.tile(np.arange(VIEWS) + 1, PEOPLE), **more}
-    np.savez(assets / 'dataset_extras' / f'{name}_{split}.npz', **{key: value[order] for key, value in arrays.items()})
+    np.savez(assets / 'dataset_extras' / f'{name}_{split}.npz',
+             **{key: value[order] for key, value in arrays.items() if value is not None})
 
 
 @pytest.fixture(scope='module')
@@ -73,6 +81,16 @@ def test_groups_of_mpi_inf_3dhp_paths():
                  (1, 1, 10, 11, '')]]
     groups = view_groups(annotations(names), 'f.npz')
     assert sorted(map(list, groups)) == [[1, 0, 5], [2], [3], [4]]
+
+
+@pytest.mark.skipif(not REAL.exists(), reason='needs the real files')
+def test_mmhuman3d_names_are_grouped_too():
+    """The name in a file of mmhuman3d's own tests, and those of SPIN's that are the same group and another frame."""
+    with np.load(REAL / 'mmhuman3d/sample_mpi_inf_3dhp_train.npz', allow_pickle=True) as file:
+        real = str(file['image_path'][0])
+    assert real == 'S1/Seq1/video_4/006311.jpg'
+    names = [real, 'S1/Seq1/imageFrames/video_0/frame_006311.jpg', 'S1/Seq1/video_0/006312.jpg']
+    assert sorted(map(list, view_groups(annotations(names), 'f.npz'))) == [[1, 0], [2]]
 
 
 def test_groups_by_arrays_and_what_is_wrong_with_them():
@@ -129,6 +147,13 @@ def test_intrinsics_turn_the_camera(assets):
     torch.testing.assert_close(angle, torch.tensor([[0, -np.pi / 4, 0]]).float().expand(4, 3), atol=1e-5, rtol=0)
 
 
+def test_without_intrinsics_no_camera_is_known(assets):
+    """The crop of a person off the axis looks aside: a rotation of the camera alone does not tell where to."""
+    write_groups(assets, 'rotations', 'val', seed=1, cam_K=None)
+    sample = ViewGroupDataset(config(assets), 'rotations', 'eval', 4)[0]
+    assert not sample['has_camera'].any() and torch.equal(sample['camera_rotation'], torch.eye(3).expand(4, 3, 3))
+
+
 def test_a_sample_is_reproducible_and_its_views_vary(assets):
     data = build_train_dataset(config(assets))
     first, again = data[3, 1], data[3, 1]
@@ -154,6 +179,27 @@ def test_evaluation_sees_all_pictures(assets, views):
     data = build_eval_dataset(config(assets, 'TEST.N_VIEWS', views))
     rows = torch.cat([data[i]['sample_index'] for i in range(len(data))])
     assert torch.bincount(rows).unique().numel() == 1 and rows.unique().numel() == PEOPLE * VIEWS
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_drawn_pairs_are_multi_spins(seed):
+    """As in its dataset class: for every subject and sequence, frames in the order in which they come, the rows of each
+    that has two or more paired by `random.sample` after `random.seed(10)`."""
+    rng = np.random.default_rng(seed)
+    names = [f'S8/Seq{sequence}/imageFrames/video_{video}/frame_{frame:06d}.jpg' for sequence in (1, 2)
+             for video in (0, 1, 2, 4, 5, 6, 7, 8) for frame in sorted(rng.choice(40, 12, replace=False))]
+    frames = {}
+    for row, name in enumerate(names):
+        _, sequence, _, _, file = name.split('/')
+        frames.setdefault((sequence, file), []).append(row)
+    random.seed(10)
+    pairs = []
+    for rows in frames.values():
+        if len(rows) >= 2:
+            order = random.sample(range(len(rows)), len(rows))
+            pairs += [[rows[order[2 * i]], rows[order[2 * i + 1]]] for i in range(len(rows) // 2)]
+    groups = [group for group in view_groups(annotations(names), 'f.npz') if len(group) >= 2]
+    assert [list(pair) for pair in drawn_windows(groups, 2, 10)] == pairs
 
 
 def test_small_groups_are_left_out(assets):
@@ -218,3 +264,55 @@ def test_published_recipe_trains_on_the_first_view(assets, tmp_path):
     evaluation = trainer.fit()
     assert trainer.supervisor.store.datasets[0].known.sum() == PEOPLE
     assert torch.isfinite(evaluation.errors['pa_mpjpe']).all()
+@pytest.fixture
+def studio(standin_assets, tmp_path):
+    """MPI-INF-3DHP's training set of subjects 1, 2 and 8, as downloaded: videos of one grey each and annotations, which
+    the converter has read. Its people stand 1.5 m beside the axis of every camera."""
+    for name in ('smpl', 'J_regressor_extra.npy', 'J_regressor_h36m.npy', 'smpl_mean_params.npz'):
+        (tmp_path / name).symlink_to(standin_assets / name)
+    root = tmp_path / 'datasets/mpi-inf-3dhp'
+    write_3dhp_train(root, [f'S{subject}/Seq{sequence}' for subject in (1, 2, 8) for sequence in (1, 2)], frames=11)
+    for folder in root.glob('S*/Seq*'):
+        for video in (0, 1, 2, 4, 5, 6, 7, 8):
+            write_video(folder / f'imageSequence/video_{video}.avi', 11)
+    convert_mpi_inf_3dhp(root, tmp_path / 'dataset_extras/mpi_inf_3dhp_train.npz', extract=True, subjects='1-2,8',
+                         progress=False)
+    return tmp_path
+
+
+def test_multi_spins_protocol(studio, tmp_path, capsys):
+    """train.py and eval.py as published: subjects 1 to 7 train, pairs of views of subject 8 are evaluated."""
+    small = ['PATHS.DATA_DIR', str(studio), 'DATA.IMG_RES', 64, 'MODEL.BACKBONE.NAME', 'resnet18',
+             'MODEL.BACKBONE.PRETRAINED', '', 'MODEL.HMR.HIDDEN', 32, 'LOG_DIR', str(tmp_path / 'logs'), 'NAME', 'run',
+             'DEVICE', 'cpu', 'TRAIN.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0,
+             'SMPLIFY.RUN', False]
+    trainer = Trainer(load_config('multi_spin.yaml', small))
+    (train,) = trainer.train_data.datasets
+    assert {name[:2] for name in train.annotations.imgname} == {'S1', 'S2'} and len(train) == 2 * 2 * 2
+    assert {name[:2] for name in trainer.eval_data.annotations.imgname} == {'S8'}
+    sample = trainer.eval_data[0]
+    assert sample['img'].shape[0] == 2 and sample['has_camera'].all()
+    assert len(set(sample['imgname'])) == 2
+    trainer.fit()
+    capsys.readouterr()
+    checkpoint = str(tmp_path / 'logs/run/checkpoints/latest.pt')
+    evaluation = run_evaluation(*parse_pose_options(['--checkpoint', checkpoint, '--dataset', 'mpi-inf-3dhp-s8']))
+    # Two frames of two sequences, eight views each in four pairs.
+    assert len(evaluation.errors['mpjpe']) == 2 * 2 * 8 and set(evaluation.groups) == {'S8/Seq1', 'S8/Seq2'}
+    assert {'mpjpe', 'pa_mpjpe', 'pck'} <= set(evaluation.errors)
+    assert 'S8/Seq2' in capsys.readouterr().out
+
+
+def test_a_camera_of_mpi_inf_3dhp_looks_at_the_person(studio):
+    """By hand: of a camera with focal length 1500 and its middle at pixel 1024, a box about pixel 1774, 1024 is
+    half the focal length to the right. What lies there in the world comes to the middle of the crop."""
+    path = studio / 'dataset_extras/mpi_inf_3dhp_train.npz'
+    rows = Annotations.load(path)
+    rows.center[:] = [1774.5, 1024.5]
+    rows.save(path)
+    sample = ViewGroupDataset(config(studio, 'DATA.FLIP', False), 'mpi-inf-3dhp', 'train', 2)[0, 0]
+    for view in range(2):
+        row = int(sample['sample_index'][view])
+        person = np.linalg.inv(rows.extra['cam_R'][row]) @ [0.5, 0, 1]  # a direction in the world
+        seen = sample['camera_rotation'][view].double().numpy() @ person
+        np.testing.assert_allclose(seen / np.linalg.norm(seen), [0, 0, 1], atol=1e-6)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from datasets.catalog import split_names
 from utils.errors import BadConfig, MissingFile
 from utils.logging import log_once
 
@@ -43,11 +44,12 @@ def network_overrides(given):
 
 
 def without_dataset(mixture, name):
-    """A mixture 'a:0.3', 'b+c:0.7', ... without one of its datasets; shares stay relative to each other."""
+    """A mixture 'a:0.3', 'b+c:0.7', ... without one of its datasets, whatever part of it is meant ('NAME-s8'); shares
+    stay relative to each other."""
     kept = []
     for item in mixture:
         names, colon, share = item.rpartition(':')
-        members = [member for member in names.split('+') if member.strip() != name]
+        members = [member for member in split_names(names) if member != name and not member.startswith(f'{name}-')]
         if members:
             kept.append(f'{"+".join(members)}{colon}{share}')
     return kept

@@ -27,8 +27,8 @@ COMMON_FLAGS = (
     flag('affine_crop', 'DATA.LEGACY_CROP_EVAL', 'this project\'s crop (default for its own weights)', False),
 )
 POSE_FLAGS = COMMON_FLAGS + (
-    flag('dataset', 'DATA.EVAL_DATASET', 'h36m-p1, h36m-p2, h36m-p2-mosh, 3dpw, mpi-inf-3dhp, 3doh50k, lsp, free, '
-         'a dataset of your own, or an .npz'),
+    flag('dataset', 'DATA.EVAL_DATASET', 'h36m-p1, h36m-p2, h36m-p2-mosh, 3dpw, mpi-inf-3dhp, mpi-inf-3dhp-s8 (several '
+         'views), 3doh50k, lsp, free, a dataset of your own, or an .npz'),
     flag('result_file', 'TEST.RESULT_FILE', 'also --result: .npz for joints, pose, betas, camera and image names'),
     flag('eval_pve', 'TEST.EVAL_PVE', 'per-vertex errors (the default)', True),
     flag('occlude', 'TEST.OCCLUDE', 'face: black out the face; grid: slide a patch and write the error map'),

@@ -6,6 +6,7 @@ J_regressor_h36m and are centred at the pelvis; the ground truth is either annot
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from datasets.mpi_inf_3dhp import read_shot
 from utils.keypoints import COMMON_JOINTS, H36M_TO_J14, H36M_TO_J17, J24_TO_J14, J24_TO_J17
 
 POSE_METRICS = ('mpjpe', 'pa_mpjpe', 'pve')
@@ -58,6 +59,8 @@ PROTOCOLS = {
     '3dpw': Protocol(groups='sequence'),
     'mpi-inf-3dhp': Protocol(joints=J17, truth='joints', gendered=False, metrics=POSE_METRICS + PCK_METRICS,
                              groups='sequence'),
+    'mpi-inf-3dhp-s8': Protocol(joints=J17, truth='joints', gendered=False, metrics=POSE_METRICS + PCK_METRICS,
+                                groups='sequence'),
     '3doh50k': Protocol(truth='joints', gendered=False),
     'lsp': Protocol(segmentation=True),
 }
@@ -73,13 +76,17 @@ def group_of(protocol, imgname):
     """The group that a picture belongs to, by its path, or ''.
 
     Human3.6M: '.../S9_Walking_1.60457274_000001.jpg' is of action Walking. 3DPW: 'imageFiles/SEQUENCE/image_00000.jpg'.
-    MPI-INF-3DHP: 'mpi_inf_3dhp_test_set/TS1/imageSequence/img_000001.jpg' is of sequence TS1.
+    MPI-INF-3DHP: 'mpi_inf_3dhp_test_set/TS1/imageSequence/img_000001.jpg' is of sequence TS1, and
+    'S8/Seq1/imageFrames/video_0/frame_000001.jpg' of S8/Seq1.
     """
     path = PurePosixPath(imgname.replace('\\', '/'))
     if protocol.groups == 'action':
         words = path.name.split('.')[0].split('_')
         return words[1] if len(words) > 1 else ''
     if protocol.groups == 'sequence':
+        shot = read_shot(imgname)
+        if shot is not None:
+            return f'S{shot.subject}/Seq{shot.sequence}'
         parents = path.parent.name, path.parent.parent.name
         return parents[1] if parents[0].startswith('imageSequence') else parents[0]
     return ''

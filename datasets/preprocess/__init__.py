@@ -87,7 +87,7 @@ class Collector:
 
 def save_annotations(annotations, path, source, left_out):
     """Write Annotations and log a line; `left_out` counts people by reason. Raises BadFile where there is no row."""
-    reasons = ', '.join(f'{count} {why}' for why, count in Counter(left_out).most_common())
+    reasons = ', '.join(f'{count} {why}' for why, count in Counter(left_out).most_common() if count)
     if not len(annotations):
         raise BadFile(f'{source}: no usable person ({reasons or "it has no annotations"})')
     annotations.save(path)

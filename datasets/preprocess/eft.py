@@ -6,31 +6,39 @@ The JSON is that of EFT's release: 'data', a list of people with imageName, bbox
 [49,3], parm_pose [24,3,3], parm_shape [10]. Sets: coco-part (coco_2014_train_eft.npz), coco-all
 (coco-full_train_eft.npz), lspet (hr-lspet_train_eft.npz), mpii (mpii_train_eft.npz).
 """
+from pathlib import Path
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from datasets.preprocess import Collector, check_output, command
-from utils.errors import BadFile, run_main
+from utils.errors import BadConfig, BadFile, run_main
 from utils.keypoints import NUM_JOINTS, NUM_OPENPOSE
 from utils.pixels import COUNTED_FROM_0, COUNTED_FROM_1, to_continuous
 from utils.safe_io import load_json
 
-# Folder of the pictures within each dataset's image folder, as SPIN's files have it.
-PREFIXES = {'COCO2014': 'train2014/', 'MPII': 'images/', 'LSPet': ''}
+# Folder of the pictures within each dataset's image folder, as SPIN's files have it, by the beginning of a file's name.
+PREFIXES = {'COCO2014-Val': 'val2014/', 'COCO2014': 'train2014/', 'MPII': 'images/', 'LSPet': ''}
 # Where the first pixel lies in each dataset's own annotations, which EFT took over (`utils.pixels`).
-_FIRST_PIXELS = {'COCO2014': COUNTED_FROM_0, 'MPII': COUNTED_FROM_1, 'LSPet': COUNTED_FROM_1}
+_FIRST_PIXELS = {'COCO2014-Val': COUNTED_FROM_0, 'COCO2014': COUNTED_FROM_0, 'MPII': COUNTED_FROM_1,
+                 'LSPet': COUNTED_FROM_1}
 
 
-def convert_eft(annotations, out, progress=True):
-    """Write all people. Raises MissingFile, BadFile."""
+def convert_eft(annotations, out, prefix=None, progress=True):
+    """Write all people. prefix: put before image names; by default that of the set that the file's name tells.
+
+    Raises MissingFile, BadFile, BadConfig.
+    """
     check_output(out)
     content = load_json(annotations)
     people = content.get('data') if isinstance(content, dict) else None
     if not isinstance(people, list):
         raise BadFile(f"{annotations}: not an EFT file ('data', a list of people, is wanted)")
-    dataset = next((stem for stem in PREFIXES if stem.lower() in str(annotations).lower()), None)
-    prefix, first_pixel = PREFIXES.get(dataset, ''), _FIRST_PIXELS.get(dataset, COUNTED_FROM_0)
+    dataset = _dataset(annotations)
+    first_pixel = _FIRST_PIXELS.get(dataset, COUNTED_FROM_0)
+    if prefix is None:
+        prefix = _prefix(annotations, dataset)
     rows = Collector()
     for number, person in enumerate(tqdm(people, desc='eft', unit=' people', disable=not progress)):
         try:
@@ -47,9 +55,23 @@ def convert_eft(annotations, out, progress=True):
     rows.save(out, annotations)
 
 
+def _dataset(path):
+    """Which set a file is of, by its own name alone, or None: folders above it may name another set."""
+    name = Path(path).name.lower()
+    return next((stem for stem in PREFIXES if name.startswith(stem.lower())), None)
+
+
+def _prefix(path, dataset):
+    if dataset is not None:
+        return PREFIXES[dataset]
+    raise BadConfig(f'{path}: which set this is cannot be told from its name, which starts with {", ".join(PREFIXES)} '
+                    'as published; give --prefix, the folder of its pictures')
+
+
 def main():
     return command(convert_eft, "EFT's fits to an annotation file.",
-                   {'annotations': 'such as COCO2014-Part-ver01.json', 'out': '.npz to write'})
+                   {'annotations': 'such as COCO2014-Part-ver01.json', 'out': '.npz to write'},
+                   {'prefix': (None, "put before image names, such as 'train2014/'; by default the file's name tells")})
 
 
 if __name__ == '__main__':

@@ -4,34 +4,61 @@ from pathlib import Path
 import av
 import cv2
 
-from utils.errors import BadFile, MissingFile
+from datasets.preprocess import existing
+from utils.logging import get_logger
 from utils.safe_io import atomic_write
 from utils.video_writer import plain_path
 
+# Frames before a damage that are not taken either: a decoder that reorders frames, as H.264's, tells of it late.
+_MARGIN = 16
+
 
 def extract_frames(video, wanted, quality=95):
-    """Write frames of a video as JPEG files. wanted: {frame number from 0: path}; files that are there are kept.
+    """Write frames of a video as JPEG files -> numbers of those that the video does not give, a set.
 
-    Decodes only as far as it has to. Raises MissingFile, BadFile (the video ends too early, or is none).
+    wanted: {frame number from 0: path}; files that are there are kept. Decodes only as far as it has to. A video that
+    is absent, short or damaged is logged: frames after a damage are not taken, because their numbers are not known.
+    Raises MissingFile where not even the folder of the video is there.
     """
     missing = {number: Path(path) for number, path in wanted.items() if not Path(path).exists()}
     if not missing:
-        return
+        return set()
+    existing(Path(video).parent, 'folder of videos')
+    why = _write_frames(video, missing, quality)
+    if missing:
+        get_logger().warning(f'{video}: {why or f"ends before frame {min(missing)}"}; {len(missing)} frames that have '
+                             'annotations are left out')
+    return set(missing)
+
+
+def _write_frames(video, missing, quality):
+    """Write frames and take them out of `missing` -> why the rest could not be read, '' where the video just ended."""
     if not Path(video).exists():
-        raise MissingFile(f'{video}: no such video')
+        return 'no such video'
+    last, waiting = max(missing), {}
     try:
         with av.open(plain_path(video)) as container:
             for number, frame in enumerate(container.decode(video=0)):
+                if frame.is_corrupt:
+                    return f'damaged at frame {number}'
                 if number in missing:
-                    _write_jpeg(missing.pop(number), frame.to_ndarray(format='bgr24'), quality)
-                if not missing:
-                    return
+                    waiting[number] = _jpeg(frame.to_ndarray(format='bgr24'), quality)
+                _write(waiting, missing, number - _MARGIN)
+                if number >= last + _MARGIN:
+                    return ''
     except (av.error.FFmpegError, IndexError) as error:
-        raise BadFile(f'{video}: not a readable video ({" ".join(str(error).split())[:120]})') from None
-    raise BadFile(f'{video}: ends before frame {min(missing)}, which has annotations')
+        return f'not readable to its end ({" ".join(str(error).split())[:120]})'
+    _write(waiting, missing, last)
+    return ''
 
 
-def _write_jpeg(path, pixels, quality):
+def _write(waiting, missing, up_to):
+    """Write the pictures [{number: JPEG bytes}] of frames up to a number."""
+    for number in [number for number in waiting if number <= up_to]:
+        with atomic_write(missing.pop(number)) as stream:
+            stream.write(waiting.pop(number))
+
+
+def _jpeg(pixels, quality):
     _, encoded = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    with atomic_write(path) as stream:
-        stream.write(encoded.tobytes())
+    return encoded.tobytes()

@@ -7,7 +7,6 @@ ROOT/S9/MySegmentsMat/{ground_truth_bb,ground_truth_bs}/Walking 1.60457274.mat (
 1.60457274.mp4. Pictures go to ROOT/images/S9_Walking_1.60457274_000001.jpg. MoSh: FOLDER/S9/Walking
 1_cam3_aligned.pkl. Needs the packages cdflib and h5py.
 """
-
 import cv2
 import numpy as np
 
@@ -16,6 +15,7 @@ from datasets.preprocess.frames import extract_frames
 from datasets.preprocess.hdf5 import open_hdf5
 from datasets.preprocess.joints import H36M17_TO_COMMON, common_joints, common_keypoints, openpose_joints
 from datasets.preprocess.parts import Parts
+from datasets.preprocess.pictures import ABSENT, Pictures
 from utils.errors import BadFile, MissingFile, run_main
 from utils.pixels import COUNTED_FROM_0
 from utils.safe_io import load_pickle
@@ -30,15 +30,17 @@ _BOX = 0.9  # the masks are generous
 
 def convert_h36m(root, out, split='protocol2', extract=False, mosh='', openpose='', progress=True):
     """Write every fifth frame of a split. extract: cut the pictures out of the videos as well, those that are not
-    there yet. mosh: folder of MoSh's bodies; sequences without one are left out then. Finished sequences are kept
-    where the run is interrupted. Raises MissingFile, BadFile, ProjectError without cdflib or h5py.
+    there yet. mosh: folder of MoSh's bodies; sequences without one are left out then. Frames whose video or picture is
+    absent or damaged are left out and counted. Finished sequences are kept where the run is interrupted.
+    Raises MissingFile, BadFile, ProjectError without cdflib or h5py.
     """
     check_output(out)
     root = existing(root, 'folder (Human3.6M)')
     sequences = _sequences(root, split)
+    pictures = None if extract else Pictures(root, 'images')
 
     def convert(name, rows):
-        _Sequence(root, name).convert(rows, split, extract, mosh, openpose)
+        _Sequence(root, name).convert(rows, split, pictures, mosh, openpose)
     Parts(out, root=root, split=split, mosh=mosh, openpose=openpose).run(sequences, convert, root, progress)
 
 
@@ -63,7 +65,8 @@ class _Sequence:
         self.action, self.camera = self.stem.split('.')
         self.folder = root / self.subject
 
-    def convert(self, rows, split, extract, mosh, openpose):
+    def convert(self, rows, split, pictures, mosh, openpose):
+        """pictures: those on disk, or None to cut them out of the video."""
         joints_3d = read_cdf(self.folder / 'MyPoseFeatures/D3_Positions_mono' / f'{self.stem}.cdf', 3)
         flat = self.folder / 'MyPoseFeatures/D2_Positions' / f'{self.stem}.cdf'
         joints_2d = read_cdf(flat, 2) if flat.exists() or split == 'train' else None
@@ -74,10 +77,16 @@ class _Sequence:
         frames = range(0, len(joints_3d), _STEP)
         names = [f'images/{self.subject}_{self.action.replace(" ", "_")}.{self.camera}_{frame + 1:06d}.jpg'
                  for frame in frames]
-        if extract:
-            extract_frames(self.folder / 'Videos' / f'{self.stem}.mp4',
-                           {frame: self.root / name for frame, name in zip(frames, names)})
+        places = {frame: self.root / name for frame, name in zip(frames, names)}
+        video = self.folder / 'Videos' / f'{self.stem}.mp4'
+        lost = () if pictures is not None else extract_frames(video, places)
         for frame, name, box in zip(frames, names, self._boxes(frames)):
+            if frame in lost:
+                rows.leave_out('that their videos do not give')
+                continue
+            if pictures is not None and name not in pictures:
+                rows.leave_out(ABSENT)
+                continue
             if box is None:
                 rows.leave_out('with an empty mask')
                 continue

@@ -47,8 +47,9 @@ def _dp_coco(split, folder):
 
 
 def _eft(folder, file):
+    """EFT's own script puts its files side by side."""
     def run(root, out, options):
-        convert_eft(root / folder / file, out)
+        convert_eft(root / file if (root / file).exists() else root / folder / file, out)
     return run
 
 

@@ -1,73 +1,173 @@
 """MPI-INF-3DHP -> annotation files.
 
 python -m datasets.preprocess.mpi_inf_3dhp --root mpi_inf_3dhp --out data/dataset_extras/mpi_inf_3dhp_train.npz
-    --split train [--extract] [--fits FILE] [--openpose FOLDER]
+    --split train [--subjects 1-7] [--extract] [--fits FILE] [--openpose FOLDER]
 Layout: ROOT/S1/Seq1/annot.mat (annot2, annot3: cells [14,1] of [F,56] and [F,84]), camera.calibration,
 imageSequence/video_0.avi, pictures in imageFrames/video_0/frame_000001.jpg; test: ROOT/mpi_inf_3dhp_test_set/TS1/
 annot_data.mat (HDF5) and imageSequence/img_000001.jpg. The test set needs the package h5py.
 """
+import re
+from collections import defaultdict
+from logging import INFO, WARNING
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from datasets.annotations import Annotations
+from datasets.mpi_inf_3dhp import SUBJECTS, Shot, read_shot
 from datasets.preprocess import box_of_points, check_output, command, existing
 from datasets.preprocess.frames import extract_frames
 from datasets.preprocess.hdf5 import open_hdf5
 from datasets.preprocess.joints import H36M17_TO_COMMON, common_joints, common_keypoints, openpose_joints
 from datasets.preprocess.parts import Parts
-from utils.errors import BadFile, run_main
-from utils.pixels import COUNTED_FROM_0
-from utils.safe_io import load_mat, load_npz
+from datasets.preprocess.pictures import ABSENT, Pictures
+from utils.errors import BadConfig, BadFile, MissingFile, run_main
+from utils.logging import get_logger
+from utils.pixels import COUNTED_FROM_0, to_continuous
+from utils.safe_io import load_mat
 
 _VIDEOS = (0, 1, 2, 4, 5, 6, 7, 8)  # the cameras at chest height
-_STEP = 10  # of the frames in which the whole person is seen, one in ten is kept
+_STEP = 10  # one frame in ten is kept, the same ones of every camera
 _SIDE = 2048  # pixels of the training pictures
+_TEST_PEOPLE = tuple(range(1, 7))
 _TRAIN_JOINTS = [4, 18, 19, 20, 23, 24, 25, 3, 5, 6, 7, 9, 10, 11, 14, 15, 16]  # H36M's 17 among the file's 28
 _TEST_JOINTS = [14, 11, 12, 13, 8, 9, 10, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]  # and among the test set's 17
 
 
-def convert_mpi_inf_3dhp(root, out, split='train', extract=False, fits='', openpose='', progress=True):
-    """Write a split. extract: cut the pictures out of the videos as well. fits: an .npz with imgname, pose, shape and
-    has_smpl, such as SPIN's mpi_inf_3dhp_train.npz, which holds the multi-view fits; they are matched by name.
+def convert_mpi_inf_3dhp(root, out, split='train', extract=False, fits='', openpose='', subjects='', progress=True):
+    """Write a split. extract: cut the pictures out of the videos as well. subjects: those to write, as '1-7' or '1,8';
+    all by default (test: TS1 to TS6).
 
-    Training rows also hold the cameras' rotations, `cam_R` [3,3], world to camera. Finished sequences are kept where
-    the run is interrupted. Raises MissingFile, BadFile, ProjectError without h5py.
+    Of the training set, frames 0, 10, 20, ... are kept where the whole person is seen, so that all cameras agree. With
+    `fits`, an annotation file with bodies such as SPIN's mpi_inf_3dhp_train.npz, the frames are that file's instead,
+    matched by name; how many are found is logged. Training rows also hold their camera: cam_R [3,3] and cam_t [3]
+    metres, world to camera, and cam_K [3,3]. Frames whose video or picture is absent or damaged are left out and
+    counted. Finished sequences are kept where the run is interrupted.
+    Raises MissingFile, BadFile, BadConfig, ProjectError without h5py.
     """
     check_output(out)
     root = existing(root, 'folder (MPI-INF-3DHP)')
-    bodies = _read_fits(fits) if fits else {}
+    parts = Parts(out, root=root, split=split, fits=fits, openpose=openpose, subjects=subjects, rules=3)
     if split == 'test':
-        names = [f'TS{number}' for number in range(1, 7)]
-
         def convert(name, rows):
             _convert_test(root, name, rows)
-    else:
-        names = [f'S{subject}/Seq{sequence}' for subject in range(1, 9) for sequence in (1, 2)]
+        names = [f'TS{number}' for number in parse_subjects(subjects, _TEST_PEOPLE)]
+        parts.run(names, convert, root, progress)
+        return
+    chosen = parse_subjects(subjects, SUBJECTS)
+    bodies = _Fits(fits, chosen) if fits else None
+    pictures = Pictures(root, 'S*/Seq*/imageFrames')
 
-        def convert(name, rows):
-            _convert_train(root, name, rows, extract, openpose, bodies)
-    Parts(out, root=root, split=split, fits=fits, openpose=openpose).run(names, convert, root, progress)
+    def convert(name, rows):
+        _TrainSequence(root, name, bodies, openpose, None if extract else pictures).convert(rows)
+    names = [f'S{subject}/Seq{sequence}' for subject in chosen for sequence in (1, 2)]
+    absent = [name for name in names if not (root / name).is_dir()]
+    if absent:
+        raise MissingFile(f'{root / absent[0]}: no such folder; name the subjects that are there: --subjects 1-4')
+    parts.body_digest = bodies and bodies.annotations.body_digest
+    written = parts.run(names, convert, root, progress)
+    if bodies:
+        bodies.log(len(written), int(written.has_smpl.sum()))
 
 
-def _convert_train(root, name, rows, extract, openpose, bodies):
-    folder = root / name
-    flat, solid = _read_annotations(folder / 'annot.mat')
-    cameras = read_calibration(folder / 'camera.calibration')
-    for video in _VIDEOS:
-        frames = _whole_frames(flat[video], rows)[::_STEP]
-        paths = {frame: f'{name}/imageFrames/video_{video}/frame_{frame + 1:06d}.jpg' for frame in frames}
-        if extract:
-            extract_frames(folder / 'imageSequence' / f'video_{video}.avi',
-                           {frame: root / path for frame, path in paths.items()})
-        for frame, path in paths.items():
-            joints = flat[video][frame, _TRAIN_JOINTS]
-            skeleton = (solid[video][frame, _TRAIN_JOINTS] - solid[video][frame, _TRAIN_JOINTS[0]]) / 1000
-            common = common_keypoints(joints, H36M17_TO_COMMON, COUNTED_FROM_0)
-            detections = Path(openpose) / Path(path).parent if openpose else ''
-            rows.add(path, *box_of_points(joints), common, openpose_joints(detections, path, common),
-                     joints_3d=common_joints(skeleton, H36M17_TO_COMMON), cam_R=cameras[video][0],
-                     **bodies.get(path, {}))
+def parse_subjects(text, known):
+    """Numbers of '1-7', '8' or '1,3-5', in order; all `known` ones of ''. Raises BadConfig."""
+    if not text:
+        return list(known)
+    chosen = set()
+    for item in str(text).split(','):
+        low, _, high = item.partition('-')
+        try:
+            chosen.update(range(int(low), int(high or low) + 1))
+        except ValueError:
+            raise BadConfig(f"--subjects takes numbers such as '1-7' or '1,8', got {text!r}") from None
+    if not chosen or not chosen <= set(known):
+        raise BadConfig(f'--subjects {text}: there are {known[0]} to {known[-1]}')
+    return sorted(chosen)
+
+
+class _Fits:
+    """Bodies of an annotation file by Shot, and which frames it names."""
+
+    def __init__(self, path, subjects):
+        self.path, annotations = path, Annotations.load(path)
+        if not annotations.has_smpl.any():
+            raise BadFile(f"{path}: has no bodies (pose and shape); give SPIN's mpi_inf_3dhp_train.npz, which holds "
+                          'those of mpi-inf-3dhp_mview_fits.npz')
+        shots = [read_shot(name) for name in annotations.imgname]
+        rows = [(shot, row) for row, shot in enumerate(shots) if shot is not None and shot.subject in subjects]
+        if not rows:
+            raise BadFile(f"{path}: none of its names is of MPI-INF-3DHP's subjects chosen, by which fits are "
+                          f'matched; the first is {str(annotations.imgname[0])!r}')
+        self.rows, self.annotations = dict(rows), annotations
+        self.frames = defaultdict(list)
+        for shot in self.rows:
+            self.frames[shot[:3]].append(shot.frame)
+
+    def labels(self, shot):
+        row = self.rows[shot]
+        if not self.annotations.has_smpl[row]:
+            return {}
+        return {'pose': self.annotations.pose[row], 'betas': self.annotations.betas[row]}
+
+    def log(self, found, with_body):
+        get_logger().log(WARNING if found < len(self.rows) else INFO,
+                         f'{self.path}: {found} of its {len(self.rows)} rows of these subjects were found, {with_body} '
+                         'of them with a body')
+
+
+class _TrainSequence:
+    """'S1/Seq1'. pictures: those on disk, or None to cut them out of the videos."""
+
+    def __init__(self, root, name, bodies, openpose, pictures):
+        self.root, self.folder, self.bodies, self.openpose = root, root / name, bodies, openpose
+        self.pictures = pictures
+        self.person = tuple(map(int, re.findall(r'\d+', name)))  # subject and sequence
+
+    def convert(self, rows):
+        self.flat, self.solid = _read_annotations(self.folder / 'annot.mat')
+        self.cameras = read_calibration(self.folder / 'camera.calibration')
+        for video in _VIDEOS:
+            shots = self._shots(video, rows)
+            lost = self._cut_out(video, shots) if self.pictures is None else ()
+            for shot in shots:
+                if shot.frame - 1 in lost:
+                    rows.leave_out('that their videos do not give')
+                elif self.pictures is not None and shot.path not in self.pictures:
+                    rows.leave_out(ABSENT)
+                else:
+                    self._add(rows, shot)
+
+    def _shots(self, video, rows):
+        """The frames of a video to keep."""
+        count = len(self.flat[video])
+        if self.bodies is not None:
+            named = [Shot(*self.person, video, frame) for frame in self.bodies.frames[(*self.person, video)]]
+            kept = [shot for shot in named if 1 <= shot.frame <= count]
+            rows.left_out['named by the fits, but not annotated'] += len(named) - len(kept)
+            return kept
+        chosen = np.arange(0, count, _STEP)
+        joints = self.flat[video][chosen][:, _TRAIN_JOINTS]
+        whole = ((joints >= 0) & (joints < _SIDE)).all((1, 2))
+        rows.left_out['partly outside the picture'] += int((~whole).sum())
+        return [Shot(*self.person, video, int(frame) + 1) for frame in chosen[whole]]
+
+    def _cut_out(self, video, shots):
+        return extract_frames(self.folder / 'imageSequence' / f'video_{video}.avi',
+                              {shot.frame - 1: self.root / shot.path for shot in shots})
+
+    def _add(self, rows, shot):
+        joints = self.flat[shot.camera][shot.frame - 1, _TRAIN_JOINTS]
+        skeleton = self.solid[shot.camera][shot.frame - 1, _TRAIN_JOINTS] / 1000
+        common = common_keypoints(joints, H36M17_TO_COMMON, COUNTED_FROM_0)
+        detections = Path(self.openpose) / Path(shot.path).parent if self.openpose else ''
+        rotation, translation, intrinsics = self.cameras[shot.camera]
+        intrinsics = intrinsics.copy()  # its principal point counts pixels, as the keypoints that it projects
+        intrinsics[:2, 2] = to_continuous(intrinsics[None, :2, 2], COUNTED_FROM_0)[0]
+        rows.add(shot.path, *box_of_points(joints), common, openpose_joints(detections, shot.path, common),
+                 joints_3d=common_joints(skeleton - skeleton[0], H36M17_TO_COMMON), cam_R=rotation, cam_t=translation,
+                 cam_K=intrinsics, **(self.bodies.labels(shot) if self.bodies is not None else {}))
 
 
 def _read_annotations(path):
@@ -81,14 +181,6 @@ def _read_annotations(path):
         raise BadFile(f"{path}: not MPI-INF-3DHP's annot.mat: cells annot2 of [F,56] and annot3 of [F,84] for 14 "
                       'cameras are wanted') from None
     return flat, solid
-
-
-def _whole_frames(joints, rows, side=(_SIDE, _SIDE)):
-    """Numbers of the frames whose 17 joints all lie in the picture."""
-    chosen = joints[:, _TRAIN_JOINTS]
-    whole = ((chosen >= 0) & (chosen < np.array(side))).all((1, 2))
-    rows.left_out['partly outside the picture'] += int((~whole).sum())
-    return np.flatnonzero(whole).tolist()
 
 
 def read_calibration(path):
@@ -126,8 +218,10 @@ def _convert_test(root, name, rows):
                           'wanted)') from None
     for frame in np.flatnonzero(valid):
         picture = f'mpi_inf_3dhp_test_set/{name}/imageSequence/img_{frame + 1:06d}.jpg'
-        size = _picture_size(root / picture)
-        joints = flat[frame]
+        size, joints = _picture_size(root / picture), flat[frame]
+        if size is None:
+            rows.leave_out('whose picture is absent or unreadable')
+            continue
         if not ((joints >= 0) & (joints < size)).all():
             rows.leave_out('partly outside the picture')
             continue
@@ -137,23 +231,12 @@ def _convert_test(root, name, rows):
 
 
 def _picture_size(path):
-    """(width, height) from the header."""
+    """(width, height) from the header, or None where there is no readable picture."""
     try:
-        with Image.open(existing(path, 'picture')) as picture:
+        with Image.open(path) as picture:
             return picture.size
     except OSError:
-        raise BadFile(f'{path}: not a readable picture') from None
-
-
-def _read_fits(path):
-    """{image name: labels} of the valid fits of a file."""
-    content = load_npz(path)
-    if not {'imgname', 'pose', 'shape'} <= set(content):
-        raise BadFile(f"{path}: has no imgname, pose and shape; fits are matched by name: give SPIN's "
-                      'mpi_inf_3dhp_train.npz, which holds those of mpi-inf-3dhp_mview_fits.npz')
-    valid = content.get('has_smpl', np.ones(len(content['imgname']))) > 0
-    return {str(name): {'pose': pose, 'betas': betas} for name, pose, betas, good in zip(
-        content['imgname'], content['pose'], content['shape'], valid) if good}
+        return None
 
 
 def main():
@@ -161,7 +244,8 @@ def main():
                    {'root': 'folder with S1 to S8 and mpi_inf_3dhp_test_set', 'out': '.npz to write'},
                    {'split': (['train', 'test'], 'which set'),
                     'extract': (False, 'cut the training pictures out of the videos'),
-                    'fits': ('', "SPIN's mpi_inf_3dhp_train.npz, whose fits are added by image name"),
+                    'subjects': ('', "those to write, such as '1-7' or '8'; all by default"),
+                    'fits': ('', "SPIN's mpi_inf_3dhp_train.npz, whose frames and fits are taken, by image name"),
                     'openpose': ('', "folder of OpenPose's *_keypoints.json, laid out as the pictures")})
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from datasets.preprocess import Collector, check_output, command, existing, square_box
 from datasets.preprocess.joints import LSP14_TO_COMMON, common_keypoints, rotated_root
+from datasets.preprocess.pictures import ABSENT, Pictures
 from utils.errors import BadFile, run_main
 from utils.keypoints import NUM_COMMON
 from utils.logging import get_logger
@@ -23,7 +24,8 @@ _HIPS, _NECK = slice(2, 4), 12
 
 def convert_oh50k(root, out, split='testset', progress=True):
     """Write a split, the body turned into the camera's frame. The 3D joints are kept where their unit can be told:
-    where torsos are as long as people's. Raises MissingFile, BadFile.
+    where torsos are as long as people's. People whose picture is absent are left out and counted.
+    Raises MissingFile, BadFile.
     """
     check_output(out)
     folder = existing(root, 'folder (3DOH50K)') / split
@@ -41,8 +43,11 @@ def convert_oh50k(root, out, split='testset', progress=True):
     unit = _unit(read)
     if unit is None and read:
         get_logger().warning(f'{path}: the unit of lsp_joints_3d cannot be told; 3D joints are left out')
-    rows = Collector()
+    rows, pictures = Collector(), Pictures(root, f'{split}/images')
     for name, box, common, labels, solid, scale in read:
+        if name not in pictures:
+            rows.leave_out(ABSENT)
+            continue
         if unit is not None:
             labels['joints_3d'] = _solid_joints(solid / (scale if unit == 'scale' else unit))
         rows.add(name, *box, common, **labels)

@@ -13,6 +13,7 @@ from datasets.preprocess import box_of_points, check_output, command, existing
 from datasets.preprocess.body_joints import BodyJoints
 from datasets.preprocess.joints import rotated_root
 from datasets.preprocess.parts import Parts
+from datasets.preprocess.pictures import ABSENT, Pictures
 from utils.assets import find_assets
 from utils.errors import BadFile, MissingFile, run_main
 from utils.keypoints import NUM_OPENPOSE
@@ -28,18 +29,18 @@ _GENDERS = {0: 'male', 1: 'female', -1: 'neutral'}
 def convert_pw3d(root, out, split='test', body='', progress=True):
     """Write every person of every frame whose camera is known. Finished sequences are kept where it is interrupted.
 
-    The box is that of the detected 2D joints, as published; those joints are kept as OpenPose's. People without any
-    are left out. body: asset folder with SMPL's gendered bodies, from which the common joints come, in 3D and as the
-    sequence's camera sees them; without one only poses and OpenPose's joints are written, and the log says so.
-    Raises MissingFile, BadFile.
+    The box is that of the detected 2D joints, as published; those joints are kept as OpenPose's. People without any,
+    and those whose picture is absent, are left out and counted. body: asset folder with SMPL's gendered bodies, from
+    which the common joints come, in 3D and as the sequence's camera sees them; without one only poses and OpenPose's
+    joints are written, and the log says so. Raises MissingFile, BadFile.
     """
     check_output(out)
     folder = existing(Path(root) / 'sequenceFiles' / split, '3DPW folder')
     names = sorted(path.stem for path in folder.glob('*.pkl'))
-    bodies = _bodies(body)
+    bodies, pictures = _bodies(body), Pictures(root, 'imageFiles')
 
     def convert(name, rows):
-        _convert_sequence(folder / f'{name}.pkl', rows, bodies)
+        _convert_sequence(folder / f'{name}.pkl', rows, bodies, pictures)
     Parts(out, root=root, split=split, bodies=sorted(bodies)).run(names, convert, folder, progress)
 
 
@@ -56,7 +57,7 @@ def _bodies(folder):
         return {}
 
 
-def _convert_sequence(path, rows, bodies):
+def _convert_sequence(path, rows, bodies, pictures):
     content = load_pickle(path)
     try:
         sequence, cameras = str(content['sequence']), np.asarray(content['cam_poses'], np.float64)
@@ -67,6 +68,9 @@ def _convert_sequence(path, rows, bodies):
             betas = np.asarray(betas, np.float64).ravel()[:10]
             for frame in np.flatnonzero(np.asarray(valid, bool)):
                 name = f'imageFiles/{sequence}/image_{frame:05d}.jpg'
+                if name not in pictures:
+                    rows.leave_out(ABSENT)
+                    continue
                 labels = {'pose': rotated_root(poses[frame], cameras[frame, :3, :3]), 'betas': betas, 'gender': code}
                 if bodies:
                     labels.update(_joints(bodies[code], betas, poses[frame], content['trans'][number][frame],

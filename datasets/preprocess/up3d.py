@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from datasets.preprocess import Collector, check_output, command, existing, square_box
 from datasets.preprocess.joints import LSP14_TO_COMMON
-from utils.errors import BadFile, run_main
+from utils.errors import BadFile, MissingFile, run_main
 from utils.keypoints import NUM_COMMON
+from utils.logging import get_logger
 from utils.pixels import to_continuous
 from utils.safe_io import load_npy, load_pickle
 
@@ -19,19 +20,29 @@ _BOX = 0.9  # as published (GraphCMR, mmhuman3d)
 
 
 def convert_up3d(root, out, split='trainval', progress=True):
-    """Write the people of a split; the box is that of the drawn body. Raises MissingFile, BadFile."""
+    """Write the people of a split; the box is that of the drawn body. People with a file that is absent or broken are
+    logged, left out and counted. Raises MissingFile, BadFile."""
     check_output(out)
     root = existing(root, 'folder (UP-3D)')
     lines = existing(root / f'{split}.txt', 'list of pictures').read_text().split('\n')
     bases = [line.split()[0].lstrip('/').removesuffix('_image.png') for line in lines if line.strip()]
     rows = Collector()
     for base in tqdm(bases, desc='up3d', unit=' people', disable=not progress):
-        box = _drawn_box(root / f'{base}_render_light.png')
-        if box is None:
-            rows.leave_out('whose drawn body is empty')
-            continue
-        rows.add(f'{base}_image.png', *box, _joints(root / f'{base}_joints.npy'), **_body(root / f'{base}_body.pkl'))
+        try:
+            _add(rows, root, base)
+        except (MissingFile, BadFile) as error:
+            get_logger().warning(f'{base} is left out: {error}')
+            rows.leave_out('with a file that is absent or broken')
     rows.save(out, root)
+
+
+def _add(rows, root, base):
+    existing(root / f'{base}_image.png', 'picture')
+    box = _drawn_box(root / f'{base}_render_light.png')
+    if box is None:
+        rows.leave_out('whose drawn body is empty')
+    else:
+        rows.add(f'{base}_image.png', *box, _joints(root / f'{base}_joints.npy'), **_body(root / f'{base}_body.pkl'))
 
 
 def _drawn_box(path):

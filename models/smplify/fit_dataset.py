@@ -14,7 +14,7 @@ import torch
 from core.config import load_config
 from core.training.dataset_fits import fit_annotations, histogram, save_initial_fits
 from datasets.annotations import Annotations
-from datasets.catalog import find_dataset
+from datasets.catalog import find_dataset, load_annotations
 from datasets.fits import fits_stems
 from models.smplify import build_smplify
 from utils.assets import find_assets
@@ -61,7 +61,7 @@ def _read(cfg, options):
     if options.dataset.endswith('.npz'):
         return Path(options.dataset).stem, Annotations.load(options.dataset)
     source = find_dataset(cfg, options.dataset, options.split)
-    return source.name, Annotations.load(source.annotations)
+    return source.name, load_annotations(cfg, source, labels_count=False)
 
 
 if __name__ == '__main__':
