@@ -260,7 +260,7 @@ def quick_maker(monkeypatch, free_assets):
     def write_all(folder, seed):
         calls.append(seed)
         shutil.copy(free_assets / 'vertex_ids.json', folder)
-        manifest = {'complete': True, 'format': maker.FORMAT, 'generator': maker.GENERATOR, 'seed': seed,
+        manifest = {'complete': True, 'format': maker.FORMAT, 'generator': maker.FREE_GENERATOR, 'seed': seed,
                     'body_digest': f'digest{seed}', 'files': {'vertex_ids.json': ''}}
         (folder / MANIFEST).write_text(json.dumps(manifest))
         return f'digest{seed}'
