@@ -69,10 +69,9 @@ def errors_of_truth(root, name, people, solid=None, **arrays):
 
 @pytest.mark.parametrize('name', list(FILES))
 def test_true_bodies_score_well_against_their_own_joints(root, people, name):
-    """Two data sets' marks of a joint are a few centimetres apart; a swapped leg is some 40 cm off."""
+    """Two data sets' marks of a joint are millimetres apart; a swapped leg is some 40 cm off."""
     evaluation = errors_of_truth(root, name, people)
-    print(name, {metric: round(evaluation.mean(metric), 1) for metric in evaluation.errors})
-    assert evaluation.mean('mpjpe') < 30 and evaluation.mean('pa_mpjpe') < 25
-    assert evaluation.errors['mpjpe'].max() < 40
+    assert evaluation.mean('mpjpe') < 8 and evaluation.mean('pa_mpjpe') < 8
+    assert evaluation.errors['mpjpe'].max() < 15
     if 'pck' in protocol_of(name).metrics:
         assert evaluation.mean('pck') > 99

@@ -92,8 +92,8 @@ def check_free_version(folder):
     another meaning."""
     generator = load_json(Path(folder) / MANIFEST).get('generator', FREE_GENERATOR)
     if generator != FREE_GENERATOR:
-        raise BadFile(f'{folder}: made by another version of this program ({generator}, wanted is {FREE_GENERATOR}); run '
-                      f'`python -m datasets.synthetic.make_assets --out {folder}`, which makes it again')
+        raise BadFile(f'{folder}: made by another version of this program ({generator}, wanted is {FREE_GENERATOR}); '
+                      f'run `python -m datasets.synthetic.make_assets --out {folder}`, which makes it again')
 
 
 def body_digest(v_template, faces, shapedirs):

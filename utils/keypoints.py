@@ -29,7 +29,7 @@ VERTEX_JOINTS = (
 # Rows of J_regressor_extra.npy.
 EXTRA_JOINTS = ('right_hip', 'left_hip', 'neck', 'head_top', 'pelvis_mpii', 'thorax_mpii', 'spine_h36m', 'jaw_h36m',
                 'head_h36m')
-# Rows of J_regressor_h36m.npy: the left leg comes before the right one, as in SPIN's choice out of Human3.6M's 32 joints.
+# Rows of J_regressor_h36m.npy. The left leg comes first, as in SPIN's choice out of Human3.6M's 32 joints.
 H36M_JOINTS = ('pelvis', 'left_hip', 'left_knee', 'left_ankle', 'right_hip', 'right_knee', 'right_ankle', 'spine',
                'neck', 'jaw', 'head_top', 'left_shoulder', 'left_elbow', 'left_wrist', 'right_shoulder',
                'right_elbow', 'right_wrist')
