@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from utils.distributed import shared_count
-from utils.keypoints import NUM_OPENPOSE
+from utils.keypoints import HIPS, NUM_OPENPOSE, PELVIS, has_root
 
 _CRITERIA = {'mse': F.mse_loss, 'smooth_l1': F.smooth_l1_loss, 'l1': F.l1_loss}
 
@@ -38,15 +38,17 @@ def _joint_weights(target, openpose_weight, annotated_weight):
 
 
 def keypoint_3d_loss(joints, target, has_3d, criterion='mse'):
-    """Error of the 24 common joints after both are centred at the mid-hip, weighted by confidence (SPIN).
+    """Error of the 24 common joints after both are centred, weighted by confidence (SPIN).
 
+    The root is the middle of the hips, or the pelvis where the target lacks a hip; a row without either does not count.
     joints: [B,49,3] metres; target: [B,24,4] metres with confidence; has_3d: [B].
     """
-    predicted = joints[:, NUM_OPENPOSE:]
-    predicted = predicted - predicted[:, 2:4].mean(1, keepdim=True)
-    wanted = target[..., :3] - target[:, 2:4, :3].mean(1, keepdim=True)
-    error = target[..., 3:] * _CRITERIA[criterion](predicted, wanted, reduction='none')
-    return masked_mean(error, has_3d)
+    predicted, wanted, confidence = joints[:, NUM_OPENPOSE:], target[..., :3], target[..., 3:]
+    by_hips = (confidence[:, HIPS] > 0).all(1, keepdim=True)
+    predicted, wanted = (points - torch.where(by_hips, points[:, HIPS].mean(1, keepdim=True), points[:, PELVIS, None])
+                         for points in (predicted, wanted))
+    error = confidence * _CRITERIA[criterion](predicted, wanted, reduction='none')
+    return masked_mean(error, (has_3d > 0) & has_root(target[..., 3]))
 
 
 def pose_loss(rotmat, target, valid):

@@ -75,3 +75,19 @@ def test_true_bodies_score_well_against_their_own_joints(root, people, name):
     assert evaluation.errors['mpjpe'].max() < 15
     if 'pck' in protocol_of(name).metrics:
         assert evaluation.mean('pck') > 99
+
+
+def test_people_without_a_root_count_where_no_root_is_needed(root, people, monkeypatch):
+    """4 m from the origin, without pelvis and hips: no MPJPE and PCK, but a PA-MPJPE as good as that of the others."""
+    said = []
+    monkeypatch.setattr('datasets.annotations.log_once', said.append)
+    solid = people[2].copy()
+    solid[..., 2] += 4
+    solid[::2, [2, 3, 14]] = 0
+    evaluation = errors_of_truth(root, 'mpi-inf-3dhp', people, solid)
+    rootless = torch.arange(COUNT) % 2 == 0
+    for metric in ('mpjpe', 'pck', 'auc'):
+        assert torch.equal(evaluation.errors[metric][:, 0].isnan(), rootless)
+    assert evaluation.mean('mpjpe') < 8 and evaluation.mean('pck') > 99
+    assert evaluation.errors['pa_mpjpe'].max() < 15
+    assert len(said) == 1 and f'{COUNT // 2} of {COUNT} rows' in said[0]
