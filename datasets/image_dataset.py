@@ -134,7 +134,7 @@ class ImageDataset(RowsDataset):
         source = find_dataset(cfg, name, split)
         super().__init__(cfg, source.name, split, seed, dataset_index)
         self.source = source
-        self.annotations = load_annotations(cfg, source, labels_count=not self.hides_3d)
+        self.annotations = load_annotations(cfg, source, not self.hides_3d, measured=split == 'eval')
         if not len(self.annotations):
             raise BadFile(f'{source.annotations}: no rows')
         if self.dense is not None:

@@ -15,6 +15,7 @@ from datasets.synthetic.poses import sample_poses
 from models.body import BodyModel
 from tests.oracle import Oracle
 from utils.assets import Assets
+from utils.errors import WrongBody
 
 COUNT, RES = 24, 64
 FILES = {'h36m-p1': ('h36m_valid_protocol1.npz', 'h36m'), 'h36m-p2': ('h36m_valid_protocol2.npz', 'h36m'),
@@ -91,3 +92,17 @@ def test_people_without_a_root_count_where_no_root_is_needed(root, people, monke
     assert evaluation.mean('mpjpe') < 8 and evaluation.mean('pck') > 99
     assert evaluation.errors['pa_mpjpe'].max() < 15
     assert len(said) == 1 and f'{COUNT // 2} of {COUNT} rows' in said[0]
+
+
+def test_published_labels_on_the_free_body(root, people, monkeypatch):
+    """Human3.6M's files hold SMPL's pose and shape beside S: S is truth, the rest is left out in one line."""
+    said = []
+    monkeypatch.setattr('datasets.catalog.log_once', said.append)
+    smpl = {'pose': np.random.default_rng(0).normal(size=(COUNT, 72)), 'shape': np.ones((COUNT, 10))}
+    evaluation = errors_of_truth(root, 'h36m-p2-mosh', people, **smpl)
+    assert set(evaluation.errors) == {'mpjpe', 'pa_mpjpe'} and evaluation.mean('mpjpe') < 8
+    assert len(said) == 1 and f'pose and shape of {COUNT} rows' in said[0] and '\n' not in said[0]
+    evaluation = errors_of_truth(root, 'mine', people, **smpl)  # whose truth would be the body
+    assert evaluation.mean('mpjpe') < 8
+    with pytest.raises(WrongBody, match=r"mine_val\.npz: its 3D labels are pose and shape .*PATHS\.DATA_DIR"):
+        errors_of_truth(root, 'mine', people, solid=np.zeros((COUNT, 24, 4)), has_joints_3d=np.zeros(COUNT), **smpl)
