@@ -7,12 +7,15 @@ import scipy.sparse.csgraph
 import torch
 from smplx.vertex_ids import vertex_ids
 
+from datasets.dense_points import _PART_MIRROR
 from datasets.preprocess.h36m import _JOINTS as H36M_OF_32
 from datasets.preprocess.joints import H36M17_TO_COMMON, LSP14_TO_COMMON
 from datasets.preprocess.mpi_inf_3dhp import _TEST_JOINTS, _TRAIN_JOINTS
 from datasets.preprocess.mpii import _TO_COMMON as MPII_TO_COMMON
 from datasets.preprocess.pw3d import _OPENPOSE18
+from datasets.synthetic.body.part_texture import SIX_PARTS
 from models.body import BodyModel
+from models.danet.parts import COVER_PARTS, CROP_PARTS
 from utils.keypoints import (
     BODY54_TO_J49,
     COMMON_JOINTS,
@@ -187,6 +190,24 @@ def test_flips_by_mirror(sets):
 def test_the_54_joints_of_the_body(sets):
     everything = np.concatenate([sets()[title][1] for title in ('smpl', 'vertices', 'extra')])
     np.testing.assert_allclose(everything[BODY54_TO_J49], sets()['j49'][1], atol=1e-4)
+
+
+def test_parts_of_the_surface(body, free_assets, left):
+    """DensePose's parts, DaNet's choice of them and the parts of pictures, on the body's own charts."""
+    charts = load_mat(free_assets / 'UV_data/UV_Processed.mat')
+    with torch.no_grad():
+        vertices = body(torch.zeros(1, 10), pose=torch.zeros(1, 72)).vertices[0].numpy()
+    corners = vertices[charts['All_vertices'].ravel().astype(int) - 1][charts['All_Faces'].astype(int) - 1]
+    across, part = corners.mean(1) @ left, charts['All_FaceIndices'].ravel().astype(int)
+    for parts, side in ((LEFT_PARTS, 1), (RIGHT_PARTS, -1)):
+        assert all((across[part == number] * side > 0).mean() > 0.99 for number in parts)
+        assert {int(_PART_MIRROR[number]) for number in parts} == (RIGHT_PARTS if side == 1 else LEFT_PARTS)
+    for tables in (COVER_PARTS, CROP_PARTS):
+        for joint, numbers in zip(SMPL_JOINTS, tables):
+            sides = {1: LEFT_PARTS, -1: RIGHT_PARTS}
+            assert not named_side(joint) or set(numbers) - {1, 2} <= sides[named_side(joint)], joint
+    arms_and_legs = {3: LEFT_PARTS, 4: RIGHT_PARTS, 5: LEFT_PARTS, 6: RIGHT_PARTS}
+    assert all(set(np.flatnonzero(number == SIX_PARTS)) <= parts for number, parts in arms_and_legs.items())
 
 
 @pytest.fixture(scope='module')
