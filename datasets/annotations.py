@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import BadFile, WrongBody
-from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE
+from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE, has_root
 from utils.logging import log_once
 from utils.pixels import COUNTED_FROM_0, COUNTED_FROM_1, OPENPOSE_FIRST_PIXEL, PIXEL_CENTER, to_continuous
 from utils.safe_io import load_npz, save_npz
@@ -92,11 +92,20 @@ class Annotations:
         from datasets.humandata import is_humandata, read_humandata  # which builds on this module
         raw = load_npz(path)
         stem = Path(path).stem
+        counted_from_1, counted_from_0 = stem in _COUNTED_FROM_1, stem in _COUNTED_FROM_0
         if is_humandata(raw):
-            return read_humandata(raw, path, COUNTED_FROM_1 if stem in _COUNTED_FROM_1 else COUNTED_FROM_0)
-        if stem in _COUNTED_FROM_1:
-            return cls.from_spin(raw, path, COUNTED_FROM_1)
-        return cls.from_spin(raw, path, COUNTED_FROM_0 if stem in _COUNTED_FROM_0 else PIXEL_CENTER)
+            annotations = read_humandata(raw, path, COUNTED_FROM_1 if counted_from_1 else COUNTED_FROM_0)
+        else:
+            first_pixel = COUNTED_FROM_1 if counted_from_1 else COUNTED_FROM_0 if counted_from_0 else PIXEL_CENTER
+            annotations = cls.from_spin(raw, path, first_pixel)
+        annotations._say_rootless(path)
+        return annotations
+
+    def _say_rootless(self, path):
+        rootless = self.has_joints_3d & ~has_root(self.joints_3d[..., 3])
+        if rootless.any():
+            log_once(f'{path}: {rootless.sum()} of {len(self)} rows have 3D joints but neither pelvis nor hips; they '
+                     'cannot be centred, and count neither in the 3D keypoint loss nor in MPJPE')
 
     @classmethod
     def from_spin(cls, raw, path, first_pixel=PIXEL_CENTER):
@@ -239,7 +248,7 @@ class ArrayReader:
         value = self.take(key)
         if value is None:
             return None
-        value = np.asarray(value)
+        value = plain_numbers(np.asarray(value))
         if value.shape != (self.n, *row_shape):
             self._wrong_shape(key, value, str([self.n, *row_shape]))
         if value.dtype.kind not in 'biuf':
@@ -350,6 +359,17 @@ class ArrayReader:
 
     def _wrong_shape(self, key, value, wanted):
         raise BadFile(f'{self.path}: key {key!r} has shape {list(np.shape(value))}, wanted is {wanted}')
+
+
+def plain_numbers(array):
+    """An object array of numbers, or of arrays of numbers of one shape, as an array of numbers; any other as it is."""
+    if array.dtype != object:
+        return array
+    try:
+        numbers = np.array(array.tolist())
+    except (ValueError, TypeError, OverflowError):  # of different lengths, or not of numbers
+        return array
+    return numbers if numbers.dtype.kind in 'biuf' else array
 
 
 def _zeros_if_none(value, shape):

@@ -1,11 +1,14 @@
 """Names of datasets and where their annotations and images lie."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from datasets.annotations import Annotations
 from datasets.mpi_inf_3dhp import SUBJECTS, read_shot
 from utils.assets import MANIFEST, body_digest, find_assets
 from utils.errors import BadConfig, BadFile, MissingFile, WrongBody
+from utils.logging import log_once
 from utils.safe_io import load_json, load_npz, load_pickle
 
 # Where annotation files lie below the asset folder: SPIN's and PyMAF's folder, and mmhuman3d's.
@@ -186,15 +189,30 @@ def _image_folder(cfg, assets, name, default, theirs=''):
     return folder
 
 
-def load_annotations(cfg, source, labels_count=True):
-    """Read a Source's annotations, those of its subjects where it has some. Raises BadFile where it has no such rows,
-    WrongBody where its SMPL labels count and belong to another body than the assets."""
-    annotations = Annotations.load(source.annotations)
+def load_annotations(cfg, source, labels_count=True, measured=False):
+    """Read a Source's annotations, those of its subjects where it has some. SMPL's pose and shape are left out where
+    the free body is in use, and a line says so; 3D and 2D joints are true of either body.
+
+    labels_count: whether 3D labels are used. measured: whether estimates are compared with them. Raises BadFile where
+    there are no rows of the subjects; WrongBody where nothing would be left, or where pose and shape belong to another
+    body that the file names.
+    """
+    annotations, path = Annotations.load(source.annotations), source.annotations
     if source.subjects:
         annotations = _of_subjects(annotations, source)
-    if labels_count:
-        check_body_digest(cfg, bool(annotations.has_smpl.any()), annotations.body_digest, source.annotations)
-    return annotations
+    counts = labels_count and annotations.has_smpl.any()
+    if not counts or smpl_labels_usable(cfg, annotations.body_digest, path):
+        return annotations
+    rows, solid = annotations.has_smpl, annotations.has_joints_3d
+    if not (solid.any() or (not measured and annotations.keypoints_2d[..., 2].any())):
+        raise WrongBody(f"{path}: its {'3D labels' if measured else 'labels'} are pose and shape of the licensed SMPL "
+                        f'body alone, but the body in use is the free one of {find_assets(cfg.PATHS.DATA_DIR).root}; '
+                        "set PATHS.DATA_DIR to a folder with SMPL's body (smpl/SMPL_NEUTRAL.pkl)")
+    log_once(f'{path}: pose and shape of {rows.sum()} rows belong to the licensed SMPL body and are left out, since '
+             f'the free body is in use; {(rows & solid).sum()} of these rows have 3D joints, which count')
+    n = len(annotations)
+    return replace(annotations, pose=np.zeros((n, 72), np.float32), betas=np.zeros((n, 10), np.float32),
+                   has_smpl=np.zeros(n, bool))
 
 
 def _of_subjects(annotations, source):
@@ -206,20 +224,17 @@ def _of_subjects(annotations, source):
     return annotations.subset(rows)
 
 
-def check_body_digest(cfg, has_smpl, digest, path):
-    """Raise WrongBody where a file's SMPL labels are not those of the body in use. No digest: they are SMPL's own."""
-    if not has_smpl:
-        return
+def smpl_labels_usable(cfg, digest, path):
+    """Whether a file's pose and shape are of the body in use: not where they are SMPL's, which have no digest, and the
+    free body is in use. Raises WrongBody where the file names another body."""
     assets = find_assets(cfg.PATHS.DATA_DIR)
     if digest is None:
-        if assets.is_free:
-            raise WrongBody(f"{path}: its SMPL labels belong to the licensed SMPL body, but the body in use is the "
-                            f"free one of {assets.root}; set DATA.IGNORE_3D, or PATHS.DATA_DIR to SMPL's folder")
-        return
+        return not assets.is_free
     in_use = _digest_of(assets)
     if digest != in_use:
         raise WrongBody(f'{path}: its SMPL labels belong to body {digest}, but the body in use, of {assets.root}, is '
-                        f'{in_use}')
+                        f"{in_use}; make the file again with this body, or set PATHS.DATA_DIR to that one's folder")
+    return True
 
 
 def _digest_of(assets):

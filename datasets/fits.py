@@ -219,9 +219,11 @@ def _digest(params):
 
 def _check_owner(path, owner, body_digest, is_free_body):
     if owner is None and is_free_body:
-        raise WrongBody(f'{path}: these fits belong to the licensed SMPL body, but the body in use is the free one')
+        raise WrongBody(f'{path}: these fits belong to the licensed SMPL body, but the body in use is the free one; '
+                        "move them away, or set PATHS.DATA_DIR to a folder with SMPL's body")
     if owner is not None and str(owner) != body_digest:
-        raise WrongBody(f'{path}: these fits belong to body {owner}, but the body in use is {body_digest}')
+        raise WrongBody(f'{path}: these fits belong to body {owner}, but the body in use is {body_digest}; move them '
+                        'away, or use the folder of that body')
 
 
 def write_fits(path, params, body_digest):

@@ -7,23 +7,24 @@ entries as 'name.key', and written again.
 """
 import numpy as np
 
-from datasets.annotations import Annotations, ArrayReader
+from datasets.annotations import Annotations, ArrayReader, plain_numbers
+from datasets.humandata_joints import (
+    JOINT24,
+    JOINT49,
+    NUM_HUMANDATA,
+    SMPL24,
+    choose_key,
+    other_keypoints,
+    read_array,
+)
 from utils.errors import BadFile
-from utils.keypoints import COMMON_JOINTS, NUM_OPENPOSE
+from utils.keypoints import NUM_OPENPOSE
+from utils.logging import log_once
 from utils.pixels import COUNTED_FROM_0, from_continuous, to_continuous
 from utils.safe_io import save_npz
 
-NUM_HUMANDATA = 190
 _ATTRIBUTES = ('__data_len__', '__key_strict__', '__keypoints_compressed__')
-# Where our joints stand among the 190. OpenPose's 25 follow each other, in OpenPose's order.
-_COMMON = {
-    'right_ankle': 8, 'right_knee': 5, 'right_hip': 144, 'left_hip': 145, 'left_knee': 4, 'left_ankle': 7,
-    'right_wrist': 21, 'right_elbow': 19, 'right_shoulder': 17, 'left_shoulder': 16, 'left_elbow': 18,
-    'left_wrist': 20, 'neck': 146, 'head_top': 147, 'pelvis_mpii': 148, 'thorax_mpii': 149, 'spine_h36m': 150,
-    'jaw_h36m': 151, 'head_h36m': 152, 'nose': 55, 'left_eye': 57, 'right_eye': 56, 'left_ear': 59, 'right_ear': 58}
-JOINT24 = np.array([_COMMON[name] for name in COMMON_JOINTS])
-JOINT49 = np.concatenate([np.arange(153, 153 + NUM_OPENPOSE), JOINT24])
-SMPL24 = np.array([*range(22), 188, 189])
+_MARGIN_3DPW = 1.2  # of mmhuman3d's boxes over the extent of the keypoints
 
 
 def is_humandata(raw):
@@ -41,29 +42,24 @@ def read_humandata(raw, path, first_pixel=COUNTED_FROM_0):
     names = reader.strings('image_path')
     center, scale = _square_boxes(reader)
     annotated, detected = reader.first_pixels(first_pixel)
-    keypoints_2d, rest_2d = _read_joints(reader, 'keypoints2d', 3, JOINT49)
-    smpl_keypoints_2d, rest_smpl = _read_joints(reader, 'keypoints2d_smpl', 3, SMPL24)
-    joints_3d, rest_3d = _read_joints(reader, 'keypoints3d', 4, JOINT24)
+    joints, rests = _read_joints(reader)
+    points = joints['keypoints_2d']
+    joints['keypoints_2d'] = np.concatenate([to_continuous(points[:, :NUM_OPENPOSE], detected),
+                                             to_continuous(points[:, NUM_OPENPOSE:], annotated)], axis=1)
+    if joints['smpl_keypoints_2d'] is not None:
+        joints['smpl_keypoints_2d'] = to_continuous(joints['smpl_keypoints_2d'], annotated)
     pose, betas, has_smpl = _read_smpl(reader)
-    n = reader.n
-    if keypoints_2d is not None:
-        keypoints_2d = np.concatenate([to_continuous(keypoints_2d[:, :NUM_OPENPOSE], detected),
-                                       to_continuous(keypoints_2d[:, NUM_OPENPOSE:], annotated)], axis=1)
-    if smpl_keypoints_2d is not None:
-        smpl_keypoints_2d = to_continuous(smpl_keypoints_2d, annotated)
+    _check_anything_read(reader, joints, has_smpl)
     fields = {
-        'keypoints_2d': np.zeros((n, 49, 3), np.float32) if keypoints_2d is None else keypoints_2d,
-        'joints_3d': np.zeros((n, 24, 4), np.float32) if joints_3d is None else joints_3d,
-        'has_joints_3d': np.zeros(n, bool) if joints_3d is None else (joints_3d[..., 3] > 0).any(1),
-        'smpl_keypoints_2d': smpl_keypoints_2d, 'pose': pose, 'betas': betas, 'has_smpl': has_smpl,
+        **joints, 'has_joints_3d': (joints['joints_3d'][..., 3] > 0).any(1),
+        'pose': pose, 'betas': betas, 'has_smpl': has_smpl,
         'gender': reader.gender('meta.gender'),
         'maskname': reader.strings('maskname', required=False),
         'partname': reader.strings('partname', required=False)}
     digest = reader.take('body_digest')
     kept = reader.rest()
-    for rest in (rest_2d, rest_smpl, rest_3d):
-        kept['extra'].update({key: value for key, value in rest.items() if not key.endswith('_joints')})
-        kept['whole'].update({key: value for key, value in rest.items() if key.endswith('_joints')})
+    kept['extra'].update({key: value for key, value in rests.items() if not key.endswith('_joints')})
+    kept['whole'].update({key: value for key, value in rests.items() if key.endswith('_joints')})
     return Annotations.blank(names, center, scale, **fields, **kept,
                              body_digest=None if digest is None else str(digest))
 
@@ -100,11 +96,28 @@ def _square_boxes(reader):
         raise BadFile(f"{reader.path}: no key 'bbox_xywh', which every row needs")
     columns = 4 if reader.raw['bbox_xywh'].shape[1:] == (4,) else 5
     boxes = reader.numbers('bbox_xywh', (columns,), np.float64)
+    if columns == 4:  # the early layout, without scores
+        if str(reader.raw.get('config', '')) == '3dpw' and not other_keypoints(reader.raw):
+            boxes = _mended_3dpw_boxes(boxes)
+        boxes = np.concatenate([boxes, np.ones((len(boxes), 1))], axis=1)
     reader.raw.update(center=boxes[:, :2] + boxes[:, 2:4] / 2, scale=boxes[:, 2:4].max(1, initial=0) / 200)
     center, scale = reader.box('center', (2,)), reader.box('scale', ())
-    if not np.array_equal(boxes, _boxes_of(center, scale)[:, :columns]):
+    if not np.array_equal(boxes, _boxes_of(center, scale)):
         reader.raw['bbox_xywh'] = boxes
     return center, scale
+
+
+def _mended_3dpw_boxes(boxes):
+    """The boxes [N,4] that mmhuman3d's first converter of 3DPW meant: the keypoints' extent, widened about its middle.
+
+    It took the lowest keypoint's y less the leftmost one's x for the height, moved the corner out by a tenth of the
+    sides, and stretched the sides by the margin twice.
+    """
+    width, wrong_height = boxes[:, 2] / _MARGIN_3DPW ** 2, boxes[:, 3] / _MARGIN_3DPW ** 2
+    out = (_MARGIN_3DPW - 1) / 2
+    left, top = boxes[:, 0] + out * width, boxes[:, 1] + out * wrong_height
+    height = wrong_height + left - top
+    return np.stack([left - out * width, top - out * height, _MARGIN_3DPW * width, _MARGIN_3DPW * height], axis=1)
 
 
 def _boxes_of(center, scale):
@@ -112,43 +125,46 @@ def _boxes_of(center, scale):
     return np.concatenate([center - side / 2, side, side, np.ones_like(side)], axis=1)
 
 
-def _read_joints(reader, key, channels, wanted):
-    """The wanted joints [N,J,channels] out of a key's, or None, and the file's other joints as entries to keep."""
-    if key not in reader.raw:
-        return None, {}
-    if reader.raw.get(f'{key}_convention', 'human_data') != 'human_data':
-        raise BadFile(f'{reader.path}: key {key!r} is in convention {reader.raw[f"{key}_convention"]}, '
-                      "'human_data' is wanted")
-    present = _present_joints(reader, key)
-    values = reader.points(key, (reader.raw[key].shape[1], channels))
-    if values.shape[1] == NUM_HUMANDATA:
-        values = values[:, present]
-    column = np.full(NUM_HUMANDATA, -1)
-    column[present] = np.arange(len(present))
-    found = column[wanted] >= 0
-    joints = np.zeros((reader.n, len(wanted), channels), np.float32)
-    joints[:, found] = values[:, column[wanted[found]]]
-    others = np.setdiff1d(present, wanted)
-    if not len(others):
-        return joints, {}
-    return joints, {f'{key}_rest': values[:, column[others]], f'{key}_rest_joints': others}
+def _read_joints(reader):
+    """({keypoints_2d [N,49,3], joints_3d [N,24,4], smpl_keypoints_2d [N,24,3] or None}, the files' other joints as
+    entries to keep)."""
+    n, rests, dataset = reader.n, {}, str(reader.raw.get('config', ''))
+    joints = {'keypoints_2d': np.zeros((n, 49, 3), np.float32), 'joints_3d': np.zeros((n, 24, 4), np.float32),
+              'smpl_keypoints_2d': None}
+    key_2d, key_3d = choose_key(reader, 'keypoints2d'), choose_key(reader, 'keypoints3d')
+    arrays = {key: read_array(reader, key, channels)
+              for key, channels in ((key_2d, 3), ('keypoints2d_smpl', 3), (key_3d, 4)) if key in reader.raw}
+    reader.take('mask')
+    if 'keypoints2d_smpl' in arrays:
+        joints['smpl_keypoints_2d'], used = arrays['keypoints2d_smpl'].pick(SMPL24)
+        rests.update(_rest(arrays['keypoints2d_smpl'], 'keypoints2d_smpl', used))
+    for field, kind, key, before in (('keypoints_2d', 'keypoints2d', key_2d, JOINT49[:NUM_OPENPOSE]),
+                                     ('joints_3d', 'keypoints3d', key_3d, JOINT24[:0])):
+        if key is None:
+            continue
+        joints[field], used = arrays[key].pick(np.concatenate([before, arrays[key].places(dataset)]))
+        if key != 'keypoints2d_smpl':
+            rests.update(_rest(arrays[key], kind, used))
+    return joints, rests
 
 
-def _present_joints(reader, key):
-    """Which of the 190 joints a key's array holds, compressed or not. Raises BadFile."""
-    value = reader.raw[key]
-    mask = reader.take(f'{key}_mask')
-    mask = None if mask is None else np.asarray(mask)
-    if mask is not None and (mask.shape != (NUM_HUMANDATA,) or mask.dtype.kind not in 'biuf'):
-        raise BadFile(f"{reader.path}: key '{key}_mask' has shape {list(mask.shape)}, wanted is [{NUM_HUMANDATA}]")
-    count = value.shape[1] if value.ndim == 3 else None
-    if count == NUM_HUMANDATA:
-        return np.arange(NUM_HUMANDATA) if mask is None else np.flatnonzero(mask)
-    if mask is None or count != np.count_nonzero(mask):
-        wanted = NUM_HUMANDATA if mask is None else f'{NUM_HUMANDATA} or, compressed, {np.count_nonzero(mask)}'
-        raise BadFile(f'{reader.path}: key {key!r} has shape {list(value.shape)}, wanted is [{reader.n}, {wanted}, '
-                      'channels]')
-    return np.flatnonzero(mask)
+def _rest(array, key, used):
+    """A FileJoints' joints that were not `used` [P], as entries to keep."""
+    if used.all():
+        return {}
+    return {f'{key}_rest': array.values[:, ~used], f'{key}_rest_joints': array.present[~used]}
+
+
+def _check_anything_read(reader, joints, has_smpl):
+    """Say it where a file gives no 2D joint, and raise BadFile where nothing at all could be read of its keypoints."""
+    if not reader.n or joints['keypoints_2d'][..., 2].any():
+        return
+    unread = other_keypoints(reader.raw)
+    if unread and not (joints['joints_3d'][..., 3].any() or has_smpl.any()):
+        raise BadFile(f"{reader.path}: no joint can be read: its keypoints are under {', '.join(map(repr, unread))}; "
+                      "rename them to 'keypoints2d' and 'keypoints3d', in mmhuman3d's convention 'human_data'")
+    log_once(f'{reader.path}: no row has a 2D joint of the 49 that are used'
+             + (f' (keys that are not read: {", ".join(unread)})' if unread else ''))
 
 
 def _read_smpl(reader):
@@ -157,7 +173,7 @@ def _read_smpl(reader):
     if all(key in reader.raw for key in parts):
         values = []
         for key, width in parts.items():
-            value = reader.raw[key]
+            value = plain_numbers(reader.raw[key])
             if value.size == reader.n * width and value.dtype.kind in 'biuf':
                 reader.raw[key] = value.reshape(reader.n, width)  # [N,23,3] and [N,69] are both about
             values.append(reader.numbers(key, (width,)))

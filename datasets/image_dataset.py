@@ -129,8 +129,8 @@ class RowsDataset(PersonDataset):
 class ImageDataset(RowsDataset):
     """A dataset of the catalog, or a user's own (docs/data.md), read from an annotation file and an image folder.
 
-    split: 'train' augments, 'eval' does not. `skipped` counts the unreadable pictures that DATA.ON_BAD_IMAGE 'skip'
-    passed over, over all loader processes; each was replaced by the next readable row, and the sample's
+    split: 'train' augments, 'val' and 'eval' do not. `skipped` counts the unreadable pictures that DATA.ON_BAD_IMAGE
+    'skip' passed over, over all loader processes; each was replaced by the next readable row, and the sample's
     `sample_index` says which. Raises MissingFile, BadFile, WrongBody.
     """
 
@@ -138,7 +138,7 @@ class ImageDataset(RowsDataset):
         source = find_dataset(cfg, name, split)
         super().__init__(cfg, source.name, split, seed, dataset_index)
         self.source = source
-        self.annotations = load_annotations(cfg, source, labels_count=not self.hides_3d)
+        self.annotations = load_annotations(cfg, source, not self.hides_3d, measured=split != 'train')
         if not len(self.annotations):
             raise BadFile(f'{source.annotations}: no rows')
         if self.dense is not None:

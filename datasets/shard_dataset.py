@@ -3,16 +3,18 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from datasets.catalog import check_body_digest
+from datasets.catalog import smpl_labels_usable
 from datasets.image_dataset import RowsDataset
 from datasets.image_io import decode_picture
 from datasets.remote_files import cache_folder, fetch, is_url, read_url
 from datasets.shard_format import INDEX, INDEX_DTYPE, MANIFEST, parse_person, read_manifest, read_member
 from utils.errors import BadFile, MissingFile, ProjectError
+from utils.logging import log_once
 
 # Files that a process keeps open at a time.
 _MAX_OPEN = 64
@@ -37,7 +39,11 @@ class ShardDataset(RowsDataset):
     def __init__(self, cfg, name, seed=None, dataset_index=0):
         self.files = ShardFiles(name, cfg.DATA.SHARD_CACHE)
         manifest = self.files.manifest
-        check_body_digest(cfg, manifest['has_smpl'] and not cfg.DATA.IGNORE_3D, manifest.get('body_digest'), name)
+        self._hides_smpl = (manifest['has_smpl'] and not cfg.DATA.IGNORE_3D
+                            and not smpl_labels_usable(cfg, manifest.get('body_digest'), name))
+        if self._hides_smpl:
+            log_once(f'{name}: its pose and shape belong to the licensed SMPL body and are left out, since the free '
+                     'body is in use; its joints count')
         super().__init__(cfg, manifest['name'], 'train', seed, dataset_index)
         self.index = self.files.index()
         self._runs = shard_runs(self.index['shard']) if cfg.DATA.SHARD_BUFFER else None
@@ -71,6 +77,8 @@ class ShardDataset(RowsDataset):
         member, content = read_member(descriptor, int(entry['picture']), int(entry['picture_bytes']), file)
         name = f'{file}/{member}'
         person, imgname = parse_person(labels, int(entry['person']), name)
+        if self._hides_smpl:
+            person = replace(person, has_smpl=False)
         shrink = 200 * person.scale * box_factor / self.cfg.DATA.IMG_RES
         return decode_picture(content, name, shrink), person, row, imgname
 

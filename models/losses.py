@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from utils.distributed import shared_count
-from utils.keypoints import NUM_OPENPOSE
+from utils.keypoints import HIPS, NUM_OPENPOSE, PELVIS, has_root
 
 _CRITERIA = {'mse': F.mse_loss, 'smooth_l1': F.smooth_l1_loss, 'l1': F.l1_loss}
 
@@ -45,19 +45,27 @@ def _visible_mean(weighted, visible):
 
 
 def keypoint_3d_loss(joints, target, has_3d, criterion='mse', mean='all'):
-    """Error of the 24 common joints after both are centred at the mid-hip, weighted by confidence.
+    """Error of the 24 common joints after both are centred, weighted by confidence.
 
+    The root is the middle of the hips, or the pelvis where the target lacks a hip; a row without either does not count.
     joints: [B,49,3] metres; target: [B,24,4] metres with confidence; has_3d: [B]. mean: 'all' divides the sum by the
-    coordinates of all joints of the rows that have_3d (SPIN), 'visible' by those of joints with confidence (mmhuman3d).
+    coordinates of all joints of the rows that count (SPIN), 'visible' by those of joints with confidence (mmhuman3d).
     """
-    predicted = joints[:, NUM_OPENPOSE:]
-    predicted = predicted - predicted[:, 2:4].mean(1, keepdim=True)
-    wanted = target[..., :3] - target[:, 2:4, :3].mean(1, keepdim=True)
-    error = target[..., 3:] * _CRITERIA[criterion](predicted, wanted, reduction='none')
+    predicted, wanted, confidence = joints[:, NUM_OPENPOSE:], target[..., :3], target[..., 3:]
+    predicted, wanted = (centred_at_root(points, confidence) for points in (predicted, wanted))
+    error = confidence * _CRITERIA[criterion](predicted, wanted, reduction='none')
+    counts = (has_3d > 0) & has_root(target[..., 3])
     if mean == 'all':
-        return masked_mean(error, has_3d)
-    visible = (target[..., 3:] > 0) & (has_3d > 0)[:, None, None]
+        return masked_mean(error, counts)
+    visible = (confidence > 0) & counts[:, None, None]
     return _visible_mean(torch.where(visible, error, 0.0), visible)
+
+
+def centred_at_root(points, confidence):
+    """Common joints [B,24,3] less their root: the middle of the hips, or the pelvis where confidence [B,24,1] of a hip
+    is 0."""
+    by_hips = (confidence[:, HIPS] > 0).all(1, keepdim=True)
+    return points - torch.where(by_hips, points[:, HIPS].mean(1, keepdim=True), points[:, PELVIS, None])
 
 
 def pose_loss(rotmat, target, valid):

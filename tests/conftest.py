@@ -7,7 +7,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from tests.reference.standin import write_assets
-from utils.assets import is_complete_free_folder
+from utils.assets import check_free_version, is_complete_free_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(min(2, os.cpu_count() or 1))
@@ -33,4 +33,5 @@ def free_assets():
     folder = ROOT / 'data' / 'free'
     if not is_complete_free_folder(folder):
         pytest.skip('data/free is not built; run `make assets`')
+    check_free_version(folder)
     return folder

@@ -1,6 +1,7 @@
 """Image datasets, mixtures, the catalog and sampling, on pictures and annotation files made here."""
 import functools
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -284,14 +285,36 @@ def test_mmhuman3d_tree_is_found(cfg, root):
 def test_labels_of_another_body_are_refused(cfg, root):
     add_dataset(root, 'mine', 2)
     file = root / 'free/dataset_extras/mine_train.npz'
-    for digest in ('f' * 16, None):
-        annotations = Annotations.load(file)
-        annotations.body_digest = digest
-        annotations.save(file)
-        with pytest.raises(WrongBody, match=r'mine_train\.npz'):
-            ImageDataset(cfg, 'mine')
+    annotations = Annotations.load(file)
+    annotations.body_digest = 'f' * 16
+    annotations.save(file)
+    with pytest.raises(WrongBody, match=r'mine_train\.npz.*make the file again'):
+        ImageDataset(cfg, 'mine')
     cfg.DATA.IGNORE_3D = True
     assert len(ImageDataset(cfg, 'mine')) == 2
+
+
+def test_labels_of_smpl_are_left_out_on_the_free_body(cfg, root, monkeypatch):
+    """Pose and shape without a digest are SMPL's; joints are true of either body."""
+    said = []
+    monkeypatch.setattr('datasets.catalog.log_once', said.append)
+    add_dataset(root, 'mine', 2)
+    file = root / 'free/dataset_extras/mine_train.npz'
+    truth, joints = Annotations.load(file), np.random.default_rng(5).normal(size=(2, 24, 4)).astype(np.float32)
+    joints[..., 3] = 1
+    truth = replace(truth, body_digest=None, joints_3d=joints, has_joints_3d=np.array([True, False]))
+    truth.save(file)
+    dataset = ImageDataset(cfg, 'mine')
+    assert not dataset.annotations.has_smpl.any() and not dataset.annotations.pose.any()
+    assert np.array_equal(dataset.annotations.joints_3d, joints)
+    assert np.array_equal(dataset.annotations.keypoints_2d, truth.keypoints_2d)
+    assert dataset.annotations.has_joints_3d.tolist() == [True, False]
+    assert len(said) == 1 and 'pose and shape of 2 rows' in said[0] and '1 of these rows have 3D joints' in said[0]
+    replace(truth, has_joints_3d=np.zeros(2, bool)).save(file)
+    assert len(ImageDataset(cfg, 'mine')) == 2  # its 2D joints train
+    replace(truth, has_joints_3d=np.zeros(2, bool), keypoints_2d=np.zeros((2, 49, 3), np.float32)).save(file)
+    with pytest.raises(WrongBody, match=r"its labels are pose and shape .*smpl/SMPL_NEUTRAL\.pkl"):
+        ImageDataset(cfg, 'mine')
 
 
 class _Source:

@@ -20,8 +20,11 @@ from datasets.synthetic.body.rest_pose import t_pose_transforms
 from datasets.synthetic.body.shape_space import pose_shapes
 from datasets.synthetic.body.simplify import Surface, simplify_body
 from datasets.synthetic.body.skeleton import joint_of_bones, joints_from_heads, keep_largest
+from datasets.synthetic.generate import parse_arguments
+from datasets.synthetic.sets import Recipe, write_set
+from models.body import BodyModel
 from utils.assets import GENDERS, MANIFEST, body_digest, find_assets, is_complete_free_folder
-from utils.errors import ProjectError
+from utils.errors import BadFile, ProjectError
 from utils.keypoints import SMPL_FLIP, SMPL_PARENTS, VERTEX_JOINTS
 from utils.mesh_sampling import downsampling_matrix
 from utils.safe_io import load_json, load_npy, load_npz, load_pickle, sha256_of
@@ -203,7 +206,7 @@ def test_other_regressors(free_assets, neutral):
         assert (matrix >= 0).all() and ((matrix > 0).sum(1) < 60).all()
         np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-5)
     h36m = load_npy(free_assets / 'J_regressor_h36m.npy') @ neutral['v_template']
-    same = {1: 2, 2: 5, 3: 8, 4: 1, 5: 4, 6: 7, 11: 16, 12: 18, 13: 20, 14: 17, 15: 19, 16: 21}
+    same = {1: 1, 2: 4, 3: 7, 4: 2, 5: 5, 6: 8, 11: 16, 12: 18, 13: 20, 14: 17, 15: 19, 16: 21}
     np.testing.assert_allclose(h36m[list(same)], joints[list(same.values())], atol=0.005)
     assert (np.diff(h36m[[0, 7, 8, 9, 10], 1]) > 0).all()
     extra = load_npy(free_assets / 'J_regressor_extra.npy') @ neutral['v_template']
@@ -260,7 +263,7 @@ def quick_maker(monkeypatch, free_assets):
     def write_all(folder, seed):
         calls.append(seed)
         shutil.copy(free_assets / 'vertex_ids.json', folder)
-        manifest = {'complete': True, 'format': maker.FORMAT, 'generator': maker.GENERATOR, 'seed': seed,
+        manifest = {'complete': True, 'format': maker.FORMAT, 'generator': maker.FREE_GENERATOR, 'seed': seed,
                     'body_digest': f'digest{seed}', 'files': {'vertex_ids.json': ''}}
         (folder / MANIFEST).write_text(json.dumps(manifest))
         return f'digest{seed}'
@@ -272,6 +275,25 @@ def test_complete_folder_is_left_alone(tmp_path, quick_maker):
     for seed in (0, 0, 1):
         maker.make_assets(tmp_path / 'free', seed)
     assert quick_maker == [0, 1]
+
+
+def test_folder_of_an_older_version_is_made_again_and_never_used(tmp_path, quick_maker, free_assets):
+    """Human3.6M's joints had the right leg first up to version 4."""
+    folder = tmp_path / 'free'
+    maker.make_assets(folder)
+    shutil.copytree(free_assets / 'smpl', folder / 'smpl')
+    shutil.copy(free_assets / 'J_regressor_extra.npy', folder)
+    assert find_assets(folder).is_free and find_assets(tmp_path).is_free
+    old = load_json(folder / MANIFEST) | {'generator': 'datasets.synthetic.make_assets 4'}
+    (folder / MANIFEST).write_text(json.dumps(old))
+    for use in (lambda: find_assets(folder), lambda: find_assets(tmp_path), lambda: BodyModel(tmp_path),
+                lambda: parse_arguments(['--out', str(folder)]),
+                lambda: write_set(folder, Recipe('free_train', 'train', 1, 64, 0), 1)):
+        with pytest.raises(BadFile, match='make_assets 4.*make_assets --out') as caught:
+            use()
+        assert '\n' not in str(caught.value)
+    maker.make_assets(folder)
+    assert quick_maker == [0, 0] and find_assets(folder).is_free
 
 
 def test_damaged_folder_is_made_again(tmp_path, quick_maker):

@@ -4,6 +4,7 @@ import logging
 import pickle
 import shutil
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from datasets.annotations import Annotations
 from datasets.multiview import view_groups
-from datasets.preprocess import eft, lsp, lsp_original, lspet, mpi_inf_3dhp, mpii, oh50k, pw3d, up3d
+from datasets.preprocess import eft, jobs, lsp, lsp_original, lspet, mpi_inf_3dhp, mpii, oh50k, pw3d, up3d
 from datasets.preprocess.frames import extract_frames
 from datasets.preprocess.h36m import convert_h36m
 from models.body import BodyModel
@@ -722,3 +723,17 @@ def test_train_and_eval_files_of_one_tree(tmp_path, capsys, monkeypatch):
     assert len(people['h36m_train']) == 10 and (data / 'datasets/h36m' / people['h36m_train'].imgname[9]).exists()
     assert np.allclose(people['mpii_train'].keypoints_2d[0, :25], detected)
     assert people['3dpw_test'].gender.tolist() == people['3dpw_train'].gender.tolist()
+
+
+@pytest.mark.parametrize('place', ['pictures', 'data/free', 'data'])
+def test_train_h5_of_spin_is_found_on_the_free_body(tmp_path, monkeypatch, place):
+    """It holds no body: SPIN's archive unpacks it into data/, the free body lies in data/free/."""
+    for folder in ('pictures', 'data/free'):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / 'data/free/MANIFEST.json').write_text('{"complete": true}')
+    (tmp_path / place / 'train.h5').write_bytes(b'')
+    used = []
+    monkeypatch.setattr(jobs, 'convert_mpii', lambda annotations, out, openpose: used.append(annotations))
+    jobs._mpii(tmp_path / 'pictures', tmp_path / 'data/free/dataset_extras/mpii_train.npz',
+               SimpleNamespace(openpose=''))
+    assert used == [tmp_path / place / 'train.h5']

@@ -325,6 +325,15 @@ def test_shards_of_another_body_and_of_views_are_refused(cfg, manifest):
         mixture(cfg, f'{manifest}:1')
 
 
+def test_shards_of_smpl_keep_their_joints_on_the_free_body(cfg, manifest):
+    before = ShardDataset(cfg, str(manifest))[0, 3]
+    manifest.write_text(manifest.read_text().replace(f'"{DIGEST}"', 'null'))
+    after = ShardDataset(cfg, str(manifest))[0, 3]
+    assert before['has_smpl'] and not after['has_smpl'] and not after['pose'].any() and not after['betas'].any()
+    for key in ('img', 'keypoints', 'joints_3d', 'has_joints_3d'):
+        assert torch.equal(before[key], after[key])
+
+
 def test_unreadable_pictures_are_skipped_or_named(cfg, manifest):
     path = manifest.parent / 'mine-000000.tar'
     index = np.load(manifest.parent / INDEX)

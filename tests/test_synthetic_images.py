@@ -1,4 +1,5 @@
 """Rendered people: the same seed gives the same bytes, labels lie on the person, no half-made set is trusted."""
+import json
 import os
 import pickle
 import shutil
@@ -336,6 +337,16 @@ def test_background_folders(free_assets, tmp_path, rendered):
 def test_flags_that_cannot_be_used(rendered, flags, error, message):
     with pytest.raises(error, match=message):
         generate.main(['--out', str(rendered), *flags])
+
+
+def test_a_set_of_an_older_format_is_made_anew(free_assets, tmp_path):
+    root = linked_assets(free_assets, tmp_path / 'free')
+    assert write_set(root, SMALL, workers=1)
+    file = root / 'dataset_extras/free_train.npz'
+    old = dict(load_npz(file))
+    old['recipe'] = np.array(json.dumps(json.loads(str(old['recipe'])) | {'format': 1}))
+    np.savez(file, **old)
+    assert write_set(root, SMALL, workers=1) and not write_set(root, SMALL, workers=1)
 
 
 def test_an_unfinished_asset_folder_is_not_rendered_from(free_assets, tmp_path):

@@ -13,6 +13,9 @@ from utils.errors import BadFile, MissingFile
 from utils.safe_io import load_json
 
 MANIFEST = 'MANIFEST.json'
+# What the free folder's manifest must name. Raise it when the program makes other files, or means other things by them:
+# folders of older versions are then refused until they are made again. 5: Human3.6M's joints have the left leg first.
+FREE_GENERATOR = 'datasets.synthetic.make_assets 5'
 GENDERS = ('neutral', 'male', 'female')
 # Folders, below the asset folder, where the three known layouts keep SMPL_NEUTRAL.pkl and its siblings.
 _BODY_FOLDERS = ('smpl', '.', 'body_models/smpl', 'body_models')
@@ -61,13 +64,17 @@ def find_assets(data_dir):
     """Choose the asset folder: `data_dir` if it holds a body model, else `data_dir/free`.
 
     Raises MissingFile when neither does, and BadFile when the free folder is the remains of a run that was
-    interrupted (its manifest, written last, is absent).
+    interrupted (its manifest, written last, is absent) or was made by another version of this program.
     """
     root = Path(data_dir)
     if _body_file(root, 'neutral'):
-        return Assets(root, is_free=is_complete_free_folder(root))
+        is_free = is_complete_free_folder(root)
+        if is_free:
+            check_free_version(root)
+        return Assets(root, is_free)
     free = root / 'free'
     if is_complete_free_folder(free):
+        check_free_version(free)
         return Assets(free, is_free=True)
     if free.exists():
         raise BadFile(f'{free}: unfinished asset folder (no {MANIFEST}); run `make assets` to make it again')
@@ -78,6 +85,15 @@ def find_assets(data_dir):
 def is_complete_free_folder(folder):
     """Whether `folder` is a finished asset folder made by this project."""
     return (Path(folder) / MANIFEST).exists() and load_json(Path(folder) / MANIFEST).get('complete') is True
+
+
+def check_free_version(folder):
+    """Raise BadFile where a finished free folder was made by another version of this program: its files may have
+    another meaning."""
+    generator = load_json(Path(folder) / MANIFEST).get('generator', FREE_GENERATOR)
+    if generator != FREE_GENERATOR:
+        raise BadFile(f'{folder}: made by another version of this program ({generator}, wanted is {FREE_GENERATOR}); '
+                      f'run `python -m datasets.synthetic.make_assets --out {folder}`, which makes it again')
 
 
 def body_digest(v_template, faces, shapedirs):

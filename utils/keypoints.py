@@ -14,6 +14,8 @@ COMMON_JOINTS = (
     'right_ankle', 'right_knee', 'right_hip', 'left_hip', 'left_knee', 'left_ankle', 'right_wrist', 'right_elbow',
     'right_shoulder', 'left_shoulder', 'left_elbow', 'left_wrist', 'neck', 'head_top', 'pelvis_mpii', 'thorax_mpii',
     'spine_h36m', 'jaw_h36m', 'head_h36m', 'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear')
+# Where 3D joints are centred, among the common joints.
+PELVIS, HIPS = 14, slice(2, 4)
 JOINT_NAMES = tuple(f'openpose_{name}' for name in OPENPOSE_JOINTS) + COMMON_JOINTS
 NUM_OPENPOSE, NUM_COMMON, NUM_JOINTS = 25, 24, 49
 
@@ -29,8 +31,8 @@ VERTEX_JOINTS = (
 # Rows of J_regressor_extra.npy.
 EXTRA_JOINTS = ('right_hip', 'left_hip', 'neck', 'head_top', 'pelvis_mpii', 'thorax_mpii', 'spine_h36m', 'jaw_h36m',
                 'head_h36m')
-# Rows of J_regressor_h36m.npy.
-H36M_JOINTS = ('pelvis', 'right_hip', 'right_knee', 'right_ankle', 'left_hip', 'left_knee', 'left_ankle', 'spine',
+# Rows of J_regressor_h36m.npy. The left leg comes first, as in SPIN's choice out of Human3.6M's 32 joints.
+H36M_JOINTS = ('pelvis', 'left_hip', 'left_knee', 'left_ankle', 'right_hip', 'right_knee', 'right_ankle', 'spine',
                'neck', 'jaw', 'head_top', 'left_shoulder', 'left_elbow', 'left_wrist', 'right_shoulder',
                'right_elbow', 'right_wrist')
 COCO_JOINTS = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder', 'right_shoulder',
@@ -59,3 +61,9 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 # Pixels, at a 224 px crop.
 FOCAL_LENGTH = 5000.0
+
+
+def has_root(confidence):
+    """Which people can be centred: those with a pelvis or both hips. confidence: [B,24] of the common joints, numpy or
+    torch -> [B] bool."""
+    return (confidence[:, PELVIS] > 0) | (confidence[:, HIPS] > 0).all(1)

@@ -14,9 +14,8 @@ from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, 
 from models.body import BodyModel
 from utils.distributed import gathered, share_buffers
 from utils.errors import MissingFile
+from utils.keypoints import HIPS, PELVIS, has_root
 from utils.logging import get_logger
-
-_PELVIS, _HIPS = 14, slice(2, 4)  # among the common joints
 
 
 @dataclass
@@ -53,12 +52,18 @@ class Evaluation:
 
 @dataclass
 class Truth:
-    """Ground truth of a batch. joints [B,J,3] centred, metres; valid [B,J]; vertices [B,V,3], zeros but for rows of
-    has_body [B]."""
+    """Ground truth of a batch. joints [B,J,3] metres, centred in the rows of has_root [B]; valid [B,J]; vertices
+    [B,V,3], zeros but for rows of has_body [B]."""
     joints: torch.Tensor
     valid: torch.Tensor
+    has_root: torch.Tensor
     vertices: torch.Tensor
     has_body: torch.Tensor
+
+    @property
+    def placed(self):
+        """[B,J] joints whose place relative to the root is known: all that MPJPE and PCK may compare."""
+        return self.valid & self.has_root[:, None]
 
 
 @dataclass
@@ -66,7 +71,7 @@ class Observation:
     """What an observer of an evaluation gets for each batch; rows are flattened views, B first.
 
     joints: the last stage's 17 H36M joints [B,17,3]; errors: {metric: [B, stages]}; joint_errors [B,J] millimetres of
-    the last stage, where truth.valid; fresh [B]: False for a row that stands in for an unreadable picture.
+    the last stage, where truth.placed; fresh [B]: False for a row that stands in for an unreadable picture.
     """
     batch: dict
     out: object
@@ -164,10 +169,10 @@ class Evaluator:
         for stage, h36m in zip(stages, joints):
             distances = joint_errors(_centred(h36m, protocol.joints), truth.joints)
             aligned = joint_errors(*procrustes_align(_centred(h36m, protocol.joints), truth.joints, truth.valid))
-            column = {'mpjpe': masked_mean(distances, truth.valid), 'pa_mpjpe': masked_mean(aligned, truth.valid)}
+            column = {'mpjpe': masked_mean(distances, truth.placed), 'pa_mpjpe': masked_mean(aligned, truth.valid)}
             if 'pck' in protocol.metrics:
-                valid = truth.valid[:, :14]
-                column.update(pck=pck(distances[:, :14], valid), auc=auc(distances[:, :14], valid),
+                valid, placed = truth.valid[:, :14], truth.placed[:, :14]
+                column.update(pck=pck(distances[:, :14], placed), auc=auc(distances[:, :14], placed),
                               pa_pck=pck(aligned[:, :14], valid), pa_auc=auc(aligned[:, :14], valid))
             if self.cfg.TEST.EVAL_PVE:
                 column['pve'] = torch.where(truth.has_body, pve(stage.vertices, truth.vertices), torch.nan)
@@ -180,11 +185,11 @@ class Evaluator:
         vertices = self._true_vertices(batch, has_body, protocol.gendered, device)
         has_body = has_body.to(device)
         from_body = _centred(self.joints.matrix @ vertices[:, self.joints.vertex_index], protocol.joints)
-        annotated, valid = _annotated_joints(batch['joints_3d'].to(device), protocol.joints)
+        annotated, valid, rooted = _annotated_joints(batch['joints_3d'].to(device), protocol.joints)
         valid &= batch['has_joints_3d'].to(device).bool()[:, None]
-        use_body = has_body if protocol.truth == 'body' else has_body & ~valid.any(1)
-        return Truth(torch.where(use_body[:, None, None], from_body, annotated), valid | use_body[:, None], vertices,
-                     has_body)
+        use_body = has_body if protocol.truth == 'body' else has_body & ~(valid.any(1) & rooted)
+        return Truth(torch.where(use_body[:, None, None], from_body, annotated), valid | use_body[:, None],
+                     rooted | use_body, vertices, has_body)
 
     def _true_vertices(self, batch, has_body, gendered, device):
         """Meshes [B,V,3] of the rows with a ground-truth body, each from the body of its gender; zeros elsewhere."""
@@ -214,12 +219,14 @@ def _centred(h36m_joints, joint_set):
 
 
 def _annotated_joints(joints, joint_set):
-    """Common joints [B,24,4] -> (those of a JointSet [B,J,3], valid [B,J]), relative to the pelvis, or to the middle
-    of the hips where the pelvis is not annotated. Published files are centred at the pelvis already."""
-    pelvis, hips = joints[:, _PELVIS], joints[:, _HIPS, :3].mean(1)
-    root = torch.where(pelvis[:, 3:] > 0, pelvis[:, :3], hips)
+    """Common joints [B,24,4] -> (those of a JointSet [B,J,3], valid [B,J], which rows have a root [B]), relative to the
+    pelvis, or to the middle of the hips where the pelvis is not annotated. Published files are centred at the pelvis
+    already. Rows without a root stay as they are: only what aligns them by itself (PA-MPJPE) may compare them."""
+    pelvis, hips = joints[:, PELVIS], joints[:, HIPS, :3].mean(1)
+    rooted = has_root(joints[..., 3])
+    root = torch.where(pelvis[:, 3:] > 0, pelvis[:, :3], hips) * rooted[:, None]
     chosen = joints[:, joint_set.from_common]
-    return chosen[..., :3] - root[:, None], chosen[..., 3] > 0
+    return chosen[..., :3] - root[:, None], chosen[..., 3] > 0, rooted
 
 
 def _fresh_rows(batch, seen):

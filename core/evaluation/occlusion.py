@@ -90,8 +90,8 @@ def run_grid(cfg, evaluator, regressor, dataset, device, path):
         for number, (top, left) in enumerate(positions):
             seen = evaluator.observe(regressor, batch, protocol, device, _grey_patch(top, left, patch))
             errors[number].append(seen.errors)
-            sums[number] += torch.where(seen.truth.valid, seen.joint_errors, 0).sum(0).double().cpu()
-        counts += seen.truth.valid.sum(0).double().cpu()
+            sums[number] += torch.where(seen.truth.placed, seen.joint_errors, 0).sum(0).double().cpu()
+        counts += seen.truth.placed.sum(0).double().cpu()
     maps = (sums / counts).view(len(starts), len(starts), -1)
     save_picture(path, draw_maps(maps.numpy(), protocol.joints.names))
     return _summary(dataset.name, errors, positions, patch)

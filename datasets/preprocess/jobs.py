@@ -15,7 +15,7 @@ from datasets.preprocess.mpii import convert_mpii
 from datasets.preprocess.oh50k import convert_oh50k
 from datasets.preprocess.pw3d import convert_pw3d
 from datasets.preprocess.up3d import convert_up3d
-from utils.assets import find_assets
+from utils.assets import find_assets, is_complete_free_folder
 from utils.errors import BadConfig, MissingFile, ProjectError
 from utils.logging import get_logger
 
@@ -84,10 +84,12 @@ def _merged(convert, folder):
 
 
 def _mpii(root, out, options):
-    """train.h5 is in the asset folder, where SPIN's data archive has it, or with the pictures."""
-    beside = root / 'train.h5'
-    convert_mpii(beside if beside.exists() else out.parent.parent / 'train.h5', out,
-                 openpose=_below(options.openpose, 'mpii'))
+    """train.h5 is with the pictures or in the asset folder, where SPIN's data archive has it. It knows no body: with
+    the free one in use, the folder above is looked into as well."""
+    assets = out.parent.parent
+    places = [root, assets, *([assets.parent] if is_complete_free_folder(assets) else [])]
+    found = [place / 'train.h5' for place in places if (place / 'train.h5').exists()]
+    convert_mpii(found[0] if found else assets / 'train.h5', out, openpose=_below(options.openpose, 'mpii'))
 
 
 def _below(folder, name):

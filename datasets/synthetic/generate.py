@@ -13,7 +13,7 @@ from datasets.synthetic.multiview import NUM_VIEWS
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
 from datasets.synthetic.walking import detections_file, write_walking
-from utils.assets import Assets, is_complete_free_folder
+from utils.assets import Assets, check_free_version, is_complete_free_folder
 from utils.errors import BadConfig, MissingFile, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_npz
@@ -61,6 +61,7 @@ def _check(arguments):
         raise BadConfig(f'--gendered is {arguments.gendered}; it is a share, 0 to 1')
     if not is_complete_free_folder(arguments.out):
         raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); run `make assets`')
+    check_free_version(arguments.out)
     if arguments.backgrounds:
         PictureFolder(arguments.backgrounds)
 

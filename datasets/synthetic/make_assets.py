@@ -22,13 +22,12 @@ from datasets.synthetic.body.downsampling import mesh_levels
 from datasets.synthetic.body.files import write_body, write_mean_params, write_pose_prior
 from datasets.synthetic.body.part_texture import color_parts, part_texture
 from datasets.synthetic.prior import fit_pose_prior, mean_pose
-from utils.assets import MANIFEST, body_digest, is_complete_free_folder
+from utils.assets import FREE_GENERATOR, MANIFEST, body_digest, is_complete_free_folder
 from utils.errors import ProjectError, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_json, save_json, save_npy, save_npz, sha256_of
 
 FORMAT = 1
-GENERATOR = 'datasets.synthetic.make_assets 4'
 _SPACE_NEEDED = 200 << 20
 _ASIDE = '.making-'
 
@@ -62,7 +61,7 @@ def _is_made(out, seed):
     if not is_complete_free_folder(out):
         return False
     manifest = load_json(out / MANIFEST)
-    same = (manifest.get('generator'), manifest.get('format'), manifest.get('seed')) == (GENERATOR, FORMAT, seed)
+    same = (manifest.get('generator'), manifest.get('format'), manifest.get('seed')) == (FREE_GENERATOR, FORMAT, seed)
     return same and all((out / name).exists() for name in manifest.get('files', {}))
 
 
@@ -123,7 +122,7 @@ def _write_all(folder, seed):
     write_mean_params(folder / 'smpl_mean_params.npz', mean_pose(seed))
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file())
     save_json(folder / MANIFEST, {
-        'complete': True, 'format': FORMAT, 'generator': GENERATOR, 'body_digest': digest, 'seed': seed,
+        'complete': True, 'format': FORMAT, 'generator': FREE_GENERATOR, 'body_digest': digest, 'seed': seed,
         'anny_version': importlib.metadata.version('anny'), 'vertices': len(body.template),
         'files': {name: sha256_of(folder / name) for name in files}})
     return digest

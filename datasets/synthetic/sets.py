@@ -22,7 +22,7 @@ from datasets.synthetic.backgrounds import PictureFolder
 from datasets.synthetic.multiview import render_views
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.stream import SPLITS, render_person
-from utils.assets import MANIFEST, Assets, is_complete_free_folder
+from utils.assets import MANIFEST, Assets, check_free_version, is_complete_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import get_logger
 from utils.pixels import PIXEL_CENTER
@@ -30,7 +30,7 @@ from utils.safe_io import load_json, load_npz, save_npz
 from utils.threads import use_one_thread
 
 # Raise it when the code makes other bytes of the same recipe.
-_FORMAT = 1
+_FORMAT = 2  # 2: Human3.6M's joints have the left leg first
 _JPEG_QUALITY = 92
 # Bytes a pixel of a JPEG file, on average and rounded up, and of a row of labels.
 _BYTES_PER_PIXEL, _BYTES_PER_ROW, _SPARE_BYTES = 0.45, 3000, 64 << 20
@@ -111,6 +111,7 @@ def _fingerprint(root, recipe):
     """JSON of the recipe, the body it is rendered from and the pictures behind."""
     if not is_complete_free_folder(root):
         raise MissingFile(f'{root}: no finished free asset folder here (MANIFEST.json); run `make assets` first')
+    check_free_version(root)
     pictures = ''
     if recipe.backgrounds:
         files = sorted(Path(recipe.backgrounds).rglob('*'))

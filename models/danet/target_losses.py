@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from models.losses import masked_mean
-from utils.keypoints import NUM_OPENPOSE
+from models.losses import centred_at_root, masked_mean
+from utils.keypoints import NUM_OPENPOSE, has_root
 
 
 def target_losses(stages, targets, options):
@@ -52,12 +52,12 @@ def reprojection_loss(predicted, target, valid):
 
 
 def joints_loss(joints, target, has_3d):
-    """Absolute error of the 24 common joints centred at the mid-hip, times confidence, summed over joints and axes.
+    """Absolute error of the 24 common joints, centred as in `keypoint_3d_loss`, times confidence, summed over joints
+    and axes.
 
     joints: [B,49,3] metres; target: [B,24,4] metres with confidence; has_3d: [B].
     """
-    predicted = joints[:, NUM_OPENPOSE:]
-    predicted = predicted - predicted[:, 2:4].mean(1, keepdim=True)
-    wanted = target[..., :3] - target[:, 2:4, :3].mean(1, keepdim=True)
-    error = target[..., 3:] * (predicted - wanted).abs()
-    return masked_mean(error, has_3d) * error[0].numel()
+    confidence = target[..., 3:]
+    predicted = centred_at_root(joints[:, NUM_OPENPOSE:], confidence)
+    error = confidence * (predicted - centred_at_root(target[..., :3], confidence)).abs()
+    return masked_mean(error, has_3d.bool() & has_root(target[..., 3])) * error[0].numel()

@@ -10,6 +10,8 @@ from datasets.synthetic.body.landmarks import CROWN
 from utils.keypoints import EXTRA_JOINTS, H36M_JOINTS, SMPL_JOINTS
 
 _NEAREST, _FARTHER_STEP = 500, 3  # candidates: the vertices nearest to the point, and every third of the others
+# Rows that are taken of posed meshes get vertices around the joint alone: those of the next bones would swing away.
+_AROUND, _LIMB_JOINTS = 100, ('knee', 'ankle', 'shoulder', 'elbow', 'wrist')
 _FIT_SHAPES = 300
 _SMALLEST = 1e-3
 _SUM_WEIGHT = 30.0  # weight of "the row sums to one" against errors in metres
@@ -17,14 +19,14 @@ _ROUNDS = 3
 _EXACT = 1e-6  # metres: the point is a vertex
 
 
-def regress_points(points, half_shapes, surface, centre):
+def regress_points(points, half_shapes, surface, centre, around=False):
     """One regressor row [V] for points [B,3] in shapes [B,H,3] (left halves). centre: the point lies on the seam plane,
-    and the row is mirror-symmetric. Shapes with large errors weigh more from round to round, so that the largest error
-    shrinks and not the mean alone."""
+    and the row is mirror-symmetric. around: of the nearest vertices alone. Shapes with large errors weigh more from
+    round to round, so that the largest error shrinks and not the mean alone."""
     step = max(1, len(points) // _FIT_SHAPES)
     points, shapes = points[::step].astype(np.float64), half_shapes[::step].astype(np.float64)
     order = np.argsort(np.linalg.norm(shapes.mean(0) - points.mean(0), axis=1), kind='stable')
-    near = np.concatenate([order[:_NEAREST], order[_NEAREST::_FARTHER_STEP]])
+    near = order[:_AROUND] if around else np.concatenate([order[:_NEAREST], order[_NEAREST::_FARTHER_STEP]])
     # With weights that sum to one, the error is the weighted mean of the vertices' offsets from the point.
     offsets = (shapes[:, near] - points[:, None])[..., 1 if centre else 0:].transpose(0, 2, 1)
     importance, best, least = np.ones(len(points)), None, np.inf
@@ -65,17 +67,19 @@ def extra_regressor(joint_matrix, shapes, surface, landmarks):
 
 
 def h36m_regressor(joint_matrix, shapes, surface, landmarks):
-    """J_regressor_h36m [17,V], in the order of utils.keypoints.H36M_JOINTS."""
+    """J_regressor_h36m [17,V], in the order of utils.keypoints.H36M_JOINTS, for posed meshes."""
     points = _annotated_points(joint_matrix, shapes, surface, landmarks)
     same = {'pelvis': 'pelvis_mpii', 'spine': 'spine_h36m', 'jaw': 'jaw_h36m', 'head_top': 'head_h36m'}
-    return _regressor(H36M_JOINTS, lambda name: points(same.get(name, name)), shapes, surface)
+    return _regressor(H36M_JOINTS, lambda name: points(same.get(name, name)), shapes, surface, _LIMB_JOINTS)
 
 
-def _regressor(names, point_of, shapes, surface):
+def _regressor(names, point_of, shapes, surface, around=()):
+    """around: ends of the names of joints that take the nearest vertices alone."""
     rows = {}
     for name in names:
         if not name.startswith('right_'):
-            rows[name] = regress_points(point_of(name), shapes.half, surface, not name.startswith('left_'))
+            rows[name] = regress_points(point_of(name), shapes.half, surface, not name.startswith('left_'),
+                                        name.endswith(tuple(around)))
     for name in names:
         if name.startswith('right_'):
             rows[name] = rows[name.replace('right_', 'left_')][surface.mirror]
