@@ -12,6 +12,9 @@ from utils.logging import log_once
 from utils.safe_io import load_npz, save_npz
 
 GENDER_CODES = {'m': 0, 'male': 0, 'f': 1, 'female': 1, 'n': -1, 'neutral': -1, '': -1}
+# Keys that are read here or by datasets/humandata.py. What a file has beside them is kept where it can be read.
+_NEEDED = ('imgname', 'center', 'scale', 'openpose', 'part', 'S', 'has_joints_3d', 'pose', 'shape', 'has_smpl',
+           'gender', 'smpl_2dkps', 'maskname', 'partname', 'body_digest', 'image_path', 'bbox_xywh', 'smpl', 'meta')
 _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
 
 
@@ -65,12 +68,12 @@ class Annotations:
 
     @classmethod
     def load(cls, path):
-        """Read a SPIN `.npz` or an mmhuman3d HumanData `.npz`.
+        """Read a SPIN `.npz` or an mmhuman3d HumanData `.npz`. Keys of neither that hold objects are left out.
 
         Raises MissingFile, and BadFile naming file, key, the shape found and the shape wanted.
         """
         from datasets.humandata import is_humandata, read_humandata  # which builds on this module
-        raw = load_npz(path)
+        raw = load_npz(path, _NEEDED, others=True)
         return read_humandata(raw, path) if is_humandata(raw) else cls.from_spin(raw, path)
 
     @classmethod

@@ -146,7 +146,7 @@ def _picture_size(path):
 
 def _read_fits(path):
     """{image name: labels} of the valid fits of a file."""
-    content = load_npz(path)
+    content = load_npz(path, ('imgname', 'pose', 'shape', 'has_smpl'))
     if not {'imgname', 'pose', 'shape'} <= set(content):
         raise BadFile(f"{path}: has no imgname, pose and shape; fits are matched by name: give SPIN's "
                       'mpi_inf_3dhp_train.npz, which holds those of mpi-inf-3dhp_mview_fits.npz')

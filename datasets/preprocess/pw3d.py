@@ -16,6 +16,7 @@ from utils.errors import BadFile, run_main
 from utils.keypoints import NUM_OPENPOSE
 from utils.safe_io import load_pickle
 
+_KEYS = ('sequence', 'cam_poses', 'poses', 'betas', 'poses2d', 'genders', 'campose_valid')
 # OpenPose's 18 joints (COCO model), which poses2d holds, among its 25.
 _OPENPOSE18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 
@@ -36,7 +37,7 @@ def convert_pw3d(root, out, split='test', progress=True):
 
 
 def _convert_sequence(path, rows):
-    content = load_pickle(path)
+    content = load_pickle(path, _KEYS)
     try:
         sequence, cameras = str(content['sequence']), np.asarray(content['cam_poses'], np.float64)
         people = list(zip(content['poses'], content['betas'], content['poses2d'], content['genders'],
