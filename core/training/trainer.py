@@ -56,6 +56,7 @@ class Trainer:
         self.train_data, self.eval_data = build_train_dataset(cfg), build_eval_dataset(cfg)
         self.folder = RunFolder(cfg, self.is_main)
         self.evaluator = Evaluator(cfg, self.regressor.body)
+        self.evaluator.read_bodies(self.eval_data)
         self.iuv_renderer = self._build_iuv_renderer()
         self.supervisor = self._build_supervisor()
         self.watch = StepWatch(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
@@ -76,9 +77,12 @@ class Trainer:
             self.log.info(f'no licensed SMPL body found: using the free body in {assets.root}')
 
     def _build_iuv_renderer(self):
-        """Draws dense targets, for architectures that supervise IUV and for the panels; None without charts."""
+        """Draws dense targets, for architectures that supervise IUV and for the panels; None without charts, which is
+        an error of the first step where IUV is supervised."""
         assets = self.regressor.assets
         if not assets.has('UV_data/UV_Processed.mat'):
+            if self.is_main:
+                self.log.info(f'{assets.root}/UV_data/UV_Processed.mat: no such file; pictures have no IUV images')
             return None
         return IUVRenderer(assets.file('UV_data/UV_Processed.mat'), size=self.cfg.IUV.SIZE,
                            shading=self.cfg.IUV.SHADING, backend=self.cfg.IUV.BACKEND).to(self.accelerator.device)
