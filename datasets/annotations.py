@@ -14,6 +14,10 @@ from utils.pixels import COUNTED_FROM_0, COUNTED_FROM_1, OPENPOSE_FIRST_PIXEL, P
 from utils.safe_io import load_npz, save_npz
 
 GENDER_CODES = {'m': 0, 'male': 0, 'f': 1, 'female': 1, 'n': -1, 'neutral': -1, '': -1}
+# Keys that are read here or by datasets/humandata.py. What a file has beside them is kept where it can be read.
+_NEEDED = ('imgname', 'center', 'scale', 'openpose', 'part', 'S', 'has_joints_3d', 'pose', 'shape', 'has_smpl',
+           'gender', 'smpl_2dkps', 'maskname', 'partname', 'body_digest', 'first_pixel', 'image_path', 'bbox_xywh',
+            'smpl', 'meta', 'keypoints2d', 'keypoints2d_mask', 'keypoints3d', 'keypoints3d_mask', 'config')
 _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
 # Published files took the numbers of their data sets over as they are: pixels are counted, LSP's and MPII's from 1.
 _COUNTED_FROM_1 = {
@@ -83,14 +87,14 @@ class Annotations:
 
     @classmethod
     def load(cls, path):
-        """Read a SPIN `.npz` or an mmhuman3d HumanData `.npz`.
+        """Read a SPIN `.npz` or an mmhuman3d HumanData `.npz`. Keys of neither that hold objects are left out.
 
         A file that does not say where its first pixel lies is a published one where it has such a name, else it is
         continuous; a HumanData file counts pixels. Raises MissingFile, and BadFile naming file, key, the shape found
         and the shape wanted.
         """
         from datasets.humandata import is_humandata, read_humandata  # which builds on this module
-        raw = load_npz(path)
+        raw = load_npz(path, _NEEDED, others=True)
         stem = Path(path).stem
         counted_from_1, counted_from_0 = stem in _COUNTED_FROM_1, stem in _COUNTED_FROM_0
         if is_humandata(raw):

@@ -6,10 +6,11 @@ import numpy as np
 
 from datasets.annotations import Annotations
 from datasets.mpi_inf_3dhp import SUBJECTS, read_shot
-from utils.assets import MANIFEST, body_digest, find_assets
+from utils.assets import MANIFEST, find_assets
+from utils.body_file import read_body_file
 from utils.errors import BadConfig, BadFile, MissingFile, WrongBody
 from utils.logging import log_once
-from utils.safe_io import load_json, load_npz, load_pickle
+from utils.safe_io import load_json
 
 # Where annotation files lie below the asset folder: SPIN's and PyMAF's folder, and mmhuman3d's.
 _MMHUMAN3D_FOLDER = 'preprocessed_datasets'
@@ -152,6 +153,8 @@ def find_dataset(cfg, name, split='train'):
         for candidate in candidates:
             file = assets.root / folder / candidate
             if file.exists():
+                if len(candidates) > 1:  # which differ in labels
+                    log_once(f'{name}: annotations of {file}')
                 theirs = entry.mmhuman3d_images if folder == _MMHUMAN3D_FOLDER else ''
                 images = _image_folder(cfg, assets, name, entry.images, theirs)
                 return Source(name, file, images, entry.subjects.get(split, ()), entry.view_seed)
@@ -240,6 +243,4 @@ def smpl_labels_usable(cfg, digest, path):
 def _digest_of(assets):
     if (assets.root / MANIFEST).exists() and 'body_digest' in (manifest := load_json(assets.root / MANIFEST)):
         return manifest['body_digest']
-    file = assets.body_file()
-    body = load_npz(file) if file.suffix == '.npz' else load_pickle(file)
-    return str(body.get('body_digest') or body_digest(body['v_template'], body['f'], body['shapedirs']))
+    return read_body_file(assets.body_file())['body_digest']

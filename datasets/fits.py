@@ -56,7 +56,8 @@ class FitStore:
         if found is None:
             if rows:
                 kind = 'final' if final else 'static'
-                log_once(f'{name}: no {kind} fits in {assets.root / (kind + "_fits")}; starting from the mean pose')
+                log_once(f'{name}: no {kind} fits in {assets.root / (kind + "_fits")}; starting from the mean pose, '
+                         'which is no target until SMPLify finds a fit')
             return DatasetFits(name, np.repeat(mean[None], rows, 0), np.zeros(rows, bool), np.zeros(rows, bool))
         params, known = read_fits(found, rows, self.body_digest, assets.is_free)
         params[~np.isfinite(params).all(1)] = mean
@@ -125,7 +126,7 @@ def _sent(value, device):
 def mean_parameters(assets):
     """Mean pose and shape [82] float32 of smpl_mean_params.npz."""
     path = assets.file('smpl_mean_params.npz')
-    arrays = load_npz(path)
+    arrays = load_npz(path, ('pose', 'shape'))
     pose, betas = (as_numbers(np.ravel(arrays.get(key)), f'{path}: {key}', (size,), np.float32)
                    for key, size in (('pose', 144), ('shape', 10)))
     rotmat = rot6d_to_rotmat(torch.from_numpy(pose.reshape(24, 6)))
@@ -174,7 +175,7 @@ def read_fits(path, rows, body_digest, is_free_body):
     """(params [N,82] float32, known [N]) of a file of N = rows fits. Raises BadFile, WrongBody."""
     path = Path(path)
     if path.suffix == '.npz':
-        arrays = load_npz(path)
+        arrays = load_npz(path, ('pose', 'betas', 'valid_fit', 'body_digest'))
         missing = {'pose', 'betas', 'valid_fit'} - set(arrays)
         if missing:
             raise BadFile(f'{path}: no key {sorted(missing)[0]!r}; final fits have pose, betas and valid_fit')

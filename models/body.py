@@ -1,10 +1,9 @@
-"""The body model: SMPL's file format read without chumpy, linear blend skinning, and evaluation of few points.
+"""The body model: SMPL's files (utils/body_file.py), linear blend skinning, and evaluation of few points.
 
 A network's losses need 49 joints, a few hundred mesh points or the whole mesh. All three are `VertexSet`s: some
 vertices of the mesh, or sparse linear combinations of them, that are shaped and skinned from one `Skeleton`
 (SMPL: Loper et al., SIGGRAPH Asia 2015; file format and vertex joints as in smplx).
 """
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +14,14 @@ import torch
 from smplx.vertex_ids import vertex_ids as SMPLX_VERTEX_IDS
 from torch import nn
 
-from utils.assets import Assets, body_digest, find_assets
+from utils.assets import Assets, find_assets
+from utils.body_file import read_body_file
 from utils.errors import BadFile, MissingFile
 from utils.geometry import axis_angle_to_rotmat, in_full_precision
 from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
-from utils.safe_io import load_json, load_npy, load_npz, load_pickle
+from utils.safe_io import load_json, load_npy
 
-# Entries of a sparse array that is made dense: far more than any body's.
-_LARGEST = 10 ** 8
-_SHAPES = {'v_template': ('V', 3), 'f': ('F', 3), 'shapedirs': ('V', 3, None), 'posedirs': ('V', 3, 207),
-           'J_regressor': (24, 'V'), 'weights': ('V', 24), 'kintree_table': (2, 24)}
+_DEEPEST = 5  # folders from a body file up to its asset folder
 
 
 @dataclass
@@ -94,8 +91,8 @@ class BodyOutput:
 class BodyModel(nn.Module):
     """SMPL, or the free body in the same format.
 
-    path: an asset folder, its `smpl` folder, or one body file (`.pkl` or `.npz`) whose regressors lie in its asset
-    folder. gender: 'neutral', 'male' or 'female'; a file decides by itself. Buffers are not part of the
+    path: an asset folder, its `smpl` folder, or one body file (`.pkl` or `.npz`) in or below the asset folder of its
+    regressors. gender: 'neutral', 'male' or 'female'; a file decides by itself. Buffers are not part of the
     state dict, so no checkpoint holds a licensed body.
     Raises MissingFile, BadFile.
     """
@@ -203,61 +200,10 @@ def _locate(path, gender):
     """(Assets, body file) for an asset folder, its smpl folder, or a body file."""
     path = Path(path)
     if path.is_dir():
-        root = path.parent if path.name == 'smpl' else path
+        root = path.parent if path.name.lower() == 'smpl' else path
         assets = find_assets(root)
         return assets, assets.body_file(gender)
     if not path.exists():
         raise MissingFile(f'{path}: no such body model; get SMPL from https://smpl.is.tue.mpg.de, or run `make assets`')
-    root = path.parent.parent if path.parent.name == 'smpl' else path.parent
-    return Assets(root, is_free=False), path
-
-
-def read_body_file(file):
-    """Arrays of an SMPL `.pkl` or `.npz`, checked and dense, plus 'body_origin' and 'body_digest'.
-
-    Raises BadFile that names key, shape found and shape wanted.
-    """
-    raw = load_npz(file) if Path(file).suffix == '.npz' else load_pickle(file)
-    if not isinstance(raw, dict):
-        raise BadFile(f'{file}: not a body model (a dictionary of arrays is wanted)')
-    sizes, arrays = {}, {}
-    for key, shape in _SHAPES.items():
-        if key not in raw:
-            raise BadFile(f'{file}: no key {key!r}; not an SMPL body model')
-        value = raw[key]
-        if scipy.sparse.issparse(value):
-            if math.prod(value.shape) > _LARGEST:
-                raise BadFile(f'{file}: {key} has shape {list(value.shape)}; not an SMPL body model')
-            value = value.toarray()
-        array = _as_array(value)
-        wanted = [sizes.get(n, n) for n in shape]
-        if array.dtype.kind not in 'biuf' or array.ndim != len(shape) or any(
-                isinstance(w, int) and w != n for w, n in zip(wanted, array.shape)):
-            raise BadFile(f'{file}: {key} has shape {list(array.shape)} of {array.dtype}, wanted {wanted} of numbers')
-        if not np.isfinite(array).all():
-            raise BadFile(f'{file}: {key} has values that are not finite')
-        sizes.update({name: n for name, n in zip(shape, array.shape) if isinstance(name, str)})
-        arrays[key] = array
-    if arrays['shapedirs'].shape[-1] < 10:
-        raise BadFile(f'{file}: shapedirs has {arrays["shapedirs"].shape[-1]} shape components, wanted 10 or more')
-    _check_indices(file, arrays)
-    arrays['body_origin'] = str(raw.get('body_origin', 'smpl'))
-    arrays['body_digest'] = str(raw.get('body_digest') or body_digest(
-        arrays['v_template'], arrays['f'], arrays['shapedirs']))
-    return arrays
-
-
-def _as_array(value):
-    try:
-        return np.asarray(value)
-    except ValueError:  # rows of different lengths
-        return np.empty((), object)
-
-
-def _check_indices(file, arrays):
-    """Faces must name vertices, and every joint after the root one that comes before it."""
-    count, parents = len(arrays['v_template']), arrays['kintree_table'][0].astype(np.int64)[1:]
-    if not count or arrays['f'].size and not 0 <= arrays['f'].min() <= arrays['f'].max() < count:
-        raise BadFile(f'{file}: f names vertices outside of 0 to {count - 1}')
-    if not ((parents >= 0) & (parents < np.arange(1, len(parents) + 1))).all():
-        raise BadFile(f'{file}: kintree_table is no tree in which parents come first')
+    above = [Assets(folder, is_free=False) for folder in list(path.absolute().parents)[:_DEEPEST]]
+    return next((assets for assets in above if assets.has('J_regressor_extra.npy')), above[0]), path

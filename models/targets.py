@@ -4,6 +4,7 @@ from functools import cached_property
 
 import torch
 
+from utils.errors import MissingFile
 from utils.geometry import axis_angle_to_rotmat, solve_translation, translation_to_camera
 
 
@@ -102,6 +103,10 @@ class Targets:
     @cached_property
     @torch.no_grad()
     def iuv(self):
-        """[B,3,s,s] IUV image of the target body; background in rows that are not `dense_valid`."""
+        """[B,3,s,s] IUV image of the target body; background in rows that are not `dense_valid`. Raises MissingFile
+        without charts."""
+        if self.iuv_renderer is None:
+            raise MissingFile('UV_data/UV_Processed.mat: not in the asset folder, and this network is supervised with '
+                              'IUV images; `./fetch_data.sh` fetches it')
         image = self.iuv_renderer(self.vertices, self.camera)
         return torch.where(self.dense_valid[:, None, None, None], image, 0.0)

@@ -14,11 +14,12 @@ from core.evaluation.protocols import METRIC_TITLES, protocol_of
 from core.evaluation.report import as_csv, as_json, console
 from core.evaluation.results import ResultWriter
 from core.evaluation.run import run_evaluation
+from core.training.trainer import Trainer
 from datasets.image_dataset import ImageDataset
 from models import build_regressor
 from models.body import BodyModel
 from tests.oracle import Oracle
-from utils.errors import BadFile, ProjectError
+from utils.errors import BadFile, MissingFile, ProjectError
 from utils.keypoints import H36M_TO_J17, J24_TO_J17
 from utils.safe_io import load_npz, load_pickle
 from utils.torch_io import save_torch
@@ -161,6 +162,37 @@ def test_gendered_truth_matters(evaluator, assets, truth):
     pve = with_config(evaluator, cfg).evaluate(oracle, dataset, '3dpw', CPU, progress=False).errors['pve'][:, 0]
     neutral = torch.from_numpy(truth['gender'] == 'n')
     assert pve[neutral].max() < 2e-3 and pve[~neutral].min() > 5
+
+
+@pytest.fixture
+def neutral_only(assets, truth, tmp_path):
+    """The asset folder without its male and female bodies, and 3DPW's annotations in it."""
+    write_dataset(assets, truth, '3dpw')
+    for file in assets.iterdir():
+        if file.name != 'smpl':
+            (tmp_path / file.name).symlink_to(file)
+    (tmp_path / 'smpl').mkdir()
+    (tmp_path / 'smpl/SMPL_NEUTRAL.npz').symlink_to(assets / 'smpl/SMPL_NEUTRAL.npz')
+    return tmp_path
+
+
+def test_an_absent_gendered_body_changes_no_protocol(neutral_only, truth, tmp_path):
+    """The neutral body is no stand-in for men and women: an error, of a training before its first step too."""
+    cfg = load_config('hmr.yaml', [
+        'PATHS.DATA_DIR', str(neutral_only), 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '',
+        'MODEL.HMR.HIDDEN', 32, 'DATA.IMG_RES', RES, 'DATA.MIXTURE', [f'{neutral_only}/dataset_extras/3dpw_test.npz:1'],
+        'PATHS.IMAGE_DIRS', [f'3dpw_test={neutral_only}/datasets/3dpw'], 'TRAIN.NUM_WORKERS', 0, 'DEVICE', 'cpu',
+        'LOG_DIR', str(tmp_path / 'logs'), 'NAME', 'run'])
+    dataset = ImageDataset(cfg, '3dpw', 'eval')
+    oracle = Oracle(truth['body'], dataset, (truth['pose'], truth['betas'], np.ones((COUNT, 3))))
+    evaluator = Evaluator(cfg, truth['body'])
+    with pytest.raises(MissingFile, match=r'some are (fe)?male: .*SMPL_(FE)?MALE\.pkl'):
+        evaluator.evaluate(oracle, dataset, '3dpw', CPU, progress=False)
+    with pytest.raises(MissingFile, match=r'some are male'):
+        Trainer(cfg)
+    dataset.annotations.gender[:] = -1
+    evaluator.read_bodies(dataset)
+    assert evaluator.evaluate(oracle, dataset, '3dpw', CPU, progress=False).mean('pve') < 2e-3
 
 
 def test_order_and_batches_do_not_matter(evaluator, assets, truth):

@@ -279,11 +279,11 @@ def test_an_interrupted_conversion_goes_on(tmp_path, monkeypatch):
     pw3d.convert_pw3d(tmp_path, tmp_path / 'whole.npz', progress=False)
     read, done = pw3d.load_pickle, []
 
-    def interrupted(path):
+    def interrupted(path, keys):
         if path.stem == 'c' and 'again' not in done:
             raise KeyboardInterrupt
         done.append(path.stem)
-        return read(path)
+        return read(path, keys)
     monkeypatch.setattr(pw3d, 'load_pickle', interrupted)
     with pytest.raises(KeyboardInterrupt):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'o.npz', progress=False)

@@ -18,7 +18,7 @@ from datasets.image_dataset import ImageDataset
 from datasets.legacy_crop import legacy_crop
 from models.body import BodyModel
 from tests.oracle import Oracle
-from utils.assets import find_assets
+from utils.assets import Assets, find_assets
 from utils.errors import BadFile, MissingFile
 
 CPU = torch.device('cpu')
@@ -135,6 +135,22 @@ def test_wrong_labels_are_named(world):
             evaluate(world)
     finally:
         path.write_bytes(content)
+
+
+def test_each_axis_of_the_cube_has_its_own_length(tmp_path):
+    """Faces of one colour each; the cube's entries are written out. The published cube is [100,92,17]."""
+    colors = np.array([[.995, .005, .015], [.005, .035, .005], [.505, .015, .025]], np.float32)
+    np.save(tmp_path / 'vertex_texture.npy', np.tile(colors[None, :, None, None, None], (1, 1, 2, 2, 2, 1)))
+    cube = np.zeros((100, 4, 3))
+    cube[99, 0, 1], cube[0, 3, 0], cube[50, 1, 2] = 5, 2, 6
+    np.save(tmp_path / 'cube_parts.npy', cube)
+    assets, faces = Assets(tmp_path, is_free=False), torch.zeros(3, 3, dtype=torch.int64)
+    middle = torch.full((3, 3), 1 / 3)
+    assert PartRenderer(assets, faces).parts_at(torch.arange(3), middle).tolist() == [5, 2, 6]
+    for axis in range(3):
+        np.save(tmp_path / 'cube_parts.npy', np.delete(cube, -1, axis))
+        with pytest.raises(BadFile, match=r'cube_parts\.npy: shape .*do not belong together'):
+            PartRenderer(assets, faces)
 
 
 def test_part_files_of_another_body(world, tmp_path):

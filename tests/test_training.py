@@ -136,7 +136,7 @@ def test_checkpoint_of_another_architecture(finished_run, assets, tmp_path):
     hmr = build_regressor(tiny_config(assets, tmp_path, regressor='hmr'))
     with pytest.raises(BadFile, match='a checkpoint of pymaf_net, not of HMR'):
         load_weights(hmr, folder / 'checkpoints' / 'latest.pt')
-    with pytest.raises(BadFile, match='a checkpoint of danet'):
+    with pytest.raises(BadFile, match='a checkpoint of DaNet.*use --regressor danet'):
         load_weights(hmr, {'model': {'img2iuv.x': torch.zeros(1)}})
 
 

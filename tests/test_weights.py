@@ -1,12 +1,18 @@
 """Which checkpoints are read, what is left out, and what is refused. The numbers are in test_reference_networks.py."""
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from core.config import load_config
 from models import build_regressor
+from models.published_families import family_of
 from models.weights import checkpoint_regressor, load_weights
 from tests.reference.compare import published_weights
 from utils.errors import BadFile, WrongBody
+
+PUBLISHED_KEYS = Path(__file__).resolve().parents[2] / 'shared' / 'reference' / 'keys'
 
 
 @pytest.fixture(scope='module')
@@ -53,6 +59,43 @@ def test_architecture_is_recognized(tmp_path, name, regressor):
     keys = published_weights(name, ('stage', 'layer', 'limb', 'features'))
     torch.save({'model': {key: value[:0] if value.dim() else value for key, value in keys.items()}}, tmp_path / 'x.pt')
     assert checkpoint_regressor(tmp_path / 'x.pt') == (regressor, None)
+
+
+def cliff_like():
+    """CLIFF's published layout: entries of a wrapped network, whose head is not in a module of its own."""
+    names = ('encoder.conv1.weight', 'encoder.layer1.0.conv1.weight', 'fc1.weight', 'fc2.weight', 'decpose.weight',
+             'decshape.weight', 'deccam.weight', 'init_pose')
+    return {'model': {f'module.{name}': torch.zeros(1) for name in names}}
+
+
+def hmr2_like():
+    """HMR2.0's: a lightning file with what only its training needs."""
+    names = ('backbone.patch_embed.proj.weight', 'backbone.blocks.0.attn.qkv.weight', 'smpl_head.decpose.weight',
+             'smpl_head.transformer.to_token_embedding.weight', 'smpl.faces', 'discriminator.D_conv1.weight')
+    return {'state_dict': {name: torch.zeros(1) for name in names}, 'epoch': 3}
+
+
+def test_families_without_a_regressor_here_are_named(hmr, standin_assets, tmp_path):
+    """Not taken for Multi-SPIN's, which has an encoder too."""
+    networks = [hmr, build_regressor(load_config('multi_spin.yaml', ['PATHS.DATA_DIR', str(standin_assets)]))]
+    for content, title in ((cliff_like(), 'CLIFF'), (hmr2_like(), r'HMR 2\.0')):
+        torch.save(content, tmp_path / 'x.pt')
+        for network in networks:
+            with pytest.raises(BadFile, match=rf'x\.pt: a checkpoint of {title}.*this version does not read'):
+                load_weights(network, tmp_path / 'x.pt')
+        with pytest.raises(BadFile, match=rf'x\.pt: a checkpoint of {title}.*this version does not read'):
+            checkpoint_regressor(tmp_path / 'x.pt')
+
+
+@pytest.mark.skipif(not PUBLISHED_KEYS.exists(), reason='the published key lists are not here')
+@pytest.mark.parametrize('name, source', [
+    ('cliff_res50', 'cliff'), ('hmr2', 'hmr2'), ('danet', 'danet'), ('pymaf_res50', 'pymaf'), ('spin_hmr', 'spin'),
+    *((f'multispin_emb_{variant}', 'multi_spin') for variant in ('avg', 'mlp', 'conv1d', 'mlp_convnext'))])
+def test_published_key_lists_decide_their_family(name, source):
+    """As they are, and with any tenth of the entries lost."""
+    names = list(json.loads((PUBLISHED_KEYS / f'{name}_keys.json').read_text()))
+    assert family_of(names) == source
+    assert all(family_of([key for i, key in enumerate(names) if i % 10 != start]) == source for start in range(10))
 
 
 def test_a_file_of_something_else(hmr, tmp_path):

@@ -4,12 +4,15 @@
 known layouts, else its `free/` subfolder, which `make assets` makes. Files are never mixed between the two.
 """
 import hashlib
+import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from utils.errors import BadFile, MissingFile
+from utils.logging import log_once
 from utils.safe_io import load_json
 
 MANIFEST = 'MANIFEST.json'
@@ -17,8 +20,16 @@ MANIFEST = 'MANIFEST.json'
 # folders of older versions are then refused until they are made again. 5: Human3.6M's joints have the left leg first.
 FREE_GENERATOR = 'datasets.synthetic.make_assets 5'
 GENDERS = ('neutral', 'male', 'female')
-# Folders, below the asset folder, where the three known layouts keep SMPL_NEUTRAL.pkl and its siblings.
-_BODY_FOLDERS = ('smpl', '.', 'body_models/smpl', 'body_models')
+# Folders, below the asset folder and in any case of letters, where body files are looked for: SPIN's and PyMAF's,
+# mmhuman3d's, smplx's, and those that SMPL's and SMPLify's archives unpack to.
+_BODY_FOLDERS = ('smpl', '', 'body_models/smpl', 'body_models', 'models/smpl', 'models', 'smpl/models',
+                 'smpl_python_v.1.0.0/smpl/models', 'smpl_python_v.1.1.0/smpl/models', 'smplify_public/code/models')
+# SMPL_NEUTRAL.pkl and its siblings; basicModel_neutral_lbs_10_207_0_v1.0.0.pkl and its, as they are downloaded.
+_BODY_NAME = re.compile(r'(smpl|basicmodel)_(neutral|male|female|[nmf])(_lbs_10_207_0)?(_v[\d.]+)?\.(npz|pkl)')
+_ARCHIVE_NAME = re.compile(r'(smpl_python|mpips_smplify|smplify)\w*[\w.]*\.(zip|tar\.gz|tgz)')
+# Where else files of SMPL may lie unused: folders with such names, so many deep. Folders of pictures are not entered.
+_LIKELY_NAME = re.compile(r'smpl|body|model|code')
+_DEEPEST = 5
 # Where SPIN and PyMAF keep small files, and mmhuman3d's name for the same folder.
 _SIDE_FOLDERS = ('.', 'body_models', 'body_models/smpl')
 
@@ -33,10 +44,11 @@ class Assets:
         """Path of the body model of a gender: neutral, male or female."""
         if gender not in GENDERS:
             raise BadFile(f'unknown gender {gender!r}: use one of {", ".join(GENDERS)}')
-        file = _body_file(self.root, gender)
+        file = _body_files(self.root).get(gender)
         if file is None:
-            raise MissingFile(f'{self.root}/smpl/SMPL_{gender.upper()}.pkl: no such body model; get it from '
-                              'https://smpl.is.tue.mpg.de, or run `make assets` for the free one')
+            raise MissingFile(f'{self.root}/smpl/SMPL_{gender.upper()}.pkl: no such body model, under this name or '
+                              f'{_download_name(gender)}; get it from https://smpl.is.tue.mpg.de, or run `make assets` '
+                              'for the free one')
         return file
 
     def file(self, name):
@@ -51,35 +63,85 @@ class Assets:
         return any((self.root / folder / name).exists() for folder in _SIDE_FOLDERS)
 
 
-def _body_file(root, gender):
-    for folder in _BODY_FOLDERS:
-        for suffix in ('npz', 'pkl'):
-            file = root / folder / f'SMPL_{gender.upper()}.{suffix}'
-            if file.exists():
-                return file
-    return None
+def _body_files(root):
+    """{gender: path} of the body files in the known places. Of several, the first folder's counts, then SMPL_* before
+    the names of the downloads, .npz before .pkl, and version 1.0.0, with which published weights were trained, before
+    1.1.0."""
+    found = {}
+    for parts in _BODY_FOLDERS:
+        names = [path for folder in _folders(root, parts.split('/') if parts else []) for path in _listing(folder)]
+        for path in sorted(names, key=lambda path: (not path.name.lower().startswith('smpl'), path.name.lower())):
+            if (match := _BODY_NAME.fullmatch(path.name.lower())) and path.is_file():
+                found.setdefault(next(name for name in GENDERS if name.startswith(match[2])), path)
+    return found
+
+
+def _folders(root, parts):
+    """Folders below `root` whose path is `parts`, in any case of letters; that of `parts` itself first."""
+    if not parts:
+        return [root]
+    below = [path for path in _listing(root) if path.name.lower() == parts[0] and path.is_dir()]
+    return [folder for path in sorted(below, key=lambda path: path.name != parts[0])
+            for folder in _folders(path, parts[1:])]
+
+
+def _listing(folder):
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _download_name(gender):
+    return f'basicModel_{gender if gender == "neutral" else gender[0]}_lbs_10_207_0_v1.0.0.pkl'
 
 
 def find_assets(data_dir):
-    """Choose the asset folder: `data_dir` if it holds a body model, else `data_dir/free`.
+    """Choose the asset folder: `data_dir` if it holds a neutral body model, else `data_dir/free`.
 
-    Raises MissingFile when neither does, and BadFile when the free folder is the remains of a run that was
-    interrupted (its manifest, written last, is absent) or was made by another version of this program.
+    Where the free one is chosen although files of SMPL lie in `data_dir`, the log says why they are not used. Raises
+    MissingFile when neither is there, and BadFile when the free folder is the remains of a run that was interrupted
+    (its manifest, written last, is absent) or was made by another version of this program.
     """
     root = Path(data_dir)
-    if _body_file(root, 'neutral'):
+    if 'neutral' in _body_files(root):
         is_free = is_complete_free_folder(root)
         if is_free:
             check_free_version(root)
         return Assets(root, is_free)
-    free = root / 'free'
+    free, unused = root / 'free', _unused(root)
     if is_complete_free_folder(free):
         check_free_version(free)
+        if unused:
+            log_once(f'{unused}; {free} is used instead', logging.WARNING)
         return Assets(free, is_free=True)
     if free.exists():
         raise BadFile(f'{free}: unfinished asset folder (no {MANIFEST}); run `make assets` to make it again')
-    raise MissingFile(f'{root}: no body model here (smpl/SMPL_NEUTRAL.pkl) and no free one (free/); '
+    raise MissingFile(f'{unused or f"{root}: no body model here (smpl/SMPL_NEUTRAL.pkl)"}, and no free one (free/); '
                       'run `make assets` to make the free body')
+
+
+def _unused(root):
+    """Why SMPL's files in `root` are of no use without a neutral body; '' where there are none."""
+    bodies = _body_files(root)
+    if bodies:
+        return (f'{", ".join(str(path) for path in bodies.values())}: SMPL without its neutral body, which every '
+                f'network needs ({root}/smpl/SMPL_NEUTRAL.pkl, or {_download_name("neutral")})')
+    for path in _files_below(root, _DEEPEST):
+        if _BODY_NAME.fullmatch(path.name.lower()):
+            return f'{path}: SMPL where it is not looked for; move it to {root}/smpl/'
+        if _ARCHIVE_NAME.fullmatch(path.name.lower()):
+            return f'{path}: an archive of SMPL; unpack it, and put its .pkl files into {root}/smpl/'
+    return ''
+
+
+def _files_below(root, depth):
+    """Files in `root` and, `depth` folders deep, in likely folders below it."""
+    for path in _listing(root):
+        if path.is_file():
+            yield path
+        elif depth and _LIKELY_NAME.search(path.name.lower()):
+            yield from _files_below(path, depth - 1)
 
 
 def is_complete_free_folder(folder):

@@ -11,7 +11,7 @@ def downsampling_matrix(path, num_vertices):
 
     Raises MissingFile, BadFile.
     """
-    arrays = load_npz(path)
+    arrays = load_npz(path, ('D',))
     if 'D' not in arrays:
         raise BadFile(f'{path}: no key D; not a mesh_downsampling.npz')
     product = scipy.sparse.identity(num_vertices, format='csr')

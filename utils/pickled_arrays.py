@@ -3,7 +3,7 @@
 A pickle may hold a dtype whose hidden fields are object pointers, or a sparse matrix whose indices lie outside it; both
 make the library follow addresses that the file chose. So a pickle's calls build the stand-ins below, which note what
 they are given, and `plain` makes checked arrays of them. Chumpy objects, which the licensed SMPL files hold, become the
-array inside them.
+array that they stand for. What is none of these is noted too, and refused where its value is asked for.
 """
 import math
 import pickle
@@ -33,28 +33,38 @@ class PickledDtype:
 
 
 class StandIn:
-    """Something that `plain` replaces by its value()."""
+    """Something that `plain` replaces by its value. A pickle makes it, by a call or by __new__ alone (protocol 2 and
+    later), and then tells it its state. Nothing that it is told is called."""
+    arguments, state, _made = (), None, None
+
+    def __new__(cls, *arguments, **_):
+        instance = object.__new__(cls)
+        instance.arguments = arguments
+        return instance
+
+    def __setstate__(self, state):
+        self.state = state
 
     def value(self):
+        """What it stands for, made once: a pickle may name it many times over."""
+        if self._made is None:
+            self._made = self.make()
+        return self._made
+
+    def make(self):
         raise NotImplementedError
 
 
 class PickledArray(StandIn):
-    """Stands in for numpy.ndarray. parts: shape, PickledDtype, order ('C' or 'F'), content."""
+    """Stands in for numpy.ndarray. Its arguments: shape, PickledDtype, order ('C' or 'F'), content."""
 
-    def __init__(self, *parts):
-        self._parts, self._array = parts, None
-
-    def __setstate__(self, state):
-        shape, dtype, fortran, data = state[-4:]
-        self._parts = shape, dtype, 'F' if fortran else 'C', data
-
-    def value(self):
-        if self._array is None:
-            if not self._parts:
-                raise pickle.UnpicklingError('an array without content')
-            self._array = _array(*self._parts)
-        return self._array
+    def make(self):
+        if self.state is not None:
+            shape, dtype, fortran, data = self.state[-4:]
+            return _array(shape, dtype, 'F' if fortran else 'C', data)
+        if not self.arguments:
+            raise pickle.UnpicklingError('an array without content')
+        return _array(*self.arguments)
 
 
 def _array(shape, dtype, order, data):
@@ -90,31 +100,52 @@ def scalar(dtype, data):
     return _array((1,), dtype, 'C', data)[0]
 
 
-class ChumpyArray(StandIn):
-    """Stands in for any chumpy object; keeps the array that it wraps."""
+class Unknown(StandIn):
+    """Stands in for whatever else a pickle asks for; its value is refused."""
+    asked = ''
 
-    def __init__(self, *args):
-        self.x = args[0] if args else None
+    def make(self):
+        raise pickle.UnpicklingError(f'it asks for {self.asked}, which is not an array or a plain container')
 
-    def __setstate__(self, state):
-        if isinstance(state, dict):
-            self.x = state.get('x', self.x)
+    def append(self, _):
+        """Objects that are lists, dicts or sets as well are filled by these."""
 
-    def value(self):
-        if self.x is None:
-            raise pickle.UnpicklingError('a chumpy object without a plain array inside cannot be read')
-        return np.asarray(plain(self.x))
+    extend = add = append
+
+    def __setitem__(self, _key, _entry):
+        pass
+
+
+def unknown(module, name):
+    """A class that stands in for module.name, which is not imported."""
+    return type('Unknown', (Unknown,), {'asked': f'{module}.{name}'})
+
+
+class _Ch(StandIn):
+    """Stands in for chumpy.ch.Ch, an array x."""
+
+    def make(self):
+        return np.asarray(plain(self.state['x']))
+
+
+class _Select(StandIn):
+    """Stands in for chumpy.reordering.Select, what indexing a chumpy array gives: entries idxs of a, by their places in
+    the flat array, in preferred_shape. SMPL's files of 300 shape components hold their first ten so."""
+
+    def make(self):
+        entries = np.ravel(plain(self.state['a']))[np.ravel(plain(self.state['idxs']))]
+        return entries.reshape(plain(self.state['preferred_shape']))
+
+
+CHUMPY = {'Ch': _Ch, 'Select': _Select}
 
 
 class _PickledSparse(StandIn):
     """Stands in for scipy's sparse matrices; `kind` is the name of one, such as csc_matrix."""
     kind = ''
 
-    def __setstate__(self, state):
-        self._state = dict(state)
-
-    def value(self):
-        state = {key: plain(entry) for key, entry in self._state.items()}
+    def make(self):
+        state = {key: plain(entry) for key, entry in dict(self.state).items()}
         shape = tuple(int(n) for n in state['_shape'])
         build = getattr(scipy.sparse, self.kind)
         if self.kind.startswith(_COORDINATES):
@@ -148,6 +179,8 @@ def plain(value, done=None):
     done = {} if done is None else done
     if isinstance(value, StandIn):
         return value.value()
+    if isinstance(value, type) and issubclass(value, StandIn):
+        return value().value()
     if not isinstance(value, (dict, list, tuple, set, frozenset)):
         return value
     if id(value) not in done:

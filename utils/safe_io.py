@@ -2,7 +2,8 @@
 
 Reading: pickles (SMPL `.pkl`, object arrays inside `.npy` and `.npz`) go through an unpickler that can
 build arrays, sparse matrices and plain containers, and nothing else (utils/pickled_arrays.py). Chumpy objects,
-which the licensed SMPL files hold, are reduced to the array inside them, so chumpy need not be installed.
+which the licensed SMPL files hold, become the arrays that they stand for, so chumpy need not be installed. Objects of
+other classes may lie beside what is wanted: no class is imported, and asking for them is an error.
 Writing: `atomic_write` writes aside, syncs and renames, so a reader sees the old file or the new one.
 """
 import contextlib
@@ -10,6 +11,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import os
 import pickle
 import tempfile
@@ -20,8 +22,9 @@ import numpy as np
 import scipy.io
 
 from utils.errors import BadFile, MissingFile, ProjectError
+from utils.logging import log_once
 from utils.mat_files import read_mat
-from utils.pickled_arrays import SPARSE, ChumpyArray, StandIn, numpy_stand_in, plain
+from utils.pickled_arrays import CHUMPY, SPARSE, StandIn, numpy_stand_in, plain, unknown
 
 
 def _latin1_bytes(text, encoding):
@@ -53,7 +56,7 @@ def _instance(kind, _base, _state):
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Builds numpy arrays, scipy sparse matrices and plain containers; refuses every other class."""
+    """Builds stand-ins of arrays and sparse matrices, and plain containers; imports nothing."""
 
     def find_class(self, module, name):
         root = module.split('.')[0]
@@ -69,25 +72,34 @@ class ArrayUnpickler(pickle.Unpickler):
             return found
         if root == 'scipy' and 'sparse' in module and name in SPARSE:
             return SPARSE[name]
-        if root == 'chumpy':
-            return ChumpyArray
-        raise pickle.UnpicklingError(f'it asks for {module}.{name}, which is not an array or a plain container')
+        if root == 'chumpy' and name in CHUMPY:
+            return CHUMPY[name]
+        return unknown(module, name)
 
 
-def unpickle_arrays(stream, name):
-    """Read one pickle from a binary stream; anything but arrays and containers is a BadFile naming `name`."""
+def unpickle_arrays(stream, name, keys=None):
+    """Read one pickle from a binary stream; anything but arrays and containers is a BadFile naming `name`.
+
+    keys: of a dictionary, those that are wanted; the others may hold anything.
+    """
     try:
-        return plain(ArrayUnpickler(stream, encoding='latin1').load())
+        content = ArrayUnpickler(stream, encoding='latin1').load()
+        if keys is not None and isinstance(content, dict):
+            content = {key: content[key] for key in keys if key in content}
+        return plain(content)
     except ProjectError as error:
         raise BadFile(f'{name}: {error}') from None
     except Exception as error:  # a hostile or broken stream can raise anything
         raise BadFile(f'{name}: not a readable pickle of arrays ({_one_line(error)})') from None
 
 
-def load_pickle(path):
-    """Read a pickle of arrays, sparse matrices and plain containers. Raises MissingFile, BadFile."""
+def load_pickle(path, keys=None):
+    """Read a pickle of arrays, sparse matrices and plain containers. Raises MissingFile, BadFile.
+
+    keys: of a dictionary, those that are wanted and there; the others may hold objects of any kind.
+    """
     with _open(path) as stream:
-        return unpickle_arrays(stream, path)
+        return unpickle_arrays(stream, path, keys)
 
 
 def load_npy(path):
@@ -96,17 +108,33 @@ def load_npy(path):
         return _read_npy(stream, path)
 
 
-def load_npz(path):
-    """Read every array of a `.npz` into a dict; object arrays go through the restricted unpickler."""
+def load_npz(path, keys=None, others=False):
+    """Read arrays of a `.npz` into a dict; object arrays go through the restricted unpickler.
+
+    keys: the wanted ones, of which those that the file has are in the result; None: all. Nothing else is unpacked.
+    others: read the remaining ones too; of these, one that cannot be read is left out, and the log says so.
+    Raises MissingFile, BadFile.
+    """
     with _open(path) as stream:
         try:
             with zipfile.ZipFile(stream) as archive:
-                return {member.removesuffix('.npy'): _read_npy(io.BytesIO(archive.read(member)), f'{path}: {member}')
-                        for member in archive.namelist()}
+                members = {member.removesuffix('.npy'): member for member in archive.namelist()}
+                wanted = members if keys is None else [key for key in keys if key in members]
+                arrays = {key: _read_member(archive, members[key], path) for key in wanted}
+                for key in [key for key in members if others and key not in arrays]:
+                    try:
+                        arrays[key] = _read_member(archive, members[key], path)
+                    except BadFile as error:
+                        log_once(f'{error}; it is left out', logging.WARNING)
+                return arrays
         except ProjectError:
             raise
         except Exception as error:
             raise BadFile(f'{path}: not a readable .npz file ({_one_line(error)})') from None
+
+
+def _read_member(archive, member, path):
+    return _read_npy(io.BytesIO(archive.read(member)), f'{path}: {member}')
 
 
 def load_mat(path):

@@ -15,6 +15,7 @@ from utils.geometry import axis_angle_to_rotmat, translation_to_camera
 from utils.safe_io import as_numbers, load_json, load_npz
 
 _TRUTH = {'pose': (72,), 'translation': (3,)}
+_WHOLE = ('person_id', 'focal_length', 'body_digest')
 _RESULTS = {'frames': (), 'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 'translation': (3,)}
 
 
@@ -81,7 +82,7 @@ def open_playback(cfg, inputs):
 
 def _read_truth(path, root, draws):
     """Bodies of one person, row by row (docs/synthetic_data.md: walking.npz), and the camera K [3,3]."""
-    arrays = load_npz(path)
+    arrays = load_npz(path, (*_TRUTH, 'frames', 'betas', 'K', 'gender', 'body_digest'))
     people = {0: _columns(path, {'frames': np.arange(len(np.atleast_1d(arrays.get('pose', ())))), **arrays}, _TRUTH)}
     people[0]['betas'] = _betas(path, arrays, len(people[0]['pose']))
     camera = as_numbers(arrays.get('K'), f'{path}: K, the camera in pixels', (3, 3))
@@ -125,8 +126,8 @@ def _read_person(path):
         except (KeyError, TypeError, ValueError, OverflowError):
             raise BadFile(f'{path}: not a result of this demo') from None
     else:
-        arrays = load_npz(path)
-    for key in ('person_id', 'focal_length', 'body_digest'):
+        arrays = load_npz(path, (*_RESULTS, *_WHOLE))
+    for key in _WHOLE:
         if key not in arrays:
             raise BadFile(f'{path}: not a result of this demo (no {key!r})')
     return {**arrays, 'person_id': int(as_numbers(arrays['person_id'], f'{path}: person_id', ())),

@@ -204,13 +204,23 @@ class Evaluator:
         return vertices
 
     def _body(self, gender):
-        """The body of a gender; the neutral one where the asset folder has none."""
+        """The body of a gender. Raises MissingFile: with another body the errors would be of another protocol."""
         if gender not in self.bodies:
             try:
                 self.bodies[gender] = BodyModel(self.cfg.PATHS.DATA_DIR, gender)
-            except MissingFile:
-                self.bodies[gender] = self.bodies['neutral']
+            except MissingFile as error:
+                raise MissingFile(f'people are compared with bodies of their gender, and some are {gender}: {error}'
+                                  ) from None
         return self.bodies[gender]
+
+    def read_bodies(self, dataset, protocol=None):
+        """Read the bodies that a dataset needs, so that one that is absent is known before the first batch. Raises
+        MissingFile."""
+        people = dataset.annotations
+        if (protocol or protocol_of(dataset.name)).gendered:
+            for code, name in ((0, 'male'), (1, 'female')):
+                if (people.has_smpl & (people.gender == code)).any():
+                    self._body(name)
 
 
 def _centred(h36m_joints, joint_set):

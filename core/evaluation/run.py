@@ -76,6 +76,7 @@ def _run_pose(cfg, regressor, dataset, device, title):
         raise BadFile(f'{dataset.source_name}: has no 3D ground truth (neither pose and shape nor S) to '
                       'compare with')
     evaluator = Evaluator(cfg, regressor.body)
+    evaluator.read_bodies(dataset)
     name, observers, writer = dataset.name, [], None
     if cfg.TEST.RESULT_FILE:
         images = dataset.source.images if hasattr(dataset, 'source') else ''

@@ -33,7 +33,8 @@ _DRAWS = 1000
 
 class PartRenderer:
     """Draws silhouette and part numbers of bodies: vertex_texture.npy [1,F,T,T,T,3] gives each face a cube of colours
-    (Neural Renderer's textures), cube_parts.npy [100,100,100] the part, 0 to 6, of a colour in hundredths."""
+    (Neural Renderer's textures), cube_parts.npy [R,G,B] the part, 0 to 6, of a colour in hundredths. Each axis of the
+    latter is as long as the colours need; the published one is [100,92,17]. Raises MissingFile, BadFile."""
 
     def __init__(self, assets, faces):
         texture_file, parts_file = assets.file('vertex_texture.npy'), assets.file('cube_parts.npy')
@@ -42,21 +43,30 @@ class PartRenderer:
         if texture.ndim != 6 or texture.shape[:2] != (1, len(faces)) or len(sides) != 1 or texture.shape[-1] != 3:
             raise BadFile(f'{texture_file}: shape {list(texture.shape)}, wanted is [1, {len(faces)}, T, T, T, 3]')
         if parts.ndim != 3:
-            raise BadFile(f'{parts_file}: shape {list(parts.shape)}, wanted is [100, 100, 100]')
+            raise BadFile(f'{parts_file}: shape {list(parts.shape)}, wanted is [R, G, B]')
         self.texture = torch.from_numpy(texture[0].astype(np.float32))
         self.parts = torch.from_numpy(parts.astype(np.int64))
+        self.last = torch.tensor(parts.shape) - 1
         self.faces = faces
+        most = (self.texture.flatten(0, 3).amax(0) * 100).floor()
+        if self.texture.min() < 0 or (most > self.last).any():
+            raise BadFile(f'{parts_file}: shape {list(parts.shape)}, but the colours of {texture_file} are between 0 '
+                          f'and {most.int().tolist()} hundredths; the two files do not belong together')
 
     def __call__(self, vertices, camera):
         """vertices [B,V,3] metres, camera [B,3] -> part numbers [B,S,S] uint8, and silhouette [B,S,S] bool."""
         pixels = project_to_crop(vertices.float(), camera.float(), RENDER_SIZE)
         face_index, barycentric, _ = rasterize(pixels, self.faces, RENDER_SIZE, RENDER_SIZE)
         drawn = face_index >= 0
-        color = self._colors(face_index[drawn], barycentric[drawn])
-        cell = (color * 100).floor().long().clamp_(0, min(self.parts.shape) - 1)
         parts = torch.zeros(face_index.shape, dtype=torch.uint8, device=face_index.device)
-        parts[drawn] = self.parts.to(cell.device)[cell[:, 0], cell[:, 1], cell[:, 2]].to(torch.uint8)
+        parts[drawn] = self.parts_at(face_index[drawn], barycentric[drawn])
         return parts, drawn
+
+    def parts_at(self, faces, barycentric):
+        """Part numbers [P] uint8 at points of the surface: faces [P], barycentric [P,3]."""
+        cell = (self._colors(faces, barycentric) * 100).floor().long()
+        cell = torch.minimum(cell, self.last.to(cell.device))  # the look-up's rounding may pass the last colour
+        return self.parts.to(cell.device)[cell[:, 0], cell[:, 1], cell[:, 2]].to(torch.uint8)
 
     def _colors(self, faces, barycentric):
         """Trilinear look-up in the faces' colour cubes at their barycentric coordinates, [P] and [P,3] -> [P,3]."""

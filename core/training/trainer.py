@@ -64,6 +64,8 @@ class Trainer:
         self._open_data()
         self.folder = RunFolder(cfg, self.is_main)
         self.evaluator = Evaluator(cfg, self.regressor.body)
+        if self.eval_data is not None:
+            self.evaluator.read_bodies(self.eval_data)
         self.iuv_renderer = build_iuv_renderer(cfg, self.regressor.assets, self.accelerator.device)
         self.supervisor = self._build_supervisor()
         self.watch = StepWatch(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)

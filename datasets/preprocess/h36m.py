@@ -123,7 +123,7 @@ class _Sequence:
             f'{self.action}_cam{_CAMERAS.index(self.camera)}_aligned.pkl')
         if not path.exists():
             return None
-        content = load_pickle(path)
+        content = load_pickle(path, ('new_poses', 'betas'))
         try:
             return np.asarray(content['new_poses'], np.float64), np.asarray(content['betas'], np.float64).ravel()[:10]
         except (KeyError, TypeError):

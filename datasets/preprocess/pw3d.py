@@ -21,6 +21,7 @@ from utils.logging import get_logger
 from utils.pixels import COUNTED_FROM_0, to_continuous
 from utils.safe_io import load_pickle
 
+_KEYS = ('sequence', 'cam_poses', 'cam_intrinsics', 'poses', 'trans', 'betas', 'poses2d', 'genders', 'campose_valid')
 # OpenPose's 18 joints (COCO model), which poses2d holds, among its 25.
 _OPENPOSE18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 _GENDERS = {0: 'male', 1: 'female', -1: 'neutral'}
@@ -58,7 +59,7 @@ def _bodies(folder):
 
 
 def _convert_sequence(path, rows, bodies, pictures):
-    content = load_pickle(path)
+    content = load_pickle(path, _KEYS)
     try:
         sequence, cameras = str(content['sequence']), np.asarray(content['cam_poses'], np.float64)
         people = list(zip(content['poses'], content['betas'], content['poses2d'], content['genders'],

@@ -67,7 +67,7 @@ def _joints(path):
 
 
 def _body(path):
-    content = load_pickle(path)
+    content = load_pickle(path, ('pose', 'betas'))
     try:
         return {'pose': np.asarray(content['pose'], np.float64).reshape(72),
                 'betas': np.asarray(content['betas'], np.float64).ravel()[:10]}

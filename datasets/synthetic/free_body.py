@@ -38,7 +38,7 @@ class FreeBody:
         file = assets.body_file(gender)
         if file.suffix != '.npz':
             raise BadFile(f'{file}: the training images are rendered from the free body; run `make assets`')
-        arrays = load_npz(file)
+        arrays = load_npz(file, _NEEDED)
         missing = [key for key in _NEEDED if key not in arrays]
         if missing:
             raise BadFile(f'{file}: no key {missing[0]!r}; not an SMPL body model')

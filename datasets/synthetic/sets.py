@@ -132,7 +132,7 @@ def people_on_disk(root, recipe, fingerprint):
     """
     file = annotation_file(root, recipe.name)
     try:
-        made = json.loads(str(load_npz(file)['recipe']))
+        made = json.loads(str(load_npz(file, ['recipe'])['recipe']))
     except (MissingFile, BadFile, KeyError, ValueError):
         return 0
     wanted = json.loads(fingerprint)

@@ -12,6 +12,7 @@ from models.danet.parts import NUM_JOINTS, REACH, cover_mask
 from utils.errors import BadFile
 from utils.geometry import in_full_precision
 from utils.keypoints import SMPL_PARENTS
+from utils.logging import log_once
 from utils.safe_io import as_numbers, load_pickle
 
 RATIO_FILE = 'pretrained_model/learned_ratio.pkl'
@@ -32,7 +33,7 @@ class PartCrops(nn.Module):
 
     def __init__(self, assets, body, options):
         super().__init__()
-        ratio, offset = _read_ratios(assets.file(RATIO_FILE)) if assets.has(RATIO_FILE) else rest_pose_ratios(body)
+        ratio, offset = _ratios(assets, body)
         self.register_buffer('ratio', ratio)
         self.register_buffer('offset', offset)
         self.register_buffer('cover', cover_mask(), persistent=False)
@@ -102,12 +103,21 @@ def crop(maps, transforms, size, mode='bilinear'):
     return crops.unflatten(2, (NUM_JOINTS, size)).movedim(2, 1)
 
 
+def _ratios(assets, body):
+    if assets.has(RATIO_FILE):
+        return _read_ratios(assets.file(RATIO_FILE))
+    if not assets.is_free:
+        log_once(f'{assets.root / RATIO_FILE}: no such file; where no checkpoint gives the sizes of DaNet\'s part '
+                 'crops, those of the body at rest are taken')
+    return rest_pose_ratios(body)
+
+
 def _read_ratios(path):
-    content = load_pickle(path)
+    content = load_pickle(path, keys := ('ratio', 'offset'))
     if not isinstance(content, dict):
         raise BadFile(f"{path}: a dictionary of 'ratio' and 'offset' is wanted")
     return [torch.from_numpy(as_numbers(np.ravel(content.get(key)), f'{path}: {key}', (NUM_JOINTS,), np.float32))
-            for key in ('ratio', 'offset')]
+            for key in keys]
 
 
 def rest_pose_ratios(body):

@@ -53,8 +53,9 @@ class PosePrior(nn.Module):
 
 
 def _read_mixture(path):
-    raw = load_pickle(path)
-    if not isinstance(raw, dict) or not {'means', 'covars', 'weights'} <= set(raw):
+    keys = ('means', 'covars', 'weights')
+    raw = load_pickle(path, keys)
+    if not isinstance(raw, dict) or not set(keys) <= set(raw):
         raise BadFile(f"{path}: not a pose prior (a dictionary of 'means', 'covars' and 'weights' is wanted)")
     means = as_numbers(raw['means'], f'{path}: means', (None, NUM_POSE))
     count = len(means)

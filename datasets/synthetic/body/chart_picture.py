@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from utils.assets import find_assets
+from utils.body_file import read_body_file
 from utils.errors import run_main
 from utils.iuv import load_charts
 from utils.rasterizer import rasterize
-from utils.safe_io import load_npz
 
 _VIEW, _TILE, _SQUARES, _SAMPLES = 900, 225, 10, 2
 _LIGHT = np.array([0.35, 0.5, 0.8]) / np.linalg.norm([0.35, 0.5, 0.8])
@@ -83,7 +83,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     assets = find_assets(options.data)
     faces, part, corner_uv, _ = load_charts(assets.file('UV_data/UV_Processed.mat'))
-    vertices = load_npz(assets.body_file())['v_template']
+    vertices = read_body_file(assets.body_file())['v_template']
     Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(options.out, draw_charts(vertices.astype(float), faces, part, corner_uv)[..., ::-1])
     return 0

@@ -1,0 +1,84 @@
+"""The families of published checkpoints: what they are recognized by, and how their entries are named here."""
+import re
+from dataclasses import dataclass
+
+_HEAD = 'fc1|fc2|decpose|decshape|deccam'
+_DANET = r'iuv2smpl\.smpl_para_Outs\.'
+_BRANCH = {'body': 'global_branch', 'limb': 'limb_branch'}
+_ASSETS = r'(init_pose|init_shape|init_cam|mean_params)$'
+
+
+def _graph_layer(match):
+    name = {'refine': f'refine.{match[2]}', 'r2p': 'to_position', 'p2r': 'to_rotation'}[match[1]]
+    return f'limb_branch.{name}.'
+
+
+@dataclass(frozen=True)
+class Family:
+    """Checkpoints that were published with one code.
+
+    title: its name, for people. marks: patterns, each of which some entry's name begins with. regressor: the name here
+    of the network that reads them; '' where none does. table: (pattern, name here) in order; None: known and not
+    needed here (body models, constants from the assets); an entry that no pattern fits keeps its name. crop: how the
+    published code cuts its pictures for evaluation (DATA.LEGACY_CROP_RESIZE); '': subpixel, as here.
+    """
+    title: str
+    marks: tuple
+    regressor: str = ''
+    table: tuple = ()
+    crop: str = ''
+
+
+# By WeightsReport.source. The first one all of whose marks are met counts.
+FAMILIES = {
+    'danet': Family('DaNet', (r'img2iuv\.|iuv2smpl\.',), 'danet', (
+        (r'img2iuv\.learned_(ratio|offset)$', r'estimator.crops.\1'),
+        (r'img2iuv\.iuv_est\.deconv_layers\.(\d+)\.', lambda m: f'estimator.deconv.{int(m[1]) // 3}.{int(m[1]) % 3}.'),
+        (r'img2iuv\.iuv_est\.final_pred\.predict_hm\.0\.', 'estimator.joint_head.blocks.'),
+        (r'img2iuv\.iuv_est\.final_pred\.predict_hm\.1\.', 'estimator.joint_head.predict.'),
+        (r'img2iuv\.iuv_est\.final_pred\.predict_partial_iuv\.', 'estimator.part_head.'),
+        (r'img2iuv\.iuv_est\.final_pred\.', 'estimator.global_head.'),
+        (r'img2iuv\.iuv_est\.', 'backbone.'), (r'iuv2smpl\.smpl\.', None),
+        # Layers of the published network that its graph refinement does not run through, and constants.
+        (_DANET + r'(rot2pos|pos2rot)\.', None), (_DANET + r'(mean_\w+|I_n|A_link|A|A_mask|r2p_A|p2r_A)$', None),
+        (_DANET + r'(body|limb)_net\.([01])\.', lambda m: f'{_BRANCH[m[1]]}.encoder.reduce.{m[2]}.'),
+        (_DANET + r'(body|limb)_net\.3\.layer(\d)\.',
+         lambda m: f'{_BRANCH[m[1]]}.encoder.layers.{int(m[2]) - 1}.'),
+        (_DANET + r'body_net\.3\.final_layer\.', 'global_branch.predict.'),
+        (_DANET + r'(body|limb)_net\.3\.', lambda m: f'{_BRANCH[m[1]]}.encoder.'),
+        (_DANET + r'limb_reslayer\.layer4\.', 'limb_branch.joint_layer.'),
+        (_DANET + r'edge_importance$', 'limb_branch.refine_graph.edge_weight'),
+        (_DANET + r'(refine|r2p|p2r)_gcn\.gc\.(\d)\.', _graph_layer),
+        (_DANET + r'(refine|r2p|p2r)_gcn\.act\.(\d)\.0\.', lambda m: _graph_layer(m) + 'norm.'),
+        (_DANET + r'pose_regressors\.(\d)\.1\.', r'limb_branch.rotation_heads.\1.linear.'),
+        (_DANET + r'coord_regressors\.(\d)\.1\.', r'limb_branch.position_heads.\1.linear.')), crop='imresize_bilinear'),
+    'hmr2': Family('HMR 2.0 (4D-Humans)', (r'smpl_head\.transformer\.',)),
+    'pymaf': Family('PyMAF', (r'maf_extractor\.|feature_extractor\.',), 'pymaf_net', (
+        (r'feature_extractor\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
+        (r'feature_extractor\.', None),
+        (r'deconv_layers\.(\d+)\.', lambda m: f'deconv.{int(m[1]) // 3}.{int(m[1]) % 3}.'),
+        (r'maf_extractor\.(\d+)\.conv(\d+)\.', r'point_features.\1.layers.\2.'),
+        (r'maf_extractor\.\d+\.Dmap$', None), (r'points_grid$', None),
+        (rf'regressor\.(\d+)\.({_HEAD})\.', r'heads.\1.\2.'),
+        (r'regressor\.\d+\.' + _ASSETS, None), (r'regressor\.\d+\.smpl\.', None),
+        (r'dp_head\.', 'iuv_head.')), crop='pil_bicubic'),
+    'cliff': Family('CLIFF', (r'encoder\.', r'fc1\.', r'deccam\.')),
+    'multi_spin': Family('Multi-SPIN', (r'resnet\.|encoder\.(features|classifier)\.', r'regressor\.'), 'multi_spin', (
+        (r'resnet\.fc\.', None), (r'(resnet|encoder)\.', 'backbone.'), (r'(mlp|conv1d)\.', 'fusion.layers.'),
+        (rf'regressor\.({_HEAD})\.', r'head.\1.'), (r'regressor\.' + _ASSETS, None), (r'smpl\.', None)), crop='skimage_bilinear'),
+    'mmhuman3d': Family("mmhuman3d's SPIN and HMR", (r'backbone\.', r'head\.fc1\.'), 'hmr', (
+        (rf'head\.({_HEAD})\.', r'head.\1.'), (r'backbone\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
+        (r'backbone\.fc\.', None), (r'head\.' + _ASSETS, None),
+        (r'(body_model\w*|smpl\w*|disc\w*|discriminator\w*|registrant|neck|convention\w*)\.', None))),
+    'spin': Family('SPIN', (r'conv1\.|bn1\.', r'fc1\.'), 'hmr', (
+        (rf'({_HEAD})\.', r'head.\1.'), (r'(conv1|bn1|layer\d)\.', r'backbone.\1.'),
+        (r'fc\.', None), (_ASSETS, None), (r'smpl\.', None)), crop='imresize_bilinear'),
+}
+
+
+def family_of(names):
+    """The key in FAMILIES of a state dict, by its entries' names; None for a family that is not known."""
+    for source, family in FAMILIES.items():
+        if all(any(re.match(mark, name) for name in names) for mark in family.marks):
+            return source
+    return None
