@@ -65,7 +65,8 @@ FAMILIES = {
     'cliff': Family('CLIFF', (r'encoder\.', r'fc1\.', r'deccam\.')),
     'multi_spin': Family('Multi-SPIN', (r'resnet\.|encoder\.(features|classifier)\.', r'regressor\.'), 'multi_spin', (
         (r'resnet\.fc\.', None), (r'(resnet|encoder)\.', 'backbone.'), (r'(mlp|conv1d)\.', 'fusion.layers.'),
-        (rf'regressor\.({_HEAD})\.', r'head.\1.'), (r'regressor\.' + _ASSETS, None), (r'smpl\.', None)), crop='skimage_bilinear'),
+        (rf'regressor\.({_HEAD})\.', r'head.\1.'), (r'regressor\.' + _ASSETS, None), (r'smpl\.', None)),
+                         crop='skimage_bilinear'),
     'mmhuman3d': Family("mmhuman3d's SPIN and HMR", (r'backbone\.', r'head\.fc1\.'), 'hmr', (
         (rf'head\.({_HEAD})\.', r'head.\1.'), (r'backbone\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
         (r'backbone\.fc\.', None), (r'head\.' + _ASSETS, None),
