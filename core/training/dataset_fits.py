@@ -8,13 +8,14 @@ from tqdm import tqdm
 
 from core.training.fitting import HALF_CROP
 from datasets.fits import mean_parameters, write_fits
+from models.smplify.inputs import LIMB_JOINTS
 from utils.assets import find_assets
 from utils.errors import BadFile
 from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
-from utils.keypoints import FOCAL_LENGTH, JOINT_NAMES
+from utils.keypoints import FOCAL_LENGTH, JOINT_NAMES, NUM_OPENPOSE
 from utils.safe_io import load_npz, save_npz
 
-# A person's facing is not known: the mean pose is turned about the vertical by each of these, and fitted.
+# A person's facing is not known: the mean pose is turned about its spine by each of these, and fitted.
 HEADINGS = (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)
 
 
@@ -40,6 +41,8 @@ BONES = torch.tensor([[[JOINT_NAMES.index(f'{owner}{side}_{joint}') for joint in
 # Which of the ten bones, from the one that looks longest, tells the size, and how much of it is believed. Measured on
 # people whose pose is known: one that is taken for too near costs more than one taken for too far.
 _TELLING_BONE, _BELIEVED_SIZE = 2, 0.9
+# Pixels in the 224 px crop, more than an eighth of it, that no two annotators of one joint disagree by.
+_STRANGER = 30.0
 
 
 @dataclass
@@ -67,7 +70,7 @@ def fit_keypoints(smplify, keypoints_2d, mean, threshold):
 
     mean [82]: pose and betas to start from; threshold: largest residual of a valid fit.
     """
-    keypoints = torch.as_tensor(keypoints_2d, dtype=torch.float32)
+    keypoints = without_strangers(torch.as_tensor(keypoints_2d, dtype=torch.float32))
     people = torch.arange(len(keypoints))
     fit = _first_candidates(smplify, keypoints, torch.as_tensor(mean, dtype=torch.float32))
     owner = people.repeat_interleave(len(HEADINGS))
@@ -80,6 +83,21 @@ def fit_keypoints(smplify, keypoints_2d, mean, threshold):
     residual = fit.reprojection_loss.mean(1)
     return InitialFits(torch.cat([fit.pose, fit.betas], 1).numpy(), residual.numpy(),
                        (fit.valid & (residual < threshold)).numpy())
+
+
+def without_strangers(keypoints):
+    """Keypoints [N,49,3] less OpenPose's where they contradict the annotated ones.
+
+    They do where the median limb joint that both see is more than `_STRANGER` pixels off: OpenPose has found
+    someone else, or has a person who is upside down the wrong way round.
+    """
+    openpose, annotated = torch.tensor(LIMB_JOINTS).unbind(1)
+    both = _seen(keypoints[:, openpose]) & _seen(keypoints[:, annotated])
+    distance = (keypoints[:, openpose, :2] - keypoints[:, annotated, :2]).norm(dim=-1)
+    stranger = torch.where(both, distance, torch.nan).nanmedian(1).values > _STRANGER
+    kept = keypoints.clone()
+    kept[stranger, :NUM_OPENPOSE, 2] = 0
+    return kept
 
 
 @dataclass
@@ -97,10 +115,13 @@ class _Candidates:
 
 
 def _first_candidates(smplify, keypoints, mean):
-    """The mean pose in every heading, for each person."""
-    pose = torch.stack([_turned(mean[:72], heading) for heading in HEADINGS]).repeat(len(keypoints), 1)
+    """The mean pose in every heading, its spine turned to the keypoints', for each person."""
+    vertical = torch.tensor([0.0, 1.0, 0.0])
+    headings = axis_angle_to_rotmat(torch.tensor(HEADINGS, dtype=torch.float32)[:, None] * vertical)
+    orient = (spine_turn(keypoints)[:, None] @ headings @ axis_angle_to_rotmat(mean[:3])).flatten(0, 1)
+    pose = torch.cat([rotmat_to_axis_angle(orient), mean[3:72].expand(len(orient), -1)], 1)
     betas = mean[72:].expand(len(pose), -1)
-    joints = smplify.body(betas[:len(HEADINGS)], pose=pose[:len(HEADINGS)]).joints.repeat(len(keypoints), 1, 1)
+    joints = smplify.body(betas, pose=pose).joints
     return _Candidates(pose, betas, first_translation(joints, keypoints.repeat_interleave(len(HEADINGS), 0)))
 
 
@@ -110,10 +131,31 @@ def _of_least_loss(loss, count):
     return (best + loss.shape[1] * torch.arange(len(loss))[:, None]).flatten()
 
 
-def _turned(pose, heading):
-    """A pose [72] turned about the camera's vertical axis."""
-    turn = axis_angle_to_rotmat(torch.tensor([0.0, heading, 0.0]))
-    return torch.cat([rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:3])), pose[3:]])
+def spine_turn(keypoints):
+    """Rotations [N,3,3] about the camera's axis that turn an upright spine to that of keypoints [N,49,3].
+
+    The spine goes from the middle of the hips to that of the shoulders, as annotated or else as OpenPose sees them;
+    without them there is no turn. People who stand on their hands start upside down, since no fit gets there alone.
+    """
+    (hips, hips_seen), (shoulders, shoulders_seen) = (_middle(keypoints, joint) for joint in ('hip', 'shoulder'))
+    right, up = torch.where((hips_seen & shoulders_seen)[:, None], (shoulders - hips) * torch.tensor([1.0, -1.0]),
+                            torch.tensor([0.0, 1.0])).unbind(1)
+    camera_axis = torch.tensor([0.0, 0.0, 1.0])
+    return axis_angle_to_rotmat(torch.atan2(right, up)[:, None] * camera_axis)
+
+
+def _middle(keypoints, joint):
+    """Middle [N,2] of the left and right joint of keypoints [N,49,3], and whether both are seen [N]."""
+    annotated, openpose = (keypoints[:, [JOINT_NAMES.index(f'{owner}{side}_{joint}') for side in ('left', 'right')]]
+                           for owner in ('', 'openpose_'))
+    annotated_seen, openpose_seen = (_seen(pair).all(1) for pair in (annotated, openpose))
+    pair = torch.where(annotated_seen[:, None, None], annotated, openpose)
+    return pair[..., :2].mean(1), annotated_seen | openpose_seen
+
+
+def _seen(keypoints):
+    """Which keypoints [...,3] are seen [...]."""
+    return torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
 
 
 def first_translation(joints, keypoints):
@@ -123,7 +165,7 @@ def first_translation(joints, keypoints):
     tell the depth. The longest of all are often wrong annotations or long limbs; the third longest is taken, a tenth
     shorter. A bone that is annotated twice counts once. The seen joints' middle tells the rest.
     """
-    seen = torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
+    seen = _seen(keypoints)
     points = torch.where(seen[..., None], keypoints[..., :2] - HALF_CROP, 0.0)
     start, end = BONES.unbind(2)
     both = seen[:, start] & seen[:, end]
