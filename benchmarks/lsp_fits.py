@@ -116,7 +116,8 @@ def print_published(comparison, residual, milliseconds, agree):
                        ('OpenPose agrees', agree), ('OpenPose contradicts', ~agree)):
         lsp, limbs, turn = comparison.lsp[rows], comparison.limbs[rows], comparison.turn[rows]
         if rows.any():
-            print(f'| {name}, {rows.sum()} | {lsp.mean():.1f} | {np.median(lsp):.1f} | {limbs.mean():.1f} | {np.median(limbs):.1f} | '
+            print(f'| {name}, {rows.sum()} | {lsp.mean():.1f} | {np.median(lsp):.1f} | '
+                  f'{limbs.mean():.1f} | {np.median(limbs):.1f} | '
                   f'{100 * (turn > 90).mean():.1f} % | {residual[rows].mean():.1f} | {milliseconds:.1f} |')
 
 

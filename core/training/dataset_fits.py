@@ -15,7 +15,7 @@ from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import FOCAL_LENGTH, JOINT_NAMES, NUM_OPENPOSE
 from utils.safe_io import load_npz, save_npz
 
-# A person's facing is not known: the mean pose is turned about its spine by each of these, and fitted.
+# A person's facing is not known: the mean pose is turned about the vertical by each of these, and fitted.
 HEADINGS = (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)
 
 
@@ -115,13 +115,11 @@ class _Candidates:
 
 
 def _first_candidates(smplify, keypoints, mean):
-    """The mean pose in every heading, its spine turned to the keypoints', for each person."""
-    vertical = torch.tensor([0.0, 1.0, 0.0])
-    headings = axis_angle_to_rotmat(torch.tensor(HEADINGS, dtype=torch.float32)[:, None] * vertical)
-    orient = (spine_turn(keypoints)[:, None] @ headings @ axis_angle_to_rotmat(mean[:3])).flatten(0, 1)
-    pose = torch.cat([rotmat_to_axis_angle(orient), mean[3:72].expand(len(orient), -1)], 1)
+    """The mean pose in every heading, for each person."""
+    pose = torch.stack([_turned(mean[:72], heading) for heading in HEADINGS])
     betas = mean[72:].expand(len(pose), -1)
-    joints = smplify.body(betas, pose=pose).joints
+    pose, betas, joints = (value.repeat(len(keypoints), *[1] * (value.dim() - 1))
+                           for value in (pose, betas, smplify.body(betas, pose=pose).joints))
     return _Candidates(pose, betas, first_translation(joints, keypoints.repeat_interleave(len(HEADINGS), 0)))
 
 
@@ -131,26 +129,10 @@ def _of_least_loss(loss, count):
     return (best + loss.shape[1] * torch.arange(len(loss))[:, None]).flatten()
 
 
-def spine_turn(keypoints):
-    """Rotations [N,3,3] about the camera's axis that turn an upright spine to that of keypoints [N,49,3].
-
-    The spine goes from the middle of the hips to that of the shoulders, as annotated or else as OpenPose sees them;
-    without them there is no turn. People who stand on their hands start upside down, since no fit gets there alone.
-    """
-    (hips, hips_seen), (shoulders, shoulders_seen) = (_middle(keypoints, joint) for joint in ('hip', 'shoulder'))
-    right, up = torch.where((hips_seen & shoulders_seen)[:, None], (shoulders - hips) * torch.tensor([1.0, -1.0]),
-                            torch.tensor([0.0, 1.0])).unbind(1)
-    camera_axis = torch.tensor([0.0, 0.0, 1.0])
-    return axis_angle_to_rotmat(torch.atan2(right, up)[:, None] * camera_axis)
-
-
-def _middle(keypoints, joint):
-    """Middle [N,2] of the left and right joint of keypoints [N,49,3], and whether both are seen [N]."""
-    annotated, openpose = (keypoints[:, [JOINT_NAMES.index(f'{owner}{side}_{joint}') for side in ('left', 'right')]]
-                           for owner in ('', 'openpose_'))
-    annotated_seen, openpose_seen = (_seen(pair).all(1) for pair in (annotated, openpose))
-    pair = torch.where(annotated_seen[:, None, None], annotated, openpose)
-    return pair[..., :2].mean(1), annotated_seen | openpose_seen
+def _turned(pose, heading):
+    """A pose [72] turned about the camera's vertical axis."""
+    turn = axis_angle_to_rotmat(torch.tensor([0.0, heading, 0.0]))
+    return torch.cat([rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:3])), pose[3:]])
 
 
 def _seen(keypoints):
