@@ -41,7 +41,7 @@ BONES = torch.tensor([[[JOINT_NAMES.index(f'{owner}{side}_{joint}') for joint in
 # Which of the ten bones, from the one that looks longest, tells the size, and how much of it is believed. Measured on
 # people whose pose is known: one that is taken for too near costs more than one taken for too far.
 _TELLING_BONE, _BELIEVED_SIZE = 2, 0.9
-# Pixels in the 224 px crop, more than an eighth of it, that no two annotators of one joint disagree by.
+# Pixels in the 224 px crop, more than an eighth of it: far more than two annotations of one joint differ by.
 _STRANGER = 30.0
 
 
