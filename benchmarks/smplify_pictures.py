@@ -31,9 +31,8 @@ from utils.rendering import draw_keypoints, render_overlay, render_side_view
 CROP = 448
 
 
-def person_row(smplify, picture, center, scale, keypoints, params):
-    """Crop with keypoints, overlay and side view of one fit, side by side: [S,3S,3] uint8 BGR."""
-    crop = warp_crop(picture.pixels, crop_transform(center, scale, CROP), CROP, picture.reduced)
+def fit_row(smplify, crop, keypoints, params):
+    """Crop [S,S,3] BGR with its keypoints [49,3] (224 px), overlay and side view of a fit [82]: [S,3S,3] uint8."""
     params = torch.as_tensor(params)[None]
     body = smplify.body(params[:, 72:], pose=params[:, :72])
     normalized = torch.as_tensor(keypoints)[None].clone()
@@ -67,8 +66,10 @@ def main():
     for i, name in enumerate(people.imgname):
         print(f'{name}: residual {fits.residual[i]:.2f} px^2 a joint, {"valid" if fits.valid[i] else "not valid"}, '
               f'betas {np.abs(fits.params[i, 72:]).max():.2f}')
-        rows.append(person_row(smplify, read_picture(options.images / name), people.center[i], people.scale[i],
-                               keypoints[i], fits.params[i]))
+        picture = read_picture(options.images / name)
+        transform = crop_transform(people.center[i], people.scale[i], CROP)
+        crop = warp_crop(picture.pixels, transform, CROP, picture.reduced)
+        rows.append(fit_row(smplify, crop, keypoints[i], fits.params[i]))
     cv2.imwrite(options.out, np.concatenate(rows))
     return 0
 

@@ -1,5 +1,5 @@
 """First fits of a data set: SMPLify from the mean pose, for every row of an annotation file."""
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,22 +8,41 @@ from tqdm import tqdm
 
 from core.training.fitting import HALF_CROP
 from datasets.fits import mean_parameters, write_fits
+from models.smplify.inputs import LIMB_JOINTS
 from utils.assets import find_assets
 from utils.errors import BadFile
 from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
-from utils.keypoints import FOCAL_LENGTH, JOINT_NAMES
+from utils.keypoints import FOCAL_LENGTH, JOINT_NAMES, NUM_OPENPOSE
 from utils.safe_io import load_npz, save_npz
 
-# A person's facing is not known: the mean pose is turned about the vertical by each of these, the best fit is taken.
+# A person's facing is not known: the mean pose is turned about the vertical by each of these, and fitted.
 HEADINGS = (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)
-# Weights of staying near the start, one fit after another: first the large movements, then what the keypoints ask for.
-STAY_WEIGHTS = (300.0, 100.0, 30.0)
 
+
+@dataclass(frozen=True)
+class Round:
+    """One fit of every candidate. stay: weight of staying near the start; weights: those of SMPLify's terms that
+    differ; candidates: how many of a person's go on, those of least loss."""
+    stay: float
+    weights: dict
+    candidates: int
+
+
+_MEAN_SHAPE = 100.0 ** 2
+# The large movements, then what the keypoints ask for, then size and depth for a pose that is found. The shape waits,
+# since a body that may shrink explains long bones by a near camera and tilts all others.
+ROUNDS = (Round(300.0, {'shape_prior': _MEAN_SHAPE}, 2), Round(30.0, {'shape_prior': _MEAN_SHAPE}, 1),
+          Round(1000.0, {'depth': 1.0}, 1))
 
 _LIMBS = (('ankle', 'knee'), ('knee', 'hip'), ('hip', 'shoulder'), ('shoulder', 'elbow'), ('elbow', 'wrist'))
-# [20,2]: limbs and flanks by their ends among the 49 joints, annotated and OpenPose's.
-BONES = torch.tensor([[JOINT_NAMES.index(f'{owner}{side}_{joint}') for joint in limb]
-                      for owner in ('', 'openpose_') for side in ('left', 'right') for limb in _LIMBS])
+# [2,10,2]: limbs and flanks by their ends among the 49 joints, annotated and OpenPose's.
+BONES = torch.tensor([[[JOINT_NAMES.index(f'{owner}{side}_{joint}') for joint in limb]
+                       for side in ('left', 'right') for limb in _LIMBS] for owner in ('', 'openpose_')])
+# Which of the ten bones, from the one that looks longest, tells the size, and how much of it is believed. Measured on
+# people whose pose is known: one that is taken for too near costs more than one taken for too far.
+_TELLING_BONE, _BELIEVED_SIZE = 2, 0.9
+# Pixels in the 224 px crop, more than an eighth of it: far more than two annotations of one joint differ by.
+_STRANGER = 30.0
 
 
 @dataclass
@@ -51,21 +70,63 @@ def fit_keypoints(smplify, keypoints_2d, mean, threshold):
 
     mean [82]: pose and betas to start from; threshold: largest residual of a valid fit.
     """
-    keypoints = torch.as_tensor(keypoints_2d, dtype=torch.float32)
-    mean = torch.as_tensor(mean, dtype=torch.float32)
-    best = None
-    for heading in HEADINGS:
-        result = _fit_from(smplify, keypoints, _turned(mean[:72], heading), mean[72:])
-        if best is None:
-            best = [result.loss, result.pose, result.betas, result.reprojection_loss, result.valid]
-            continue
-        new = (result.loss, result.pose, result.betas, result.reprojection_loss, result.valid)
-        better = result.loss < best[0]
-        best = [torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(new, best)]
-    _, pose, betas, reprojection, valid = best
-    residual = reprojection.mean(1)
-    return InitialFits(torch.cat([pose, betas], 1).numpy(), residual.numpy(),
-                       (valid & (residual < threshold)).numpy())
+    keypoints = without_strangers(torch.as_tensor(keypoints_2d, dtype=torch.float32))
+    people = torch.arange(len(keypoints))
+    fit = _first_candidates(smplify, keypoints, torch.as_tensor(mean, dtype=torch.float32))
+    owner = people.repeat_interleave(len(HEADINGS))
+    for step in ROUNDS:
+        seen = keypoints[owner]
+        fit = smplify(fit.pose, fit.betas, fit.camera_translation, seen.new_full((len(seen), 2), HALF_CROP), seen,
+                      stay=step.stay, weights=replace(smplify.weights, **step.weights))
+        best = _of_least_loss(fit.loss.view(len(people), -1), step.candidates)
+        fit, owner = _Candidates.of(fit, best), owner[best]
+    residual = fit.reprojection_loss.mean(1)
+    return InitialFits(torch.cat([fit.pose, fit.betas], 1).numpy(), residual.numpy(),
+                       (fit.valid & (residual < threshold)).numpy())
+
+
+def without_strangers(keypoints):
+    """Keypoints [N,49,3] less OpenPose's where they contradict the annotated ones.
+
+    They do where the median limb joint that both see is more than `_STRANGER` pixels off: OpenPose has found
+    someone else, or has a person who is upside down the wrong way round.
+    """
+    openpose, annotated = torch.tensor(LIMB_JOINTS).unbind(1)
+    both = _seen(keypoints[:, openpose]) & _seen(keypoints[:, annotated])
+    distance = (keypoints[:, openpose, :2] - keypoints[:, annotated, :2]).norm(dim=-1)
+    stranger = torch.where(both, distance, torch.nan).nanmedian(1).values > _STRANGER
+    kept = keypoints.clone()
+    kept[stranger, :NUM_OPENPOSE, 2] = 0
+    return kept
+
+
+@dataclass
+class _Candidates:
+    """What one round hands to the next, candidates of a person one after another."""
+    pose: torch.Tensor
+    betas: torch.Tensor
+    camera_translation: torch.Tensor
+    reprojection_loss: torch.Tensor | None = None
+    valid: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, result, rows):
+        return cls(**{field.name: getattr(result, field.name)[rows] for field in fields(cls)})
+
+
+def _first_candidates(smplify, keypoints, mean):
+    """The mean pose in every heading, for each person."""
+    pose = torch.stack([_turned(mean[:72], heading) for heading in HEADINGS])
+    betas = mean[72:].expand(len(pose), -1)
+    pose, betas, joints = (value.repeat(len(keypoints), *[1] * (value.dim() - 1))
+                           for value in (pose, betas, smplify.body(betas, pose=pose).joints))
+    return _Candidates(pose, betas, first_translation(joints, keypoints.repeat_interleave(len(HEADINGS), 0)))
+
+
+def _of_least_loss(loss, count):
+    """Losses [N,C] of C candidates a person -> rows [N*count] of the flattened candidates that go on."""
+    best = loss.topk(min(count, loss.shape[1]), dim=1, largest=False).indices
+    return (best + loss.shape[1] * torch.arange(len(loss))[:, None]).flatten()
 
 
 def _turned(pose, heading):
@@ -74,33 +135,30 @@ def _turned(pose, heading):
     return torch.cat([rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:3])), pose[3:]])
 
 
+def _seen(keypoints):
+    """Which keypoints [...,3] are seen [...]."""
+    return torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
+
+
 def first_translation(joints, keypoints):
     """Camera translation [N,3] of bodies of unknown pose: joints [N,49,3] of the mean pose, keypoints [N,49,3] pixels.
 
     A bone looks shorter the more it points at the camera, never longer, so those that look longest for their length
-    tell the depth; of several the second longest is taken. The seen joints' middle tells the rest.
+    tell the depth. The longest of all are often wrong annotations or long limbs; the third longest is taken, a tenth
+    shorter. A bone that is annotated twice counts once. The seen joints' middle tells the rest.
     """
-    seen = torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
+    seen = _seen(keypoints)
     points = torch.where(seen[..., None], keypoints[..., :2] - HALF_CROP, 0.0)
-    start, end = BONES.unbind(1)
+    start, end = BONES.unbind(2)
+    both = seen[:, start] & seen[:, end]
     ratio = (points[:, start] - points[:, end]).norm(dim=-1) / (joints[:, start] - joints[:, end]).norm(dim=-1)
-    ratio = torch.where(seen[:, start] & seen[:, end], ratio, 0.0).sort(1, descending=True).values
-    ratio = torch.where(ratio[:, 1] > 0, ratio[:, 1], ratio[:, 0])
+    ratio = torch.where(both, ratio, 0.0).sum(1) / both.sum(1).clamp_min(1)  # [N,10]
+    telling = ((ratio > 0).sum(1, keepdim=True) - 1).clamp(0, _TELLING_BONE)
+    ratio = _BELIEVED_SIZE * ratio.sort(1, descending=True).values.gather(1, telling).squeeze(1)
     depth = FOCAL_LENGTH / torch.where(ratio > 0, ratio, 0.9 * HALF_CROP)
     count = seen.sum(1, keepdim=True).clamp_min(1)
     offset = (points * (depth / FOCAL_LENGTH)[:, None, None] - joints[..., :2]) * seen[..., None]
     return torch.cat([offset.sum(1) / count, depth[:, None]], 1)
-
-
-def _fit_from(smplify, keypoints, pose, betas):
-    rows = len(keypoints)
-    pose, betas = pose.expand(rows, -1), betas.expand(rows, -1)
-    translation = first_translation(smplify.body(betas, pose=pose).joints, keypoints)
-    center = keypoints.new_full((rows, 2), HALF_CROP)
-    for stay in STAY_WEIGHTS:
-        result = smplify(pose, betas, translation, center, keypoints, stay=stay)
-        pose, betas, translation = result.pose, result.betas, result.camera_translation
-    return result
 
 
 def fit_annotations(cfg, annotations, smplify, parts_folder, batch_size=64):

@@ -80,26 +80,28 @@ class SMPLify(nn.Module):
         self.weights, self.torso = weights or objective.Weights(), torso
 
     @torch.no_grad()
-    def forward(self, pose, betas, cam_t, camera_center, keypoints_2d, camera_rotation=None, stay=None):
+    def forward(self, pose, betas, cam_t, camera_center, keypoints_2d, camera_rotation=None, stay=None,
+                weights=None):
         """Fit -> FitResult. Inputs stay as they are; NaN and absent keypoints do no harm.
 
         pose: [B,72] axis-angle, or [B,n,72] with an orientation for each view and one body pose; betas: [B,10]; cam_t:
         [B,3] or [B,n,3] metres; camera_center: [B,2] or [B,n,2] pixels, the middle of the picture; keypoints_2d:
         [B,49,3] or [B,n,49,3] pixels and confidence. Views share pose and betas; each has its own translation and
         orientation. camera_rotation: [B,n,3,3], world to camera, where cameras are calibrated: there is one
-        orientation then. stay: overrides the one set.
+        orientation then. stay, weights: override those set.
         """
+        weights = weights or self.weights
         given = clean_inputs(pose, betas, cam_t, camera_center, keypoints_2d)
         seen = objective.observe(given.keypoints_2d, given.center, given.translation, camera_rotation,
                                  self.focal_length, published_torso=self.method == 'adam',
                                  annotated_torso=self.torso == 'annotated')
         start = FitState(given.body_pose, given.betas, _start_orient(given.orient, camera_rotation), given.translation)
         if self.method == 'adam':
-            state = adam.fit(self.sparse_body, seen, start, self.pose_prior, self.weights, self.iterations,
+            state = adam.fit(self.sparse_body, seen, start, self.pose_prior, weights, self.iterations,
                              self.step_size)
         else:
-            state = self._levenberg_marquardt(seen, start, self.stay if stay is None else stay)
-        result = self._result(state, start, seen, given)
+            state = self._levenberg_marquardt(seen, start, self.stay if stay is None else stay, weights)
+        result = self._result(state, start, seen, given, weights)
         return result if keypoints_2d.dim() == 4 else _without_views(result)
 
     @torch.no_grad()
@@ -118,21 +120,21 @@ class SMPLify(nn.Module):
             keypoints_2d, camera_center = keypoints_2d.unsqueeze(1), camera_center.unsqueeze(1)
         return limb_joints_seen(keypoints_2d, camera_center) >= self.min_joints
 
-    def _levenberg_marquardt(self, seen, start, stay):
-        camera = CameraStage(self.sparse_body, seen, self.weights)
+    def _levenberg_marquardt(self, seen, start, stay, weights):
+        camera = CameraStage(self.sparse_body, seen, weights)
         at = minimize(camera, camera.evaluate(start), min(self.iterations, CAMERA_STEPS), self.tolerance)
-        stage = BodyStage(self.sparse_body, seen, self.weights, self.pose_prior, start.body_pose, stay)
+        stage = BodyStage(self.sparse_body, seen, weights, self.pose_prior, start.body_pose, stay)
         return minimize(stage, stage.evaluate(at.state), self.iterations, self.tolerance).state
 
-    def _result(self, state, start, seen, given):
+    def _result(self, state, start, seen, given, weights):
         finite = torch.stack([torch.isfinite(value).flatten(1).all(1) for value in
                               (state.body_pose, state.betas, state.orient, state.translation)]).all(0)
         state = state.where(finite, start)
         orient = state.view_orient(seen)
         joints = self.sparse_body.joints(self.sparse_body.pose(state.body_pose, state.betas), orient)
-        residual = objective.reprojection(joints, state.translation, seen, self.weights)
+        residual = objective.reprojection(joints, state.translation, seen, weights)
         loss = objective.body_loss(joints, state.translation, state.body_pose, state.betas, seen, self.pose_prior,
-                                   self.weights)
+                                   weights)
         enough = limb_joints_seen(given.keypoints_2d, given.center) >= self.min_joints
         global_orient = rotmat_to_axis_angle(orient)
         return FitResult(torch.cat([global_orient[:, 0], state.body_pose], 1), state.betas, state.translation,
