@@ -146,7 +146,7 @@ class Annotations:
             'joints_3d': np.zeros((n, NUM_COMMON, 4), np.float32), 'has_joints_3d': np.zeros(n, bool),
             'pose': np.zeros((n, 72), np.float32), 'betas': np.zeros((n, 10), np.float32),
             'has_smpl': np.zeros(n, bool), 'gender': np.full(n, -1, np.int8)}
-        return cls(imgname=with_slashes(np.asarray(imgname, dtype=np.str_).reshape(n)),
+        return cls(imgname=with_slashes(np.asarray(imgname, dtype=np.str_).tolist()),
                    center=np.asarray(center, np.float64).reshape(n, 2),
                    scale=np.asarray(scale, np.float64).reshape(n), **{**absent, **fields})
 
@@ -224,7 +224,7 @@ class Annotations:
 
 def with_slashes(names):
     """Paths [N] as every system reads them: files made on Windows may have backslashes."""
-    return np.char.replace(names, '\\', '/') if names.size else names
+    return np.array([name.replace('\\', '/') for name in names], np.str_)
 
 
 class ArrayReader:
@@ -335,8 +335,7 @@ class ArrayReader:
         if kind not in 'USO' or (kind == 'O' and not all(isinstance(item, (str, bytes)) for item in value)):
             raise BadFile(f'{self.path}: key {key!r} holds {value.dtype}, text is wanted')
         try:
-            return with_slashes(np.array([item.decode() if isinstance(item, bytes) else item
-                                          for item in value.tolist()], np.str_))
+            return with_slashes([item.decode() if isinstance(item, bytes) else item for item in value.tolist()])
         except UnicodeDecodeError:
             raise BadFile(f'{self.path}: key {key!r} holds bytes that are not UTF-8 text') from None
 

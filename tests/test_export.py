@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from models.body import BodyModel
 from tests.recordings import FOCAL, HEIGHT, WIDTH, make_recording
@@ -296,6 +297,61 @@ def test_bvh_of_uneven_times_is_resampled(recording, body, tmp_path):
         expected = (np.array(content['frames'][frame]['smpl_joints'][20])
                     + content['frames'][frame]['translation']) * Y_UP
         np.testing.assert_allclose(bvh.joints(frame)['left_wrist'] / 100, expected, atol=1e-3)
+
+
+def bent(recording, rotations):
+    """The first person alone, with these rotations (scipy's) of the lower spine over time."""
+    person = recording.people[0]
+    pose = person.pose[:len(rotations)].copy()
+    pose[:, 9:12] = rotations.as_rotvec()
+    fields = {name: value[:len(rotations)] for name, value in vars(person).items() if name != 'person_id'}
+    return replace(recording, people=[replace(person, **fields | {'pose': pose})])
+
+
+@pytest.mark.parametrize('other', [(0, 0), (30, 0), (-40, 25)], ids=['straight', 'turned', 'both'])
+def test_bvh_angles_do_not_jump_where_a_bow_passes_ninety_degrees(recording, body, tmp_path, other):
+    """A bow from 80 to 100 degrees in steps of one, 90 among them; scipy says that the rotations are the same."""
+    angles = np.array([[other[0], degrees, other[1]] for degrees in range(80, 101)], float)
+    wanted = Rotation.from_euler('ZXY', angles, degrees=True)
+    save_results(bent(recording, wanted), body, tmp_path, 'bow', {'bvh'})
+    bvh = Bvh(tmp_path / 'bow_person1.bvh')
+    first = sum(len(channels) for channels in bvh.channels[:bvh.names.index('spine1')])
+    found = bvh.values[:, first:first + 3]
+    assert bvh.channels[bvh.names.index('spine1')] == ['Zrotation', 'Xrotation', 'Yrotation']
+    assert (Rotation.from_euler('ZXY', found, degrees=True) * wanted.inv()).magnitude().max() < np.radians(.05)
+    assert np.abs(np.diff(found, axis=0)).max() < 1.5
+    # Between frames, programs interpolate the angles: the bow goes on there too.
+    between = Rotation.from_euler('ZXY', (found[1:] + found[:-1]) / 2, degrees=True)
+    halfway = Rotation.from_euler('ZXY', (angles[1:] + angles[:-1]) / 2, degrees=True)
+    assert (between * halfway.inv()).magnitude().max() < np.radians(.3)
+
+
+def test_bvh_angles_change_no_more_than_the_rotations(recording, body, tmp_path):
+    """Two whole turns about x, which pass all four places where triples change."""
+    degrees = np.linspace(0, 720, 30)
+    turning = Rotation.from_euler('X', degrees[:, None], degrees=True)
+    save_results(bent(recording, turning), body, tmp_path, 'turn', {'bvh'})
+    bvh = Bvh(tmp_path / 'turn_person1.bvh')
+    first = sum(len(channels) for channels in bvh.channels[:bvh.names.index('spine1')])
+    assert np.abs(np.diff(bvh.values[:, first:first + 3], axis=0)).max() == pytest.approx(720 / 29, abs=.1)
+
+
+def test_lost_frames_keep_their_time(recording, body, tmp_path):
+    """Frames 3 and 4 could not be read: numbers and times say so, and BVH fills them."""
+    kept = np.delete(np.arange(12), [3, 4])
+    person = recording.people[0]
+    fields = {name: value[kept] for name, value in vars(person).items() if name != 'person_id'}
+    lost = replace(recording, times=kept / 30, numbers=100 + kept, sizes=None, focal_lengths=None,
+                   people=[replace(person, **fields | {'frames': np.arange(10)})])
+    save_results(lost, body, tmp_path, 'lost', {'bvh', 'json', 'obj', 'csv'})
+    bvh, content = Bvh(tmp_path / 'lost_person1.bvh'), read_json(tmp_path / 'lost_person1.json')
+    assert len(bvh.values) == 12 and bvh.frame_time == pytest.approx(1 / 30)
+    assert [frame['frame'] for frame in content['frames']] == (100 + kept).tolist()
+    assert (tmp_path / 'lost_person1_000105.obj').exists() and not (tmp_path / 'lost_person1_000103.obj').exists()
+    assert (tmp_path / 'lost_person1.csv').read_text().splitlines()[-1].startswith('111,0.366667,')
+    for frame in content['frames']:
+        expected = (np.array(frame['smpl_joints'][20]) + frame['translation']) * Y_UP
+        np.testing.assert_allclose(bvh.joints(frame['frame'] - 100)['left_wrist'] / 100, expected, atol=1e-3)
 
 
 def test_one_picture(recording, body, tmp_path):

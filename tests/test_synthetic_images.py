@@ -238,6 +238,40 @@ def test_stream_depends_on_epoch_and_index_alone(free_assets, cast):
     assert row['body_digest'] == cast.digest
 
 
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def check_boxes(rows, truth, frames):
+    """Each frame has one box: it holds the joints, and the person, who alone moves in the video, fills it."""
+    still = np.median(np.stack(frames).astype(float), 0)
+    assert [row['image_id'] for row in rows] == list(range(len(frames)))
+    for row, joints, frame in zip(rows, truth['joints_2d'], frames):
+        left, top, width, height = row['bbox']
+        assert (joints >= [left, top]).all() and (joints <= [left + width, top + height]).all()
+        # Surface beyond the joints is less than a hand.
+        beyond = [joints.min(0) - [left, top], [left + width, top + height] - joints.max(0)]
+        assert np.max(beyond) < .2 * height
+        assert (width, height) <= frame.shape[1::-1] and row['category_id'] == 1 and row['track_id'] == 0
+        inside = np.zeros(frame.shape[:2], bool)
+        inside[int(top):int(np.ceil(top + height)), int(left):int(np.ceil(left + width))] = True
+        moved = np.abs(frame - still).max(-1) > 60
+        assert moved[~inside].mean() < .01
+
+
+def test_boxes_of_the_walk_are_made_where_they_lack(free_assets, tmp_path, monkeypatch):
+    """A folder of before is not taken for complete."""
+    made = []
+    monkeypatch.setattr(generate, 'write_walking', lambda video, truth, cast, seed: made.append(video))
+    root = linked_assets(free_assets, tmp_path / 'free')
+    (root / 'video').mkdir(exist_ok=True)
+    digest = json.loads((root / 'MANIFEST.json').read_text())['body_digest']
+    (root / 'video/walking.mp4').write_bytes(b'a video')
+    np.savez(root / 'video/walking.npz', body_digest=digest, seed=0)
+    generate._write_video(root, 0)
+    assert made == [root / 'video/walking.mp4']
+
+
 def test_walking_video_has_the_truth_of_every_frame(cast, tmp_path):
     write_walking(tmp_path / 'walking.mp4', tmp_path / 'walking.npz', cast, seconds=1, fps=12, width=160, height=120)
     truth = load_npz(tmp_path / 'walking.npz')
@@ -248,6 +282,7 @@ def test_walking_video_has_the_truth_of_every_frame(cast, tmp_path):
     assert frames[0].shape == (120, 160, 3)
     pixels = truth['joints_3d'] @ truth['K'].T
     assert np.abs(pixels[..., :2] / pixels[..., 2:] - truth['joints_2d']).max() < .01
+    check_boxes(read_json(tmp_path / 'walking_detections.json'), truth, frames)
     # The foot on the ground does not slide: in each step one foot moves far less than the body.
     feet = truth['smpl_joints_3d'][:, [10, 11]]
     moved = np.linalg.norm(np.diff(feet, axis=0), axis=-1)

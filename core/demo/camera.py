@@ -6,12 +6,14 @@ estimate in the crop becomes a body in the picture's camera: turned by the angle
 middle, and moved to where the joints fall on the same pixels. What remains between the two cameras comes from the ratio
 of their focal lengths: the nearer the person, the more perspective the picture shows and the crop's camera does not.
 """
+import math
 from dataclasses import dataclass
 
 import roma
 import torch
 
 from utils.camera import focal_length_of
+from utils.errors import BadConfig
 from utils.geometry import (
     NORMALIZED_FOCAL,
     estimate_translation,
@@ -26,9 +28,11 @@ _NEAREST = 0.05
 
 class Focus:
     """The focal length of each picture in pixels: `fixed` (the user's), else what its file tells, else the guess of
-    `utils.camera.default_focal_length`."""
+    `utils.camera.default_focal_length`. fixed: pixels; 0 for none. Raises BadConfig."""
 
-    def __init__(self, fixed=None):
+    def __init__(self, fixed=0.0):
+        if not 0 <= fixed < math.inf:
+            raise BadConfig(f'--focal_length is {fixed:g}; it wants pixels above 0')
         self._fixed = fixed
 
     def __call__(self, frame):

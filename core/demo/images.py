@@ -114,7 +114,7 @@ class _PictureRun:
                     raise ProjectError(f'{job.pictures[0]}: no person found; {self.report.summary()}')
         except Exception:
             if recorder.num_people:  # what went wrong later must not cost what was found before
-                self._export(recorder, job, None)
+                self._export(recorder, job, None, is_whole=False)
             raise
         if not recorder.num_frames:
             return None
@@ -127,9 +127,9 @@ class _PictureRun:
             where.check()
             self.report.skipped.update(getattr(where, 'skipped', {}))
 
-    def _export(self, recorder, job, shown):
+    def _export(self, recorder, job, shown, is_whole=True):
         recording = recorder.recording()
-        export(self._cfg, self._inputs, recording, self._estimator.body, job.folder, job.stem, shown)
+        export(self._cfg, self._inputs, recording, self._estimator.body, job.folder, job.stem, shown, is_whole)
         return recording
 
     def _views(self, job):

@@ -49,8 +49,11 @@ def check_writable(folder):
                            ) from None
 
 
-def export(cfg, inputs, recording, body, folder, stem, shown=None):
-    """Write the result files and, where asked for, the web page. shown: the overlay video or picture, or None."""
+def export(cfg, inputs, recording, body, folder, stem, shown=None, is_whole=True):
+    """Write the result files and, where asked for, the web page. shown: the overlay video or picture, or None.
+
+    is_whole: the run came to its end; the page of one that did not is written and not served.
+    """
     from utils.export import save_results
     for path in save_results(recording, body, folder, stem, tuple(cfg.DEMO.FORMATS)):
         print(f'results: {path}')
@@ -59,5 +62,5 @@ def export(cfg, inputs, recording, body, folder, stem, shown=None):
         page = Path(folder) / f'{stem}_viewer'
         write_page(recording, body, shown, page)
         print(f'web page: {page / "index.html"}')
-        if inputs.viewer_port is not None:
+        if inputs.viewer_port is not None and is_whole:
             serve(page, inputs.viewer_port)

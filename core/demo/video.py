@@ -38,11 +38,11 @@ def run_video(cfg, inputs, estimator, device):
     source = open_source(cfg, inputs, folder)
     path = folder / f'{stem}_result.mp4'
 
-    def save(recording):
+    def save(recording, is_whole=True):
         shown = path if path.exists() and cfg.DEMO.RENDER else None
         if shown:
             print(f'video: {shown}')
-        export(cfg, inputs, recording, estimator.body, folder, stem, shown)
+        export(cfg, inputs, recording, estimator.body, folder, stem, shown, is_whole)
         return [recording]
     run = None
     try:
@@ -51,7 +51,7 @@ def run_video(cfg, inputs, estimator, device):
             run()
     except Exception:
         if run and run.recorder.num_people:  # what went wrong later must not cost what was found before
-            save(run.recorder.recording())
+            save(run.recorder.recording(), is_whole=False)
         raise
     finally:
         source.close()

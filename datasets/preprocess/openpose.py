@@ -13,11 +13,13 @@ LIMBS = [11, 10, 9, 12, 13, 14, 4, 3, 2, 5, 6, 7]
 
 
 def read_people(path):
-    """All detections of one picture -> [P,25,3]: x, y in continuous pixels, confidence. Raises MissingFile, BadFile.
+    """All detections of one picture that have a body -> [P,25,3]: x, y in continuous pixels, confidence.
+
+    OpenPose gives an empty list for the body of whom it saw a face or a hand alone. Raises MissingFile, BadFile.
     """
     content = load_json(path)
     try:
-        people = [person['pose_keypoints_2d'] for person in content['people']]
+        people = [person['pose_keypoints_2d'] for person in content['people'] if person['pose_keypoints_2d'] != []]
         points = np.array(people, np.float32).reshape(len(people), NUM_OPENPOSE, 3)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise BadFile(f"{path}: not OpenPose's JSON with 25 joints a person ('people', 'pose_keypoints_2d')") from None
