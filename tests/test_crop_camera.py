@@ -133,7 +133,7 @@ def test_the_demo_puts_a_perfect_estimate_where_the_person_was_rendered(people, 
         rotmat = axis_angle_to_rotmat(sample['pose'][None])
         posed = body(sample['betas'][None], rotmat)
         translation, _ = solve_translation(posed.joints, sample['keypoints'][None])
-        crops = Crops.of([person.center], [200 * person.scale], [row['focal']], [[picture.width, picture.height]])
+        crops = Crops.of(person.center[None], [200 * person.scale], [row['focal']], [[picture.width, picture.height]])
         placed = bodies_in_picture(rotmat, posed.joints, posed.smpl_joints[:, 0], translation_to_camera(translation),
                                    crops, frame)
         wanted = Rotation.from_rotvec(row['pose'][:3]).as_matrix()

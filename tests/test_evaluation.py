@@ -182,7 +182,7 @@ def test_an_absent_gendered_body_changes_no_protocol(neutral_only, truth, tmp_pa
         'PATHS.DATA_DIR', str(neutral_only), 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '',
         'MODEL.HMR.HIDDEN', 32, 'DATA.IMG_RES', RES, 'DATA.MIXTURE', [f'{neutral_only}/dataset_extras/3dpw_test.npz:1'],
         'PATHS.IMAGE_DIRS', [f'3dpw_test={neutral_only}/datasets/3dpw'], 'TRAIN.NUM_WORKERS', 0, 'DEVICE', 'cpu',
-        'LOG_DIR', str(tmp_path / 'logs'), 'NAME', 'run'])
+        'LOG_DIR', str(tmp_path / 'logs'), 'NAME', 'run', 'TRAIN.BATCH_SIZE', 4])
     dataset = ImageDataset(cfg, '3dpw', 'eval')
     oracle = Oracle(truth['body'], dataset, (truth['pose'], truth['betas'], np.ones((COUNT, 3))))
     evaluator = Evaluator(cfg, truth['body'])
@@ -353,7 +353,9 @@ def test_config_of_a_checkpoint(checkpoint, assets, tmp_path):
 def test_published_weights_are_evaluated_on_their_codes_crop(tmp_path, source, prefix, resize):
     """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's Pillow, Multi-SPIN's skimage; mmhuman3d warps."""
     path = tmp_path / f'{source}.pt'
-    torch.save({'model': {f'{prefix}fc1.weight': torch.zeros(2, 2)}}, path)
+    names = {'spin': ('conv1.weight', 'fc1.weight'), 'multi_spin': ('resnet.conv1.weight', 'regressor.fc1.weight'),
+             'mmhuman3d': ('backbone.conv1.weight', 'head.fc1.weight')}.get(source, (f'{prefix}fc1.weight',))
+    torch.save({'model': dict.fromkeys(names, torch.zeros(2, 2))}, path)
     data = parse_pose_options(['--checkpoint', str(path)])[0].DATA
     assert bool(resize) == data.LEGACY_CROP_EVAL and (not resize or resize == data.LEGACY_CROP_RESIZE)
     overridden = parse_pose_options(['--checkpoint', str(path), '--legacy_crop', '--misc',

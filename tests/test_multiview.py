@@ -128,7 +128,7 @@ def test_a_fixed_fusion_says_how_many_views_it_takes(standin_assets, fusion):
 
 
 def test_a_file_of_another_variant_says_which(standin_assets):
-    state = {'encoder.features.0.0.weight': torch.zeros(1), 'mlp.0.weight': torch.zeros(1)}
+    state = dict.fromkeys(('encoder.features.0.0.weight', 'mlp.0.weight', 'regressor.fc1.weight'), torch.zeros(1))
     with pytest.raises(BadFile, match='MULTIVIEW.FUSION mlp MODEL.BACKBONE.NAME convnext_tiny'):
         load_weights(small(standin_assets, 'avg'), state)
 
@@ -147,8 +147,8 @@ def test_a_fusion_of_any_size_learns(standin_assets):
 
 
 def test_a_published_file_configures_the_evaluation(tmp_path):
-    save_torch(tmp_path / 'file.pt', {'model': {'encoder.features.0.0.weight': torch.zeros(1),
-                                                'conv1d.0.weight': torch.zeros(1)}})
+    names = ('encoder.features.0.0.weight', 'conv1d.0.weight', 'regressor.fc1.weight')
+    save_torch(tmp_path / 'file.pt', {'model': dict.fromkeys(names, torch.zeros(1))})
     cfg = checkpoint_config(tmp_path / 'file.pt')
     assert cfg.MODEL.REGRESSOR == 'multi_spin' and cfg.MODEL.BACKBONE.NAME == 'convnext_tiny'
     assert cfg.MULTIVIEW.FUSION == 'conv1d'

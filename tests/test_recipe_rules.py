@@ -49,14 +49,14 @@ def test_2d_keypoints_divided_by_the_visible_coordinates():
 
 
 def test_3d_keypoints_divided_by_the_visible_coordinates():
-    """Hips at the origin; one joint 0.2 m off in depth, another right; the second row has no 3D."""
+    """Hips at the origin, and seen; one joint 0.2 m off in depth, another right; the second row has no 3D."""
     joints, target = torch.zeros(2, 49, 3), torch.zeros(2, 24, 4)
     joints[:, 25 + 7, 2] = 0.2
-    target[0, 7, 3], target[0, 8, 3] = 0.5, 1.0
+    target[0, 7, 3], target[0, 8, 3], target[0, 2:4, 3] = 0.5, 1.0, 1.0
     target[1] = float('nan')
     has_3d = torch.tensor([True, False])
     loss = L.keypoint_3d_loss(joints, target, has_3d, 'smooth_l1', 'visible')
-    assert float(loss) == pytest.approx(0.5 * (0.5 * 0.2 ** 2) / (2 * 3))
+    assert float(loss) == pytest.approx(0.5 * (0.5 * 0.2 ** 2) / (4 * 3))
     assert float(L.keypoint_3d_loss(joints, target, has_3d, 'smooth_l1')) == pytest.approx(0.5 * (0.5 * 0.2 ** 2) / 72)
     assert L.keypoint_3d_loss(joints, target, torch.zeros(2, dtype=torch.bool), mean='visible') == 0
 

@@ -216,7 +216,8 @@ def test_coco_file_is_one_pycocotools_reads(rendered):
     points = np.reshape(annotation['keypoints'], (17, 3))
     labelled = points[:, 2] > 0
     assert annotation['num_keypoints'] == labelled.sum()
-    assert np.abs(points[labelled, :2] - raw['part'][0][J24_TO_COCO][labelled, :2]).max() < .01
+    # COCO counts pixels: the first one's centre, 0.5 here, is its 0.
+    assert np.abs(points[labelled, :2] + .5 - raw['part'][0][J24_TO_COCO][labelled, :2]).max() < .01
     perfect = [{'image_id': a['image_id'], 'category_id': 1, 'keypoints': a['keypoints'], 'score': 1.0}
                for a in truth.loadAnns(truth.getAnnIds())]
     evaluation = COCOeval(truth, truth.loadRes(perfect), 'keypoints')

@@ -141,8 +141,9 @@ def _check_regressor(tree, where):
 
 def _drop_foreign_sections(cfg, tree, where):
     model = tree.get('MODEL')
-    for name in [name for name, value in model.items() if isinstance(value, dict) and name not in cfg.MODEL
-                 ] if isinstance(model, dict) else ():
+    if not isinstance(model, dict) or 'REGRESSOR' not in model:  # not a config that this project stored
+        return
+    for name in [name for name, value in model.items() if isinstance(value, dict) and name not in cfg.MODEL]:
         get_logger().info(f'{where}: MODEL.{name} belongs to a regressor that is not loaded; left out')
         del model[name]
 

@@ -97,6 +97,6 @@ class Estimator:
         camera = fetched(stage.camera)
         root = fetched(stage.smpl_joints)[:, 0]
         placed = bodies_in_picture(fetched(stage.rotmat), fetched(stage.joints), root, camera, crops,
-                                   self.regressor.camera_frame)
+                                   getattr(self.regressor, 'camera_frame', 'crop'))
         columns = [placed.rotmat, fetched(stage.betas), camera, placed.translation, placed.joints, placed.keypoints_2d]
         return [*columns, placed.turned(fetched(stage.vertices))] if self._draws else columns

@@ -7,7 +7,7 @@ from core.devices import computes_in_bf16, prepared
 from models import regressor_class
 from utils.errors import BadConfig
 from utils.iuv import IUVRenderer
-from utils.logging import get_logger, log_once
+from utils.logging import get_logger
 
 _OPTIMIZERS = {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}
 
@@ -60,7 +60,7 @@ def build_iuv_renderer(cfg, assets, device):
     """Draws dense targets, for architectures that supervise IUV and for the panels; None without charts, which is an
     error of the first step where IUV is supervised."""
     if not assets.has('UV_data/UV_Processed.mat'):
-        log_once(f'{assets.root}/UV_data/UV_Processed.mat: no such file; pictures have no IUV images')
+        get_logger().info(f'{assets.root}/UV_data/UV_Processed.mat: no such file; pictures have no IUV images')
         return None
     return IUVRenderer(assets.file('UV_data/UV_Processed.mat'), size=cfg.IUV.SIZE, shading=cfg.IUV.SHADING,
                        backend=cfg.IUV.BACKEND).to(device)
