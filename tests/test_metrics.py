@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from scipy.spatial.transform import Rotation
 
@@ -115,3 +116,13 @@ def test_bootstrap_interval():
     assert bootstrap_interval(values) == (low, high)
     assert all(np.isnan(bootstrap_interval([])))
     assert bootstrap_interval([3.0]) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize('count', [500, 4000])
+def test_bootstrap_interval_is_scipys(count):
+    """scipy.stats.bootstrap on skewed values, as errors are; of many values the interval is not drawn here."""
+    values = np.random.default_rng(3).gamma(2.0, 40.0, count)
+    wanted = scipy.stats.bootstrap((values,), np.mean, n_resamples=4000, method='percentile', rng=1).confidence_interval
+    low, high = bootstrap_interval(values)
+    width = wanted.high - wanted.low
+    assert abs(low - wanted.low) < 0.08 * width and abs(high - wanted.high) < 0.08 * width
