@@ -177,6 +177,23 @@ preprocess_datasets.py --only mpii_train|train.h5 datasets/mpii||
 
 say() { printf '%s\n' "$*"; }
 
+# Whether a body, SMPL_NEUTRAL.pkl say, lies somewhere under the name that it is downloaded with (utils/assets.py).
+downloaded_body() {
+  local who folder
+  case $1 in
+    *NEUTRAL*) who='n|neutral' ;;
+    *FEMALE*) who='f|female' ;;
+    *) who='m|male' ;;
+  esac
+  for folder in . smpl smpl/models models models/smpl body_models body_models/smpl SMPL_python_v.1.0.0/smpl/models \
+      SMPL_python_v.1.1.0/smpl/models smplify_public/code/models; do
+    if ls "$data/$folder" 2>/dev/null | grep -qiE "^(basicmodel|smpl)_($who)_lbs_10_207_0_v[0-9.]+\.(pkl|npz)\$"; then
+      return
+    fi
+  done
+  return 1
+}
+
 # Whether one path is in its place, or where SPIN's flat folder (SMPL_*.pkl) or mmhuman3d's (body_models/) has it. A
 # folder counts where there is something in it.
 there() {
@@ -190,6 +207,7 @@ there() {
       return
     fi
   done
+  [[ $path = smpl/SMPL_* ]] && downloaded_body "$name" && return
   return 1
 }
 

@@ -413,3 +413,14 @@ def test_wrong_options(tmp_path):
     assert run(tmp_path, '--only')[0] == 2
     code, _, err = run(tmp_path, '--only', 'spin')
     assert code == 2 and 'spin_data' in err
+
+
+def test_check_knows_smpl_as_it_is_downloaded(tmp_path):
+    """Names of SMPLify's and SMPL's archives, in either case; a neutral body is nobody's gender."""
+    folder = tmp_path / 'data' / 'smplify_public' / 'code' / 'models'
+    folder.mkdir(parents=True)
+    (folder / 'basicModel_neutral_lbs_10_207_0_v1.0.0.pkl').touch()
+    (tmp_path / 'data' / 'basicmodel_m_lbs_10_207_0_v1.1.0.pkl').touch()
+    _, out, _ = run(tmp_path, '--check')
+    assert '  present  smpl/SMPL_NEUTRAL.pkl' in out and '  present  smpl/SMPL_MALE.pkl' in out
+    assert '  missing  smpl/SMPL_FEMALE.pkl' in out
