@@ -369,7 +369,7 @@ def test_a_pickle_that_names_one_list_again_and_again(tmp_path):
 
 def test_a_sparse_array_larger_than_memory(tmp_path, standin_assets):
     content = safe_io.load_pickle(standin_assets / 'smpl/SMPL_NEUTRAL.pkl')
-    content['J_regressor'] = scipy.sparse.csc_matrix((24, 10 ** 9), dtype=np.float32)
+    content['J_regressor'] = scipy.sparse.csr_matrix((24, 10 ** 9), dtype=np.float32)  # a kilobyte
     (tmp_path / 'SMPL_NEUTRAL.pkl').write_bytes(pickle.dumps(content))
     with pytest.raises(BadFile, match='SMPL_NEUTRAL.pkl: J_regressor has shape'):
         read_body_file(tmp_path / 'SMPL_NEUTRAL.pkl')
