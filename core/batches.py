@@ -22,7 +22,12 @@ def _flat(values):
 
 
 def extra_inputs(regressor, batch, device):
-    """The batch entries that `regressor` takes after the images (`Regressor.inputs`), on a device."""
+    """The batch entries that `regressor` takes after the images (`Regressor.inputs`), on a device. Raises BadConfig for
+    one that the batch has not."""
+    missing = [name for name in getattr(regressor, 'inputs', ()) if name not in batch]
+    if missing:
+        raise BadConfig(f'{type(regressor).__name__} takes {missing[0]!r}, which the batch has not; it has '
+                        f'{", ".join(sorted(batch))}')
     return [batch[name].to(device, non_blocking=True) for name in getattr(regressor, 'inputs', ())]
 
 

@@ -32,13 +32,14 @@ def build_validation_dataset(cfg):
     name, log = cfg.DATA.EVAL_DATASET, get_logger()
     if not name:
         return None, False
-    if name in DATASETS or has_validation_split(cfg, name):
-        return _open(cfg, name, 'val'), True
+    has_split = name in DATASETS or has_validation_split(cfg, name)
     try:
-        dataset = _open(cfg, name, 'eval')
+        dataset = _open(cfg, name, 'val' if has_split else 'eval')
     except MissingFile as error:
         log.warning(f'no validation: {error}; best.pt is not chosen (DATA.EVAL_DATASET)')
         return None, False
+    if has_split:
+        return dataset, True
     if not cfg.TRAIN.SELECT_ON_TEST:
         log.info(f'{name} is a test set: its errors are reported, and best.pt is not chosen by them '
                  '(TRAIN.SELECT_ON_TEST)')

@@ -27,6 +27,7 @@ class Entry:
 
     subjects: {'train': numbers, 'eval': numbers} of MPI-INF-3DHP's people, where a split is some of a file's rows.
     view_seed: seed of the groups of views that are evaluated, where they are drawn at random as published.
+    poses_of_crops: its poses were fitted to crops, and are those seen along the crop's ray (EFT).
     """
     train: tuple = ()
     eval: tuple = ()
@@ -37,6 +38,7 @@ class Entry:
     val: tuple = ()
     subjects: dict = field(default_factory=dict)
     view_seed: int | None = None
+    poses_of_crops: bool = False
 
 
 def _preprocess(name):
@@ -60,13 +62,15 @@ CATALOG = {
                       _preprocess('lsp_original'), 'lsp-orig', 'lsp'),
     'lspet': Entry(('hr-lspet_train.npz', 'spin_lspet_train.npz', 'lspet_train.npz'), (), 'lspet',
                    _preprocess('lspet'), 'lspet'),
-    'lspet-eft': Entry(('hr-lspet_train_eft.npz', 'eft_lspet.npz'), (), 'lspet', _preprocess('eft')),
+    'lspet-eft': Entry(('hr-lspet_train_eft.npz', 'eft_lspet.npz'), (), 'lspet', _preprocess('eft'),
+                       poses_of_crops=True),
     'mpii': Entry(('spin_mpii_train.npz', 'mpii_train.npz'), (), 'mpii', _preprocess('mpii'), 'mpii'),
-    'mpii-eft': Entry(('mpii_train_eft.npz', 'eft_mpii.npz'), (), 'mpii', _preprocess('eft')),
+    'mpii-eft': Entry(('mpii_train_eft.npz', 'eft_mpii.npz'), (), 'mpii', _preprocess('eft'), poses_of_crops=True),
     'coco': Entry(('spin_coco_2014_train.npz', 'coco_2014_train.npz'), ('coco_2014_val.npz',), 'coco',
                   _preprocess('coco'), 'coco'),
-    'coco-eft': Entry(('coco_2014_train_eft.npz',), (), 'coco', _preprocess('eft')),
-    'coco-full': Entry(('coco-full_train_eft.npz', 'eft_coco_all.npz'), (), 'coco', _preprocess('eft')),
+    'coco-eft': Entry(('coco_2014_train_eft.npz',), (), 'coco', _preprocess('eft'), poses_of_crops=True),
+    'coco-full': Entry(('coco-full_train_eft.npz', 'eft_coco_all.npz'), (), 'coco', _preprocess('eft'),
+                       poses_of_crops=True),
     'dp_coco': Entry(('dp_coco_2014_train.npz',), ('dp_coco_2014_minival.npz',), 'coco', _preprocess('dp_coco'),
                      'dp_coco'),
     'mpi-inf-3dhp': Entry(_3DHP_TRAIN, ('mpi_inf_3dhp_test.npz', 'mpi_inf_3dhp_valid.npz'), 'mpi-inf-3dhp',
@@ -124,12 +128,13 @@ def is_free(name):
 @dataclass(frozen=True)
 class Source:
     """A dataset found on disk: its name, annotation file and image folder. subjects: the people of MPI-INF-3DHP whose
-    rows count; all where it is empty. view_seed: as in Entry."""
+    rows count; all where it is empty. view_seed, poses_of_crops: as in Entry."""
     name: str
     annotations: Path
     images: Path
     subjects: tuple = ()
     view_seed: int | None = None
+    poses_of_crops: bool = False
 
 
 def find_dataset(cfg, name, split='train'):
@@ -157,10 +162,12 @@ def find_dataset(cfg, name, split='train'):
                     log_once(f'{name}: annotations of {file}')
                 theirs = entry.mmhuman3d_images if folder == _MMHUMAN3D_FOLDER else ''
                 images = _image_folder(cfg, assets, name, entry.images, theirs)
-                return Source(name, file, images, entry.subjects.get(split, ()), entry.view_seed)
+                return Source(name, file, images, entry.subjects.get(split, ()), entry.view_seed,
+                              entry.poses_of_crops)
     wanted = assets.root / ANNOTATION_FOLDERS[0] / ' or '.join(candidates)
     raise MissingFile(f'{wanted}: no such annotation file for dataset {name!r}; '
-                      f'{"make it: " + entry.maker if entry.maker else "it has to be fetched (see docs/data.md)"}')
+                      f'{"make it: " + entry.maker if entry.maker else "it has to be fetched (see docs/data.md)"}'
+                      + ('' if name in CATALOG or is_free(name) else '; one of your own code wants --plugin FILE'))
 
 
 def has_validation_split(cfg, name):

@@ -40,6 +40,7 @@ class PersonDataset(Dataset):
         self.dataset_index = dataset_index
         self.legacy = split != 'train' and cfg.DATA.LEGACY_CROP_EVAL
         self.hides_3d = split == 'train' and cfg.DATA.IGNORE_3D
+        self.poses_of_crops = False
         # Every dataset of a mixture gives the same entries; only files can have dense labels.
         self.dense = DenseLabels(cfg.IUV.SIZE) if split == 'train' and cfg.DATA.DENSE_POINTS else None
 
@@ -57,7 +58,8 @@ class PersonDataset(Dataset):
     def _pack(self, picture, person, row, imgname, augmentation):
         """The sample of one person, with what names dataset and row."""
         try:
-            sample = make_sample(picture, person, augmentation, self.cfg, self.legacy, self.hides_3d)
+            sample = make_sample(picture, person, augmentation, self.cfg, self.legacy, self.hides_3d,
+                                 self.poses_of_crops)
             if self.dense is not None:
                 sample.update(self.dense.sample(row, person, augmentation, self.cfg.DATA.IMG_RES))
         except ProjectError as error:
@@ -137,7 +139,7 @@ class ImageDataset(RowsDataset):
     def __init__(self, cfg, name, split='train', seed=None, dataset_index=0):
         source = find_dataset(cfg, name, split)
         super().__init__(cfg, source.name, split, seed, dataset_index)
-        self.source = source
+        self.source, self.poses_of_crops = source, source.poses_of_crops
         self.annotations = load_annotations(cfg, source, not self.hides_3d, measured=split != 'train')
         if not len(self.annotations):
             raise BadFile(f'{source.annotations}: no rows')

@@ -99,8 +99,8 @@ class MixedDataset(Dataset):
         # Epochs shorter than a dataset go on where the last one ended; a dataset's own epochs are passes through it.
         sample = dataset.sample(*divmod(epoch * self.length + index, len(dataset)), rng)
         for label, zeros in self._labels.items():
-            sample[f'has_{label}'] = torch.tensor(label in sample)
             sample.setdefault(label, zeros)
+            sample.setdefault(f'has_{label}', torch.tensor(False))
         return sample
 
     @property

@@ -1,16 +1,28 @@
 """Data sets that are Python functions or classes, by name: no annotation file is needed."""
+import difflib
+
 import numpy as np
 import torch
 
-from datasets.annotations import Annotations
+from datasets.annotations import GENDER_CODES, Annotations
+from datasets.catalog import CATALOG, STREAM, is_free
 from datasets.image_dataset import RowsDataset
 from datasets.image_io import Picture, read_picture
 from utils.errors import BadConfig, BadFile
+from utils.keypoints import NUM_COMMON, NUM_JOINTS
+from utils.logging import log_once
 from utils.plugins import Registry
 
 DATASETS = Registry('data set')
-# A person's labels that the project knows (`Annotations`); `bbox` may stand for the box.
-_KNOWN = {name for name in (*Annotations.ROW_FIELDS, 'smpl_keypoints_2d') if name != 'imgname'}
+# A person's labels that the project knows, with their shapes: those of `Annotations`, and the picture's camera.
+_SHAPES = {'center': (2,), 'scale': (), 'keypoints_2d': (NUM_JOINTS, 3), 'joints_3d': (NUM_COMMON, 4),
+           'has_joints_3d': (), 'pose': (72,), 'betas': (10,), 'has_smpl': (), 'gender': (),
+           'smpl_keypoints_2d': (24, 3), 'cam_K': (3, 3), 'focal': ()}
+_CAMERA = ('cam_K', 'focal')
+# Names that a batch has of its own.
+_RESERVED = {'img', 'keypoints', 'orig_shape', 'focal_length', 'ray_rotation', 'is_flipped', 'rot_angle', 'bbox_info',
+             'dataset_index', 'sample_index', 'dataset_name', 'imgname', 'dense_points', 'dense_segments'}
+_LIKELY_TYPO = 0.85  # difflib's ratio, from which an unknown label is said to look like a known one
 
 
 def register_dataset(name):
@@ -22,18 +34,24 @@ def register_dataset(name):
     - `image`: a path, or a uint8 RGB array [H,W,3];
     - `center` [2] in pixels and `scale` (side / 200), or `bbox` (left, top, width, height);
     - any labels of `datasets.annotations.Annotations`, without the leading N: `keypoints_2d` [49,3], `joints_3d`
-      [24,4], `pose` [72], `betas` [10], ... Pose and betas are those of the body in use;
-    - anything else, as numbers. It goes into the batch under its name, and to `auxiliary_losses` as
-      `targets.labels[name]`; in a mixture `has_name` says in which rows it is there.
+      [24,4], `pose` [72], `betas` [10], `gender` ('m', 'f', 'n'), ... Pose and betas are those of the body in use;
+    - the picture's camera, `cam_K` [3,3] or `focal` in pixels, where it is known;
+    - anything else, as numbers of one shape in all rows. It goes into the batch under its name, and to
+      `auxiliary_losses` as `targets.labels[name]`. Row 0 has all of these; a row that lacks one gives zeros, and
+      `targets.labels['has_name']` [B] says so, in a mixture also for the other data sets' rows.
+
+    Raises BadConfig for the name of a data set that the project has.
     """
+    if name in CATALOG or name == STREAM or is_free(name):
+        raise BadConfig(f'the project has a data set {name!r} already; register yours under another name')
     return DATASETS.register(name)
 
 
 class RegisteredDataset(RowsDataset):
     """The data set that a registered function or class gives; samples are those of an ImageDataset.
 
-    labels: {name: zeros of that shape} of what goes through to the batch. Raises BadConfig for an unknown name, BadFile
-    where a person's dict has no box or no picture.
+    labels: {name: zeros of its shape} of what goes through to the batch. Raises BadConfig for an unknown name and for a
+    label under a name of the batch's own; BadFile where a person's dict cannot be used, naming the row.
     """
 
     def __init__(self, cfg, name, split='train', seed=None, dataset_index=0):
@@ -42,9 +60,24 @@ class RegisteredDataset(RowsDataset):
             raise BadConfig(f'{name}: registered data sets give single pictures; set DATA.N_VIEWS and TEST.N_VIEWS '
                             'to 0')
         self.people = DATASETS[name](cfg, split)
+        if not (hasattr(self.people, '__len__') and hasattr(self.people, '__getitem__')):
+            raise BadFile(f'{self.source_name}: gives {type(self.people).__name__}; a sequence of people is wanted')
         if not len(self.people):
-            raise BadFile(f'data set {name!r}: has no people for {split}')
+            raise BadFile(f'{self.source_name}: has no people for {split}')
         self.labels = {key: torch.zeros_like(value) for key, value in self._others(self.people[0], 0).items()}
+        self._check_names()
+
+    def _check_names(self):
+        taken = sorted(set(self.labels) & _RESERVED)
+        if taken:
+            raise BadConfig(f'{self.source_name}: a label is called {taken[0]!r}, as an entry of every batch; rename '
+                            'it')
+        for label in self.labels:
+            close = difflib.get_close_matches(label, _SHAPES, n=1, cutoff=_LIKELY_TYPO)
+            if close:
+                log_once(f'{self.source_name}: label {label!r} goes to the batch as it is; is {close[0]!r} meant?')
+        if not set(self.people[0]) & {'keypoints_2d', 'joints_3d', 'pose', *self.labels}:
+            log_once(f'{self.source_name}: row 0 has no label to train with, only a picture and a box')
 
     def __len__(self):
         return len(self.people)
@@ -55,44 +88,71 @@ class RegisteredDataset(RowsDataset):
 
     def sample(self, epoch, index, rng):
         sample = super().sample(epoch, index, rng)
-        sample.update(self._others(self._given, int(sample['sample_index'])))
+        row = int(sample['sample_index'])
+        given = self._others(self._given, row)
+        for label, value in given.items():
+            if label not in self.labels or value.shape != self.labels[label].shape:
+                wanted = list(self.labels[label].shape) if label in self.labels else 'none, as row 0 has it not'
+                raise BadFile(f'{self.source_name}: row {row}: {label} has shape {list(value.shape)}, wanted {wanted}')
+        for label, zeros in self.labels.items():
+            sample[label] = given.get(label, zeros)
+            sample[f'has_{label}'] = torch.tensor(label in given)
         return sample
 
     def _read_row(self, row, box_factor):
         given = self._given = self.people[row]  # asked once a sample: it may be the picture's decoding
-        imgname = given['image'] if isinstance(given.get('image'), str) else f'{self.name}/{row}'
-        person = self._person(given, row, imgname)
         image = given.get('image')
+        imgname = str(image) if image is not None and not isinstance(image, np.ndarray) else f'{self.name}/{row}'
+        person = self._person(given, row, imgname)
+        if image is None:
+            raise BadFile(f"{self.source_name}: row {row} has no 'image'")
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-                raise BadFile(f'{imgname}: image has shape {list(image.shape)} of {image.dtype}, wanted [H,W,3] of '
-                              'uint8')
+                raise BadFile(f'{self.source_name}: row {row}: image has shape {list(image.shape)} of {image.dtype}, '
+                              'wanted [H,W,3] of uint8')
             return Picture(np.ascontiguousarray(image), *image.shape[:2], is_rgb=True), person, row, imgname
-        if image is None:
-            raise BadFile(f"{imgname}: the dict of row {row} has no 'image'")
         shrink = 1 if self.legacy else 200 * person.scale * box_factor / self.cfg.DATA.IMG_RES
-        return read_picture(str(image), shrink), person, row, str(image)
+        return read_picture(imgname, shrink), person, row, imgname
 
     def _person(self, given, row, imgname):
-        known = {key: given[key] for key in _KNOWN if given.get(key) is not None}
+        known = {key: self._known(given[key], key, row) for key in _SHAPES if given.get(key) is not None}
         if 'bbox' in given:
-            left, top, width, height = map(float, given['bbox'])
-            known.setdefault('center', [left + width / 2, top + height / 2])
-            known.setdefault('scale', 1.2 * max(width, height) / 200)
+            left, top, width, height = self._numbers(given['bbox'], 'bbox', (4,), row)
+            known.setdefault('center', np.array([left + width / 2, top + height / 2]))
+            known.setdefault('scale', np.array(1.2 * max(width, height) / 200))
         if 'center' not in known or 'scale' not in known:
             raise BadFile(f"{self.source_name}: row {row} has no box: give 'center' and 'scale', or 'bbox'")
+        if not (np.isfinite(known['center']).all() and 0 < known['scale'] < np.inf):
+            raise BadFile(f'{self.source_name}: row {row}: its box is empty or not finite')
         for mask, label in (('has_smpl', 'pose'), ('has_joints_3d', 'joints_3d')):
-            known.setdefault(mask, label in known)
-        rows = {key: np.asarray(value)[None] for key, value in known.items()}
-        try:
-            return Annotations.blank([imgname], rows.pop('center'), rows.pop('scale'), **rows).person(0)
-        except ValueError as error:
-            raise BadFile(f'{self.source_name}: row {row}: {error}') from None
+            known.setdefault(mask, np.array(label in known))
+        rows = {key: value[None] for key, value in known.items()}
+        extra = {key: rows.pop(key) for key in _CAMERA if key in rows}
+        return Annotations.blank([imgname], rows.pop('center'), rows.pop('scale'), extra=extra, **rows).person(0)
+
+    def _known(self, value, key, row):
+        if key == 'gender' and isinstance(value, str):
+            if value not in GENDER_CODES:
+                raise BadFile(f"{self.source_name}: row {row}: gender is {value!r}; use 'm', 'f' or 'n'")
+            value = GENDER_CODES[value]
+        array = self._numbers(value, key, _SHAPES[key], row)
+        if key.startswith('has_'):
+            return array.astype(bool)
+        return array.astype(np.int8 if key == 'gender' else np.float64 if key in ('center', 'scale') else np.float32)
+
+    def _numbers(self, value, key, shape, row):
+        array = np.asarray(value)
+        if array.shape != shape or array.dtype.kind not in 'biuf':
+            raise BadFile(f'{self.source_name}: row {row}: {key} has shape {list(array.shape)} of {array.dtype}, '
+                          f'wanted {list(shape)} of numbers')
+        return array
 
     def _others(self, given, row):
         """{name: tensor} of the labels that only an architecture of the user's knows."""
+        if not isinstance(given, dict):
+            raise BadFile(f'{self.source_name}: row {row} is {type(given).__name__}; a dict is wanted')
         out = {}
-        for key in sorted(set(given) - _KNOWN - {'image', 'bbox'}):
+        for key in sorted(set(given) - set(_SHAPES) - {'image', 'bbox'}):
             value = np.asarray(given[key])
             if value.dtype.kind not in 'biuf':
                 raise BadFile(f'{self.source_name}: row {row}: {key} has type {value.dtype}, wanted numbers')

@@ -22,16 +22,17 @@ from utils.pixels import from_continuous
 
 NO_AUGMENTATION = Augmentation()
 _ZERO_POINTS = np.zeros((24, 3), np.float32)
+_NO_POSE, _NO_JOINTS = np.zeros(72, np.float32), np.zeros((24, 4), np.float32)
 
 
-def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False):
+def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False, pose_of_crop=False):
     """One sample, a dict of tensors, without the entries that name dataset and row.
 
     Pose and 3D joints are turned with the picture, and into the frame in which the network estimates: with MODEL.CAMERA
     'crop', that of the camera that looks at the box's middle. `ray_rotation` turns that frame back into the picture's.
 
     picture: `image_io.Picture`; person: `annotations.Person`; `legacy` takes the published integer crop, which knows
-    no flip; `hides_3d` leaves 3D labels out.
+    no flip; `hides_3d` leaves 3D labels out; with `pose_of_crop` the pose is that seen along the ray already.
     """
     res = cfg.DATA.IMG_RES
     scale = person.scale * augmentation.scale
@@ -49,7 +50,9 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
     has_smpl = person.has_smpl and not hides_3d
     intrinsics = _intrinsics(person, picture)
     ray = look_at(person.center, intrinsics) if cfg.MODEL.CAMERA == 'crop' else np.eye(3)
-    pose, joints_3d = _turned(person, turn_matrix(augmentation.rotation) @ ray, flip, has_smpl, has_joints_3d)
+    rotation = turn_matrix(augmentation.rotation)
+    pose = _turned_pose(person, rotation if pose_of_crop else rotation @ ray, flip) if has_smpl else _NO_POSE.copy()
+    joints_3d = _turned_joints(person, rotation @ ray, flip) if has_joints_3d else _NO_JOINTS.copy()
     smpl_points = _ZERO_POINTS if person.smpl_keypoints_2d is None else person.smpl_keypoints_2d
     return {
         'img': torch.from_numpy(to_network_input(crop, augmentation.gains, picture.is_rgb)),
@@ -100,14 +103,17 @@ def _intrinsics(person, picture):
     return camera_matrix(picture.width, picture.height, person.focal_length)
 
 
-def _turned(person, turn, flip, has_smpl, has_joints_3d):
-    """Pose [72] and 3D joints [24,4] turned by a rotation [3,3] and mirrored; zeros where there are none."""
-    pose, joints = np.zeros(72, np.float32), np.zeros((24, 4), np.float32)
-    unturned = (turn == np.eye(3)).all()
-    if has_smpl:
-        pose = person.pose.copy() if unturned else turn_pose(person.pose, turn)
-        pose = flip_pose(pose) if flip else pose
-    if has_joints_3d:
-        joints = person.joints_3d.copy() if unturned else turn_points(person.joints_3d, turn)
-        joints = flip_keypoints(joints, J24_FLIP) if flip else joints
-    return pose.astype(np.float32), joints.astype(np.float32)
+def _turned_pose(person, turn, flip):
+    """Pose [72] turned by a rotation [3,3] and mirrored."""
+    pose = person.pose.copy() if _is_identity(turn) else turn_pose(person.pose, turn)
+    return (flip_pose(pose) if flip else pose).astype(np.float32)
+
+
+def _turned_joints(person, turn, flip):
+    """3D joints [24,4] turned by a rotation [3,3] and mirrored."""
+    joints = person.joints_3d.copy() if _is_identity(turn) else turn_points(person.joints_3d, turn)
+    return (flip_keypoints(joints, J24_FLIP) if flip else joints).astype(np.float32)
+
+
+def _is_identity(turn):
+    return (turn == np.eye(3)).all()

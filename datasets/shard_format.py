@@ -127,7 +127,9 @@ def person_labels(annotations, row):
     for key, value, present in (('openpose', openpose, openpose[:, 2].any()), ('part', part, part[:, 2].any()),
                                 ('S', person.joints_3d, person.has_joints_3d), ('pose', person.pose, person.has_smpl),
                                 ('shape', person.betas, person.has_smpl),
-                                ('smpl_2dkps', person.smpl_keypoints_2d, person.smpl_keypoints_2d is not None)):
+                                ('smpl_2dkps', person.smpl_keypoints_2d, person.smpl_keypoints_2d is not None),
+                                ('cam_K', person.intrinsics, person.intrinsics is not None),
+                                ('focal', person.focal_length, person.focal_length is not None)):
         if present:
             labels[key] = value
     return {key: np.asarray(value).tolist() for key, value in labels.items()}

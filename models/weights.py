@@ -64,12 +64,13 @@ def checkpoint_regressor(path):
 
 
 def published_config(path):
-    """{config key: value} of a published checkpoint: the crop it was measured on, and where its network differs from
-    its regressor's config."""
+    """{config key: value} of a published checkpoint: the crop it was measured on, that it estimates in the picture's
+    camera, and where its network differs from its regressor's config."""
     state = _state_dict(load_torch(path), path)
     source = family_of(state)
     crop = FAMILIES[source].crop if source else ''
-    config = {'DATA.LEGACY_CROP_EVAL': bool(crop), **({'DATA.LEGACY_CROP_RESIZE': crop} if crop else {})}
+    config = {'MODEL.CAMERA': 'picture', 'DATA.LEGACY_CROP_EVAL': bool(crop),
+              **({'DATA.LEGACY_CROP_RESIZE': crop} if crop else {})}
     return config | (multi_spin_variant(state) if source == 'multi_spin' else {})
 
 

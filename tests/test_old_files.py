@@ -5,6 +5,7 @@ The file's large tensors are one number each, expanded, so that it stays small.
 import torch
 
 from core.config import load_config
+from core.config.training_options import parse_training_options
 from core.evaluation.options import checkpoint_config
 from core.training.trainer import Trainer
 from models import build_regressor
@@ -41,6 +42,16 @@ def test_its_config_file_is_read(tmp_path):
     path.write_text(load_torch(FILE)['config'])
     cfg = load_config(path)
     assert (cfg.MODEL.DANET.GRAPH_LAYERS, cfg.MODEL.PyMAF.MLP_DIM, cfg.SOLVER.NAME) == (3, [16, 8, 8, 5], 'adam')
+
+
+def test_it_estimates_in_the_pictures_camera(tmp_path):
+    """As every label did when it was trained; a YAML file beside it does not change what its weights are."""
+    assert checkpoint_config(FILE).MODEL.CAMERA == 'picture'
+    assert checkpoint_config(FILE, cfg_file='spin_lm.yaml').MODEL.CAMERA == 'picture'
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'config.yaml').write_text(load_torch(FILE)['config'])
+    cfg, _ = parse_training_options(['--resume', '--name', 'run', '--log_dir', str(tmp_path)])
+    assert cfg.MODEL.CAMERA == 'picture' and cfg.TRAIN.BATCH_PER_PROCESS and cfg.MODEL.HMR.HIDDEN == 32
 
 
 def test_its_run_goes_on_at_the_sample_after_the_last(standin_assets, tmp_path):

@@ -14,7 +14,9 @@ from core.training.averaging import WeightAverage
 from core.training.trainer import Trainer
 from core.training.training_state import Progress
 from datasets.annotations import Annotations
+from datasets.body_samples import read_body_samples
 from models import build_regressor
+from models.hmr import HMR
 from tests.test_training import tiny_config
 from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadConfig, BadFile, ProjectError
@@ -121,11 +123,71 @@ def test_rolling_back_keeps_both_branches(assets, tmp_path):
     Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT', str(first), 'TRAIN.MAX_STEPS', 2, 'SOLVER.BASE_LR', .01)).fit()
     assert checkpoints(tmp_path) == ['best.pt', 'latest.pt', 'step_00000001.pt', 'step_00000002.pt']
     abandoned = tmp_path / 'run/checkpoints/abandoned_1'
-    assert sorted(path.name for path in abandoned.iterdir()) == ['step_00000002.pt', 'step_00000003.pt']
+    assert sorted(path.name for path in abandoned.iterdir()) == ['best.pt', 'step_00000002.pt', 'step_00000003.pt']
     name, (new, old) = 'head.decpose.weight', (folder / 'step_00000002.pt' for folder in (first.parent, abandoned))
     resumed = Trainer(hmr(assets, tmp_path, 'TRAIN.RESUME', True)).regressor.state_dict()[name]
     assert torch.equal(resumed, load_torch(new)['model'][name])
     assert not torch.equal(resumed, load_torch(old)['model'][name])
+
+
+def test_a_resumed_run_does_not_roll_back_again(assets, tmp_path):
+    Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9)).fit()
+    folder = tmp_path / 'run' / 'checkpoints'
+    back, _ = parse_training_options(['--checkpoint', str(folder / 'step_00000001.pt'),
+                                      '--misc', 'TRAIN.MAX_STEPS', '2'])
+    Trainer(back).fit()
+    again, _ = parse_training_options(['--log_dir', str(tmp_path), '--name', 'run', '--resume'])
+    assert Trainer(again).state.progress.global_step == 2
+
+
+def test_a_rollback_before_the_best_sets_it_aside_too(assets, tmp_path):
+    Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9)).fit()
+    first = tmp_path / 'run/checkpoints/step_00000001.pt'
+    best = load_torch(first.with_name('best.pt'))['global_step']
+    Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT', str(first), 'TRAIN.MAX_STEPS', 2, 'DATA.EVAL_DATASET', '')).fit()
+    assert best == 3 and load_torch(first.parent / 'abandoned_1' / 'best.pt')['global_step'] == 3
+    assert not first.with_name('best.pt').exists()
+
+
+def test_a_checkpoint_does_not_choose_where_its_run_is_written(assets, tmp_path):
+    Trainer(hmr(assets, tmp_path, 'TRAIN.MAX_STEPS', 1)).fit()
+    content = load_torch(tmp_path / 'run/checkpoints/latest.pt')
+    content['config'] = content['config'].replace('NAME: run', f'NAME: {tmp_path}/elsewhere')
+    save_torch(tmp_path / 'other/checkpoints/x.pt', content)
+    cfg, _ = parse_training_options(['--checkpoint', str(tmp_path / 'other/checkpoints/x.pt')])
+    assert (str(tmp_path), 'other') == (cfg.LOG_DIR, cfg.NAME)
+    save_torch(tmp_path / 'x.pt', content)
+    with pytest.raises(BadConfig, match='--name'):
+        parse_training_options(['--checkpoint', str(tmp_path / 'x.pt')])
+    with pytest.raises(BadConfig, match='below LOG_DIR'):
+        parse_training_options(['--regressor', 'hmr', '--name', '../x'])
+
+
+def test_what_no_group_trains_takes_no_gradients(assets, tmp_path, monkeypatch):
+    """Left in, its gradients would pile up, count in the clipped norm, and be lost on resuming."""
+    monkeypatch.setattr(HMR, 'param_groups', lambda self, cfg: [{'params': list(self.head.parameters())}])
+    options = ['SOLVER.GRAD_CLIP', 0.01]
+    whole = Trainer(hmr(assets, tmp_path / 'whole', *options))
+    whole.fit()
+    assert all(parameter.grad is None for parameter in whole.regressor.backbone.parameters())
+    Trainer(hmr(assets, tmp_path / 'cut', *options, 'TRAIN.MAX_STEPS', 1)).fit()
+    Trainer(hmr(assets, tmp_path / 'cut', *options, 'TRAIN.RESUME', True)).fit()
+    one, other = (load_torch(tmp_path / name / 'run/checkpoints/latest.pt')['model'] for name in ('whole', 'cut'))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize('form', ['hmr2', 'body', 'amass', 'smpl'])
+def test_forms_of_body_samples(tmp_path, form):
+    """The pose of joint j, of 23, is (j, j, j) in every form; 4D-Humans' file has the root before."""
+    joints = np.repeat(np.arange(23, dtype=np.float32), 3)
+    root, hands = np.full(3, 99, np.float32), np.full(84, 7, np.float32)
+    row = {'hmr2': np.concatenate([root, joints]), 'body': joints, 'smpl': np.concatenate([root, joints]),
+           'amass': np.concatenate([root, joints[:63], hands])}[form]
+    key = 'poses' if form in ('amass', 'smpl') else 'body_pose'
+    np.savez(tmp_path / 'x.npz', **{key: np.tile(row, (4, 1)), 'betas': np.ones((1 if form == 'amass' else 4, 10))})
+    pose, betas = read_body_samples(tmp_path / 'x.npz')
+    wanted = np.concatenate([joints[:63], np.zeros(6)]) if form == 'amass' else joints
+    assert np.array_equal(pose, np.tile(wanted, (4, 1))) and np.array_equal(betas, np.ones((4, 10)))
 
 
 def test_the_config_of_a_rollback_is_the_checkpoints(assets, tmp_path):
@@ -133,13 +195,14 @@ def test_the_config_of_a_rollback_is_the_checkpoints(assets, tmp_path):
     path = tmp_path / 'run/checkpoints/latest.pt'
     cfg, _ = parse_training_options(['--checkpoint', str(path), '--batch_size', '2'])
     assert cfg.MODEL.REGRESSOR == 'hmr' and cfg.SOLVER.WEIGHT_DECAY == 0.125 and cfg.TRAIN.BATCH_SIZE == 2
+    assert (str(tmp_path), 'run') == (cfg.LOG_DIR, cfg.NAME)
     save_torch(tmp_path / 'weights.pt', {'conv1.weight': torch.zeros(1), 'fc1.weight': torch.zeros(1)})
     with pytest.raises(BadFile, match='--pretrained_checkpoint'):
         parse_training_options(['--checkpoint', str(tmp_path / 'weights.pt')])
 
 
 def test_a_run_needs_as_many_samples_as_a_batch(assets, tmp_path):
-    with pytest.raises(BadConfig, match='an epoch has 12 samples, fewer than TRAIN.BATCH_SIZE 16'):
+    with pytest.raises(BadConfig, match='an epoch has 12 samples, fewer than the 16 of a step'):
         Trainer(hmr(assets, tmp_path, 'TRAIN.BATCH_SIZE', 16))
 
 

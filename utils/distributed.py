@@ -54,6 +54,15 @@ def share_buffers(module):
                 dist.broadcast(buffer, src=0)
 
 
+@torch.no_grad()
+def share_parameters(module):
+    """Give every process the first one's parameters -> the module."""
+    if world_size() > 1:
+        for parameter in module.parameters():
+            dist.broadcast(parameter, src=0)
+    return module
+
+
 class _Sum(torch.autograd.Function):
     """Sum over the processes; each one's share of the gradient is the sum of all their gradients."""
 

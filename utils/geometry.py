@@ -4,6 +4,8 @@ Camera convention of the whole project: x right, y down, z forward; the focal le
 224 px wide. Points projected into the crop are in [-1, 1] over its full extent, so no function needs the crop's size.
 A weak-perspective camera (s, tx, ty) stands for the translation (tx, ty, 2 f / (res s)) (SPIN, arXiv 1909.12828).
 """
+import contextlib
+
 import roma
 import torch
 import torch.nn.functional as F
@@ -15,9 +17,18 @@ NORMALIZED_FOCAL = FOCAL_LENGTH / 112.0
 _TINY = 1e-9
 
 
+@contextlib.contextmanager
 def in_full_precision(device_type):
-    """A context without autocast: kinematics and projections lose millimetres in bfloat16."""
-    return torch.autocast(device_type, enabled=False)
+    """Without autocast and TF32: kinematics and projections lose millimetres in either."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    if device_type == 'cuda':
+        torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.autocast(device_type, enabled=False):
+            yield
+    finally:
+        if device_type == 'cuda':
+            torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def rot6d_to_rotmat(rot6d):

@@ -88,7 +88,7 @@ _C.SOLVER.GRAD_CLIP = 0.0  # largest gradient norm; 0: no clipping
 _C.SOLVER.ACCUMULATE = 1  # batches whose gradients are averaged before a step
 
 _C.ADVERSARY = CN()  # a discriminator of pose and betas, for regressors that have one
-_C.ADVERSARY.WEIGHT = 0.0  # of its loss in the regressor's; 0: no adversary
+_C.ADVERSARY.WEIGHT = 0.0  # of its loss in the regressor's, beside LOSS.SCALE; 0: no adversary
 _C.ADVERSARY.SAMPLES = ''  # .npz of real body_pose (or poses) and betas; '' on free assets: the pose sampler
 _C.ADVERSARY.BASE_LR = 1e-4  # of its own AdamW
 _C.ADVERSARY.WEIGHT_DECAY = 1e-4

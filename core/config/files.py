@@ -17,6 +17,11 @@ _DEEPEST = 3
 _WRITTEN = ('TEST.RESULT_FILE', 'TEST.REPORT', 'TEST.OVERWRITE', 'TEST.OUTPUT_DIR', 'TEST.VIS_DEMO', 'LOG_DIR',
             'TRAIN.OVERWRITE', 'DATA.SHARD_CACHE')
 
+# How a run began. What goes on from its folder says so anew.
+_ONE_START = ('TRAIN.RESUME', 'TRAIN.CHECKPOINT', 'TRAIN.OVERWRITE')
+# What configs meant that were stored before these keys were there.
+_BEFORE = {'MODEL.CAMERA': 'picture', 'TRAIN.BATCH_PER_PROCESS': True}
+
 
 def load_config(path=None, overrides=()):
     """Defaults, then the YAML file, then overrides [KEY, VALUE, ...] -> frozen CfgNode.
@@ -40,15 +45,26 @@ def load_stored_config(text, where, overrides=()):
     """
     if not isinstance(text, str):
         raise BadConfig(f'{where}: YAML text is wanted')
-    cfg, tree = default_config(), _parse_yaml(text, where)
-    _check_regressor(tree, where)
-    _drop_foreign_sections(cfg, tree, where)
-    set_key(cfg, 'MODEL.CAMERA', 'picture')  # of a checkpoint from before the key was there
-    _merge_tree(cfg, tree, where)
-    defaults = default_config()
+    cfg, defaults = _stored(_parse_yaml(text, where), where), default_config()
     for key in _WRITTEN:  # a file from elsewhere must not choose what is written here
         set_key(cfg, key, get_key(defaults, key))
     return _finished(cfg, overrides)
+
+
+def load_run_config(path, overrides=()):
+    """The config.yaml that a run left in its folder, then overrides -> frozen CfgNode."""
+    return _finished(_stored(_parse_yaml(_read(Path(path), path), path), str(path)), overrides)
+
+
+def _stored(tree, where):
+    """A config that this project wrote, of this version or an earlier one."""
+    cfg = default_config()
+    _check_regressor(tree, where)
+    _drop_foreign_sections(cfg, tree, where)
+    for key, value in _BEFORE.items():
+        set_key(cfg, key, value)
+    _merge_tree(cfg, tree, where)
+    return cfg
 
 
 def default_yaml(regressor, fits=False):
@@ -72,6 +88,15 @@ def to_text(cfg):
     return cfg.dump()
 
 
+def lasting_text(cfg):
+    """The same for a run's folder and checkpoints: without what holds for one start alone."""
+    cfg, defaults = cfg.clone(), default_config()
+    cfg.defrost()
+    for key in _ONE_START:
+        set_key(cfg, key, get_key(defaults, key))
+    return to_text(cfg)
+
+
 def _finished(cfg, overrides):
     if len(overrides) % 2:
         raise BadConfig(f'overrides come as KEY VALUE pairs, but {overrides[-1]!r} has no value')
@@ -87,11 +112,12 @@ def _with_bases(path):
     """[(file, tree)] of a YAML file and what it builds on, the last of these first. Raises BadConfig for a circle."""
     chain, seen = [], set()
     while path:
-        file = _find(path, chain[-1][0].parent if chain else None)
+        asked_by = chain[-1][0] if chain else None
+        file = _find(path, asked_by and asked_by.parent)
         if file.resolve() in seen:
             raise BadConfig(f'{file}: builds on itself ({_BASE})')
         seen.add(file.resolve())
-        tree = _parse_yaml(_read(file, path), file)
+        tree = _parse_yaml(_read(file, f'{asked_by}: {_BASE} {path}' if asked_by else path), file)
         path = tree.pop(_BASE, None)
         if path is not None and not isinstance(path, str):
             raise BadConfig(f'{file}: {_BASE} names one YAML file, got {path!r}')

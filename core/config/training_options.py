@@ -9,13 +9,14 @@ import time
 from functools import partial
 from pathlib import Path
 
-from core.config import default_yaml, load_config, load_stored_config
+from core.config import default_yaml, load_config, load_run_config, load_stored_config
 from core.config.flags import Parser, add_flags, add_plain, add_plugin_flag, load_plugins, overrides_of
 from core.config.flags import flag as _flag
 from core.config.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
 from models import DEFAULT_REGRESSOR
 from models.weights import checkpoint_regressor
 from utils.errors import BadConfig, BadFile
+from utils.logging import get_logger
 from utils.safe_io import load_json
 
 FLAGS = (
@@ -136,19 +137,38 @@ def _config_builder(given, overrides):
         if text is None:
             raise BadFile(f'{resumed}: not a checkpoint of a run; use --pretrained_checkpoint to start from its '
                           'weights')
-        return partial(load_stored_config, text, f'{resumed}: config')
-    if given.get('resume') and pairs.get('NAME'):
-        stored = Path(pairs.get('LOG_DIR', 'logs')) / pairs['NAME'] / 'config.yaml'
+        return partial(_of_rollback, resumed, text)
+    if given.get('resume'):
+        name = pairs.get('NAME') or pairs.get('MODEL.REGRESSOR') or DEFAULT_REGRESSOR
+        stored = Path(pairs.get('LOG_DIR', 'logs')) / name / 'config.yaml'
         if stored.exists():
-            return partial(load_config, stored)
+            return lambda overrides: load_run_config(stored, ['TRAIN.CHECKPOINT', '', *overrides])
     start = pairs.get('TRAIN.PRETRAINED_CHECKPOINT')
     regressor = pairs.get('MODEL.REGRESSOR') or (checkpoint_regressor(start)[0] if start else DEFAULT_REGRESSOR)
-    path = default_yaml(regressor, fits=bool(pairs.get('SMPLIFY.RUN')))
+    path = default_yaml(regressor, fits=str(pairs.get('SMPLIFY.RUN')).lower() == 'true')
+    if path is None:
+        get_logger().info(f'{regressor}: no {regressor}.yaml beside its file or in configs/; the defaults hold')
     return lambda overrides: load_config(path, ['MODEL.REGRESSOR', regressor, *overrides])
+
+
+def _of_rollback(checkpoint, text, overrides):
+    """The config of a checkpoint that a run goes on from, in the folder that the checkpoint lies in: what a file says
+    about folders does not count. Raises BadConfig where neither says which run it is."""
+    folder = Path(checkpoint).resolve().parent
+    named = dict(zip(overrides[::2], overrides[1::2])).get('NAME')
+    if folder.name == 'checkpoints':
+        place = ['LOG_DIR', str(folder.parent.parent), 'NAME', folder.parent.name]
+    elif named:
+        place = []
+    else:
+        raise BadConfig(f'{checkpoint}: lies in no run\'s folder; say with --name which run goes on from it')
+    return load_stored_config(text, f'{checkpoint}: config', [*place, *overrides])
 
 
 def _with_name(cfg, given):
     name = cfg.NAME or cfg.MODEL.REGRESSOR
+    if Path(name).is_absolute() or '..' in Path(name).parts:
+        raise BadConfig(f'NAME is {name!r}; a folder below LOG_DIR is wanted')
     if given.get('timestamp'):
         name += time.strftime('_%Y%m%d_%H%M%S')
     if name == cfg.NAME:

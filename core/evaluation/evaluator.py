@@ -14,6 +14,7 @@ from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, 
 from models.body import BodyModel
 from utils.distributed import gathered, share_buffers
 from utils.errors import MissingFile
+from utils.geometry import in_full_precision
 from utils.keypoints import HIPS, PELVIS, has_root
 from utils.logging import get_logger
 
@@ -157,9 +158,10 @@ class Evaluator:
         images = images if transform is None else transform(images, batch)
         batch, _ = flatten_views(batch)
         out = regressor(images, *extra_inputs(regressor, batch, device))
-        truth = self._ground_truth(batch, protocol, device)
-        joints = [stage.points(self.joints) for stage in out.stages]
-        errors, last = self._errors(out.stages, joints, truth, protocol)
+        with in_full_precision(torch.device(device).type):
+            truth = self._ground_truth(batch, protocol, device)
+            joints = [stage.points(self.joints) for stage in out.stages]
+            errors, last = self._errors(out.stages, joints, truth, protocol)
         fresh = torch.ones(len(batch['gender']), dtype=torch.bool)
         return Observation(batch, out, truth, joints[-1], errors, last, fresh)
 

@@ -95,12 +95,18 @@ def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
     a published checkpoint's regressor.
     """
     regressor, stored = checkpoint_regressor(checkpoint)
-    published = published_config(checkpoint) if stored is None else {'DATA.LEGACY_CROP_EVAL': False}
-    crop = [part for key, value in published.items() if key.startswith('DATA.') for part in (key, value)]
+    if stored is None:
+        published = published_config(checkpoint)
+    else:
+        own = load_stored_config(stored, f'{Path(checkpoint)}: config')
+        published = {'DATA.LEGACY_CROP_EVAL': False, 'MODEL.CAMERA': own.MODEL.CAMERA}
+    # What the weights were made for, whatever file describes the network.
+    made_for = [part for key in ('MODEL.CAMERA', 'DATA.LEGACY_CROP_EVAL', 'DATA.LEGACY_CROP_RESIZE')
+                if key in published for part in (key, published[key])]
     if cfg_file:
-        return load_config(cfg_file, [*crop, *overrides])
+        return load_config(cfg_file, [*made_for, *overrides])
     if stored is not None:
-        return load_stored_config(stored, f'{Path(checkpoint)}: config', [*crop, *overrides])
+        return load_stored_config(stored, f'{Path(checkpoint)}: config', [*made_for, *overrides])
     chosen = dict(zip(overrides[::2], overrides[1::2])).get('MODEL.REGRESSOR', regressor)
     variant = [part for pair in published.items() for part in pair]
     return load_config(default_yaml(chosen), ['MODEL.REGRESSOR', chosen, *variant, *overrides])

@@ -7,6 +7,7 @@ import torch
 
 from datasets.body_samples import read_body_samples, sampled_bodies
 from models.adversary import discriminator_loss, generator_loss
+from utils.distributed import share_parameters
 from utils.errors import BadConfig
 from utils.geometry import axis_angle_to_rotmat
 
@@ -38,7 +39,7 @@ class Adversary:
     def __init__(self, cfg, discriminator, samples, accelerator):
         self._weight, self._seed, self._accelerator = cfg.ADVERSARY.WEIGHT, cfg.SEED, accelerator
         self._body_pose, self._betas = (torch.from_numpy(np.asarray(values, np.float32)) for values in samples)
-        self.discriminator = discriminator.to(accelerator.device)
+        self.discriminator = share_parameters(discriminator.to(accelerator.device))
         self.optimizer = torch.optim.AdamW(self.discriminator.parameters(), lr=cfg.ADVERSARY.BASE_LR,
                                            weight_decay=cfg.ADVERSARY.WEIGHT_DECAY)
 

@@ -77,12 +77,22 @@ class CheckpointStore:
         later = [path for path in self._saved() if int(_NAME.match(path.name)[1]) > step]
         if not later:
             return
-        number = 1 + sum(path.is_dir() for path in self.folder.glob('abandoned_*'))
-        folder = self.folder / f'abandoned_{number}'
+        taken = [int(path.name[10:]) for path in self.folder.glob('abandoned_*') if path.name[10:].isdigit()]
+        folder = self.folder / f'abandoned_{1 + max(taken, default=0)}'
         folder.mkdir()
         for path in later:
             os.replace(path, folder / path.name)
+        best = self.folder / 'best.pt'
+        if self._step_of(best) > step:
+            os.replace(best, folder / best.name)
         get_logger().info(f'{len(later)} checkpoints after step {step} are kept in {folder}')
+
+    def _step_of(self, path):
+        """The step of a checkpoint; -1 where there is none that can be read."""
+        try:
+            return int(load_torch(path).get('global_step', -1))
+        except (MissingFile, BadFile, TypeError, ValueError, AttributeError):
+            return -1
 
     def _link(self, name, path):
         """A hard link costs no space and survives the pruning of the name it was made from. Where the file system has

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from torchvision.utils import save_image
 
-from core.config import to_text
+from core.config import lasting_text
 from core.training.checkpoint import CheckpointStore
 from core.training.summary import Summary
 from utils.errors import ProjectError
@@ -23,13 +23,13 @@ class RunFolder:
     def __init__(self, cfg, is_main):
         self.path = Path(cfg.LOG_DIR) / cfg.NAME
         self.store = CheckpointStore(self.path / 'checkpoints', cfg.TRAIN.KEEP_CHECKPOINTS)
-        self.summary, self._text, self._is_main = None, to_text(cfg), is_main
+        self.summary, self._text, self._is_main = None, lasting_text(cfg), is_main
         resuming = cfg.TRAIN.RESUME or cfg.TRAIN.CHECKPOINT
         existing = list(self.store.folder.glob('*.pt'))
         if existing and not (resuming or cfg.TRAIN.OVERWRITE):
             raise ProjectError(f'{self.path}: holds a run already; use --resume to go on, --overwrite to start anew, '
                                'or another --name')
-        self._stale = [] if resuming or not existing else [*existing, *(self.path / _TENSORBOARD).glob('events.*')]
+        self._stale = [] if resuming else [*existing, *(self.path / _TENSORBOARD).glob('events.*')]
         start = cfg.TRAIN.PRETRAINED_CHECKPOINT
         if self._stale and start and self.path.resolve() in Path(start).resolve().parents:
             raise ProjectError(f'{start}: lies in the run that --overwrite would clear, {self.path}; use another '

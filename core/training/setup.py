@@ -49,9 +49,17 @@ def batch_size_of_each(cfg, processes):
 
 
 def build_optimizer(cfg, regressor):
-    """(optimizer, base rate of each parameter group) for what the regressor trains."""
+    """(optimizer, base rate of each parameter group) for what the regressor trains. The rest takes no gradients: they
+    would never be zeroed."""
     solver = cfg.SOLVER
     groups = regressor.param_groups(cfg)
+    trained = {id(parameter) for group in groups for parameter in group['params']}
+    left_out = [name for name, parameter in regressor.named_parameters()
+                if parameter.requires_grad and id(parameter) not in trained]
+    if left_out:
+        get_logger().info(f'not trained: {len(left_out)} parameters in no group of param_groups, {left_out[0]} first')
+    for parameter in regressor.parameters():
+        parameter.requires_grad_(parameter.requires_grad and id(parameter) in trained)
     optimizer = _OPTIMIZERS[solver.NAME](groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, fused=True)
     return optimizer, [group['lr'] for group in optimizer.param_groups]
 

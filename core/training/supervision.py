@@ -3,6 +3,7 @@ from dataclasses import replace
 
 from models import losses as L
 from models.targets import Targets
+from utils.errors import BadConfig
 from utils.keypoints import NUM_OPENPOSE
 from utils.logging import get_logger
 
@@ -85,5 +86,18 @@ def all_losses(regressor, out, targets, cfg):
     for i, stage in supervised:
         suffix = f'_{i}' if len(supervised) > 1 else ''
         losses.update({name + suffix: value for name, value in stage_losses(stage, targets, cfg).items()})
-    losses.update(regressor.auxiliary_losses(out, targets))
+    losses.update(_own_losses(regressor, out, targets, taken=losses))
     return {name: cfg.LOSS.SCALE * value for name, value in losses.items()}
+
+
+def _own_losses(regressor, out, targets, taken):
+    """The regressor's own losses. Raises BadConfig for one that is no scalar, or under a name that is taken."""
+    own = regressor.auxiliary_losses(out, targets)
+    for name, value in own.items():
+        if name in taken:
+            raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses gives {name!r}, which every regressor is '
+                            'supervised with; rename it')
+        if value.dim():
+            raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses: {name!r} has shape {list(value.shape)}; a '
+                            'scalar is wanted')
+    return own

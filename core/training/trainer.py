@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from core.batches import extra_inputs, flatten_views
-from core.config import to_text
+from core.config import lasting_text
 from core.config.training_options import command_line
 from core.evaluation.evaluator import Evaluator
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
@@ -56,6 +56,7 @@ class Trainer:
         self.accelerator = build_accelerator(cfg)
         self.is_main = self.accelerator.is_main_process
         self.batch_size = batch_size_of_each(cfg, self.accelerator.num_processes)
+        self.step_samples = self.batch_size * self.accelerator.num_processes
         seed_everything(cfg.SEED + self.accelerator.process_index)
         self.regressor = build_regressor(cfg)
         self.regressor.check_views(cfg.DATA.N_VIEWS, 'DATA.N_VIEWS')
@@ -89,9 +90,9 @@ class Trainer:
     def _open_data(self):
         cfg = self.cfg
         self.train_data = build_train_dataset(cfg)
-        if len(self.train_data) < cfg.TRAIN.BATCH_SIZE:
-            raise BadConfig(f'an epoch has {len(self.train_data)} samples, fewer than TRAIN.BATCH_SIZE '
-                            f'{cfg.TRAIN.BATCH_SIZE}: there is no step to take; lower it or raise DATA.EPOCH_LENGTH')
+        if len(self.train_data) < self.step_samples:
+            raise BadConfig(f'an epoch has {len(self.train_data)} samples, fewer than the {self.step_samples} of a '
+                            'step: there is none to take; lower TRAIN.BATCH_SIZE or raise DATA.EPOCH_LENGTH')
         check_labels(self.train_data.datasets, cfg)
         self.eval_data, self._selects = build_validation_dataset(cfg)
 
@@ -184,7 +185,7 @@ class Trainer:
 
     def _save_before_leaving(self):
         """Data and loaders fail between two steps: what was learnt is saved, where it takes no other process."""
-        if self.accelerator.num_processes == 1:
+        if self.accelerator.num_processes == 1 and self.state.progress.global_step:
             self._save()
             self.log.info(f'saved at step {self.state.progress.global_step}; --resume goes on from here')
 
@@ -216,7 +217,7 @@ class Trainer:
                 progress.samples_done += self.batch_size
                 progress.global_step += 1
                 now = time.monotonic()
-                rate = self.cfg.TRAIN.BATCH_SIZE / (now - before)
+                rate = self.step_samples / (now - before)
                 before = now
                 self._after_step(bar, total, losses, picture, rate)
                 if self.stop_reason:
@@ -285,7 +286,7 @@ class Trainer:
         if cfg.TRAIN.MAX_STEPS:
             share = progress.global_step / cfg.TRAIN.MAX_STEPS
         else:  # by samples: a run may go on with another number of processes, which takes other steps
-            per_epoch = len(self.train_data) // cfg.TRAIN.BATCH_SIZE * cfg.TRAIN.BATCH_SIZE
+            per_epoch = len(self.train_data) // self.step_samples * self.step_samples
             share = (progress.epoch + progress.samples_of_all(self.accelerator.num_processes) / per_epoch
                      ) / cfg.TRAIN.NUM_EPOCHS
         for group, base in zip(self.optimizer.param_groups, self._base_rates):
@@ -360,7 +361,7 @@ class Trainer:
             self.supervisor.save(self.folder.path / 'fits')
             self.folder.save({
                 'regressor': self.cfg.MODEL.REGRESSOR, 'regressor_class': type(self.regressor).__name__,
-                'config': to_text(self.cfg), 'body_digest': self.regressor.body.digest,
+                'config': lasting_text(self.cfg), 'body_digest': self.regressor.body.digest,
                 'fits': self.supervisor.state_dict(), **content},
                 progress.global_step, best=is_best)
 

@@ -17,7 +17,7 @@ from models.smplify.sparse_body import SparseBody
 from models.smplify.stages import BodyStage, CameraStage, FitState
 from utils.assets import find_assets
 from utils.errors import BadConfig
-from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
+from utils.geometry import axis_angle_to_rotmat, in_full_precision, rotmat_to_axis_angle
 from utils.keypoints import FOCAL_LENGTH
 
 METHODS = ('lm', 'adam')
@@ -90,7 +90,11 @@ class SMPLify(nn.Module):
         orientation. camera_rotation: [B,n,3,3], world to camera, where cameras are calibrated: there is one
         orientation then. stay, weights: override those set.
         """
-        weights = weights or self.weights
+        with in_full_precision(pose.device.type):
+            return self._fit(pose, betas, cam_t, camera_center, keypoints_2d, camera_rotation, stay,
+                             weights or self.weights)
+
+    def _fit(self, pose, betas, cam_t, camera_center, keypoints_2d, camera_rotation, stay, weights):
         given = clean_inputs(pose, betas, cam_t, camera_center, keypoints_2d)
         seen = objective.observe(given.keypoints_2d, given.center, given.translation, camera_rotation,
                                  self.focal_length, published_torso=self.method == 'adam',
