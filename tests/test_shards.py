@@ -60,6 +60,11 @@ def people(root):
     annotations.imgname[[5, 10]] = ['4.jpg', '0.jpg']
     annotations.joints_3d[:3, :, :] = 0.25
     annotations.has_joints_3d[:3] = True
+    # Cameras: a focal length of each row, and of some the whole matrix.
+    annotations.center[:, 0] += 7
+    annotations.extra['focal'] = np.linspace(60, 90, 11)
+    annotations.extra['cam_K'] = np.array([[70.0, 0, 20], [0, 70, 30], [0, 0, 1]]) * np.ones((11, 1, 1))
+    annotations.extra['cam_K'][::2] = np.nan
     annotations.save(file)
     return file, folder
 
