@@ -10,9 +10,9 @@ _POOL = 8192
 def read_body_samples(path):
     """(body_pose [N,69] axis-angle, betas [N,10]) float32 of an `.npz`.
 
-    Two forms are read: `body_pose` [N,69] and `betas` [N,10], as 4D-Humans' mocap file has them; and AMASS's `poses`
-    [N,72 or more] (SMPL's 24 joints, or SMPL-H's, of which the 21 body joints count) with one `betas` [>=10] or one a
-    row. Raises MissingFile, BadFile.
+    Two forms are read: `body_pose` [N,69], or [N,72] with the root first, as 4D-Humans' mocap file has it; and AMASS's
+    `poses` [N,72 or more] (SMPL's 24 joints, or SMPL-H's, of which the 21 body joints count) with one `betas` [>=10] or
+    one a row. Raises MissingFile, BadFile.
     """
     raw = load_npz(path)
     pose = _body_pose(raw, path)
@@ -27,7 +27,9 @@ def read_body_samples(path):
 def _body_pose(raw, path):
     if 'body_pose' in raw:
         pose = np.asarray(raw['body_pose'])
-        return as_numbers(pose.reshape(len(pose), -1), f'{path}: body_pose', (len(pose), 69), np.float32)
+        pose = pose.reshape(len(pose), -1)
+        pose = pose[:, 3:] if pose.shape[1] == 72 else pose
+        return as_numbers(pose, f'{path}: body_pose', (len(pose), 69), np.float32)
     if 'poses' not in raw:
         raise BadFile(f"{path}: neither 'body_pose' [N,69] nor 'poses' [N,72 or more]; not a file of body samples")
     poses = np.asarray(raw['poses'])
