@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from core.config import load_config
 from core.demo.people import square_box
@@ -146,7 +147,6 @@ def test_a_cut_shows_the_part_at_full_resolution(standin_assets):
 
 def test_real_bodies_weigh_by_their_number(tmp_path):
     """Two real bodies an estimate: (0.5^2 + 0.5^2) * 25 over one estimate, and 0.2^2 * 25 of that."""
-    import torch
     loss = discriminator_loss(torch.full((2, 25), 0.5), torch.full((1, 25), 0.2))
     assert float(loss) == pytest.approx(25 * (0.25 + 0.25) + 25 * 0.04)
     pose = np.arange(3 * 72, dtype=np.float64).reshape(3, 72)
