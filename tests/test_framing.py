@@ -57,8 +57,8 @@ def test_who_is_cut():
     assert np.allclose(part_box(upper, 0.7)[0], (65, 90))  # the right arm
     assert part_box(figure('left_knee'), 0.1) is None  # neither whole nor cut off at the hips
     assert part_box(np.zeros((49, 3), np.float32), 0.1) is None
-    tiny = figure() * (0.02, 0.02, 1)
-    assert part_box(tiny, 0.35) is None and part_box(tiny, 0.05) is not None  # a head of one pixel
+    tiny = figure() * (0.03, 0.03, 1)
+    assert part_box(tiny, 0.35) is None and part_box(tiny, 0.05) is not None  # 2.3 and 5.9 pixels
 
 
 def test_box_is_widened_by_the_shape_of_the_keypoints():
