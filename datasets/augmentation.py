@@ -17,15 +17,26 @@ _STD = np.array(IMAGE_STD, np.float32)[:, None]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to one sample: mirror, rotation in degrees, factor of the box, gains of red, green and blue."""
+    """What is done to one sample: mirror, rotation in degrees, factor of the box, gains of red, green and blue.
+
+    shift: of the box, in sides (x, y). part: None, or which part of the body the box is cut to (`framing.part_box`).
+    """
     flip: bool = False
     rotation: float = 0.0
     scale: float = 1.0
     gains: tuple = (1.0, 1.0, 1.0)
+    shift: tuple = (0.0, 0.0)
+    part: float | None = None
+
+    @property
+    def box_factor(self):
+        """By how much the box about to be cut is larger than the person's, at least."""
+        return self.scale if self.part is None else 0.0
 
 
 def draw_augmentation(rng, cfg):
-    """Draw an Augmentation as SPIN does (arXiv 1909.12828, published code), with the factors of `cfg.DATA`."""
+    """Draw an Augmentation as SPIN does (arXiv 1909.12828, published code), with the factors of `cfg.DATA`; shifts and
+    cuts to parts as HMR2.0 does."""
     data = cfg.DATA
     flip = bool(rng.random() < 0.5) and data.FLIP
     gains = rng.uniform(1 - data.NOISE_FACTOR, 1 + data.NOISE_FACTOR, 3)
@@ -33,7 +44,11 @@ def draw_augmentation(rng, cfg):
     scale = float(np.clip(1 + rng.standard_normal() * data.SCALE_FACTOR, 1 - data.SCALE_FACTOR,
                           1 + data.SCALE_FACTOR))
     rotated = rng.random() < data.ROT_PROB
-    return Augmentation(flip, rotation if rotated else 0.0, scale, tuple(gains.tolist()))
+    # Drawn last: what is drawn before does not depend on them.
+    shift = np.clip(rng.standard_normal(2), -1, 1) * data.SHIFT_FACTOR if data.SHIFT_FACTOR else np.zeros(2)
+    cut = data.EXTREME_CROP and rng.random() < data.EXTREME_CROP
+    return Augmentation(flip, rotation if rotated else 0.0, scale, tuple(gains.tolist()), tuple(shift.tolist()),
+                        rng.random() if cut else None)
 
 
 def crop_transform(center, scale, res, rotation=0.0, flip=False):

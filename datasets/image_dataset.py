@@ -9,7 +9,9 @@ from torch.utils.data import Dataset
 from datasets.augmentation import draw_augmentation
 from datasets.catalog import find_dataset, load_annotations
 from datasets.dense_points import DenseLabels, drop_dense_labels
+from datasets.framing import framed
 from datasets.image_io import read_picture
+from datasets.label_filters import has_enough_keypoints, trusted
 from datasets.sample import NO_AUGMENTATION, make_sample
 from utils.assets import find_assets
 from utils.errors import BadFile, ProjectError
@@ -53,10 +55,13 @@ class PersonDataset(Dataset):
     def sample(self, epoch, index, rng):
         """The sample of row `index`, its augmentation drawn from `rng` (training only)."""
         augmentation = draw_augmentation(rng, self.cfg) if self.split == 'train' else NO_AUGMENTATION
-        return self._pack(*self._read(epoch, index, augmentation.scale), augmentation)
+        return self._pack(*self._read(epoch, index, augmentation.box_factor), augmentation)
 
     def _pack(self, picture, person, row, imgname, augmentation):
         """The sample of one person, with what names dataset and row."""
+        if self.split == 'train':
+            person = trusted(person, self.cfg.DATA)
+        person = framed(person, augmentation, self.cfg.DATA.BOX_ASPECT)
         try:
             sample = make_sample(picture, person, augmentation, self.cfg, self.legacy, self.hides_3d,
                                  self.poses_of_crops)
@@ -93,7 +98,8 @@ class SkipCounter:
 
 
 class RowsDataset(PersonDataset):
-    """What datasets of rows with pictures share: an unreadable one is passed over for the next, or ends the run.
+    """What datasets of rows with pictures share: an unreadable one is passed over for the next, or ends the run; in
+    training one with fewer keypoints than DATA.MIN_KEYPOINTS is passed over too.
 
     Subclasses give `__len__`, `_read_row(row, box_factor)` and `source_name`, for messages.
     """
@@ -118,10 +124,14 @@ class RowsDataset(PersonDataset):
     def _read(self, epoch, index, box_factor):
         for row in ((index + step) % len(self) for step in range(min(len(self), MAX_SKIPS))):
             try:
-                return self._read_row(row, box_factor)
+                found = self._read_row(row, box_factor)
             except ProjectError as error:
                 self._skipped.add(error)
-        raise BadFile(f'{self.source_name}: {MAX_SKIPS} pictures in a row from row {index} are unreadable')
+                continue
+            if self.split != 'train' or has_enough_keypoints(found[1], self.cfg.DATA):
+                return found
+        raise BadFile(f'{self.source_name}: {MAX_SKIPS} pictures in a row from row {index} are unreadable, or show '
+                      'fewer keypoints than DATA.MIN_KEYPOINTS')
 
     def _read_row(self, row, box_factor):
         """-> (Picture, Person, row, image name)."""

@@ -61,7 +61,7 @@ class ViewGroupDataset(ImageDataset):
         for place in range(min(len(self), MAX_SKIPS)):
             rows, augmentations = self._draw((index + place) % len(self), rng)
             try:
-                pictures = [self._read_row(int(row), augmentation.scale)
+                pictures = [self._read_row(int(row), augmentation.box_factor)
                             for row, augmentation in zip(rows, augmentations)]
             except ProjectError as error:
                 self._skipped.add(error)
@@ -81,7 +81,7 @@ class ViewGroupDataset(ImageDataset):
 
     def _pack_view(self, picture, person, row, imgname, augmentation):
         sample = self._pack(picture, person, row, imgname, augmentation)
-        rotation, known = self._camera_rotation(row)
+        rotation, known = self._camera_rotation(row, sample['center'].double().numpy())
         rotation = turn_matrix(augmentation.rotation) @ rotation
         if augmentation.flip:
             rotation = _MIRROR @ rotation @ _MIRROR
@@ -89,15 +89,15 @@ class ViewGroupDataset(ImageDataset):
         sample['has_camera'] = torch.tensor(known)
         return sample
 
-    def _camera_rotation(self, row):
-        """(world to the camera that looks at the box's middle [3,3], whether the file gives it) of a row."""
+    def _camera_rotation(self, row, center):
+        """(world to the camera that looks at the box's `center` [3,3], whether the file gives it) of a row."""
         rotation, intrinsics = (self.annotations.extra.get(key) for key in ('cam_R', 'cam_K'))
         if rotation is None or intrinsics is None:
             return np.eye(3), False
         rotation, intrinsics = (np.asarray(matrix[row], np.float64) for matrix in (rotation, intrinsics))
         if not (np.isfinite(rotation).all() and np.isfinite(intrinsics).all()):
             return np.eye(3), False
-        return look_at(self.annotations.center[row], intrinsics) @ rotation, True
+        return look_at(center, intrinsics) @ rotation, True
 
 
 def view_groups(annotations, path):

@@ -37,5 +37,7 @@ def generator_loss(scores):
 
 
 def discriminator_loss(real, estimated):
-    """Least squares towards 1 for real and 0 for estimated scores [B,25], summed over judges, mean over rows."""
-    return generator_loss(real) + F.mse_loss(estimated, torch.zeros_like(estimated), reduction='sum') / len(estimated)
+    """Least squares towards 1 for real scores [n B,25] and 0 for estimated ones [B,25], summed over judges and divided
+    by B: with n real bodies an estimate they weigh n times as much (HMR2.0: 2)."""
+    of_estimates = F.mse_loss(estimated, torch.zeros_like(estimated), reduction='sum') / len(estimated)
+    return len(real) / len(estimated) * generator_loss(real) + of_estimates

@@ -4,7 +4,7 @@ from functools import cached_property, wraps
 
 import torch
 
-from utils.geometry import project
+from utils.geometry import NORMALIZED_FOCAL, project
 
 
 def _derived(function):
@@ -24,7 +24,8 @@ class Stage:
     network gives in half precision is held in float32, and so is what is derived.
     Derived on first use, once: skeleton, vertices [B,V,3], joints [B,49,3] and smpl_joints [B,24,3] in metres,
     keypoints_2d [B,49,2] in [-1, 1]. `supervised` is False for stages that a training step leaves alone.
-    n_views: how many views of one person stand in successive rows (views fastest).
+    n_views: how many views of one person stand in successive rows (views fastest). focal: of the crop's camera, in
+    units of half a crop.
     """
     rotmat: torch.Tensor
     betas: torch.Tensor
@@ -32,6 +33,7 @@ class Stage:
     body: object = field(repr=False)
     supervised: bool = True
     n_views: int = 1
+    focal: float = NORMALIZED_FOCAL
 
     def __post_init__(self):
         if self.rotmat.shape[1:] != (24, 3, 3):
@@ -60,7 +62,7 @@ class Stage:
 
     @_derived
     def keypoints_2d(self):
-        return project(self.joints, self.camera)
+        return project(self.joints, self.camera, self.focal)
 
     def points(self, vertex_set):
         """Points [B,P,3] of a VertexSet of this body, in metres."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 _HEAD = 'fc1|fc2|decpose|decshape|deccam'
 _DANET = r'iuv2smpl\.smpl_para_Outs\.'
 _BRANCH = {'body': 'global_branch', 'limb': 'limb_branch'}
+_DECODER = r'smpl_head\.transformer\.transformer\.layers\.(\d+)\.'
 _ASSETS = r'(init_pose|init_shape|init_cam|mean_params)$'
 
 
@@ -52,7 +53,18 @@ FAMILIES = {
         (_DANET + r'(refine|r2p|p2r)_gcn\.act\.(\d)\.0\.', lambda m: _graph_layer(m) + 'norm.'),
         (_DANET + r'pose_regressors\.(\d)\.1\.', r'limb_branch.rotation_heads.\1.linear.'),
         (_DANET + r'coord_regressors\.(\d)\.1\.', r'limb_branch.position_heads.\1.linear.')), crop='imresize_bilinear'),
-    'hmr2': Family('HMR 2.0 (4D-Humans)', (r'smpl_head\.transformer\.',)),
+    'hmr2': Family('HMR 2.0 (4D-Humans)', (r'smpl_head\.transformer\.',), 'hmr2', (
+        (r'smpl_head\.init_body_pose$', 'mean.pose'), (r'smpl_head\.init_betas$', 'mean.shape'),
+        (r'smpl_head\.init_cam$', 'mean.cam'), (r'smpl_head\.(decpose|decshape|deccam)\.', r'\1.'),
+        (r'smpl_head\.transformer\.pos_embedding$', 'decoder.position'),
+        (r'smpl_head\.transformer\.to_token_embedding\.', 'decoder.embedding.'),
+        (_DECODER + r'(\d)\.norm\.', lambda m: f'decoder.layers.{m[1]}.norm{int(m[2]) + 1}.'),
+        (_DECODER + r'0\.fn\.to_qkv\.', r'decoder.layers.\1.self_attention.qkv.'),
+        (_DECODER + r'0\.fn\.to_out\.0\.', r'decoder.layers.\1.self_attention.proj.'),
+        (_DECODER + r'1\.fn\.to_(kv|q)\.', r'decoder.layers.\1.cross_attention.\2.'),
+        (_DECODER + r'1\.fn\.to_out\.0\.', r'decoder.layers.\1.cross_attention.proj.'),
+        (_DECODER + r'2\.fn\.net\.(\d)\.', lambda m: f'decoder.layers.{m[1]}.mlp.fc{1 if m[2] == "0" else 2}.'),
+        (r'(smpl|discriminator)\.', None), (r'initialized$', None))),
     'pymaf': Family('PyMAF', (r'maf_extractor\.|feature_extractor\.',), 'pymaf_net', (
         (r'feature_extractor\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
         (r'feature_extractor\.', None),

@@ -24,12 +24,16 @@ class Regressor(nn.Module):
     takes_views: images may be [B,n_views,3,H,W].
     camera_frames: the frames of MODEL.CAMERA that the architecture can estimate in.
     inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',).
+    box_margin: side of the crop over the longer side of a person's box, in the demo.
+    box_aspect: height over width to which a person's box is widened before that; 1: no narrower than it is.
     """
     published_source = ''
     fits_config = ''
     takes_views = False
     camera_frames = ('crop', 'picture')
     inputs = ()
+    box_margin = 1.2
+    box_aspect = 1.0
 
     def __init__(self, cfg):
         super().__init__()

@@ -38,7 +38,8 @@ def reference():
 @pytest.fixture
 def cfg():
     return SimpleNamespace(MODEL=SimpleNamespace(CAMERA='crop'), DATA=SimpleNamespace(
-        IMG_RES=224, FLIP=True, ROT_FACTOR=30.0, ROT_PROB=0.4, NOISE_FACTOR=0.4, SCALE_FACTOR=0.25))
+        IMG_RES=224, FLIP=True, ROT_FACTOR=30.0, ROT_PROB=0.4, NOISE_FACTOR=0.4, SCALE_FACTOR=0.25, SHIFT_FACTOR=0.0,
+        EXTREME_CROP=0.0))
 
 
 def test_legacy_crop_is_the_published_one(reference):

@@ -56,10 +56,13 @@ def rotmat_to_axis_angle(rotmat):
     return roma.rotmat_to_rotvec(rotmat)
 
 
-def camera_to_translation(camera):
-    """Weak-perspective camera [..., 3] (s, tx, ty) to a camera translation [..., 3] in metres."""
+def camera_to_translation(camera, focal=NORMALIZED_FOCAL):
+    """Weak-perspective camera [..., 3] (s, tx, ty) to a camera translation [..., 3] in metres.
+
+    focal: of the crop's camera, in units of half a crop.
+    """
     scale, tx, ty = camera.unbind(-1)
-    return torch.stack([tx, ty, 2 * FOCAL_LENGTH / (224.0 * scale + _TINY)], dim=-1)
+    return torch.stack([tx, ty, 224.0 * focal / (224.0 * scale + _TINY)], dim=-1)
 
 
 def translation_to_camera(translation):
@@ -78,13 +81,14 @@ def turn_about(points, root, turn):
     return (points - root[:, None]) @ turn.transpose(-1, -2) + root[:, None]
 
 
-def project(points, camera):
+def project(points, camera, focal=NORMALIZED_FOCAL):
     """Project points [B, N, 3] (metres) by a weak-perspective camera [B, 3] into the crop: [B, N, 2] in [-1, 1].
 
-    The projection itself is a full perspective one with the translation of `camera_to_translation`.
+    The projection itself is a full perspective one with the translation of `camera_to_translation`. focal: of the
+    crop's camera, in units of half a crop.
     """
-    points = points + camera_to_translation(camera).unsqueeze(-2)
-    return NORMALIZED_FOCAL * points[..., :2] / points[..., 2:]
+    points = points + camera_to_translation(camera, focal).unsqueeze(-2)
+    return focal * points[..., :2] / points[..., 2:]
 
 
 def perspective_projection(points, translation, focal_length, camera_center):

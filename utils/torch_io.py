@@ -1,10 +1,13 @@
 """Torch files in and out: `weights_only` always, written whole or not at all, with a digest of what is inside."""
 import hashlib
+import pickle
+import zipfile
 from pathlib import Path
 
 import torch
 
 from utils.errors import BadFile, MissingFile
+from utils.foreign_checkpoints import read_foreign_checkpoint
 from utils.pickled_arrays import PickledArray, PickledDtype, array_begin, plain, scalar
 from utils.safe_io import atomic_write
 
@@ -18,21 +21,38 @@ _SAFE = [(PickledArray, 'numpy.ndarray'), (PickledDtype, 'numpy.dtype'),
 def load_torch(path, map_location='cpu'):
     """Read a torch file with `weights_only=True`; where it holds a digest, check it.
 
-    Raises MissingFile; BadFile where the file is truncated, altered, or asks for code.
+    Of a dictionary that has tensors, entries that hold objects of unknown classes are left out: no class is imported,
+    and nothing that the file names is called. Raises MissingFile; BadFile where the file is truncated, altered, or has
+    nothing but what asks for code.
     """
     if not Path(path).exists():
         raise MissingFile(f'{path}: no such checkpoint')
     try:
-        with torch.serialization.safe_globals(_SAFE):
-            content = plain(torch.load(path, map_location=map_location, weights_only=True))
+        content = _load(path, map_location)
         intact = _is_intact(content)
     except Exception as error:  # a hostile or broken file can raise anything
-        asks = 'unsupported global' in str(error).lower()
-        reason = 'it asks for code to be run' if asks else 'truncated or not a torch file'
+        reason = 'it asks for code to be run' if _asks_for_code(error) else 'truncated or not a torch file'
         raise BadFile(f'{path}: not a readable checkpoint ({reason})') from None
     if not intact:
         raise BadFile(f'{path}: its content does not match its digest; the file is damaged')
     return content
+
+
+def _load(path, map_location):
+    try:
+        with torch.serialization.safe_globals(_SAFE):
+            return plain(torch.load(path, map_location=map_location, weights_only=True))
+    except pickle.UnpicklingError as error:
+        if not (_asks_for_code(error) and zipfile.is_zipfile(path)):
+            raise
+        try:
+            return read_foreign_checkpoint(path)
+        except Exception:  # that the file asks for code says more than what is wrong with the rest
+            raise error from None
+
+
+def _asks_for_code(error):
+    return 'unsupported global' in str(error).lower()
 
 
 def _is_intact(content):

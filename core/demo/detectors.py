@@ -20,10 +20,11 @@ _TIMEOUT = 20.0
 class TorchvisionDetector:
     """A torchvision detector. name: one of SHORT_NAMES or torchvision's own name.
 
-    weights: a file of that detector in `folder`, under torchvision's file name; fetched where it is absent.
+    weights: a file of that detector in `folder`, under torchvision's file name; fetched where it is absent. margin,
+    aspect: of `people.square_box`.
     """
 
-    def __init__(self, name, folder, device, size=0, min_score=0.7, margin=1.2):
+    def __init__(self, name, folder, device, size=0, min_score=0.7, margin=1.2, aspect=1.0):
         self.name = SHORT_NAMES.get(name, name)
         known = torchvision.models.list_models(module=torchvision.models.detection)
         if self.name not in known:
@@ -39,7 +40,7 @@ class TorchvisionDetector:
             raise BadFile(f'{path}: not the weights of {self.name}') from None
         self._network = network.to(device).eval()
         self._person = weights.meta['categories'].index('person')
-        self._device, self._min_score, self._margin = device, min_score, margin
+        self._device, self._min_score, self._margin, self._aspect = device, min_score, margin, aspect
 
     @torch.inference_mode()
     def __call__(self, images):
@@ -50,7 +51,7 @@ class TorchvisionDetector:
     def _people(self, found):
         keep = (found['labels'] == self._person) & (found['scores'] >= self._min_score)
         boxes, scores = found['boxes'][keep].cpu().double().numpy(), found['scores'][keep].tolist()
-        return [square_box(left, top, right - left, bottom - top, self._margin, score)
+        return [square_box(left, top, right - left, bottom - top, self._margin, score, aspect=self._aspect)
                 for (left, top, right, bottom), score in zip(boxes, scores)]
 
 

@@ -56,21 +56,25 @@ class Finder:
         return [box if box.person_id is not None else box.with_id(i) for i, box in enumerate(boxes)]
 
 
-def picture_finder(cfg, inputs, index, device):
-    """Finder for picture number `index` of --img, or for any picture of a folder or of --img_file."""
-    for given, read in ((inputs.bbox, lambda path: [box_from_json(path)]), (inputs.openpose, boxes_from_openpose)):
+def picture_finder(cfg, inputs, index, device, regressor):
+    """Finder for picture number `index` of --img, or for any picture of a folder or of --img_file. Crops have the
+    regressor's shape."""
+    for given, read in ((inputs.bbox, lambda path, aspect: [box_from_json(path, aspect)]),
+                        (inputs.openpose, boxes_from_openpose)):
         if given and inputs.kind in ('img', 'img_file'):
-            boxes = read(given[min(index, len(given) - 1)])
+            boxes = read(given[min(index, len(given) - 1)], regressor.box_aspect)
             return Finder(cfg, lambda frame, boxes=boxes: boxes)
-    return _folder_finder(cfg, inputs, device, 'full_frame', track=False)
+    return _folder_finder(cfg, inputs, device, regressor, 'full_frame', track=False)
 
 
-def video_finder(cfg, inputs, device):
-    """Finder for the frames of a video; the detector is Faster R-CNN unless another source is named."""
-    return _folder_finder(cfg, inputs, device, 'fasterrcnn', track=True)
+def video_finder(cfg, inputs, device, regressor):
+    """Finder for the frames of a video; the detector is Faster R-CNN unless another source is named. Crops have
+    the regressor's shape."""
+    return _folder_finder(cfg, inputs, device, regressor, 'fasterrcnn', track=True)
 
 
-def _folder_finder(cfg, inputs, device, default, track):
+def _folder_finder(cfg, inputs, device, regressor, default, track):
+    rule = {'margin': cfg.DEMO.BOX_SCALE or regressor.box_margin, 'aspect': regressor.box_aspect}
     if inputs.bbox:
         raise BadConfig('--bbox is for pictures (--img, --img_file); for videos and folders give --detections FILE')
     if inputs.truth:
@@ -78,17 +82,16 @@ def _folder_finder(cfg, inputs, device, default, track):
     if inputs.detections:
         listed = inputs.paths if inputs.kind in ('img', 'img_file') else ()
         same_names = len({Path(path).name for path in listed}) < len(listed)
-        return Finder(cfg, Detections(inputs.detections, cfg.DEMO.MIN_SCORE, cfg.DEMO.BOX_SCALE, same_names,
-                                      len(listed) or None), track=track)
+        return Finder(cfg, Detections(inputs.detections, cfg.DEMO.MIN_SCORE, same_names=same_names,
+                                      listed=len(listed) or None, **rule), track=track)
     if inputs.openpose:
         if len(inputs.openpose) > 1 or not Path(inputs.openpose[0]).is_dir():
             raise BadConfig("--openpose for a video or folder wants one folder of OpenPose's files")
         pictures = list_pictures(inputs.paths[0]) if inputs.kind in ('img_dir', 'image_folder') else ()
-        return Finder(cfg, OpenPoseFolder(inputs.openpose[0], pictures), track=track)
+        return Finder(cfg, OpenPoseFolder(inputs.openpose[0], pictures, rule['aspect']), track=track)
     name = cfg.DEMO.DETECTOR or default
     if name == 'full_frame':
         return Finder(cfg, lambda frame: [full_frame(*frame.image.shape[1::-1])], track=track)
     weights = Path(cfg.PATHS.DATA_DIR) / 'pretrained_model'
-    detector = TorchvisionDetector(name, weights, device, cfg.DEMO.DETECTOR_SIZE, cfg.DEMO.MIN_SCORE,
-                                   cfg.DEMO.BOX_SCALE)
+    detector = TorchvisionDetector(name, weights, device, cfg.DEMO.DETECTOR_SIZE, cfg.DEMO.MIN_SCORE, **rule)
     return Finder(cfg, detector, batched=True, track=track)

@@ -172,7 +172,8 @@ class _PictureRun:
 
     def _build_finder(self, number):
         if self._finder is None or self._own_files:
-            self._finder = picture_finder(self._cfg, self._inputs, number, self._device)
+            self._finder = picture_finder(self._cfg, self._inputs, number, self._device,
+                                          self._estimator.regressor)
 
     def _one_person(self, frame, path):
         people = [person for _, person in self._find(frame)]

@@ -40,10 +40,11 @@ class PersonBox:
         return None
 
 
-def square_box(left, top, width, height, margin=1.0, score=1.0, person_id=None):
-    """PersonBox whose crop's side is `margin` times the longer side of the rectangle."""
+def square_box(left, top, width, height, margin=1.0, score=1.0, person_id=None, aspect=1.0):
+    """PersonBox whose crop's side is `margin` times the longer side of the rectangle, widened to `aspect` (height over
+    width, at least 1)."""
     box = np.array([left, top, left + width, top + height], np.float64)
-    return PersonBox(box, (box[:2] + box[2:]) / 2, float(max(width, height)) * margin, score, person_id)
+    return PersonBox(box, (box[:2] + box[2:]) / 2, float(max(aspect * width, height)) * margin, score, person_id)
 
 
 def full_frame(width, height):
@@ -52,24 +53,26 @@ def full_frame(width, height):
                      float(max(width, height)))
 
 
-def box_from_json(path):
-    """SPIN's {"bbox": [left, top, width, height]}: the crop has the rectangle's longer side. Raises BadFile."""
+def box_from_json(path, aspect=1.0):
+    """SPIN's {"bbox": [left, top, width, height]}: the crop has the longer side of the rectangle, widened to `aspect`.
+    Raises BadFile."""
     content = load_json(path)
     try:
         numbers = np.asarray(content['bbox'], np.float64).reshape(4)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise BadFile(f'{path}: wanted {{"bbox": [left, top, width, height]}}') from None
-    return square_box(*numbers)
+    return square_box(*numbers, aspect=aspect)
 
 
-def boxes_from_openpose(path):
-    """Boxes of OpenPose's JSON, one a person who shows enough joints: SPIN's rule for centre and size."""
+def boxes_from_openpose(path, aspect=1.0):
+    """Boxes of OpenPose's JSON, one a person who shows enough joints: SPIN's rule for centre and size, widened to
+    `aspect`."""
     boxes = []
     for points in read_people(path):
         seen = points[points[:, 2] > _MIN_CONFIDENCE, :2].astype(np.float64)
         if len(seen) >= _MIN_JOINTS:
             low, high = seen.min(0), seen.max(0)
-            side = float((high - low).max()) * _OPENPOSE_MARGIN
+            side = float(((high - low) * (aspect, 1)).max()) * _OPENPOSE_MARGIN
             boxes.append(PersonBox(np.concatenate([low, high]), seen.mean(0), side, float(points[:, 2].mean())))
     return boxes
 
@@ -83,11 +86,11 @@ class OpenPoseFolder:
     """
     _ENDING = '_keypoints'
 
-    def __init__(self, folder, pictures=()):
+    def __init__(self, folder, pictures=(), aspect=1.0):
         files = sorted(Path(folder).glob('*.json'), key=natural_key)
         if not files:
             raise MissingFile(f'{folder}: no OpenPose files (*_keypoints.json) here')
-        self._folder, self.skipped, self._read = folder, Counter(), 0
+        self._folder, self._aspect, self.skipped, self._read = folder, aspect, Counter(), 0
         by_name = {path.stem.removesuffix(self._ENDING): path for path in files}
         own = {picture.name: by_name[picture.stem] for picture in pictures if picture.stem in by_name}
         numbers = numbers_in_names(files, self._ENDING) or range(len(files))
@@ -99,7 +102,7 @@ class OpenPoseFolder:
         boxes = []
         for path in self._files(frame):
             try:
-                boxes += boxes_from_openpose(path)
+                boxes += boxes_from_openpose(path, self._aspect)
                 self._read += 1
             except BadFile as error:
                 get_logger().warning(f'{error}; skipped')
@@ -117,10 +120,10 @@ class Detections:
     """A file of boxes in COCO's results format: [{"image_id", "bbox": [left, top, width, height], ...}, ...].
 
     image_id: frame number, or a picture's file name. Optional: "score"; "category_id", 1 for a person; "track_id", the
-    person's number. same_names, listed: as of `ByFrame`. Raises MissingFile, BadFile.
+    person's number. margin, aspect: of `square_box`. same_names, listed: as of `ByFrame`. Raises MissingFile, BadFile.
     """
 
-    def __init__(self, path, min_score, margin, same_names=False, listed=None):
+    def __init__(self, path, min_score, margin, same_names=False, listed=None, aspect=1.0):
         rows = load_json(path)
         if not isinstance(rows, list):
             raise BadFile(f'{path}: wanted a list of {{"image_id": ..., "bbox": [left, top, width, height]}}')
@@ -128,7 +131,7 @@ class Detections:
         for number, row in enumerate(rows):
             try:
                 box = square_box(*np.asarray(row['bbox'], np.float64).reshape(4), margin, float(row.get('score', 1)),
-                                 None if row.get('track_id') is None else int(row['track_id']))
+                                 None if row.get('track_id') is None else int(row['track_id']), aspect)
                 frame = row['image_id'] if isinstance(row['image_id'], str) else int(row['image_id'])
                 is_person = row.get('category_id', 1) == 1
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError):

@@ -76,7 +76,7 @@ class _VideoRun:
         self._cfg, self._estimator, self._source, self._path = cfg, estimator, source, path
         self._live = inputs.kind == 'webcam'
         self._known = isinstance(estimator, Playback)
-        self._finder = None if self._known else video_finder(cfg, inputs, device)
+        self._finder = None if self._known else video_finder(cfg, inputs, device, estimator.regressor)
         self._smoother = Smoother(cfg, estimator.body) if cfg.DEMO.SMOOTH else None
         self._drawer = Drawer(cfg, estimator.body.faces.cpu()) if path else None
         self._window = Window('bodies') if cfg.DEMO.DISPLAY or self._live else None

@@ -38,6 +38,7 @@ class Adversary:
 
     def __init__(self, cfg, discriminator, samples, accelerator):
         self._weight, self._seed, self._accelerator = cfg.ADVERSARY.WEIGHT, cfg.SEED, accelerator
+        self._real_per_estimate = cfg.ADVERSARY.REAL_PER_ESTIMATE
         self._body_pose, self._betas = (torch.from_numpy(np.asarray(values, np.float32)) for values in samples)
         self.discriminator = share_parameters(discriminator.to(accelerator.device))
         self.optimizer = torch.optim.AdamW(self.discriminator.parameters(), lr=cfg.ADVERSARY.BASE_LR,
@@ -56,7 +57,8 @@ class Adversary:
         usable = torch.isfinite(pose).flatten(1).all(1) & torch.isfinite(betas).all(1)
         pose = torch.where(usable[:, None, None, None], pose, 0.0)  # keeps the shape: nothing waits for the device
         betas = torch.where(usable[:, None], betas, 0.0)
-        loss = discriminator_loss(self.discriminator(*self._real(len(pose), step)), self.discriminator(pose, betas))
+        real = self.discriminator(*self._real(self._real_per_estimate * len(pose), step))
+        loss = discriminator_loss(real, self.discriminator(pose, betas))
         loss.backward()
         for parameter in self.discriminator.parameters():
             parameter.grad = self._accelerator.reduce(parameter.grad, 'mean')

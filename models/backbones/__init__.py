@@ -2,6 +2,7 @@
 from models.backbones.convnext import CONVNEXTS, ConvNeXtBackbone
 from models.backbones.hrnet import HRNETS, HRNetBackbone
 from models.backbones.resnet import RESNETS, ResNetBackbone
+from models.backbones.vit import VITS, ViTBackbone
 from utils.errors import BadConfig
 
 
@@ -13,4 +14,7 @@ def build_backbone(name):
         return ConvNeXtBackbone(name)
     if name in HRNETS:
         return HRNetBackbone(name)
-    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of {", ".join((*RESNETS, *CONVNEXTS, *HRNETS))}')
+    if name in VITS:
+        return ViTBackbone(name)
+    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of '
+                    + ', '.join((*RESNETS, *CONVNEXTS, *HRNETS, *VITS)))

@@ -1,0 +1,110 @@
+"""HMR2.0's training step over its matrix products, attention and optimizer: python -m benchmarks.hmr2_step
+
+The step is the trainer's own, on a batch that lies ready: network, targets, losses, adversary, backward, AdamW of both.
+The floor is forward and backward of the network's linear layers, convolutions and attentions in float32, each on
+tensors of the size that it meets, and AdamW's step of the whole network; nothing lies between them.
+"""
+import argparse
+import copy
+import tempfile
+from contextlib import ExitStack
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from benchmarks.floors import in_turns
+from benchmarks.training_step import step_of
+from core.config import load_config
+from core.training.trainer import Trainer
+from utils.errors import run_main
+
+_KINDS = (nn.Linear, nn.Conv2d)
+
+
+def trainer_of(backbone, batch_size, data_dir, precision='no', device='cpu'):
+    """A Trainer of HMR2.0 on free studio people, without what a start from published weights needs."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
+    return Trainer(load_config('hmr2.yaml', [
+        'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-studio:1'],
+        'DATA.EVAL_DATASET', '', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
+        'MODEL.HMR2.DROP_PATH', 0.0, 'ADVERSARY.SAMPLES', '', 'TRAIN.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', 0,
+        'TRAIN.MIXED_PRECISION', precision]))
+
+
+class ProductsAlone:
+    """The matrix products of a network, each on tensors of the sizes that it meets; `train_step()` goes through each
+    forward and backward, and through an AdamW step of all parameters."""
+
+    def __init__(self, network, images):
+        self.layers, self.attentions = [], []
+        attend = F.scaled_dot_product_attention
+
+        def note_layer(layer, given, _):
+            self.layers.append((layer, torch.randn_like(given[0])))
+
+        def note_attention(*given):
+            self.attentions.append([torch.randn_like(value) for value in given])
+            return attend(*given)
+
+        with ExitStack() as stack:
+            for layer in network.modules():
+                if isinstance(layer, _KINDS):
+                    stack.callback(layer.register_forward_hook(note_layer).remove)
+            stack.enter_context(mock.patch.object(F, 'scaled_dot_product_attention', note_attention))
+            stack.enter_context(torch.no_grad())
+            network(images)
+        copies = {layer: copy.deepcopy(layer) for layer, _ in self.layers}
+        for layer in copies.values():
+            layer._forward_hooks.clear()
+        self.layers = [(copies[layer], value) for layer, value in self.layers]
+        parameters = [nn.Parameter(torch.randn_like(parameter)) for parameter in network.parameters()]
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        self.optimizer = torch.optim.AdamW(parameters, fused=True)
+
+    def train_step(self):
+        for number, (layer, value) in enumerate(self.layers):
+            value.requires_grad_(number > 0)
+            value.grad = None
+            out = layer(value)
+            out.backward(torch.ones_like(out))
+            layer.zero_grad()
+        for given in self.attentions:
+            given = [value.detach().requires_grad_() for value in given]
+            out = F.scaled_dot_product_attention(*given)
+            out.backward(torch.ones_like(out))
+        self.optimizer.step()
+
+
+def measure(backbone, batch_size, data_dir, rounds=3, device='cpu'):
+    """-> {'float32', 'bfloat16', 'products': seconds of `in_turns`}."""
+    calls = {name: step_of(trainer_of(backbone, batch_size, data_dir, precision, device))
+             for name, precision in (('float32', 'no'), ('bfloat16', 'bf16'))}
+    network = trainer_of(backbone, batch_size, data_dir, device=device).regressor
+    calls['products'] = ProductsAlone(network.train(), torch.randn(batch_size, 3, 256, 256, device=device)).train_step
+    return in_turns(calls, rounds, warm_up=2, device=device)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data_dir', default='data')
+    parser.add_argument('--batch', type=int, default=8)
+    parser.add_argument('--backbones', nargs='+', default=['vit_s', 'vit_b'])
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    options = parser.parse_args()
+    print('| network | batch | products, attention, AdamW: s | float32 over them | bfloat16 over them |')
+    print('| --- | ---: | ---: | ---: | ---: |')
+    for backbone in options.backbones:
+        taken = measure(backbone, options.batch, options.data_dir, options.rounds, options.device)
+        floor = taken['products']
+        print(f'| HMR2.0, {backbone} | {options.batch} | {floor:.2f} | {taken["float32"] / floor:.2f} | '
+              f'{taken["bfloat16"] / floor:.2f} |', flush=True)
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)

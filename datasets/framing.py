@@ -1,0 +1,100 @@
+"""What of a person a training crop shows: the box widened to a shape, moved, or cut to a part of the body.
+
+Cutting to parts follows EFT (Joo et al., 3DV 2021) as HMR2.0's training does: to the hips, the shoulders, the head, the
+torso, an arm or legs, by the keypoints that are seen.
+"""
+from dataclasses import replace
+
+import numpy as np
+
+from utils.keypoints import COMMON_JOINTS, NUM_OPENPOSE, OPENPOSE_JOINTS
+
+_KEYPOINT_MARGIN = 1.2  # side of a box over the extent of its keypoints
+_SMALLEST = 4.0  # pixels; a part smaller than that is not cut to
+_FACE = {'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear'}
+_LOWER = {f'{side}_{joint}' for side in ('left', 'right')
+          for joint in ('knee', 'ankle', 'big_toe', 'small_toe', 'heel')}
+_ARMS = {f'{side}_{joint}' for side in ('left', 'right') for joint in ('elbow', 'wrist')}
+_HIPS = {'mid_hip', 'left_hip', 'right_hip', 'pelvis_mpii'}
+_TRUNK = {'thorax_mpii', 'spine_h36m'}
+_SHOULDERS = {'left_shoulder', 'right_shoulder'}
+_NAMES = (*OPENPOSE_JOINTS, *COMMON_JOINTS[:19])  # without the face of the common joints
+_COMMON_SHOULDERS = {NUM_OPENPOSE + COMMON_JOINTS.index(name) for name in _SHOULDERS}
+
+
+def _numbers(names):
+    return [number for number, name in enumerate(_NAMES) if name in names]
+
+
+def _arm(side):
+    return _numbers({f'{side}_{joint}' for joint in ('shoulder', 'elbow', 'wrist')})
+
+
+def _leg(side):
+    return _numbers({f'{side}_{joint}' for joint in ('hip', 'knee', 'ankle', 'big_toe', 'small_toe', 'heel')})
+
+
+_TO_SHOULDERS = _numbers(set(_NAMES) - _LOWER - _ARMS - _HIPS - _TRUNK)
+# Keypoints that are left, and the box's margin beyond `_KEYPOINT_MARGIN`.
+_PARTS = {
+    'hips': (_numbers(set(_NAMES) - _LOWER), 1.1), 'shoulders': (_TO_SHOULDERS, 1.2),
+    # As published: OpenPose's shoulders stay, the annotated ones do not.
+    'head': ([number for number in _TO_SHOULDERS if number not in _COMMON_SHOULDERS], 1.3),
+    'torso': (_numbers({'neck'} | _SHOULDERS | _HIPS | _TRUNK), 1.1),
+    'right_arm': (_arm('right'), 1.1), 'left_arm': (_arm('left'), 1.1),
+    'legs': (_numbers(_HIPS | _LOWER), 1.1), 'right_leg': (_leg('right'), 1.1), 'left_leg': (_leg('left'), 1.1)}
+_OF_WHOLE = ('hips', 'hips', 'shoulders', 'head', 'torso', 'right_arm', 'left_arm', 'legs', 'right_leg', 'left_leg')
+_OF_UPPER = ('shoulders', 'head', 'torso', 'right_arm', 'left_arm')
+_LIMBS = [f'{side}_{joint}' for side in ('left', 'right') for joint in ('shoulder', 'elbow', 'wrist', 'knee', 'ankle')]
+_UPPER = _numbers(_FACE | {'neck', 'head_top', 'jaw_h36m', 'head_h36m'}) + sorted(_COMMON_SHOULDERS)
+
+
+def framed(person, augmentation, aspect):
+    """The Person with the box that its crop shows before it is scaled and turned: widened to `aspect`, height over
+    width, or cut to a part of the body; then moved by `augmentation.shift` of its side."""
+    center, side = person.center, 200 * person.scale * widening(person.keypoints_2d, aspect)
+    if augmentation.part is not None:
+        center, side = part_box(person.keypoints_2d, augmentation.part) or (center, side)
+    if any(augmentation.shift):
+        center = center + side * np.asarray(augmentation.shift)
+    return replace(person, center=center, scale=side / 200)
+
+
+def widening(keypoints, aspect):
+    """Factor of a square's side that makes room for a person's box widened to `aspect`, height over width, at least 1.
+
+    Annotation files give the box's longer side alone; its shape is that of the visible keypoints [49,3].
+    """
+    seen = keypoints[keypoints[:, 2] > 0, :2]
+    if aspect <= 1 or len(seen) < 2:
+        return 1.0
+    width, height = np.ptp(seen, axis=0)
+    return max(1.0, aspect * min(1.0, width / max(height, 1e-6)))
+
+
+def part_box(keypoints, chance):
+    """(centre [2], side) of the square about a part of the body, or None where the part is not seen well.
+
+    keypoints [49,3]: pixels and confidence; chance in [0, 1) says which part. Of a person seen whole, ten cuts are as
+    likely (to the hips counts twice); of one without knees and ankles, five; others are not cut.
+    """
+    parts = _OF_WHOLE if _is_whole(keypoints) else _OF_UPPER if _is_upper(keypoints) else ()
+    if not parts:
+        return None
+    numbers, margin = _PARTS[parts[int(chance * len(parts))]]
+    left = keypoints[numbers]
+    seen = left[left[:, 2] > 0, :2].astype(np.float64)
+    if left[:, 2].sum() <= 1:
+        return None
+    low, high = seen.min(0), seen.max(0)
+    side = float((high - low).max()) * _KEYPOINT_MARGIN * margin
+    return ((low + high) / 2, side) if side >= _SMALLEST else None
+
+
+def _is_whole(keypoints):
+    return all((keypoints[_numbers({name}), 2] > 0).any() for name in _LIMBS)
+
+
+def _is_upper(keypoints):
+    below = _numbers({name for name in _LIMBS if name.endswith(('knee', 'ankle'))})
+    return not (keypoints[below, 2] > 0).any() and (keypoints[_UPPER, 2] > 0).sum() >= 2

@@ -1,0 +1,143 @@
+"""HMR2.0: a vision transformer, and one cross-attending decoder that reads pose, shape and camera off its map.
+
+Goel et al., "Humans in 4D: Reconstructing and Tracking Humans with Transformers", ICCV 2023. Published code:
+shubham-goel/4D-Humans.
+"""
+import roma
+import torch
+from torch import nn
+from yacs.config import CfgNode as CN
+
+from models import Regressor, register
+from models.adversary import BodyDiscriminator
+from models.backbones import VITS, build_backbone
+from models.backbones.vit import GRID, PATCH, ViTBackbone, grid_embedding
+from models.hmr2_losses import summed_losses
+from models.output import MeanStage, RegressorOutput, Stage
+from models.regressor import MeanParameters
+from models.token_decoder import TokenDecoder
+from utils.errors import BadConfig
+from utils.keypoints import FOCAL_LENGTH
+
+# 5000 pixels where the crop has 256, in units of half a crop.
+_FOCAL = FOCAL_LENGTH / 128.0
+
+
+@register('hmr2')
+class HMR2(Regressor):
+    """images [B,3,R,R], of which the middle three quarters of the columns are read -> stages: the mean parameters, and
+    the estimate.
+
+    With MODEL.HMR2.SUMMED_LOSSES the estimate is supervised by the published losses instead of those that all
+    architectures share. The backbone is a ViT, or any other: its map then gets a position embedding.
+    """
+    published_source = 'hmr2'
+    box_margin = 1.0
+    box_aspect = 256 / 192
+
+    @staticmethod
+    def add_config(model):
+        section = model.HMR2 = CN()
+        section.DIM = 1024  # width of the decoder
+        section.DEPTH = 6  # layers of the decoder
+        section.HEADS = 8  # heads of its attention
+        section.HEAD_DIM = 64  # width of a head
+        section.MLP_DIM = 1024  # hidden width of the decoder's layers
+        section.SMALL_START = False  # readouts that begin near the mean parameters (published: not)
+        section.DROP_PATH = 0.55  # training: share of rows that skip the ViT's last block; earlier ones: fewer
+        section.CHECKPOINT_BLOCKS = False  # training: compute a ViT block again for the gradient; less memory
+        section.LAYER_DECAY = 1.0  # ViT: factor of the learning rate from each block to the one before it
+        section.SUMMED_LOSSES = True  # the published losses: sums over batch and joints, weighted by LOSS.*
+        section.ORIENT_W = 0.001  # SUMMED_LOSSES: rotation of the root; LOSS.POSE_W is that of the other joints
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        options = cfg.MODEL.HMR2
+        self.loss_weights, self.summed, self.orient_weight = cfg.LOSS, options.SUMMED_LOSSES, options.ORIENT_W
+        self.backbone = _backbone(cfg)
+        channels = self.backbone.out_channels
+        self.position = None
+        if not isinstance(self.backbone, ViTBackbone):
+            self.position = nn.Parameter(torch.zeros(1, GRID[0] * GRID[1], channels))
+            nn.init.trunc_normal_(self.position, std=0.02)
+        self.decoder = TokenDecoder(channels, options.DIM, options.DEPTH, options.HEADS, options.HEAD_DIM,
+                                    options.MLP_DIM)
+        self.decpose, self.decshape, self.deccam = (nn.Linear(options.DIM, size) for size in (144, 10, 3))
+        if options.SMALL_START:
+            for readout in (self.decpose, self.decshape, self.deccam):
+                nn.init.xavier_uniform_(readout.weight, gain=0.01)
+        self.mean = MeanAxes(self.assets)
+
+    def forward(self, images):
+        side = images.shape[-1] // 8
+        features = self.backbone(images[..., side:images.shape[-1] - side])
+        tokens = features.flatten(2).transpose(1, 2)
+        if self.position is not None:
+            tokens = tokens + grid_embedding(self.position, features.shape[2:])
+        token = self.decoder(tokens).float()
+        pose, betas, camera = (mean + readout(token) for mean, readout in zip(
+            self.mean(len(images)), (self.decpose, self.decshape, self.deccam)))
+        final = Stage(axes_to_rotmat(pose), betas, camera, self.body, supervised=not self.summed, focal=_FOCAL)
+        return RegressorOutput([self.mean.stage(len(images), self.body), final])
+
+    def auxiliary_losses(self, out, targets):
+        if not self.summed:
+            return {}
+        return summed_losses(out.final, targets, self.loss_weights, self.orient_weight)
+
+    def build_adversary(self, cfg):
+        return BodyDiscriminator()
+
+    def param_groups(self, cfg):
+        """One group, or with MODEL.HMR2.LAYER_DECAY one for each of the ViT's layers and one for the rest."""
+        decay = cfg.MODEL.HMR2.LAYER_DECAY
+        if decay == 1.0:
+            return super().param_groups(cfg)
+        if not isinstance(self.backbone, ViTBackbone):
+            raise BadConfig(f'MODEL.HMR2.LAYER_DECAY is {decay:g}, but {self.backbone.name} is no ViT; set it to 1')
+        *layers, last = self.backbone.layers()
+        of_vit = {id(parameter) for parameter in self.backbone.parameters()}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in of_vit]
+        return [*({'params': layer, 'lr': cfg.SOLVER.BASE_LR * decay ** (len(layers) - number)}
+                  for number, layer in enumerate(layers)), {'params': last + rest}]
+
+
+def _backbone(cfg):
+    name, res = cfg.MODEL.BACKBONE.NAME, cfg.DATA.IMG_RES
+    if name not in VITS:
+        return build_backbone(name)
+    if res * 3 // 4 % PATCH or res % PATCH:
+        raise BadConfig(f'DATA.IMG_RES is {res}; a ViT cuts it, and three quarters of it, into patches of {PATCH}: '
+                        'use a multiple of 64')
+    return ViTBackbone(name, cfg.MODEL.HMR2.DROP_PATH, cfg.MODEL.HMR2.CHECKPOINT_BLOCKS)
+
+
+class MeanAxes(nn.Module):
+    """The mean parameters from which HMR2.0 counts: those of a published checkpoint, saved with the network; until one
+    is loaded, those of smpl_mean_params.npz.
+
+    pose [1,144]: for each joint the first column of its rotation matrix, then the second.
+    """
+
+    def __init__(self, assets):
+        super().__init__()
+        mean = MeanParameters(assets)
+        self.register_buffer('pose', mean.pose.reshape(24, 3, 2).mT.reshape(1, 144).clone())
+        self.register_buffer('shape', mean.shape.clone())
+        self.register_buffer('cam', mean.cam.clone())
+
+    def forward(self, batch):
+        """Pose [B,144], shape [B,10] and camera [B,3]."""
+        return tuple(value.expand(batch, -1) for value in (self.pose, self.shape, self.cam))
+
+    def stage(self, batch, body):
+        """The mean parameters as the first, unsupervised stage of `batch` rows."""
+        _, shape, camera = self(batch)
+        return MeanStage(axes_to_rotmat(self.pose).expand(batch, -1, -1, -1), shape, camera, body, supervised=False,
+                         focal=_FOCAL)
+
+
+def axes_to_rotmat(pose):
+    """[B,144] -> [B,24,3,3]: for each joint two axes, one after the other, which Gram-Schmidt makes columns of a
+    rotation (Zhou et al., CVPR 2019). SPIN's layout has their numbers in turn."""
+    return roma.special_gramschmidt(pose.float().unflatten(-1, (24, 2, 3)).mT)
