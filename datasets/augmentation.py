@@ -17,11 +17,13 @@ _STD = np.array(IMAGE_STD, np.float32)[:, None]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to one sample: mirror, rotation in degrees, factor of the box, gains of red, green and blue."""
+    """What is done to one sample: mirror, rotation in degrees, factor of the box, gains of red, green and blue, and
+    what is pasted over it (`occluders.Occluder`)."""
     flip: bool = False
     rotation: float = 0.0
     scale: float = 1.0
     gains: tuple = (1.0, 1.0, 1.0)
+    occluders: tuple = ()
 
 
 def draw_augmentation(rng, cfg):

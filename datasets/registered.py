@@ -11,6 +11,7 @@ from utils.plugins import Registry
 DATASETS = Registry('data set')
 # A person's labels that the project knows (`Annotations`); `bbox` may stand for the box.
 _KNOWN = {name for name in (*Annotations.ROW_FIELDS, 'smpl_keypoints_2d') if name != 'imgname'}
+_CAMERA = ('cam_K', 'focal')
 
 
 def register_dataset(name):
@@ -23,6 +24,7 @@ def register_dataset(name):
     - `center` [2] in pixels and `scale` (side / 200), or `bbox` (left, top, width, height);
     - any labels of `datasets.annotations.Annotations`, without the leading N: `keypoints_2d` [49,3], `joints_3d`
       [24,4], `pose` [72], `betas` [10], ... Pose and betas are those of the body in use;
+    - the picture's camera, where it is known: `cam_K` [3,3] or `focal`, in pixels;
     - anything else, as numbers. It goes into the batch under its name, and to `auxiliary_losses` as
       `targets.labels[name]`; in a mixture `has_name` says in which rows it is there.
     """
@@ -84,15 +86,16 @@ class RegisteredDataset(RowsDataset):
         for mask, label in (('has_smpl', 'pose'), ('has_joints_3d', 'joints_3d')):
             known.setdefault(mask, label in known)
         rows = {key: np.asarray(value)[None] for key, value in known.items()}
+        camera = {key: np.asarray(given[key])[None] for key in _CAMERA if given.get(key) is not None}
         try:
-            return Annotations.blank([imgname], rows.pop('center'), rows.pop('scale'), **rows).person(0)
+            return Annotations.blank([imgname], rows.pop('center'), rows.pop('scale'), **rows, extra=camera).person(0)
         except ValueError as error:
             raise BadFile(f'{self.source_name}: row {row}: {error}') from None
 
     def _others(self, given, row):
         """{name: tensor} of the labels that only an architecture of the user's knows."""
         out = {}
-        for key in sorted(set(given) - _KNOWN - {'image', 'bbox'}):
+        for key in sorted(set(given) - _KNOWN - {'image', 'bbox', *_CAMERA}):
             value = np.asarray(given[key])
             if value.dtype.kind not in 'biuf':
                 raise BadFile(f'{self.source_name}: row {row}: {key} has type {value.dtype}, wanted numbers')

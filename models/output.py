@@ -25,6 +25,8 @@ class Stage:
     Derived on first use, once: skeleton, vertices [B,V,3], joints [B,49,3] and smpl_joints [B,24,3] in metres,
     keypoints_2d [B,49,2] in [-1, 1]. `supervised` is False for stages that a training step leaves alone.
     n_views: how many views of one person stand in successive rows (views fastest).
+    full_camera: FullCamera of a network that estimates in the picture's camera and is told which: it projects, and fits
+    of single crops are turned into it. None: a camera that looks at the crop's middle projects.
     """
     rotmat: torch.Tensor
     betas: torch.Tensor
@@ -32,6 +34,7 @@ class Stage:
     body: object = field(repr=False)
     supervised: bool = True
     n_views: int = 1
+    full_camera: object = None
 
     def __post_init__(self):
         for name in ('rotmat', 'betas', 'camera'):
@@ -57,7 +60,7 @@ class Stage:
 
     @_derived
     def keypoints_2d(self):
-        return project(self.joints, self.camera)
+        return project(self.joints, self.camera, self.full_camera)
 
     def points(self, vertex_set):
         """Points [B,P,3] of a VertexSet of this body, in metres."""
@@ -69,7 +72,9 @@ class Stage:
 
     def select(self, index):
         """The estimates of some rows of the batch (a slice, index or mask)."""
-        return replace(self, rotmat=self.rotmat[index], betas=self.betas[index], camera=self.camera[index], n_views=1)
+        full_camera = self.full_camera and self.full_camera.select(index)
+        return replace(self, rotmat=self.rotmat[index], betas=self.betas[index], camera=self.camera[index], n_views=1,
+                       full_camera=full_camera)
 
     def view(self, i):
         """Stage of view i: every field [B, ...]."""

@@ -216,8 +216,8 @@ class Evaluator:
     def read_bodies(self, dataset, protocol=None):
         """Read the bodies that a dataset needs, so that one that is absent is known before the first batch. Raises
         MissingFile."""
-        people = dataset.annotations
-        if (protocol or protocol_of(dataset.name)).gendered:
+        people = getattr(dataset, 'annotations', None)
+        if people is not None and (protocol or protocol_of(dataset.name)).gendered:
             for code, name in ((0, 'male'), (1, 'female')):
                 if (people.has_smpl & (people.gender == code)).any():
                     self._body(name)

@@ -1,16 +1,22 @@
 """Image backbones: modules that turn images [B,3,H,W] into a feature map; `out_channels` is its depth."""
 from models.backbones.convnext import CONVNEXTS, ConvNeXtBackbone
-from models.backbones.hrnet import HRNETS, HRNetBackbone
+from models.backbones.hrnet import CLASSIFIERS, HRNETS, HRNetBackbone, HRNetClassifier
 from models.backbones.resnet import RESNETS, ResNetBackbone
+from models.backbones.timm_networks import PREFIX, TimmBackbone
 from utils.errors import BadConfig
 
 
 def build_backbone(name):
     """Backbone by name, with random weights. Raises BadConfig for an unknown name."""
+    if name.startswith(PREFIX):
+        return TimmBackbone(name)
     if name in RESNETS:
         return ResNetBackbone(name)
     if name in CONVNEXTS:
         return ConvNeXtBackbone(name)
     if name in HRNETS:
         return HRNetBackbone(name)
-    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of {", ".join((*RESNETS, *CONVNEXTS, *HRNETS))}')
+    if name in CLASSIFIERS:
+        return HRNetClassifier(name)
+    known = ', '.join((*RESNETS, *CONVNEXTS, *HRNETS, *CLASSIFIERS))
+    raise BadConfig(f'MODEL.BACKBONE.NAME is {name!r}; use one of {known}, or {PREFIX}NAME for a network of timm')
