@@ -28,7 +28,7 @@ from utils.errors import BadConfig, run_main
 from utils.threads import use_one_thread
 
 OTHERS = ('benchmarks.variants', 'benchmarks.danet', 'benchmarks.multiview', 'benchmarks.smplify_training',
-          'benchmarks.lsp_fits FOLDER', 'benchmarks.demo memory', 'benchmarks.soak')
+          'benchmarks.lsp_fits FOLDER', 'benchmarks.regressors', 'benchmarks.demo memory', 'benchmarks.soak')
 
 
 @dataclass

@@ -4,7 +4,7 @@ import torch
 from utils.errors import BadConfig
 
 # Shapes, without the batch's axis, of the entries that say where a person's box lies.
-_BOX_SHAPES = {'center': (2,), 'scale': (), 'orig_shape': (2,), 'bbox_info': (3,)}
+_BOX_SHAPES = {'center': (2,), 'scale': (), 'orig_shape': (2,), 'bbox_info': (3,), 'focal_length': ()}
 
 
 def flatten_views(batch):
@@ -24,11 +24,20 @@ def _flat(values):
 def extra_inputs(regressor, batch, device):
     """The batch entries that `regressor` takes after the images (`Regressor.inputs`), on a device. Raises BadConfig for
     one that the batch has not."""
-    missing = [name for name in getattr(regressor, 'inputs', ()) if name not in batch]
+    names = getattr(regressor, 'inputs', ())
+    missing = [name for name in names if name not in batch]
     if missing:
-        raise BadConfig(f'{type(regressor).__name__} takes {missing[0]!r}, which the batch has not; it has '
+        raise BadConfig(f'{type(regressor).__name__} takes {missing[0]!r}, which is not known here; there is '
                         f'{", ".join(sorted(batch))}')
-    return [batch[name].to(device, non_blocking=True) for name in getattr(regressor, 'inputs', ())]
+    return [batch[name].to(device, non_blocking=True) for name in names]
+
+
+def mirrored(batch):
+    """The entries of a batch that a network may be given, as those of the mirrored pictures."""
+    width = batch['orig_shape'][:, 1]
+    center = torch.stack([width - batch['center'][:, 0], batch['center'][:, 1]], 1)
+    signs = batch['bbox_info'].new_tensor([-1, 1, 1])
+    return {**batch, 'img': batch['img'].flip(-1), 'center': center, 'bbox_info': batch['bbox_info'] * signs}
 
 
 def example_inputs(regressor, cfg, batch_size):

@@ -23,12 +23,12 @@ _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
 _COUNTED_FROM_1 = {
     'lsp_dataset_test', 'lsp_dataset_original_train', 'spin_lsp_train', 'lsp_train',
     'hr-lspet_train', 'spin_lspet_train', 'lspet_train', 'hr-lspet_train_eft', 'eft_lspet',
-    'mpii_train', 'spin_mpii_train', 'mpii_train_eft', 'eft_mpii'}
+    'mpii_train', 'spin_mpii_train', 'mpii_train_eft', 'eft_mpii', 'mpii_cliffGT', 'cliff_mpii_train'}
 _COUNTED_FROM_0 = {
     'h36m_train', 'h36m_mosh_train', 'h36m_valid_protocol1', 'h36m_valid_protocol1_newpath', 'h36m_valid_protocol2',
     'h36m_valid_protocol2_newpath', 'h36m_mosh_valid_p2', 'coco_2014_train', 'coco_2014_val', 'coco_2014_train_eft',
-    'coco-full_train_eft', 'dp_coco_2014_train', 'dp_coco_2014_minival', 'mpi_inf_3dhp_train', 'mpi_inf_3dhp_test',
-    'mpi_inf_3dhp_valid', '3dpw_train', '3dpw_test', 'threeDOH50K_trainset', 'threeDOH50K_testset',
+    'coco2014part_cliffGT', 'coco-full_train_eft', 'dp_coco_2014_train', 'dp_coco_2014_minival', 'mpi_inf_3dhp_train',
+    'mpi_inf_3dhp_test', 'mpi_inf_3dhp_valid', '3dpw_train', '3dpw_test', 'threeDOH50K_trainset', 'threeDOH50K_testset',
     'upi-s1h_train', 'upi-s1h_test'}
 
 
@@ -36,7 +36,8 @@ _COUNTED_FROM_0 = {
 class Person:
     """The labels of one row; fields as in `Annotations`, without the leading N.
 
-    intrinsics [3,3] or focal_length, both in pixels: the picture's camera, where the file gives it (`cam_K`, `focal`).
+    intrinsics [3,3] or focal_length, both in pixels: the picture's camera, where the file gives it (`cam_K`; `focal`,
+    or CLIFF's `focal_l`).
     """
     center: np.ndarray
     scale: float
@@ -160,7 +161,8 @@ class Annotations:
                       bool(self.has_joints_3d[index]), self.pose[index], self.betas[index],
                       bool(self.has_smpl[index]), int(self.gender[index]),
                       None if smpl_points is None else smpl_points[index],
-                      self._camera('cam_K', index, (3, 3)), self._camera('focal', index, ()))
+                      self._camera('cam_K', index, (3, 3)),
+                      self._camera('focal' if 'focal' in self.extra else 'focal_l', index, ()))
 
     def _camera(self, key, index, shape):
         """A row of an array about the camera; None where the file does not give it, or gives no number above 0."""

@@ -20,6 +20,7 @@ class Augmentation:
     """What is done to one sample: mirror, rotation in degrees, factor of the box, gains of red, green and blue.
 
     shift: of the box, in sides (x, y). part: None, or which part of the body the box is cut to (`framing.part_box`).
+    occluders: what is pasted over the picture (`occluders.Occluder`).
     """
     flip: bool = False
     rotation: float = 0.0
@@ -27,6 +28,7 @@ class Augmentation:
     gains: tuple = (1.0, 1.0, 1.0)
     shift: tuple = (0.0, 0.0)
     part: float | None = None
+    occluders: tuple = ()
 
     @property
     def box_factor(self):

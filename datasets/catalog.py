@@ -69,6 +69,10 @@ CATALOG = {
     'coco': Entry(('spin_coco_2014_train.npz', 'coco_2014_train.npz'), ('coco_2014_val.npz',), 'coco',
                   _preprocess('coco'), 'coco'),
     'coco-eft': Entry(('coco_2014_train_eft.npz',), (), 'coco', _preprocess('eft'), poses_of_crops=True),
+    # CLIFF's pseudo ground truth (Huawei's files), and mmhuman3d's conversions of it.
+    'coco-cliff': Entry(('coco2014part_cliffGT.npz', 'cliff_coco_train.npz'), (), 'coco'),
+    'mpii-cliff': Entry(('mpii_cliffGT.npz', 'cliff_mpii_train.npz'), (), 'mpii'),
+    'muco': Entry(('muco3dhp_train.npz',), (), 'muco'),
     'coco-full': Entry(('coco-full_train_eft.npz', 'eft_coco_all.npz'), (), 'coco', _preprocess('eft'),
                        poses_of_crops=True),
     'dp_coco': Entry(('dp_coco_2014_train.npz',), ('dp_coco_2014_minival.npz',), 'coco', _preprocess('dp_coco'),

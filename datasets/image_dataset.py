@@ -1,5 +1,6 @@
 """People in pictures on disk, as samples for training or evaluation."""
 import os
+from dataclasses import replace
 from multiprocessing import Value
 
 import numpy as np
@@ -12,6 +13,7 @@ from datasets.dense_points import DenseLabels, drop_dense_labels
 from datasets.framing import framed
 from datasets.image_io import read_picture
 from datasets.label_filters import has_enough_keypoints, trusted
+from datasets.occluders import load_occluders
 from datasets.sample import NO_AUGMENTATION, make_sample
 from utils.assets import find_assets
 from utils.errors import BadFile, ProjectError
@@ -45,6 +47,7 @@ class PersonDataset(Dataset):
         self.poses_of_crops = False
         # Every dataset of a mixture gives the same entries; only files can have dense labels.
         self.dense = DenseLabels(cfg.IUV.SIZE) if split == 'train' and cfg.DATA.DENSE_POINTS else None
+        self.occludes = split == 'train' and load_occluders(cfg.DATA.OCCLUDERS) is not None
 
     def __getitem__(self, key):
         epoch, index = key if isinstance(key, tuple) else (0, int(key))
@@ -54,8 +57,15 @@ class PersonDataset(Dataset):
 
     def sample(self, epoch, index, rng):
         """The sample of row `index`, its augmentation drawn from `rng` (training only)."""
-        augmentation = draw_augmentation(rng, self.cfg) if self.split == 'train' else NO_AUGMENTATION
+        augmentation = self.draw_augmentation(rng) if self.split == 'train' else NO_AUGMENTATION
         return self._pack(*self._read(epoch, index, augmentation.box_factor), augmentation)
+
+    def draw_augmentation(self, rng):
+        """The random Augmentation of one training picture."""
+        augmentation = draw_augmentation(rng, self.cfg)
+        if not self.occludes:
+            return augmentation
+        return replace(augmentation, occluders=load_occluders(self.cfg.DATA.OCCLUDERS).draw(rng))
 
     def _pack(self, picture, person, row, imgname, augmentation):
         """The sample of one person, with what names dataset and row."""

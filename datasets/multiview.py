@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from datasets.augmentation import draw_augmentation, turn_matrix
+from datasets.augmentation import turn_matrix
 from datasets.catalog import STREAM
 from datasets.image_dataset import MAX_SKIPS, ImageDataset
 from datasets.mpi_inf_3dhp import read_shot
@@ -76,7 +76,7 @@ class ViewGroupDataset(ImageDataset):
         if self._windows is not None:
             return self._windows[index], [NO_AUGMENTATION] * self.n_views
         rows = rng.permutation(self.groups[index])[:self.n_views]
-        drawn = [draw_augmentation(rng, self.cfg) for _ in rows]
+        drawn = [self.draw_augmentation(rng) for _ in rows]
         return rows, [replace(augmentation, flip=drawn[0].flip) for augmentation in drawn]
 
     def _pack_view(self, picture, person, row, imgname, augmentation):

@@ -15,7 +15,8 @@ from datasets.augmentation import (
     warp_crop,
 )
 from datasets.legacy_crop import legacy_crop, legacy_transform_points
-from utils.camera import camera_matrix, look_at
+from datasets.occluders import load_occluders
+from utils.camera import bbox_info, camera_matrix, look_at
 from utils.errors import BadFile
 from utils.keypoints import J24_FLIP, J49_FLIP, SMPL_FLIP
 from utils.pixels import from_continuous
@@ -30,6 +31,8 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
 
     Pose and 3D joints are turned with the picture, and into the frame in which the network estimates: with MODEL.CAMERA
     'crop', that of the camera that looks at the box's middle. `ray_rotation` turns that frame back into the picture's.
+    Turning a crop is turning its camera about the optical axis, and so the whole picture about the principal point;
+    `bbox_info` tells where the box lies in that picture, mirrored where the crop is.
 
     picture: `image_io.Picture`; person: `annotations.Person`; `legacy` takes the published integer crop, which knows
     no flip; `hides_3d` leaves 3D labels out; with `pose_of_crop` the pose is that seen along the ray already.
@@ -43,6 +46,9 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
         flip = augmentation.flip
         matrix = crop_transform(person.center, scale, res, augmentation.rotation, flip)
         crop = warp_crop(picture.pixels, matrix, res, picture.reduced)
+        if augmentation.occluders:
+            load_occluders(cfg.DATA.OCCLUDERS).paste(crop, augmentation.occluders, matrix, picture.width,
+                                                     picture.height, picture.is_rgb)
 
         def to_crop(points):
             return transform_points(points, matrix)
@@ -51,6 +57,7 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
     intrinsics = _intrinsics(person, picture)
     ray = look_at(person.center, intrinsics) if cfg.MODEL.CAMERA == 'crop' else np.eye(3)
     rotation = turn_matrix(augmentation.rotation)
+    offset = rotation[:2, :2] @ (person.center - intrinsics[:2, 2]) * [1 - 2 * flip, 1]
     pose = _turned_pose(person, rotation if pose_of_crop else rotation @ ray, flip) if has_smpl else _NO_POSE.copy()
     joints_3d = _turned_joints(person, rotation @ ray, flip) if has_joints_3d else _NO_JOINTS.copy()
     smpl_points = _ZERO_POINTS if person.smpl_keypoints_2d is None else person.smpl_keypoints_2d
@@ -67,6 +74,7 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
         'center': _tensor(person.center, np.float32),
         'scale': _tensor(scale, np.float32),
         'orig_shape': _tensor([picture.height, picture.width], np.float32),
+        'bbox_info': bbox_info(offset, 200 * scale, intrinsics[0, 0]),
         'focal_length': _tensor(intrinsics[0, 0], np.float32),
         'ray_rotation': _tensor(ray.T, np.float32),
         'is_flipped': _tensor(flip),

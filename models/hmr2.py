@@ -17,6 +17,7 @@ from models.output import MeanStage, RegressorOutput, Stage
 from models.regressor import MeanParameters
 from models.token_decoder import TokenDecoder
 from utils.errors import BadConfig
+from utils.full_camera import FullCamera
 from utils.keypoints import FOCAL_LENGTH
 
 # 5000 pixels where the crop has 256, in units of half a crop.
@@ -77,7 +78,8 @@ class HMR2(Regressor):
         token = self.decoder(tokens).float()
         pose, betas, camera = (mean + readout(token) for mean, readout in zip(
             self.mean(len(images)), (self.decpose, self.decshape, self.deccam)))
-        final = Stage(axes_to_rotmat(pose), betas, camera, self.body, supervised=not self.summed, focal=_FOCAL)
+        final = Stage(axes_to_rotmat(pose), betas, camera, self.body, supervised=not self.summed,
+                      full_camera=FullCamera.facing(len(camera), _FOCAL, camera.device))
         return RegressorOutput([self.mean.stage(len(images), self.body), final])
 
     def auxiliary_losses(self, out, targets):
@@ -134,7 +136,7 @@ class MeanAxes(nn.Module):
         """The mean parameters as the first, unsupervised stage of `batch` rows."""
         _, shape, camera = self(batch)
         return MeanStage(axes_to_rotmat(self.pose).expand(batch, -1, -1, -1), shape, camera, body, supervised=False,
-                         focal=_FOCAL)
+                         full_camera=FullCamera.facing(batch, _FOCAL, camera.device))
 
 
 def axes_to_rotmat(pose):

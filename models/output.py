@@ -4,7 +4,7 @@ from functools import cached_property, wraps
 
 import torch
 
-from utils.geometry import NORMALIZED_FOCAL, project
+from utils.geometry import project
 
 
 def _derived(function):
@@ -24,8 +24,10 @@ class Stage:
     network gives in half precision is held in float32, and so is what is derived.
     Derived on first use, once: skeleton, vertices [B,V,3], joints [B,49,3] and smpl_joints [B,24,3] in metres,
     keypoints_2d [B,49,2] in [-1, 1]. `supervised` is False for stages that a training step leaves alone.
-    n_views: how many views of one person stand in successive rows (views fastest). focal: of the crop's camera, in
-    units of half a crop.
+    n_views: how many views of one person stand in successive rows (views fastest).
+    full_camera: FullCamera of a network that estimates in the picture's camera and is told which, or in a crop's camera
+    of another focal length: it projects, and fits of single crops are turned into it. None: the project's camera of a
+    crop projects.
     """
     rotmat: torch.Tensor
     betas: torch.Tensor
@@ -33,7 +35,7 @@ class Stage:
     body: object = field(repr=False)
     supervised: bool = True
     n_views: int = 1
-    focal: float = NORMALIZED_FOCAL
+    full_camera: object = None
 
     def __post_init__(self):
         if self.rotmat.shape[1:] != (24, 3, 3):
@@ -62,7 +64,7 @@ class Stage:
 
     @_derived
     def keypoints_2d(self):
-        return project(self.joints, self.camera, self.focal)
+        return project(self.joints, self.camera, self.full_camera)
 
     def points(self, vertex_set):
         """Points [B,P,3] of a VertexSet of this body, in metres."""
@@ -74,7 +76,9 @@ class Stage:
 
     def select(self, index):
         """The estimates of some rows of the batch (a slice, index or mask)."""
-        return replace(self, rotmat=self.rotmat[index], betas=self.betas[index], camera=self.camera[index], n_views=1)
+        full_camera = self.full_camera and self.full_camera.select(index)
+        return replace(self, rotmat=self.rotmat[index], betas=self.betas[index], camera=self.camera[index], n_views=1,
+                       full_camera=full_camera)
 
     def view(self, i):
         """Stage of view i: every field [B, ...]."""

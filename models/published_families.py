@@ -7,6 +7,7 @@ _DANET = r'iuv2smpl\.smpl_para_Outs\.'
 _BRANCH = {'body': 'global_branch', 'limb': 'limb_branch'}
 _DECODER = r'smpl_head\.transformer\.transformer\.layers\.(\d+)\.'
 _ASSETS = r'(init_pose|init_shape|init_cam|mean_params)$'
+_MMHUMAN3D_TRAINING = r'(body_model\w*|smpl\w*|disc\w*|discriminator\w*|registrant|neck|convention\w*)\.'
 
 
 def _graph_layer(match):
@@ -74,24 +75,44 @@ FAMILIES = {
         (rf'regressor\.(\d+)\.({_HEAD})\.', r'heads.\1.\2.'),
         (r'regressor\.\d+\.' + _ASSETS, None), (r'regressor\.\d+\.smpl\.', None),
         (r'dp_head\.', 'iuv_head.')), crop='pil_bicubic'),
-    'cliff': Family('CLIFF', (r'encoder\.', r'fc1\.', r'deccam\.')),
+    'cliff': Family('CLIFF', (r'encoder\.', r'fc1\.', r'deccam\.'), 'cliff', (
+        (r'backbone\.fc\.', None), (r'(encoder|backbone)\.', 'backbone.'), (rf'(head\.)?({_HEAD})\.', r'head.\2.'),
+        (r'(head\.)?' + _ASSETS, None), (_MMHUMAN3D_TRAINING, None))),
     'multi_spin': Family('Multi-SPIN', (r'resnet\.|encoder\.(features|classifier)\.', r'regressor\.'), 'multi_spin', (
         (r'resnet\.fc\.', None), (r'(resnet|encoder)\.', 'backbone.'), (r'(mlp|conv1d)\.', 'fusion.layers.'),
         (rf'regressor\.({_HEAD})\.', r'head.\1.'), (r'regressor\.' + _ASSETS, None), (r'smpl\.', None)),
                          crop='skimage_bilinear'),
     'mmhuman3d': Family("mmhuman3d's SPIN and HMR", (r'backbone\.', r'head\.fc1\.'), 'hmr', (
         (rf'head\.({_HEAD})\.', r'head.\1.'), (r'backbone\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
-        (r'backbone\.fc\.', None), (r'head\.' + _ASSETS, None),
-        (r'(body_model\w*|smpl\w*|disc\w*|discriminator\w*|registrant|neck|convention\w*)\.', None))),
+        (r'backbone\.fc\.', None), (r'head\.' + _ASSETS, None), (_MMHUMAN3D_TRAINING, None))),
     'spin': Family('SPIN', (r'conv1\.|bn1\.', r'fc1\.'), 'hmr', (
         (rf'({_HEAD})\.', r'head.\1.'), (r'(conv1|bn1|layer\d)\.', r'backbone.\1.'),
         (r'fc\.', None), (_ASSETS, None), (r'smpl\.', None)), crop='imresize_bilinear'),
 }
 
 
-def family_of(names):
-    """The key in FAMILIES of a state dict, by its entries' names; None for a family that is not known."""
+def family_of(state):
+    """The key in FAMILIES of a state dict, or of its entries' names; None for a family that is not known."""
     for source, family in FAMILIES.items():
-        if all(any(re.match(mark, name) for name in names) for mark in family.marks):
-            return source
+        if all(any(re.match(mark, name) for name in state) for mark in family.marks):
+            return 'cliff' if source == 'mmhuman3d' and _reads_a_box(state) else source
     return None
+
+
+def _reads_a_box(state):
+    """Whether a head of HMR's names is CLIFF's: beside the features, whose number 8 divides, HMR's fc1 reads 157
+    numbers, and CLIFF's three more."""
+    width = getattr(state.get('head.fc1.weight'), 'shape', ()) if isinstance(state, dict) else ()
+    return len(width) == 2 and (width[1] - 157) % 8 == 3
+
+
+def variant_of(source, state):
+    """{config key: value} of the network that a published state dict belongs to, where its family has several."""
+    if source == 'multi_spin':
+        fusion = next((name for name in ('mlp', 'conv1d') if any(key.startswith(name + '.') for key in state)), 'avg')
+        convnext = any(key.startswith('encoder.') for key in state)
+        return {'MULTIVIEW.FUSION': fusion, 'MODEL.BACKBONE.NAME': 'convnext_tiny' if convnext else 'resnet50'}
+    if source == 'cliff':
+        hrnet = any(re.match(r'(encoder|backbone)\.stage4\.', key) for key in state)
+        return {'MODEL.BACKBONE.NAME': 'hrnet_w48_cls' if hrnet else 'resnet50'}
+    return {}

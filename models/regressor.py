@@ -102,17 +102,18 @@ class MeanParameters(nn.Module):
         """Pose [B,144], shape [B,10] and camera [B,3]."""
         return self.pose.expand(batch, -1), self.shape.expand(batch, -1), self.cam.expand(batch, -1)
 
-    def stage(self, batch, body, n_views=1):
+    def stage(self, batch, body, n_views=1, full_camera=None):
         """The mean parameters as the first, unsupervised stage of `batch` rows."""
         _, shape, camera = self.expand(batch)
         return MeanStage(pose6d_to_rotmat(self.pose).expand(batch, -1, -1, -1), shape, camera, body, supervised=False,
-                         n_views=n_views)
+                         n_views=n_views, full_camera=full_camera)
 
 
 class ParameterHead(nn.Module):
     """Two hidden layers that refine pose, shape and camera from features (HMR, Kanazawa et al., CVPR 2018).
 
-    features [B,n], pose [B,144] 6D, shape [B,10], camera [B,3] -> refined pose, shape, camera.
+    features [B,n], with whatever else the network is told behind them, pose [B,144] 6D, shape [B,10], camera [B,3] ->
+    refined pose, shape, camera.
     """
 
     def __init__(self, features, hidden=1024, dropout=0.5):

@@ -15,7 +15,8 @@ class Targets:
     keypoints_2d [B,49,3] in [-1, 1] with confidence; smpl_keypoints_2d [B,24,3] likewise; joints_3d [B,24,4] metres
     with confidence; has_3d [B]; pose [B,72] axis-angle and betas [B,10] of the target body, meaningful where
     valid [B]; body: BodyModel; iuv_renderer: IUVRenderer or None; labels: the whole batch, in which a label that one
-    architecture alone needs comes to its `auxiliary_losses` under the name that the data set gave it.
+    architecture alone needs comes to its `auxiliary_losses` under the name that the data set gave it; full_camera: of
+    the estimates (`Stage.full_camera`).
     Derived on first use, once, without gradient: rotmat, vertices, joints, smpl_joints, camera, dense_valid, iuv.
     """
     keypoints_2d: torch.Tensor
@@ -29,9 +30,10 @@ class Targets:
     iuv_renderer: object = None
     n_views: int = 1
     labels: dict = field(default_factory=dict, repr=False)
+    full_camera: object = None
 
     @classmethod
-    def of_batch(cls, batch, body, iuv_renderer=None, n_views=1, fits=None):
+    def of_batch(cls, batch, body, iuv_renderer=None, n_views=1, fits=None, full_camera=None):
         """Targets of a batch (docs/architecture.md), views flattened. The target body is the ground truth's, if any.
 
         fits: (pose [B,72], betas [B,10], valid [B]) of the target body for the other rows.
@@ -43,7 +45,7 @@ class Targets:
             valid = valid | fits[2]
         return cls(keypoints_2d=batch['keypoints'], smpl_keypoints_2d=batch['smpl_keypoints_2d'],
                    joints_3d=batch['joints_3d'], has_3d=batch['has_joints_3d'], pose=pose, betas=betas, valid=valid,
-                   body=body, iuv_renderer=iuv_renderer, n_views=n_views, labels=batch)
+                   body=body, iuv_renderer=iuv_renderer, n_views=n_views, labels=batch, full_camera=full_camera)
 
     def view(self, i):
         """Targets of view i alone: every field, and every label of a row, [B, ...]."""
@@ -52,8 +54,9 @@ class Targets:
         def of_view(value):
             return value[rows] if isinstance(value, (torch.Tensor, list)) and len(value) == count else value
         values = {entry.name: of_view(getattr(self, entry.name)) for entry in fields(self)}
-        return replace(self, **values | {'n_views': 1, 'labels': {key: of_view(value)
-                                                                  for key, value in self.labels.items()}})
+        return replace(self, **values | {
+            'n_views': 1, 'labels': {key: of_view(value) for key, value in self.labels.items()},
+            'full_camera': self.full_camera and self.full_camera.select(rows)})
 
     @cached_property
     def rotmat(self):
@@ -86,13 +89,15 @@ class Targets:
     @cached_property
     @torch.no_grad()
     def _solved(self):
-        return solve_translation(self.joints, self.keypoints_2d)
+        return solve_translation(self.joints, self.keypoints_2d, full_camera=self.full_camera)
 
     @cached_property
     @torch.no_grad()
     def camera(self):
         """[B,3] weak perspective: the one that brings the target joints onto the 2D keypoints; only where
         `dense_valid` does it say where the target body is in the crop."""
+        if self.full_camera is not None:
+            return self.full_camera.camera(self._solved[0])
         return translation_to_camera(self._solved[0])
 
     @property
@@ -108,5 +113,5 @@ class Targets:
         if self.iuv_renderer is None:
             raise MissingFile('UV_data/UV_Processed.mat: not in the asset folder, and this network is supervised with '
                               'IUV images; `./fetch_data.sh` fetches it')
-        image = self.iuv_renderer(self.vertices, self.camera)
+        image = self.iuv_renderer(self.vertices, self.camera, self.full_camera)
         return torch.where(self.dense_valid[:, None, None, None], image, 0.0)

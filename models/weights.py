@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from models.published_families import FAMILIES, family_of
+from models.published_families import FAMILIES, family_of, variant_of
 from utils.errors import BadFile, WrongBody
 from utils.logging import get_logger
 from utils.torch_io import load_torch
@@ -71,7 +71,7 @@ def published_config(path):
     crop = FAMILIES[source].crop if source else ''
     config = {'MODEL.CAMERA': 'picture', 'DATA.LEGACY_CROP_EVAL': bool(crop),
               **({'DATA.LEGACY_CROP_RESIZE': crop} if crop else {})}
-    return config | (multi_spin_variant(state) if source == 'multi_spin' else {})
+    return config | variant_of(source, state)
 
 
 def check_checkpoint_body(content, body, name):
@@ -140,16 +140,9 @@ def _check_architecture(module, content, source, name):
                       f'use --regressor {family.regressor}')
 
 
-def multi_spin_variant(state):
-    """{config key: value} of the network that a published Multi-SPIN state dict belongs to."""
-    fusion = next((name for name in ('mlp', 'conv1d') if any(key.startswith(name + '.') for key in state)), 'avg')
-    backbone = 'convnext_tiny' if any(key.startswith('encoder.') for key in state) else 'resnet50'
-    return {'MULTIVIEW.FUSION': fusion, 'MODEL.BACKBONE.NAME': backbone}
-
-
 def _check_variant(module, state, name):
     """Raise BadFile where a published Multi-SPIN file is of another variant than the network."""
-    wanted = multi_spin_variant(state)
+    wanted = variant_of('multi_spin', state)
     if wanted != module.variant:
         raise BadFile(f'{name}: a Multi-SPIN of another variant than the network; use --misc '
                       + ' '.join(f'{key} {value}' for key, value in wanted.items()))

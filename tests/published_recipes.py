@@ -173,6 +173,57 @@ DANET_DENSE = [
     behaviour('random factor of a crop\'s side', 'drawn twice', 'drawn once', 'its range is the published key')]
 DANET_START = behaviour('branches', 'from ImageNet\'s ResNet-18', 'from random weights', 'their input is no picture')
 
+CLIFF = {
+    'configs/cliff/resnet50_pw3d_cache.py': [
+        Row('optimizer: Adam, lr of backbone and head', 3e-4, 'SOLVER.BASE_LR'),
+        Row('optimizer_config: grad_clip', 2.0, 'SOLVER.GRAD_CLIP'),
+        Row('optimizer: no weight_decay', 0.0, 'SOLVER.WEIGHT_DECAY'),
+        Row('lr_config: policy', 'step', 'SOLVER.SCHEDULE'), Row('lr_config: step', [100], 'SOLVER.EPOCHS'),
+        Row('lr_config: gamma', 0.1, 'SOLVER.GAMMA'), Row('lr_config: by epoch', [], 'SOLVER.STEPS'),
+        Row('max_epochs', 250, 'TRAIN.NUM_EPOCHS'), Row('samples_per_gpu', 64, 'TRAIN.BATCH_SIZE'),
+        Row('samples_per_gpu', True, 'TRAIN.BATCH_PER_PROCESS'), Row('workers_per_gpu', 2, 'TRAIN.NUM_WORKERS'),
+        Row('norm_cfg: SyncBN', True, 'TRAIN.SYNC_BATCHNORM'), Row('log_config: interval', 50, 'TRAIN.SUMMARY_STEPS'),
+        Row('backbone: ResNet, depth 50', 'resnet50', 'MODEL.BACKBONE.NAME'),
+        Row('init_cfg: resnet50_a1h2_176-001a1197.pth of timm', 'a1h2', 'MODEL.BACKBONE.PRETRAINED', 'imagenet',
+            "torchvision's, which are fetched; the key takes the path of the other"),
+        Row('loss_keypoints3d', 100.0, 'LOSS.KP_3D_W'), Row('loss_keypoints2d', 10.0, 'LOSS.KP_2D_W'),
+        Row('loss_keypoints: SmoothL1Loss', 'smooth_l1', 'LOSS.KP_CRITERION'), Row('loss_vertex', 2.0, 'LOSS.VERT_W'),
+        Row('loss_smpl_pose', 3.0, 'LOSS.POSE_W'), Row('loss_smpl_betas', 0.02, 'LOSS.SHAPE_W'),
+        Row('no loss_camera', 0.0, 'LOSS.CAM_W'), Row('disc: commented out', 0.0, 'ADVERSARY.WEIGHT'),
+        Row('flip_prob 0.5', True, 'DATA.FLIP'), Row('noise_factor', 0.4, 'DATA.NOISE_FACTOR'),
+        Row('rot_factor', 30.0, 'DATA.ROT_FACTOR'), Row('scale_factor', 0.25, 'DATA.SCALE_FACTOR'),
+        Row('img_resolution (192, 256): 256 rows', 256, 'DATA.IMG_RES'),
+        Row('partition', {'h36m-mosh': .4, 'mpi-inf-3dhp': .1, 'mpii-cliff': .1, 'coco-cliff': .2, '3dpw': .2},
+            'DATA.MIXTURE'),
+        Row('data.test: pw3d', '3dpw', 'DATA.EVAL_DATASET'),
+        behaviour('keypoints', "54 of smpl_54, SMPL's own 24 among them", 'the 49', 'files here hold these'),
+        *[row for row in NO_SUCH_THING if row.key != 'SOLVER.GRAD_CLIP']],
+    'mmhuman3d/apis/train.py': [
+        behaviour('grad_clip', 'no hook reads it', 'clips', "as its file says; steps of a network's start are large")],
+    'mmhuman3d/data/datasets/pipelines/transforms.py': [
+        Row('GetRandomScaleRotation: rot_prob', 0.6, 'DATA.ROT_PROB'),
+        behaviour('MeshAffine', "the box's side is 192 columns; 256 rows show 4/3 of it", '256 rows show the side',
+                  "as CLIFF's own code; bbox_info tells that side"),
+        behaviour('GetBboxInfo of a turned crop', 'of the picture as it is', 'of the picture turned with it',
+                  'turning the crop turns the camera, in which the box then lies elsewhere'),
+        behaviour('GetBboxInfo: focal length', 'sqrt(w^2 + h^2)', "the label's where there is one",
+                  'that camera took the picture')],
+    'mmhuman3d/data/datasets/mixed_dataset.py': [
+        *WHOLE_DATASETS, behaviour('rows', 'drawn with replacement', 'in turn, from the drawn dataset',
+                                   'each row is met')],
+    'mmhuman3d/models/architectures/cliff_mesh_estimator.py': [
+        Row('keypoint losses: divided by the visible coordinates', 'visible', 'LOSS.KP_MEAN'),
+        Row('compute_keypoints2d_loss_cliff: all by their confidence', 1.0, 'LOSS.OPENPOSE_TRAIN_WEIGHT'),
+        Row('compute_keypoints2d_loss_cliff: all by their confidence', 1.0, 'LOSS.GT_TRAIN_WEIGHT'),
+        Row('sum of all losses', 1.0, 'LOSS.SCALE'), Row('no registration', False, 'SMPLIFY.RUN'),
+        Row('no registration', False, 'SMPLIFY.USE_FITS'), Row('no registration', False, 'SMPLIFY.USE_FINAL_FIT'),
+        behaviour('2D keypoints', 'in 2 / 223 of a crop of 192 x 256', 'in 2 / 256', 'the unit is half the side')],
+    'mmhuman3d/models/heads/cliff_head.py': [
+        Row('n_iter', 3, 'MODEL.CLIFF.N_ITER'), Row('hdim', 1024, 'MODEL.CLIFF.HIDDEN'),
+        Row('Dropout()', 0.5, 'MODEL.HEAD_DROPOUT')],
+    'CLIFF of huawei-noah/noah-research/common/imutils.py': [
+        Row('bbox_from_detector: rescale', 1.1, 'DEMO.BOX_SCALE')]}
+
 RECIPES = {
     'spin': of('nkolot/SPIN', spin(True)),
     'hmr': of('nkolot/SPIN', spin(False)),
@@ -232,6 +283,18 @@ RECIPES = {
             behaviour('a stage ends', 'when the batch\'s loss changes by less than 1e-4', 'after NUM_ITERS',
                       'a fit does not depend on its batch')],
         'mmhuman3d/models/heads/hmr_head.py': HMR_NETWORK[2:]}),
+    'cliff': of('open-mmlab/mmhuman3d', CLIFF),
+    'cliff_occlusion': of('open-mmlab/mmhuman3d', {**CLIFF, 'configs/cliff/resume.py': [
+        row for row in CLIFF['configs/cliff/resnet50_pw3d_cache.py']
+        if row.key not in ('DATA.MIXTURE', 'TRAIN.NUM_EPOCHS')] + [
+        Row('partition', {'h36m-mosh': .4, 'muco': .1, 'mpii-cliff': .1, 'coco-cliff': .2, '3dpw': .2}, 'DATA.MIXTURE'),
+        Row('max_epochs, by --resume-from at about 150', 160, 'TRAIN.NUM_EPOCHS'),
+        Row('occluders_file', 'data/occluders/pascal_occluders.npy', 'DATA.OCCLUDERS'),
+        Row('name of the run', None, 'NAME', 'cliff_occlusion', 'the first stage has a folder of its own')],
+        'configs/cliff/resnet50_pw3d_cache.py': [],
+        'mmhuman3d/data/datasets/pipelines/synthetic_occlusion_augmentation.py': [
+            behaviour('cut-outs', 'pasted over the whole picture', 'warped into the crop', 'the crop shows the same'),
+            behaviour('their channels', 'RGB on a BGR picture', 'RGB on RGB', 'their colours')]}),
     'pymaf': pymaf(
         [Row('--num_epochs', 60, 'TRAIN.NUM_EPOCHS'), Row('--eval_dataset', '3dpw', 'DATA.EVAL_DATASET'),
          Row('--single_dataname', 'coco-full', 'DATA.SINGLE_NAME'), Row('TRAIN.NUM_WORKERS', 16, 'TRAIN.NUM_WORKERS')],

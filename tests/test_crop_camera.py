@@ -134,8 +134,8 @@ def test_the_demo_puts_a_perfect_estimate_where_the_person_was_rendered(people, 
         posed = body(sample['betas'][None], rotmat)
         translation, _ = solve_translation(posed.joints, sample['keypoints'][None])
         crops = Crops.of(person.center[None], [200 * person.scale], [row['focal']], [[picture.width, picture.height]])
-        placed = bodies_in_picture(rotmat, posed.joints, posed.smpl_joints[:, 0], translation_to_camera(translation),
-                                   crops, frame)
+        seen = project(posed.joints, translation_to_camera(translation))
+        placed = bodies_in_picture(rotmat, posed.joints, posed.smpl_joints[:, 0], seen, crops, frame)
         wanted = Rotation.from_rotvec(row['pose'][:3]).as_matrix()
         assert np.allclose(placed.rotmat[0, 0].numpy(), wanted, atol=1e-5)
         place = placed.joints[0].mean(0) + placed.translation[0]

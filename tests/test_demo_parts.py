@@ -8,13 +8,7 @@ import torch
 import torchvision
 
 from core.config import load_config
-from core.demo.camera import (
-    Focus,
-    crop_to_picture,
-    place_in_picture,
-    project_to_picture,
-    ray_rotation,
-)
+from core.demo.camera import Focus, crop_to_picture, place_in_picture, project_to_picture
 from core.demo.detectors import SHORT_NAMES, TorchvisionDetector, weights_file
 from core.demo.draw import build_renderer
 from core.demo.estimate import Estimate, crop_person
@@ -26,6 +20,7 @@ from datasets.video import Frame
 from models.body import BodyModel
 from tests.demo_data import write_json
 from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
+from utils.full_camera import ray_rotation
 from utils.geometry import axis_angle_to_rotmat, project
 from utils.torch_io import save_torch
 
@@ -56,7 +51,7 @@ def test_the_pictures_camera_sees_joints_where_the_crops_did(body):
     for i in range(len(joints)):
         one = slice(i, i + 1)
         focal_length = 5000 / 224 * max(960.0, float(side[i]))
-        turn = ray_rotation(center[one], focal_length, middle)
+        turn = ray_rotation((center[one] - middle) / focal_length)
         turned = (joints[one] - pivot[one]) @ turn.transpose(1, 2) + pivot[one]
         for points, found in ((turned, errors), (joints[one], unturned)):
             moved = place_in_picture(points, wanted[one], focal_length, middle)
@@ -68,7 +63,7 @@ def test_the_pictures_camera_sees_joints_where_the_crops_did(body):
 
 def test_a_ray_rotation_turns_straight_ahead_to_the_ray():
     center, middle = torch.tensor([[1700.0, 200.0], [960.0, 540.0]]), torch.tensor([[960.0, 540.0]])
-    rays = ray_rotation(center, 1500.0, middle) @ torch.tensor([0.0, 0.0, 1.0])
+    rays = ray_rotation((center - middle) / 1500.0) @ torch.tensor([0.0, 0.0, 1.0])
     wanted = torch.nn.functional.normalize(torch.tensor([[740.0, -340.0, 1500.0], [0, 0, 1500.0]]), dim=1)
     assert torch.allclose(rays, wanted, atol=1e-6)
 

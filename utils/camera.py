@@ -4,6 +4,7 @@ import math
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
 
 _EXIF_FOLDER = 0x8769
@@ -16,6 +17,8 @@ _FILM_DIAGONAL = math.hypot(36, 24)
 _SHORTEST, _LONGEST = 4.0, 3000.0
 # By how much the sides' ratio may change when a picture is reduced to whole pixels.
 _SAME_RATIO = 0.02
+# CLIFF's scaling of a box, in focal lengths, to about [-1, 1]: of its offset, and mean and deviation of its side.
+OFFSET_SCALE, BOX_MEAN, BOX_SCALE = 2.8, 0.24, 0.06
 
 
 def default_focal_length(width, height):
@@ -30,6 +33,18 @@ def camera_matrix(width, height, focal_length=None):
     """Intrinsics [3,3] float64 of a picture: its middle is the principal point. focal_length: pixels, or None."""
     focal = focal_length_of(width, height, focal_length)
     return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def bbox_info(offset, side, focal_length):
+    """Where a crop lies in its picture, as CLIFF's network is told (arXiv 2208.00571, section 3.3, and its code).
+
+    offset [...,2]: from the principal point, the picture's middle where it is not known, to the box's middle; side
+    [...]: of the square box; focal_length [...]: all in pixels, arrays or tensors. Returns a float32 tensor [...,3]:
+    offset / f * 2.8 and (side - 0.24 f) / (0.06 f). `FullCamera.of_bbox_info` reads it back.
+    """
+    offset, side, focal = (torch.as_tensor(value, dtype=torch.float64) for value in (offset, side, focal_length))
+    box = (side - BOX_MEAN * focal) / (BOX_SCALE * focal)
+    return torch.cat([offset / focal[..., None] * OFFSET_SCALE, box[..., None]], -1).float()
 
 
 def look_at(point, intrinsics):

@@ -56,13 +56,10 @@ def rotmat_to_axis_angle(rotmat):
     return roma.rotmat_to_rotvec(rotmat)
 
 
-def camera_to_translation(camera, focal=NORMALIZED_FOCAL):
-    """Weak-perspective camera [..., 3] (s, tx, ty) to a camera translation [..., 3] in metres.
-
-    focal: of the crop's camera, in units of half a crop.
-    """
+def camera_to_translation(camera):
+    """Weak-perspective camera [..., 3] (s, tx, ty) to a camera translation [..., 3] in metres."""
     scale, tx, ty = camera.unbind(-1)
-    return torch.stack([tx, ty, 224.0 * focal / (224.0 * scale + _TINY)], dim=-1)
+    return torch.stack([tx, ty, 2 * FOCAL_LENGTH / (224.0 * scale + _TINY)], dim=-1)
 
 
 def translation_to_camera(translation):
@@ -81,14 +78,16 @@ def turn_about(points, root, turn):
     return (points - root[:, None]) @ turn.transpose(-1, -2) + root[:, None]
 
 
-def project(points, camera, focal=NORMALIZED_FOCAL):
+def project(points, camera, full_camera=None):
     """Project points [B, N, 3] (metres) by a weak-perspective camera [B, 3] into the crop: [B, N, 2] in [-1, 1].
 
-    The projection itself is a full perspective one with the translation of `camera_to_translation`. focal: of the
-    crop's camera, in units of half a crop.
+    The projection itself is a full perspective one with the translation of `camera_to_translation`, or by the camera
+    that is given (FullCamera).
     """
-    points = points + camera_to_translation(camera, focal).unsqueeze(-2)
-    return focal * points[..., :2] / points[..., 2:]
+    if full_camera is not None:
+        return full_camera.project(points, camera)
+    points = points + camera_to_translation(camera).unsqueeze(-2)
+    return NORMALIZED_FOCAL * points[..., :2] / points[..., 2:]
 
 
 def perspective_projection(points, translation, focal_length, camera_center):
@@ -101,21 +100,24 @@ def perspective_projection(points, translation, focal_length, camera_center):
     return focal * points[..., :2] / points[..., 2:] + camera_center.unsqueeze(-2)
 
 
-def estimate_translation(joints, keypoints_2d, min_points=2):
+def estimate_translation(joints, keypoints_2d, min_points=2, full_camera=None):
     """`solve_translation` without its mask."""
-    return solve_translation(joints, keypoints_2d, min_points)[0]
+    return solve_translation(joints, keypoints_2d, min_points, full_camera)[0]
 
 
-def solve_translation(joints, keypoints_2d, min_points=2):
+def solve_translation(joints, keypoints_2d, min_points=2, full_camera=None):
     """Camera translation [B, 3] that best brings 3D joints onto 2D keypoints (least squares, weights: confidence), and
     whether it could be solved [B].
 
     joints: [B, 49, 3] metres; keypoints_2d: [B, 49, 3], x and y in [-1, 1], confidence. Only the last 24, the
     annotated joints, count, as in SPIN. Where fewer than `min_points` are visible or they coincide, the result is
     the translation of the camera (0.9, 0, 0), which says nothing. No value is read back to the host.
+    full_camera: FullCamera, for joints and translations in the pictures' cameras; else they are those of a camera of
+    5000 px that looks at the crop's middle.
     """
     points = joints[:, NUM_OPENPOSE:].double()
-    targets = keypoints_2d[:, NUM_OPENPOSE:, :2].double() / NORMALIZED_FOCAL
+    annotated = keypoints_2d[:, NUM_OPENPOSE:, :2].double()
+    targets = annotated / NORMALIZED_FOCAL if full_camera is None else full_camera.slopes(annotated)
     weight = keypoints_2d[:, NUM_OPENPOSE:, 2:].double()
     # x: tx - u tz = u Z - X, y likewise, with u = x / f.
     ones, zeros = torch.ones_like(weight), torch.zeros_like(weight)
@@ -129,7 +131,11 @@ def solve_translation(joints, keypoints_2d, min_points=2):
     identity = torch.eye(3, dtype=normal.dtype, device=normal.device)
     solution, _ = torch.linalg.solve_ex(torch.where(solvable[:, None, None], normal, identity), vector)
     # Made on the device: a constant from the host would be waited for.
-    fallback = camera_to_translation(F.pad(joints.new_full((1,), 0.9), (0, 2)))
+    fallback = F.pad(joints.new_full((1,), 0.9), (0, 2))
+    if full_camera is None:
+        fallback = camera_to_translation(fallback)
+    else:
+        fallback = full_camera.translation(fallback.expand(len(joints), 3))
     return torch.where(solvable[:, None], solution.squeeze(-1).to(joints.dtype), fallback), solvable
 
 

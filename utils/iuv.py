@@ -19,11 +19,15 @@ def crop_camera_translation(camera, focal_length=FOCAL_LENGTH, crop_size=CROP_SI
     return torch.stack([camera[:, 1], camera[:, 2], depth], -1)
 
 
-def project_to_crop(vertices, camera, size, focal_length=FOCAL_LENGTH, crop_size=CROP_SIZE):
+def project_to_crop(vertices, camera, size, focal_length=FOCAL_LENGTH, crop_size=CROP_SIZE, full_camera=None):
     """Full perspective projection of vertices [B,V,3] onto a picture of the crop, `size` pixels a side.
 
-    Returns [B,V,3]: x, y in the picture's pixels and depth in metres; the principal point is the picture's centre.
+    Returns [B,V,3]: x, y in the picture's pixels and depth in metres; the principal point is the picture's centre, or
+    that of the whole picture where a FullCamera is given.
     """
+    if full_camera is not None:
+        depth = vertices[..., 2:] + full_camera.translation(camera)[:, None, 2:]
+        return torch.cat([(full_camera.project(vertices, camera) + 1) * size / 2, depth], -1)
     points = vertices + crop_camera_translation(camera, focal_length, crop_size)[:, None]
     xy = points[..., :2] / points[..., 2:] * (focal_length * size / crop_size) + size / 2
     return torch.cat([xy, points[..., 2:]], -1)
@@ -38,7 +42,8 @@ class IUVRenderer(nn.Module):
     PyMAF's later renderer blends part numbers given by vertex.
     backend: of `utils.rasterizer.rasterize`.
 
-    Called with vertices [B,V,3] in metres, before camera translation, and weak-perspective cameras [B,3]; returns
+    Called with vertices [B,V,3] in metres, before camera translation, weak-perspective cameras [B,3] and, where the
+    pictures' own cameras see the bodies, their FullCamera; returns
     [B,3,size,size] float32 on the device of the module. `body_digest` names the body that the charts belong to, or is
     None where the file does not say.
 
@@ -59,11 +64,12 @@ class IUVRenderer(nn.Module):
         self.register_buffer('face_part', torch.from_numpy(part).float() / NUM_PARTS, persistent=False)
         self.register_buffer('corner_uv', torch.from_numpy(corner_uv), persistent=False)
 
-    def forward(self, vertices, camera):
+    def forward(self, vertices, camera, full_camera=None):
         if vertices.shape[1] < self.num_vertices:
             raise WrongBody(f'{self.uv_path}: its charts name vertex {self.num_vertices - 1}, '
                             f'but the body has {vertices.shape[1]} vertices')
-        pixels = project_to_crop(vertices.float(), camera.float(), self.size, self.focal_length, self.crop_size)
+        pixels = project_to_crop(vertices.float(), camera.float(), self.size, self.focal_length, self.crop_size,
+                                 full_camera)
         face_index, barycentric, _ = rasterize(pixels, self.faces, self.size, self.size, self.backend,
                                                cull_backfaces=True)
         return self._paint(face_index, barycentric).movedim(-1, 1).contiguous()

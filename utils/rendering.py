@@ -182,16 +182,17 @@ def render_side_view(vertices, faces, focal_length, height, width, camera_center
     return render_overlay(canvas, vertices, faces, focal_length, camera_center, colors=colors, anti_alias=anti_alias)
 
 
-def overlay_batch(images, vertices, camera, faces, color=None, anti_alias=2):
+def overlay_batch(images, vertices, camera, faces, color=None, anti_alias=2, full_camera=None):
     """Draw one body over each square crop, on the images' device.
 
     images [B,3,S,S] in [0, 1]; vertices [B,V,3] metres before camera translation; camera [B,3] weak perspective in the
-    crop; faces [F,3]; color [3] in [0, 1]. Returns [B,3,S,S].
+    crop; faces [F,3]; color [3] in [0, 1]; full_camera: FullCamera, where the pictures' own cameras see the bodies.
+    Returns [B,3,S,S].
     """
     size = images.shape[-1]
     vertices = vertices.detach().float()
     color = vertices.new_tensor(person_color(0) if color is None else color)
-    pixels = project_to_crop(vertices, camera.detach().float(), size)
+    pixels = project_to_crop(vertices, camera.detach().float(), size, full_camera=full_camera)
     panels = images.detach().float().clone()
     composite_meshes(panels.movedim(1, -1), pixels, faces, light_vertices(vertices, faces, color), anti_alias)
     return panels

@@ -19,7 +19,7 @@ _C.PATHS.IMAGE_DIRS = []  # 'dataset=folder' strings; default DATA_DIR/datasets/
 _C.MODEL = CN()
 _C.MODEL.REGRESSOR = DEFAULT_REGRESSOR  # `train.py --help` lists them; each adds its section in `add_config`
 _C.MODEL.BACKBONE = CN()
-_C.MODEL.BACKBONE.NAME = 'resnet50'  # resnet18, resnet34, resnet50, resnet101, ...
+_C.MODEL.BACKBONE.NAME = 'resnet50'  # resnet18, resnet34, resnet50, resnet101, ...; timm/NAME: any network of timm
 _C.MODEL.BACKBONE.PRETRAINED = 'imagenet'  # 'imagenet', 'coco', '' (random weights) or a path
 _C.MODEL.CAMERA = 'crop'  # whose frame bodies are estimated in: 'crop', as seen along the crop's ray, or 'picture'
 _C.MODEL.HEAD_DROPOUT = 0.5  # dropout of the regressors' hidden layers
@@ -52,6 +52,8 @@ _C.DATA.BOX_ASPECT = 1.0  # height over width to which a person's box is widened
 _C.DATA.MIN_CONFIDENCE = 0.0  # training: 2D keypoints of a lower confidence are none
 _C.DATA.MIN_KEYPOINTS = 0  # training: people with fewer 2D keypoints (of the first 44 joints) are passed over
 _C.DATA.MAX_BETAS = 0.0  # training: pose and shape with a larger shape coefficient are no labels; 0: all are
+# synthetic occlusion of training pictures: a file or folder of cut-outs, 'shapes' (drawn ones) or '' (none)
+_C.DATA.OCCLUDERS = ''
 _C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' and count it
 _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache/human_mesh_recovery
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says

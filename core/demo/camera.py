@@ -9,16 +9,15 @@ of their focal lengths: the nearer the person, the more perspective the picture 
 import math
 from dataclasses import dataclass
 
-import roma
 import torch
 
-from utils.camera import focal_length_of
+from utils.camera import bbox_info, focal_length_of
 from utils.errors import BadConfig
+from utils.full_camera import ray_rotation
 from utils.geometry import (
     NORMALIZED_FOCAL,
     estimate_translation,
     perspective_projection,
-    project,
     turn_about,
     turn_root,
 )
@@ -59,6 +58,12 @@ class Crops:
         """[N,2] the principal points."""
         return self.size / 2
 
+    def entries(self):
+        """{name: tensor} as in a batch (docs/architecture.md): what a network may be told of its crops."""
+        return {'center': self.center, 'scale': self.side / 200, 'orig_shape': self.size.flip(-1),
+                'focal_length': self.focal_length,
+                'bbox_info': bbox_info(self.center - self.middle, self.side, self.focal_length)}
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -76,32 +81,21 @@ class Placed:
         return turn_about(points, self._pivot, self._turn)
 
 
-def bodies_in_picture(rotmat, joints, pivot, camera, crops, frame='crop'):
+def bodies_in_picture(rotmat, joints, pivot, keypoints_2d, crops, frame='crop'):
     """Estimates in crops -> Placed.
 
-    rotmat [N,24,3,3]; joints [N,49,3] metres; pivot [N,3] the root joint, about which the body turns; camera [N,3] weak
-    perspective in the crop; crops: Crops. frame: `Regressor.camera_frame`, whether the root's rotation is that seen
-    along the crop's ray ('crop'), or in the picture's camera already ('picture').
+    rotmat [N,24,3,3]; joints [N,49,3] metres; pivot [N,3] the root joint, about which the body turns; keypoints_2d
+    [N,49,2] where the estimate sees the joints in the crop, in [-1, 1]; crops: Crops. frame: `Regressor.camera_frame`,
+    whether the root's rotation is that seen along the crop's ray ('crop'), or in the picture's camera ('picture').
     """
-    turn = ray_rotation(crops.center, crops.focal_length, crops.middle)
+    turn = ray_rotation((crops.center - crops.middle) / crops.focal_length[:, None])
     if frame == 'picture':
         turn = torch.eye(3).expand_as(turn)
     turned = turn_about(joints, pivot, turn)
-    wanted = crop_to_picture(project(joints, camera), crops.center, crops.side)
+    wanted = crop_to_picture(keypoints_2d, crops.center, crops.side)
     translation = place_in_picture(turned, wanted, crops.focal_length, crops.middle)
     seen = project_to_picture(turned, translation, crops.focal_length, crops.middle)
     return Placed(turn_root(rotmat, turn), turned, translation, seen, turn, pivot)
-
-
-def ray_rotation(center, focal_length, middle):
-    """Rotations [N,3,3] from straight ahead to the rays through pixels `center` [N,2].
-
-    focal_length: pixels, [N] or one number; middle: [N,2] of the pictures.
-    """
-    offset = (center - middle) / torch.as_tensor(focal_length, dtype=center.dtype).reshape(-1, 1)
-    axis = torch.stack([-offset[:, 1], offset[:, 0], torch.zeros_like(offset[:, 0])], -1)
-    length = axis.norm(dim=-1, keepdim=True)
-    return roma.rotvec_to_rotmat(axis / length.clamp(min=1e-12) * torch.atan(length))
 
 
 def crop_to_picture(keypoints_2d, center, side):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from core.batches import extra_inputs
 from core.demo.camera import Crops, bodies_in_picture
 from datasets.augmentation import crop_transform, to_network_input, warp_crop
 from datasets.legacy_crop import legacy_box, legacy_crop
@@ -75,15 +76,16 @@ class Estimator:
 
     @torch.inference_mode()
     def _estimate(self, people, focus, as_views=False):
-        crops = [crop_person(frame.image, person, self._res, self._legacy) for frame, person in people]
-        images = torch.from_numpy(np.stack([to_network_input(crop, is_rgb=True) for crop, _, _ in crops]))
+        cut = [crop_person(frame.image, person, self._res, self._legacy) for frame, person in people]
+        images = torch.from_numpy(np.stack([to_network_input(crop, is_rgb=True) for crop, _, _ in cut]))
         images = images.to(self.device)
-        out = self.regressor(images[None] if as_views else images)
+        crops = Crops.of(np.stack([center for _, center, _ in cut]), [side for _, _, side in cut],
+                         [focus(frame) for frame, _ in people], [frame.image.shape[1::-1] for frame, _ in people])
+        out = self.regressor(images[None] if as_views else images,
+                             *extra_inputs(self.regressor, crops.entries(), self.device))
         if self.on_output:
             self.on_output(images, out)
-        columns = self._in_picture(out.final, Crops.of(
-            np.stack([center for _, center, _ in crops]), [side for _, _, side in crops],
-            [focus(frame) for frame, _ in people], [frame.image.shape[1::-1] for frame, _ in people]))
+        columns = self._in_picture(out.final, crops)
         usable = torch.stack([torch.isfinite(column).flatten(1).all(1) for column in columns]).all(0)
         usable &= columns[2][:, 0] > _FARTHEST
         columns = [column.numpy() for column in columns]
@@ -96,7 +98,7 @@ class Estimator:
             return value.float().cpu()
         camera = fetched(stage.camera)
         root = fetched(stage.smpl_joints)[:, 0]
-        placed = bodies_in_picture(fetched(stage.rotmat), fetched(stage.joints), root, camera, crops,
-                                   getattr(self.regressor, 'camera_frame', 'crop'))
+        placed = bodies_in_picture(fetched(stage.rotmat), fetched(stage.joints), root, fetched(stage.keypoints_2d),
+                                   crops, self.regressor.camera_frame)
         columns = [placed.rotmat, fetched(stage.betas), camera, placed.translation, placed.joints, placed.keypoints_2d]
         return [*columns, placed.turned(fetched(stage.vertices))] if self._draws else columns

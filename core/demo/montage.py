@@ -37,6 +37,7 @@ class Montage:
         pictures = interpolate(denormalize(images.float()).cpu(), size=(_SIZE, _SIZE), mode='bilinear', antialias=True)
         final, faces = out.final, self._regressor.body.faces.cpu()
         vertices, camera = final.vertices.float().cpu(), final.camera.float().cpu()
+        full_camera = final.full_camera and final.full_camera.to('cpu')
         panels = [pictures]
         if out.iuv is not None:
             maps = [None if value is None else value.float().cpu()
@@ -45,9 +46,9 @@ class Montage:
         extra = getattr(self._regressor, 'extra_pictures', None)
         if extra:
             panels += [_enlarged(picture.float().cpu()) for picture in extra(out).values()]
-        drawn = colorize_iuv(self._renderer(vertices, camera))
+        drawn = colorize_iuv(self._renderer(vertices, camera, full_camera))
         panels += [torch.where(drawn.amax(1, keepdim=True) > 0, drawn, pictures),
-                   overlay_batch(pictures, vertices, camera, faces)]
+                   overlay_batch(pictures, vertices, camera, faces, full_camera=full_camera)]
         front = torch.cat(panels, -1).movedim(1, -1).clamp(0, 1).mul(255).round().byte().numpy()
         side = self._sides(vertices, camera, faces)
         self._rows += [np.concatenate(row, axis=1) for row in zip(front, side)]

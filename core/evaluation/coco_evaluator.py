@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from core.batches import extra_inputs
+from core.batches import extra_inputs, mirrored
 from core.devices import pick_device
 from core.evaluation import report
 from core.evaluation.pictures import PictureGrid
@@ -52,19 +52,21 @@ def estimate_keypoints(regressor, dataset, cfg, device, progress=True, observers
     loader = DataLoader(Subset(dataset, range(rows)), cfg.TEST.BATCH_SIZE, **worker_options(cfg, most=8))
     keypoints = np.zeros((rows, 17, 2))
     for batch in tqdm(batches_of(loader), total=len(loader), desc='evaluate coco', disable=not progress):
-        images = batch['img'].to(device, non_blocking=True)
-        extra = extra_inputs(regressor, batch, device)
-        out = regressor(images, *extra)
+        out = _estimate(regressor, batch, device)
         points = _coco_points(out)
         if cfg.TEST.FLIP:
-            mirrored = _coco_points(regressor(images.flip(-1), *extra))[:, _FLIP] * points.new_tensor([-1, 1])
-            points = (points + mirrored) / 2
+            flipped = _coco_points(_estimate(regressor, mirrored(batch), device))[:, _FLIP]
+            points = (points + flipped * points.new_tensor([-1, 1])) / 2
         index = batch['sample_index'].numpy()
         annotations = dataset.annotations
         keypoints[index] = crop_to_picture(points.cpu().numpy(), annotations.center[index], annotations.scale[index])
         for observer in observers:
             observer(batch, out)
     return keypoints
+
+
+def _estimate(regressor, batch, device):
+    return regressor(batch['img'].to(device, non_blocking=True), *extra_inputs(regressor, batch, device))
 
 
 def _coco_points(out):

@@ -33,7 +33,8 @@ class PictureGrid:
         final = out.final.select(slice(0, count))
         images = denormalize(batch['img'][:count].to(final.camera.device))
         images = torch.nn.functional.interpolate(images, size=self.size, mode='bilinear', antialias=True)
-        overlays = overlay_batch(images, final.vertices, final.camera, self.faces.to(images.device))
+        overlays = overlay_batch(images, final.vertices, final.camera, self.faces.to(images.device),
+                                 full_camera=final.full_camera)
         pairs = torch.cat([images, overlays], -1).movedim(1, -1).mul(255).round().byte().cpu().numpy()
         for i, pair in enumerate(pairs):
             pair = np.ascontiguousarray(pair)

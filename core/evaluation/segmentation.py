@@ -53,9 +53,10 @@ class PartRenderer:
             raise BadFile(f'{parts_file}: shape {list(parts.shape)}, but the colours of {texture_file} are between 0 '
                           f'and {most.int().tolist()} hundredths; the two files do not belong together')
 
-    def __call__(self, vertices, camera):
-        """vertices [B,V,3] metres, camera [B,3] -> part numbers [B,S,S] uint8, and silhouette [B,S,S] bool."""
-        pixels = project_to_crop(vertices.float(), camera.float(), RENDER_SIZE)
+    def __call__(self, vertices, camera, full_camera=None):
+        """vertices [B,V,3] metres, camera [B,3] and, if any, FullCamera -> part numbers [B,S,S] uint8, and silhouette
+        [B,S,S] bool."""
+        pixels = project_to_crop(vertices.float(), camera.float(), RENDER_SIZE, full_camera=full_camera)
         face_index, barycentric, _ = rasterize(pixels, self.faces, RENDER_SIZE, RENDER_SIZE)
         drawn = face_index >= 0
         parts = torch.zeros(face_index.shape, dtype=torch.uint8, device=face_index.device)
@@ -154,7 +155,7 @@ class SegmentationEvaluator:
             images = batch['img'].to(device)
             out = regressor(images if transform is None else transform(images, batch),
                             *extra_inputs(regressor, batch, device))
-            drawn = [[value.cpu().numpy() for value in self.renderer(stage.vertices, stage.camera)]
+            drawn = [[value.cpu().numpy() for value in self.renderer(stage.vertices, stage.camera, stage.full_camera)]
                      for stage in out.stages]
             for i, row in enumerate(batch['sample_index'].tolist()):
                 counts.append(self._counts(annotations, row, batch, i, [(p[i], m[i]) for p, m in drawn]))

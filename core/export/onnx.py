@@ -73,8 +73,12 @@ class OnnxRegressor(nn.Module):
         for part in zip(*parts):
             count = len(part[0])
             out = self.run(*(_filled(values, size * len(values) // count).numpy() for values in part))
-            rows.append([torch.from_numpy(out[name])[:count * n_views] for name in ('rotmat', 'betas', 'camera')])
-        return RegressorOutput([Stage(*(torch.cat(column) for column in zip(*rows)), self.body, n_views=n_views)])
+            rows.append([torch.from_numpy(out[name])[:count * n_views]
+                         for name in ('rotmat', 'betas', 'camera', 'keypoints_2d')])
+        *parameters, keypoints_2d = (torch.cat(column) for column in zip(*rows))
+        stage = Stage(*parameters, self.body, n_views=n_views)
+        stage.keypoints_2d = keypoints_2d  # of the file: which camera saw them is known in there alone
+        return RegressorOutput([stage])
 
 
 def _filled(values, size):

@@ -10,7 +10,14 @@ from datasets.fits import FitStore, unaugment_pose
 from models.smplify import build_smplify
 from models.targets import Targets
 from utils.assets import find_assets
-from utils.geometry import camera_to_translation, estimate_translation, rotmat_to_axis_angle
+from utils.geometry import (
+    axis_angle_to_rotmat,
+    camera_to_translation,
+    estimate_translation,
+    rotmat_to_axis_angle,
+    turn_about,
+    turn_root,
+)
 
 # Fits are made in pixels of a 224 px crop, whatever the network's resolution; the camera's focal length belongs to it.
 HALF_CROP = 112.0
@@ -52,6 +59,10 @@ class FitsInTheLoop:
     enough of the body is seen and its residual, SMPLIFY.THRESHOLD_ON of the joints', is below SMPLIFY.THRESHOLD; final
     fits without SMPLIFY.RUN go by the validity flags of their file, as PyMAF's first recipe.
 
+    Fits are made, and stored, along the crop's ray. Where the picture's own camera sees the network's estimates
+    (`Stage.full_camera`), these are turned to the ray before a fit starts, and fits into that camera before they serve
+    as targets.
+
     body: the regressor's, on `device`; datasets: those of the training mixture, in the order of `dataset_index`.
     """
 
@@ -79,7 +90,10 @@ class FitsInTheLoop:
         self._record(best, valid, ~has_smpl)
         extreme = (best.betas.abs() > EXTREME_BETAS).any(-1, keepdim=True)
         betas = torch.where(extreme, 0.0, best.betas)
-        return Targets.of_batch(batch, self.body, self.iuv_renderer, n_views, fits=(best.pose, betas, valid))
+        full_camera = out.final.full_camera
+        pose = best.pose if full_camera is None else _turned(best.pose, full_camera.ray_rotation())
+        return Targets.of_batch(batch, self.body, self.iuv_renderer, n_views, fits=(pose, betas, valid),
+                                full_camera=full_camera)
 
     def _trusted(self, fits, keypoints, center):
         if self.by_flags:
@@ -122,9 +136,10 @@ class FitsInTheLoop:
 
     def _fit(self, batch, estimate, keypoints, center, wanted, n_views):
         """Fits of the people [B] that are wanted, as rows, and which people's fits are valid."""
-        pose = rotmat_to_axis_angle(estimate.rotmat.float()).flatten(1).unflatten(0, (-1, n_views))
+        rotmat, translation = _along_the_ray(estimate)
+        pose = rotmat_to_axis_angle(rotmat).flatten(1).unflatten(0, (-1, n_views))
         betas = estimate.betas.float().unflatten(0, (-1, n_views))[:, 0]
-        translation = camera_to_translation(estimate.camera.float()).unflatten(0, (-1, n_views))
+        translation = translation.unflatten(0, (-1, n_views))
         keypoints, center = keypoints.unflatten(0, (-1, n_views)), center.unflatten(0, (-1, n_views))
         fits = _Fits(pose.clone(), betas[:, None].repeat(1, n_views, 1),
                      torch.full_like(pose[..., 0], torch.inf), torch.zeros_like(pose[..., 0], dtype=torch.bool))
@@ -184,6 +199,25 @@ def _rows_of(dataset):
 
 def _in_pixels(keypoints):
     return torch.cat([HALF_CROP * (keypoints[..., :2] + 1), keypoints[..., 2:]], -1)
+
+
+def _along_the_ray(estimate):
+    """Rotations [R,24,3,3] and translation [R,3] of a Stage for the camera that looks at the crop's middle.
+
+    What the picture's own camera sees is turned, and moved to where it falls on the same points of the crop.
+    """
+    rotmat = estimate.rotmat.float()
+    if estimate.full_camera is None:
+        return rotmat, camera_to_translation(estimate.camera.float())
+    turn = estimate.full_camera.ray_rotation().transpose(1, 2)
+    joints = turn_about(estimate.joints, estimate.smpl_joints[:, 0], turn)
+    seen = torch.cat([estimate.keypoints_2d, torch.ones_like(joints[..., :1])], -1)
+    return turn_root(rotmat, turn), estimate_translation(joints, seen)
+
+
+def _turned(pose, turn):
+    """Axis-angle poses [R,72] with the root's rotation turned by [R,3,3]."""
+    return torch.cat([rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:, :3])), pose[:, 3:]], 1)
 
 
 def _calibrated(batch, n_views, people):

@@ -39,13 +39,13 @@ def panel(images, out, targets, faces, rows=4, extra=()):
     [B,3,h,w]. images: [B,3,R,R] normalized.
     """
     pictures = denormalize(images[:rows].float()).cpu()
-    columns = [pictures, _target_overlay(pictures, targets, faces, rows),
-               overlay_batch(pictures, out.final.vertices[:rows].float().cpu(),
-                             out.final.camera[:rows].float().cpu(), faces.cpu())]
+    columns = [pictures, _target_overlay(pictures, targets, faces, rows), _overlay(pictures, out.final, faces, rows)]
     size = pictures.shape[-1]
     if targets.iuv_renderer is not None:
         columns.append(_enlarged(colorize_iuv(targets.iuv[:rows].float().cpu()), size))
-        rendered = targets.iuv_renderer(out.final.vertices[:rows].float(), out.final.camera[:rows].float())
+        shown = out.final.full_camera
+        rendered = targets.iuv_renderer(out.final.vertices[:rows].float(), out.final.camera[:rows].float(),
+                                        shown and shown.select(slice(rows)))
         columns.append(_enlarged(colorize_iuv(rendered.cpu()), size))
     if out.iuv is not None:
         dense = maps_to_iuv(out.iuv.index[:rows].float(), out.iuv.u[:rows].float(), out.iuv.v[:rows].float(),
@@ -58,9 +58,15 @@ def panel(images, out, targets, faces, rows=4, extra=()):
 
 def _target_overlay(pictures, targets, faces, rows):
     """Target meshes over the pictures in which a valid one has its place, the plain pictures elsewhere."""
-    drawn = overlay_batch(pictures, targets.vertices[:rows].float().cpu(), targets.camera[:rows].float().cpu(),
-                          faces.cpu())
+    drawn = _overlay(pictures, targets, faces, rows)
     return torch.where(targets.dense_valid[:rows].cpu()[:, None, None, None], drawn, pictures)
+
+
+def _overlay(pictures, bodies, faces, rows):
+    """The first meshes of a Stage or of Targets over their pictures, on the CPU."""
+    seen_by = bodies.full_camera and bodies.full_camera.select(slice(rows)).to('cpu')
+    return overlay_batch(pictures, bodies.vertices[:rows].float().cpu(), bodies.camera[:rows].float().cpu(),
+                         faces.cpu(), full_camera=seen_by)
 
 
 def _enlarged(pictures, height):

@@ -15,8 +15,8 @@ class AnnotatedTargets:
         self._body, self._iuv_renderer = body, iuv_renderer
 
     def targets(self, batch, out, n_views=1):
-        """Targets of a batch; the network's estimate `out` is not used."""
-        return Targets.of_batch(batch, self._body, self._iuv_renderer, n_views)
+        """Targets of a batch; the network's estimate `out` only says whose cameras it is seen by."""
+        return Targets.of_batch(batch, self._body, self._iuv_renderer, n_views, full_camera=out.final.full_camera)
 
     def scalars(self):
         """Nothing to report."""

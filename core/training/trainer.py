@@ -382,7 +382,8 @@ class Trainer:
         network = self.state.best_weights.eval()
         out = network(batch['img'].unflatten(0, (-1, n_views)) if n_views > 1 else batch['img'],
                       *extra_inputs(network, batch, self.accelerator.device))
-        targets = Targets.of_batch(batch, self.regressor.body, self.iuv_renderer, n_views)
+        targets = Targets.of_batch(batch, self.regressor.body, self.iuv_renderer, n_views,
+                                   full_camera=out.final.full_camera)
         return panel(batch['img'], out, targets, self.regressor.body.faces, rows,
                      network.extra_pictures(out).values())
 

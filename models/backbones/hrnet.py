@@ -8,16 +8,19 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 # Channels of the branch of highest resolution; each next branch has twice as many at half the size.
 HRNETS = {'hrnet_w18': 18, 'hrnet_w32': 32, 'hrnet_w48': 48}
+CLASSIFIERS = {f'{name}_cls': name for name in HRNETS}
 _STEM, _BLOCKS = 64, 4
+# Of the classification head: quarters of each branch's channels, and its features.
+_HEAD_WIDTHS, _HEAD_FEATURES = (32, 64, 128, 256), 2048
 
 
 class HRNetBackbone(nn.Module):
     """images [B,3,H,W] -> features [B,out_channels,H/4,W/4] of the branch of highest resolution."""
 
-    def __init__(self, name):
+    def __init__(self, name, outputs=1):
         super().__init__()
         self.name, self.out_channels = name, HRNETS[name]
-        widths = [self.out_channels * 2 ** i for i in range(4)]
+        self.widths = widths = [self.out_channels * 2 ** i for i in range(4)]
         self.conv1 = nn.Conv2d(3, _STEM, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(_STEM)
         self.conv2 = nn.Conv2d(_STEM, _STEM, 3, stride=2, padding=1, bias=False)
@@ -29,13 +32,40 @@ class HRNetBackbone(nn.Module):
         self.transition2 = _transition(widths[:2], widths[:3])
         self.stage3 = _stage(4, widths[:3])
         self.transition3 = _transition(widths[:3], widths)
-        self.stage4 = _stage(3, widths, outputs=1)
+        self.stage4 = _stage(3, widths, outputs)
 
     def forward(self, images):
+        return self.branches(images)[0]
+
+    def branches(self, images):
+        """The feature maps of the branches that the last stage gives, from the highest resolution down."""
         stem = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(images))))))
         branches = self.stage2(_branch_out(self.transition1, [self.layer1(stem)]))
         branches = self.stage3(_branch_out(self.transition2, branches))
-        return self.stage4(_branch_out(self.transition3, branches))[0]
+        return self.stage4(_branch_out(self.transition3, branches))
+
+
+class HRNetClassifier(HRNetBackbone):
+    """images [B,3,H,W] -> features [B,2048,H/32,W/32]: all four branches, joined as for ImageNet's classes.
+
+    Its entries are those of HRNet's ImageNet weights, but for the classifier itself.
+    """
+
+    def __init__(self, name):
+        super().__init__(CLASSIFIERS[name], outputs=4)
+        self.name, self.out_channels = name, _HEAD_FEATURES
+        wide = [width * Bottleneck.expansion for width in _HEAD_WIDTHS]
+        self.incre_modules = nn.ModuleList(residual_layer(Bottleneck, branch, width, 1)
+                                           for branch, width in zip(self.widths, _HEAD_WIDTHS))
+        self.downsamp_modules = nn.ModuleList(_biased(*pair, 3, stride=2, padding=1) for pair in zip(wide, wide[1:]))
+        self.final_layer = _biased(wide[-1], _HEAD_FEATURES, 1)
+
+    def forward(self, images):
+        branches = [widen(branch) for widen, branch in zip(self.incre_modules, self.branches(images))]
+        joined = branches[0]
+        for halve, branch in zip(self.downsamp_modules, branches[1:]):
+            joined = branch + halve(joined)
+        return self.final_layer(joined)
 
 
 class ExchangeModule(nn.Module):
@@ -70,6 +100,11 @@ def _conv(channels_in, channels_out, stride=1, relu=True):
     layers = [nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False),
               nn.BatchNorm2d(channels_out)]
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
+
+
+def _biased(channels_in, channels, size, **options):
+    return nn.Sequential(nn.Conv2d(channels_in, channels, size, **options), nn.BatchNorm2d(channels),
+                         nn.ReLU(inplace=True))
 
 
 def _transition(before, after):

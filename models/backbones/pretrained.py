@@ -5,6 +5,7 @@ import torch
 import torchvision
 from torch.hub import download_url_to_file
 
+from models.backbones.timm_networks import TimmBackbone
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.torch_io import load_torch
 
@@ -16,6 +17,7 @@ _IMAGENET_FILES = {'resnet50': ('resnet50-19c8e357.pth', 'resnet50-0676ba61.pth'
                    'hrnet_w48': ('hrnetv2_w48_imagenet_pretrained.pth', 'hrnet_w48-imgnet-8ef0771d.pth',
                                  'hrnet_w48-8ef0771d.pth'),
                    'hrnet_w32': ('hrnetv2_w32_imagenet_pretrained.pth', 'hrnet_w32-36af842e.pth')}
+_IMAGENET_FILES |= {f'{name}_cls': _IMAGENET_FILES[name] for name in ('hrnet_w48', 'hrnet_w32')}
 _COCO_FILES = {'resnet50': ('pose_resnet_50_256x192.pth.tar',), 'hrnet_w48': ('pose_hrnet_w48_256x192.pth',),
                'hrnet_w32': ('pose_hrnet_w32_256x192.pth',)}
 
@@ -29,6 +31,9 @@ def load_pretrained_backbone(backbone, pretrained, root):
     """
     if not pretrained:
         return
+    if isinstance(backbone, TimmBackbone) and pretrained == 'imagenet':
+        backbone.load_imagenet(root)
+        return
     path = _find_file(backbone.name, pretrained, Path(root))
     path = path or _download(backbone.name, root)
     state = load_torch(path)
@@ -38,6 +43,9 @@ def load_pretrained_backbone(backbone, pretrained, root):
         raise BadFile(f'{path}: not weights of {backbone.name}: a dictionary of tensors is wanted')
     state = {_plain_name(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
     wanted = backbone.state_dict()
+    if isinstance(backbone, TimmBackbone) and not set(wanted) & set(state):
+        backbone.load_file(path)
+        return
     fitting = {name: value for name, value in state.items() if name in wanted and value.shape == wanted[name].shape}
     missing = [name for name in wanted if name not in fitting and not name.endswith('num_batches_tracked')]
     if missing:

