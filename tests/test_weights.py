@@ -75,20 +75,15 @@ def hmr2_like():
     return {'state_dict': {name: torch.zeros(1) for name in names}, 'epoch': 3}
 
 
-def test_families_without_a_regressor_here_are_named(hmr, standin_assets, tmp_path):
+def test_files_of_another_family_are_named(hmr, standin_assets, tmp_path):
     """Not taken for Multi-SPIN's, which has an encoder too."""
     networks = [hmr, build_regressor(load_config('multi_spin.yaml', ['PATHS.DATA_DIR', str(standin_assets)]))]
-    torch.save(cliff_like(), tmp_path / 'x.pt')
-    for network in networks:
-        with pytest.raises(BadFile, match=r'x\.pt: a checkpoint of CLIFF.*this version does not read'):
-            load_weights(network, tmp_path / 'x.pt')
-    with pytest.raises(BadFile, match=r'x\.pt: a checkpoint of CLIFF.*this version does not read'):
-        checkpoint_regressor(tmp_path / 'x.pt')
-    torch.save(hmr2_like(), tmp_path / 'x.pt')
-    assert checkpoint_regressor(tmp_path / 'x.pt') == ('hmr2', None)
-    for network in networks:
-        with pytest.raises(BadFile, match=r'x\.pt: a checkpoint of HMR 2\.0.*use --regressor hmr2'):
-            load_weights(network, tmp_path / 'x.pt')
+    for content, regressor, title in ((cliff_like(), 'cliff', 'CLIFF'), (hmr2_like(), 'hmr2', r'HMR 2\.0')):
+        torch.save(content, tmp_path / 'x.pt')
+        assert checkpoint_regressor(tmp_path / 'x.pt')[0] == regressor
+        for network in networks:
+            with pytest.raises(BadFile, match=rf'x\.pt: a checkpoint of {title}.*; use --regressor {regressor}'):
+                load_weights(network, tmp_path / 'x.pt')
 
 
 @pytest.mark.skipif(not PUBLISHED_KEYS.exists(), reason='the published key lists are not here')

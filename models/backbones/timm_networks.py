@@ -69,9 +69,14 @@ class TimmBackbone(nn.Module):
         for key in ('state_dict', 'model'):
             content = content[key] if isinstance(content, dict) and isinstance(content.get(key), dict) else content
         try:
-            filled = _create(self._timm_name, pretrained=True, pretrained_cfg_overlay={'state_dict': content})
+            plain, filled = (_seeded(self._timm_name, **options) for options in (
+                {}, {'pretrained': True, 'pretrained_cfg_overlay': {'state_dict': content}}))
         except Exception as error:  # of timm's conversions of old names, on whatever the file holds
             raise BadFile(f'{path}: not weights of {self.name} ({_first_line(error)})') from None
+        # timm passes over names that it does not find: what still is as it was drawn has not been filled.
+        drawn = [torch.equal(*pair) for pair in zip(plain.parameters(), filled.parameters()) if pair[0].dim() > 1]
+        if sum(drawn) > len(drawn) / 2:
+            raise BadFile(f'{path}: not weights of {self.name}: {sum(drawn)} of its {len(drawn)} arrays are absent')
         self.network.load_state_dict(filled.state_dict())
 
     def _load_in_order(self, state, path):
@@ -106,6 +111,13 @@ def _create(name, **options):
     if network.feature_info.reduction()[-1] < _STRIDE and getattr(network, 'norm', None) is False:
         network = _features(timm, name, index, {**options, 'feature_cls': _normed(type(network))})
     return network
+
+
+def _seeded(name, **options):
+    """`_create` with the same random weights each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _create(name, **options)
 
 
 def _features(timm, name, index, options):
