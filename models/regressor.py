@@ -23,13 +23,18 @@ class Regressor(nn.Module):
     fits_config: the YAML file, by stem, that training with SMPLIFY.RUN takes instead of the regressor's own.
     takes_views: images may be [B,n_views,3,H,W].
     camera_frames: the frames of MODEL.CAMERA that the architecture can estimate in.
-    inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',).
+    inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',). One that is told
+    the picture's camera gives its stages a `full_camera`; fits of single crops are then turned into that camera.
+    box_margin, box_aspect: the crop's side is box_margin times the longer side of a person's box, which is first
+    widened to box_aspect (width, height).
     """
     published_source = ''
     fits_config = ''
     takes_views = False
     camera_frames = ('crop', 'picture')
     inputs = ()
+    box_margin = 1.2
+    box_aspect = (1, 1)
 
     def __init__(self, cfg):
         super().__init__()
