@@ -25,7 +25,7 @@ class CLIFF(Regressor):
     camera_frames = ('picture',)
     inputs = ('bbox_info',)
     box_margin = 1.1
-    box_aspect = (192, 256)
+    box_aspect = 256 / 192
 
     @staticmethod
     def add_config(model):

@@ -25,8 +25,8 @@ class Regressor(nn.Module):
     camera_frames: the frames of MODEL.CAMERA that the architecture can estimate in.
     inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',). One that is told
     the picture's camera gives its stages a `full_camera`; fits of single crops are then turned into that camera.
-    box_margin, box_aspect: the crop's side is box_margin times the longer side of a person's box, which is first
-    widened to box_aspect (width, height).
+    box_margin: side of the crop over the longer side of a person's box, in the demo.
+    box_aspect: height over width to which a person's box is widened before that; 1: no narrower than it is.
     """
     published_source = ''
     fits_config = ''
@@ -34,7 +34,7 @@ class Regressor(nn.Module):
     camera_frames = ('crop', 'picture')
     inputs = ()
     box_margin = 1.2
-    box_aspect = (1, 1)
+    box_aspect = 1.0
 
     def __init__(self, cfg):
         super().__init__()
