@@ -23,7 +23,8 @@ class Regressor(nn.Module):
     fits_config: the YAML file, by stem, that training with SMPLIFY.RUN takes instead of the regressor's own.
     takes_views: images may be [B,n_views,3,H,W].
     camera_frames: the frames of MODEL.CAMERA that the architecture can estimate in.
-    inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',).
+    inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',). One that is told
+    the picture's camera gives its stages a `full_camera`; fits of single crops are then turned into that camera.
     box_margin: side of the crop over the longer side of a person's box, in the demo.
     box_aspect: height over width to which a person's box is widened before that; 1: no narrower than it is.
     """

@@ -29,6 +29,7 @@ SHAPES = {
     'img': (3, 64, 64), 'keypoints': (49, 3), 'pose': (72,), 'betas': (10,), 'has_smpl': (), 'joints_3d': (24, 4),
     'has_joints_3d': (), 'smpl_keypoints_2d': (24, 3), 'gender': (), 'center': (2,), 'scale': (), 'orig_shape': (2,),
     'focal_length': (), 'ray_rotation': (3, 3),
+    'bbox_info': (3,),
     'is_flipped': (), 'rot_angle': (), 'dataset_index': (), 'sample_index': ()}
 
 
