@@ -11,7 +11,7 @@ venv: .venv/installed
 .venv/installed: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install -q --upgrade pip
-	$(PY) -m pip install -q '.[dev,backbones]'
+	$(PY) -m pip install -q '.[dev]'
 	touch $@
 
 assets: venv

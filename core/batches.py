@@ -23,11 +23,11 @@ def _flat(values):
 
 def extra_inputs(regressor, batch, device):
     """The batch entries that `regressor` takes after the images (`Regressor.inputs`), on a device. Raises BadConfig for
-    one that the batch has not."""
+    those that the batch lacks."""
     names = getattr(regressor, 'inputs', ())
     missing = [name for name in names if name not in batch]
     if missing:
-        raise BadConfig(f'{type(regressor).__name__} takes {missing[0]!r}, which is not known here; there is '
+        raise BadConfig(f'{type(regressor).__name__} takes {", ".join(missing)}, which is not known here; there is '
                         f'{", ".join(sorted(batch))}')
     return [batch[name].to(device, non_blocking=True) for name in names]
 

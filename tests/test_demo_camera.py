@@ -6,12 +6,16 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
+from torch.overrides import TorchFunctionMode
 
 from core.config import load_config
 from core.demo.estimate import Estimator
 from core.demo.images import run_pictures
 from core.demo.options import Inputs
+from core.demo.people import square_box
 from core.demo.video import run_video
+from datasets.video import Frame
+from models import Regressor
 from models.body import BodyModel
 from models.output import RegressorOutput, Stage
 from tests.demo_data import write_json
@@ -78,6 +82,7 @@ def test_files_that_tell_nothing(tmp_path):
 
 class KnowsThePerson(torch.nn.Module):
     """A perfect network: it answers each crop with the next of `answers`, pose [72] and weak-perspective camera [3]."""
+    camera_frame, box_margin, box_aspect = 'crop', Regressor.box_margin, Regressor.box_aspect
 
     def __init__(self, body, answers):
         super().__init__()
@@ -174,3 +179,28 @@ def test_a_person_who_stands_still_does_not_jump(body, free_assets, tmp_path):
     [recording] = run_video(cfg, inputs, Estimator(cfg, KnowsThePerson(body, answers), torch.device('cpu')), 'cpu')
     depth = recording.people[0].translation[:, 2]
     assert depth.mean() == pytest.approx(3.2, rel=.03) and np.abs(np.diff(depth)).max() < .15
+
+
+class CountsCopies(TorchFunctionMode):
+    """Counts what is fetched from the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.Tensor.cpu
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize('draws', [True, False])
+def test_a_batch_is_fetched_in_one_copy(body, free_assets, draws):
+    image, _, box, answer = photograph(body, (.2, .1, 3.2), 800)
+    cfg = load_config(None, ['PATHS.DATA_DIR', str(free_assets), 'DATA.IMG_RES', 64, 'DEMO.RENDER', draws])
+    estimator = Estimator(cfg, KnowsThePerson(body, [answer] * 2), torch.device('cpu'))
+    left, top, width, height = map(float, box)
+    people = [(Frame(number, 0.0, image), square_box(left, top, width, height, person_id=number)) for number in range(2)]
+    with CountsCopies() as copies:
+        estimates = estimator(people, lambda frame: 800.0)
+    assert copies.count == 1
+    assert [(estimate.vertices is None) != draws for estimate in estimates] == [True, True]

@@ -94,11 +94,16 @@ class Estimator:
 
     def _in_picture(self, stage, crops):
         """rotmat, betas, crop_camera, translation, joints, keypoints_2d and vertices in the pictures' cameras."""
-        def fetched(value):
-            return value.float().cpu()
-        camera = fetched(stage.camera)
-        root = fetched(stage.smpl_joints)[:, 0]
-        placed = bodies_in_picture(fetched(stage.rotmat), fetched(stage.joints), root, fetched(stage.keypoints_2d),
-                                   crops, self.regressor.camera_frame)
-        columns = [placed.rotmat, fetched(stage.betas), camera, placed.translation, placed.joints, placed.keypoints_2d]
-        return [*columns, placed.turned(fetched(stage.vertices))] if self._draws else columns
+        values = [stage.rotmat, stage.betas, stage.camera, stage.smpl_joints[:, 0], stage.joints, stage.keypoints_2d]
+        rotmat, betas, camera, root, joints, seen, *vertices = _fetched(values + [stage.vertices] * self._draws)
+        placed = bodies_in_picture(rotmat, joints, root, seen, crops, self.regressor.camera_frame)
+        return [placed.rotmat, betas, camera, placed.translation, placed.joints, placed.keypoints_2d,
+                *map(placed.turned, vertices)]
+
+
+def _fetched(values):
+    """Tensors [N,...] as float32 on the host, in one copy: each alone would be waited for."""
+    shapes = [value.shape[1:] for value in values]
+    packed = torch.cat([value.float().flatten(1) for value in values], 1).cpu()
+    parts = packed.split([shape.numel() for shape in shapes], 1)
+    return [part.unflatten(1, shape) for part, shape in zip(parts, shapes)]
