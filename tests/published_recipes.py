@@ -222,7 +222,8 @@ CLIFF = {
         Row('n_iter', 3, 'MODEL.CLIFF.N_ITER'), Row('hdim', 1024, 'MODEL.CLIFF.HIDDEN'),
         Row('Dropout()', 0.5, 'MODEL.HEAD_DROPOUT')],
     'CLIFF of huawei-noah/noah-research/common/imutils.py': [
-        Row('bbox_from_detector: rescale', 1.1, 'DEMO.BOX_SCALE')]}
+        Row('bbox_from_detector: rescale', 1.1, 'DEMO.BOX_SCALE'),
+        Row('bbox_from_detector: 256 / 192', 256 / 192, 'DATA.BOX_ASPECT')]}
 
 RECIPES = {
     'spin': of('nkolot/SPIN', spin(True)),

@@ -176,7 +176,7 @@ def quick(assets, *overrides):
 class PaintedIUV:
     """Stands in for the IUV renderer: the same picture whatever the body, two parts side by side."""
 
-    def __call__(self, vertices, camera):
+    def __call__(self, vertices, camera, full_camera=None):
         image = torch.zeros(len(vertices), 3, 16, 16)
         image[:, 0, 4:12, 4:8], image[:, 0, 4:12, 8:12] = 1 / 24, 15 / 24
         image[:, 1:] = (image[:, :1] > 0) * 0.5

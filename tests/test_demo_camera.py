@@ -199,7 +199,8 @@ def test_a_batch_is_fetched_in_one_copy(body, free_assets, draws):
     cfg = load_config(None, ['PATHS.DATA_DIR', str(free_assets), 'DATA.IMG_RES', 64, 'DEMO.RENDER', draws])
     estimator = Estimator(cfg, KnowsThePerson(body, [answer] * 2), torch.device('cpu'))
     left, top, width, height = map(float, box)
-    people = [(Frame(number, 0.0, image), square_box(left, top, width, height, person_id=number)) for number in range(2)]
+    people = [(Frame(number, 0.0, image), square_box(left, top, width, height, person_id=number))
+              for number in range(2)]
     with CountsCopies() as copies:
         estimates = estimator(people, lambda frame: 800.0)
     assert copies.count == 1
