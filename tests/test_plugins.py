@@ -2,8 +2,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import ROOT
 from tests.tiny_data import write_tiny_dataset
@@ -65,6 +67,25 @@ def test_the_other_scripts_read_its_checkpoint(trained, tmp_path):
     assert 'PA-MPJPE' in table
     assert 'PA-MPJPE' in script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'noise')
     train(assets, logs, '--name', 'further', '--pretrained_checkpoint', checkpoint(logs))
+
+
+def test_the_demo_tells_it_where_the_box_lies(trained, tmp_path):
+    assets, logs = trained
+    Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(tmp_path / 'a.png')
+    (tmp_path / 'box.json').write_text('{"bbox": [40, 10, 50, 90]}')
+    script('demo.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--img', tmp_path / 'a.png', '--bbox',
+           tmp_path / 'box.json', '--outfile', tmp_path / 'out', '--misc', 'PATHS.DATA_DIR', assets, 'DEVICE', 'cpu')
+    assert (tmp_path / 'out_shape.png').exists()
+    pose = np.load(tmp_path / 'out_person0.npz')['pose']
+    assert pose.shape == (1, 72) and np.isfinite(pose).all()
+
+
+def test_it_is_exported_with_its_second_input(trained, tmp_path):
+    onnxruntime = pytest.importorskip('onnxruntime')
+    script('-m', 'core.onnx_export', '--plugin', PLUGIN, '--checkpoint', checkpoint(trained[1]), '--out',
+           tmp_path / 'toy.onnx')
+    session = onnxruntime.InferenceSession(tmp_path / 'toy.onnx')
+    assert len(session.get_inputs()) == 2 and session.get_inputs()[1].name == 'center'
 
 
 def test_without_the_flag_the_error_names_the_regressor(trained):
