@@ -1,8 +1,9 @@
 """A trained network, body included, as one ONNX file: python -m core.onnx_export --checkpoint FILE --out FILE.onnx
 
-The file is run by onnxruntime at once and compared with torch; nothing is written where they differ by more than 1e-4.
---int8 also writes NAME.int8.onnx, whose convolutions compute with 8-bit integers, calibrated on the pictures of the
-config's DATA.EVAL_DATASET, and prints both files' errors on it. Needs `pip install human-mesh-recovery[onnx]`.
+The estimate is in the frame of MODEL.CAMERA: with 'crop', that of the ray through the crop's middle. The file is run by
+onnxruntime at once and compared with torch; nothing is written where they differ by more than 1e-4. --int8 also writes
+NAME.int8.onnx, whose convolutions compute with 8-bit integers, calibrated on the pictures of the config's
+DATA.EVAL_DATASET, and prints both files' errors on it. Needs `pip install human-mesh-recovery[onnx]`.
 """
 import argparse
 import inspect
