@@ -60,6 +60,12 @@ class PersonDataset(Dataset):
         augmentation = self.draw_augmentation(rng) if self.split == 'train' else NO_AUGMENTATION
         return self._pack(*self._read(epoch, index, augmentation.box_factor), augmentation)
 
+    def crop_squares(self, rows):
+        """Centres [N,2] and scales [N] (side / 200) of the squares that evaluation crops of `rows` show, float64."""
+        people = [framed(self.annotations.person(row), NO_AUGMENTATION, self.cfg.DATA.BOX_ASPECT) for row in rows]
+        centers, scales = zip(*((person.center, person.scale) for person in people))
+        return np.array(centers, np.float64), np.array(scales, np.float64)
+
     def draw_augmentation(self, rng):
         """The random Augmentation of one training picture."""
         augmentation = draw_augmentation(rng, self.cfg)

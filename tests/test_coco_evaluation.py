@@ -77,7 +77,8 @@ class KeypointOracle(nn.Module):
         return type('Out', (), {'final': stage})()
 
 
-@pytest.mark.parametrize('overrides', [(), ('TEST.FLIP', True), ('DATA.LEGACY_CROP_EVAL', True)])
+@pytest.mark.parametrize('overrides', [(), ('TEST.FLIP', True), ('DATA.LEGACY_CROP_EVAL', True),
+                                       ('DATA.BOX_ASPECT', 4 / 3)])
 def test_perfect_predictor(folder, standin_assets, overrides):
     cfg = config(folder, standin_assets, *overrides)
     dataset = CocoKeypoints(cfg)

@@ -58,8 +58,7 @@ def estimate_keypoints(regressor, dataset, cfg, device, progress=True, observers
             flipped = _coco_points(_estimate(regressor, mirrored(batch), device))[:, _FLIP]
             points = (points + flipped * points.new_tensor([-1, 1])) / 2
         index = batch['sample_index'].numpy()
-        annotations = dataset.annotations
-        keypoints[index] = crop_to_picture(points.cpu().numpy(), annotations.center[index], annotations.scale[index])
+        keypoints[index] = crop_to_picture(points.cpu().numpy(), *dataset.crop_squares(index))
         for observer in observers:
             observer(batch, out)
     return keypoints

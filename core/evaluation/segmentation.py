@@ -158,13 +158,14 @@ class SegmentationEvaluator:
             drawn = [[value.cpu().numpy() for value in self.renderer(stage.vertices, stage.camera, stage.full_camera)]
                      for stage in out.stages]
             for i, row in enumerate(batch['sample_index'].tolist()):
-                counts.append(self._counts(annotations, row, batch, i, [(p[i], m[i]) for p, m in drawn]))
+                counts.append(self._counts(dataset, row, batch, i, [(p[i], m[i]) for p, m in drawn]))
             for observer in observers:
                 observer(batch, out)
         return SegmentationEvaluation(name, torch.tensor(np.stack(counts)))
 
-    def _counts(self, annotations, row, batch, i, stages):
+    def _counts(self, dataset, row, batch, i, stages):
         """Counts [stages, K] of one picture."""
+        annotations = dataset.annotations
         mask = _read_label(self.labels / annotations.maskname[row]) > 0
         parts = _read_label(self.labels / annotations.partname[row])
         height, width = (int(n) for n in batch['orig_shape'][i])
@@ -172,10 +173,10 @@ class SegmentationEvaluator:
             if label.shape != (height, width):
                 raise BadFile(f'{self.labels / name}: {label.shape[1]} x {label.shape[0]} pixels, but the picture has '
                               f'{width} x {height}')
-        box = annotations.center[row], float(annotations.scale[row])
+        center, scale = dataset.crop_squares([row])
         rows = []
         for estimated_parts, silhouette in stages:
-            back = uncrop(np.stack([estimated_parts, silhouette]), *box, height, width,
+            back = uncrop(np.stack([estimated_parts, silhouette]), center[0], float(scale[0]), height, width,
                           legacy=self.cfg.DATA.LEGACY_CROP_EVAL)
             rows.append(count_pixels(back[1] > 0, mask, back[0], parts))
         return np.stack(rows)
