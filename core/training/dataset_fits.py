@@ -9,14 +9,12 @@ from tqdm import tqdm
 from core.training.fitting import HALF_CROP
 from datasets.fits import mean_parameters, write_fits
 from models.smplify.inputs import LIMB_JOINTS
+from models.smplify.starts import HEADINGS, first_translation, headings, seen_joints
 from utils.assets import find_assets
 from utils.errors import BadFile
 from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
-from utils.keypoints import FOCAL_LENGTH, JOINT_NAMES, NUM_OPENPOSE
+from utils.keypoints import FOCAL_LENGTH, NUM_OPENPOSE
 from utils.safe_io import load_npz, save_npz
-
-# A person's facing is not known: the mean pose is turned about the vertical by each of these, and fitted.
-HEADINGS = (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,6 @@ _MEAN_SHAPE = 100.0 ** 2
 ROUNDS = (Round(300.0, {'shape_prior': _MEAN_SHAPE}, 2), Round(30.0, {'shape_prior': _MEAN_SHAPE}, 1),
           Round(1000.0, {'depth': 1.0}, 1))
 
-_LIMBS = (('ankle', 'knee'), ('knee', 'hip'), ('hip', 'shoulder'), ('shoulder', 'elbow'), ('elbow', 'wrist'))
-# [2,10,2]: limbs and flanks by their ends among the 49 joints, annotated and OpenPose's.
-BONES = torch.tensor([[[JOINT_NAMES.index(f'{owner}{side}_{joint}') for joint in limb]
-                       for side in ('left', 'right') for limb in _LIMBS] for owner in ('', 'openpose_')])
-# Which of the ten bones, from the one that looks longest, tells the size, and how much of it is believed. Measured on
-# people whose pose is known: one that is taken for too near costs more than one taken for too far.
-_TELLING_BONE, _BELIEVED_SIZE = 2, 0.9
 # Pixels in the 224 px crop, more than an eighth of it: far more than two annotations of one joint differ by.
 _STRANGER = 30.0
 
@@ -92,7 +83,7 @@ def without_strangers(keypoints):
     someone else, or has a person who is upside down the wrong way round.
     """
     openpose, annotated = torch.tensor(LIMB_JOINTS).unbind(1)
-    both = _seen(keypoints[:, openpose]) & _seen(keypoints[:, annotated])
+    both = seen_joints(keypoints[:, openpose]) & seen_joints(keypoints[:, annotated])
     distance = (keypoints[:, openpose, :2] - keypoints[:, annotated, :2]).norm(dim=-1)
     stranger = torch.where(both, distance, torch.nan).nanmedian(1).values > _STRANGER
     kept = keypoints.clone()
@@ -116,49 +107,21 @@ class _Candidates:
 
 def _first_candidates(smplify, keypoints, mean):
     """The mean pose in every heading, for each person."""
-    pose = torch.stack([_turned(mean[:72], heading) for heading in HEADINGS])
+    orient = rotmat_to_axis_angle(headings(axis_angle_to_rotmat(mean[:3])))
+    pose = torch.cat([orient, mean[3:72].expand(len(orient), -1)], 1)
     betas = mean[72:].expand(len(pose), -1)
     pose, betas, joints = (value.repeat(len(keypoints), *[1] * (value.dim() - 1))
                            for value in (pose, betas, smplify.body(betas, pose=pose).joints))
-    return _Candidates(pose, betas, first_translation(joints, keypoints.repeat_interleave(len(HEADINGS), 0)))
+    centred = keypoints.repeat_interleave(len(HEADINGS), 0) - keypoints.new_tensor([HALF_CROP, HALF_CROP, 0])
+    size = centred.new_ones(len(centred))
+    translation = first_translation(joints, centred, FOCAL_LENGTH * size, 2 * HALF_CROP * size)
+    return _Candidates(pose, betas, translation)
 
 
 def _of_least_loss(loss, count):
     """Losses [N,C] of C candidates a person -> rows [N*count] of the flattened candidates that go on."""
     best = loss.topk(min(count, loss.shape[1]), dim=1, largest=False).indices
     return (best + loss.shape[1] * torch.arange(len(loss))[:, None]).flatten()
-
-
-def _turned(pose, heading):
-    """A pose [72] turned about the camera's vertical axis."""
-    turn = axis_angle_to_rotmat(torch.tensor([0.0, heading, 0.0]))
-    return torch.cat([rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:3])), pose[3:]])
-
-
-def _seen(keypoints):
-    """Which keypoints [...,3] are seen [...]."""
-    return torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
-
-
-def first_translation(joints, keypoints):
-    """Camera translation [N,3] of bodies of unknown pose: joints [N,49,3] of the mean pose, keypoints [N,49,3] pixels.
-
-    A bone looks shorter the more it points at the camera, never longer, so those that look longest for their length
-    tell the depth. The longest of all are often wrong annotations or long limbs; the third longest is taken, a tenth
-    shorter. A bone that is annotated twice counts once. The seen joints' middle tells the rest.
-    """
-    seen = _seen(keypoints)
-    points = torch.where(seen[..., None], keypoints[..., :2] - HALF_CROP, 0.0)
-    start, end = BONES.unbind(2)
-    both = seen[:, start] & seen[:, end]
-    ratio = (points[:, start] - points[:, end]).norm(dim=-1) / (joints[:, start] - joints[:, end]).norm(dim=-1)
-    ratio = torch.where(both, ratio, 0.0).sum(1) / both.sum(1).clamp_min(1)  # [N,10]
-    telling = ((ratio > 0).sum(1, keepdim=True) - 1).clamp(0, _TELLING_BONE)
-    ratio = _BELIEVED_SIZE * ratio.sort(1, descending=True).values.gather(1, telling).squeeze(1)
-    depth = FOCAL_LENGTH / torch.where(ratio > 0, ratio, 0.9 * HALF_CROP)
-    count = seen.sum(1, keepdim=True).clamp_min(1)
-    offset = (points * (depth / FOCAL_LENGTH)[:, None, None] - joints[..., :2]) * seen[..., None]
-    return torch.cat([offset.sum(1) / count, depth[:, None]], 1)
 
 
 def fit_annotations(cfg, annotations, smplify, parts_folder, batch_size=64):

@@ -62,7 +62,7 @@ class CameraStage:
     def moved(self, at, step):
         """Evaluation after a step [B,d]."""
         views = at.state.translation.shape[1]
-        state = replace(at.state, orient=_turned(at.state.orient, step[:, :-3 * views]),
+        state = replace(at.state, orient=turned(at.state.orient, step[:, :-3 * views]),
                         translation=at.state.translation + step[:, -3 * views:].unflatten(1, (views, 3)))
         return self.evaluate(state, at.pose)
 
@@ -116,7 +116,7 @@ class BodyStage:
         state = at.state
         sizes = [NUM_POSE, state.betas.shape[1], 3 * state.orient.shape[1], 3 * state.translation.shape[1]]
         pose, betas, turn, shift = step.split(sizes, dim=1)
-        return self.evaluate(FitState(state.body_pose + pose, state.betas + betas, _turned(state.orient, turn),
+        return self.evaluate(FitState(state.body_pose + pose, state.betas + betas, turned(state.orient, turn),
                                       state.translation + shift.view_as(state.translation)))
 
     def linearize(self, at):
@@ -166,7 +166,7 @@ class BodyStage:
         _add_depth(state, self.seen, weights.depth, gradient, diagonal)
 
 
-def _turned(orient, turn):
+def turned(orient, turn):
     """Orientations [B,m,3,3] turned by small rotation vectors [B,3m]."""
     return roma.rotvec_to_rotmat(turn.unflatten(1, (-1, 3))) @ orient
 

@@ -1,0 +1,196 @@
+"""Bodies of people in pictures, fitted to detected keypoints under the picture's own camera (docs/smplify.md)."""
+from dataclasses import dataclass, replace
+
+import torch
+
+from models.smplify.levenberg_marquardt import minimize
+from models.smplify.objective import IGNORED
+from models.smplify.person_stage import PersonObservations, PersonStage, PersonState, PersonWeights, place_of
+from models.smplify.sparse_body import SparseBody
+from models.smplify.starts import HEADINGS, LIMBS, first_translation, headings, torso_orientation
+from utils.full_camera import ray_rotation
+from utils.geometry import axis_angle_to_rotmat, in_full_precision, perspective_projection
+from utils.keypoints import JOINT_NAMES
+
+# Weights are made for a person whose box has this side, in pixels.
+BOX_SIDE = 224.0
+# The annotated hips count here, at this share: detectors are trained on hips like them.
+_HIPS, _HIP_SHARE = tuple(JOINT_NAMES.index(name) for name in ('right_hip', 'left_hip')), 0.5
+_NOT_FITTED = tuple(set(IGNORED) - set(_HIPS))
+_MEAN_SHAPE, _SHAPE = 100.0 ** 2, 5.0 ** 2
+# Holds the depth, about as the published camera stage does where it is guessed from bones, or hardly.
+_DEPTH_HELD, _DEPTH_FREE = 1.6e7, 1.6e3
+
+
+@dataclass(frozen=True)
+class People:
+    """N people in pictures. keypoints [N,49,3] pixels and confidence in [0, 1]; side [N], the longer side of the box, and
+    center [N,2] its middle; focal [N] pixels; size [N,2], width and height of the picture; joints_3d [N,49,4] metres and
+    confidence, as seen along the ray to the box's middle, zeros where there are none."""
+    keypoints: torch.Tensor
+    center: torch.Tensor
+    side: torch.Tensor
+    focal: torch.Tensor
+    size: torch.Tensor
+    joints_3d: torch.Tensor
+
+    def select(self, rows):
+        """Some of the people."""
+        return People(*(value[rows] for value in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class PeopleFit:
+    """Fits of N people, in the cameras of their pictures. state: PersonState; joints [N,49,3] metres, before the
+    translation; keypoints_2d [N,49,2] pixels; error [N], mean distance of the limb joints that are seen over the box's
+    side; seen [N], how many of the 12 are; start [N]: 0 the network's estimate, 1 the 3D keypoints' torso, 2 headings,
+    3 the frame before."""
+    state: PersonState
+    joints: torch.Tensor
+    keypoints_2d: torch.Tensor
+    error: torch.Tensor
+    seen: torch.Tensor
+    start: torch.Tensor
+
+
+START_NAMES = ('network', 'keypoints in 3D', 'headings', 'frame before')
+_NETWORK, _TORSO, _HEADINGS, BEFORE = range(4)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """C bodies to go on from: state, whose they are, owner [C], which start they come from, start [C], and the loss of
+    keypoints and priors, data [C]."""
+    state: PersonState
+    owner: torch.Tensor
+    start: torch.Tensor
+    data: torch.Tensor
+
+    @classmethod
+    def of(cls, state, owner, start):
+        """Those of one start."""
+        return cls(state, owner, torch.full_like(owner, start), state.betas.new_zeros(len(owner)))
+
+    @classmethod
+    def joined(cls, parts):
+        state = PersonState(*(torch.cat(values) for values in zip(*(vars(part.state).values() for part in parts))))
+        return cls(state, *(torch.cat([getattr(part, name) for part in parts]) for name in ('owner', 'start', 'data')))
+
+    def best(self, count):
+        """The `count` of each owner with the least loss, by owner."""
+        order = self.data.argsort()
+        order = order[self.owner[order].argsort(stable=True)]
+        owner = self.owner[order]
+        place = torch.arange(len(owner), device=owner.device)
+        rank = place - torch.searchsorted(owner.contiguous(), owner.contiguous())
+        rows = order[rank < count]
+        return Candidates(self.state.select(rows), self.owner[rows], self.start[rows], self.data[rows])
+
+
+class PeopleFitter:
+    """Fits bodies to people. body: BodyModel; pose_prior: PosePrior; mean [82]: pose and betas of the mean body.
+
+    iterations: of each round at most; tolerance: as of `minimize`; explains: largest mean distance of the limb joints,
+    over the box's side, at which an estimate is taken for a start.
+    """
+
+    def __init__(self, body, pose_prior, mean, weights=PersonWeights(), iterations=30, tolerance=1e-3, explains=0.1):
+        self.body, self.pose_prior, self.sparse_body, self.weights = body, pose_prior, SparseBody(body), weights
+        self.iterations, self.tolerance, self.explains = iterations, tolerance, explains
+        mean = torch.as_tensor(mean, dtype=torch.float32)
+        self._mean_orient = axis_angle_to_rotmat(mean[:3])
+        self.mean_pose, self.mean_betas = mean[3:72], mean[72:]
+
+    @torch.no_grad()
+    def __call__(self, people, estimate=None):
+        """Fit -> PeopleFit. people: People; estimate: PersonState of each, where a network has seen them."""
+        with in_full_precision(people.keypoints.device.type):
+            seen = self.observe(people)
+            parts = [self._of_network(people, estimate)] if estimate is not None else []
+            parts.append(self._of_torsos(people, seen))
+            faced = torch.cat([part.owner for part in parts])
+            others = torch.ones(len(people.side), dtype=torch.bool, device=faced.device).index_fill(0, faced, False)
+            if others.any():
+                turned = self._of_headings(others.nonzero().flatten(), seen)
+                parts.append(self._round(turned, seen, 300.0, _MEAN_SHAPE).best(2))
+            candidates = self._round(Candidates.joined(parts), seen, 30.0, _MEAN_SHAPE).best(1)
+            candidates = self._round(candidates, seen, 1000.0, _SHAPE, depth=_DEPTH_FREE)
+            return self.result(people, candidates.state, candidates.start)
+
+    def observe(self, people):
+        """PersonObservations of people, held by nothing."""
+        count, zoom = len(people.side), (BOX_SIDE / people.side)
+        points = (people.keypoints[..., :2] - people.size[:, None] / 2)
+        inside = ((people.keypoints[..., :2] >= 0) & (people.keypoints[..., :2] <= people.size[:, None])).all(-1)
+        confidence = torch.where(inside & torch.isfinite(people.keypoints).all(-1), people.keypoints[..., 2], 0.0)
+        weight = confidence.clamp(0, 1).square()
+        weight[:, _NOT_FITTED] = 0
+        weight[:, _HIPS] *= _HIP_SHARE
+        points = torch.where(weight[..., None] > 0, points * zoom[:, None, None], 0.0)
+        ray = ray_rotation((people.center - people.size / 2) / people.focal[:, None])
+        joints_3d = people.joints_3d[..., :3] @ ray.transpose(1, 2)
+        zeros = weight.new_zeros(count)
+        return PersonObservations(
+            points, weight, people.focal * zoom, joints_3d, people.joints_3d[..., 3].clamp(0, 1),
+            self.mean_pose.expand(count, -1), zeros, self.mean_betas.expand(count, -1), zeros,
+            torch.zeros_like(joints_3d), zeros, weight.new_zeros(count, 3), weight.new_zeros(count, 3))
+
+    def minimize(self, state, seen, iterations=None):
+        """PersonState -> PersonEvaluation of least cost nearby."""
+        stage = PersonStage(self.sparse_body, seen, self.weights, self.pose_prior)
+        return minimize(stage, stage.evaluate(state), iterations or self.iterations, self.tolerance)
+
+    def _round(self, candidates, seen, stay, shape_weight, depth=_DEPTH_HELD):
+        """The candidates moved to the least cost that holds them where they start: the body pose, and where the
+        keypoints alone do not tell, the depth."""
+        seen, state = seen.select(candidates.owner), candidates.state
+        held = torch.where(candidates.start == _HEADINGS, depth, 0.0)
+        seen = replace(seen, origin=state.body_pose, stay=torch.full_like(held, stay),
+                       shape_weight=torch.full_like(held, shape_weight), predicted_place=place_of(state.translation),
+                       place_weight=seen.place_weight.index_copy(1, torch.tensor([2]), held[:, None]))
+        at = self.minimize(state, seen)
+        return Candidates(at.state, candidates.owner, candidates.start, at.data)
+
+    def _of_network(self, people, estimate):
+        """The network's estimates that explain the keypoints."""
+        error = self.result(people, estimate, None).error
+        rows = (error < self.explains).nonzero().flatten()
+        return Candidates.of(estimate.select(rows), rows, _NETWORK)
+
+    def _of_torsos(self, people, seen):
+        """The mean body, turned as the 3D keypoints' torso is."""
+        joints = self._mean_joints(self._mean_orient[None])
+        joints_3d = torch.cat([seen.joints_3d, seen.weight_3d[..., None]], -1)
+        turn, known = torso_orientation(joints.expand(len(joints_3d), -1, -1), joints_3d)
+        rows = known.nonzero().flatten()
+        return Candidates.of(self._mean_at(rows, turn[rows] @ self._mean_orient, seen), rows, _TORSO)
+
+    def _of_headings(self, rows, seen):
+        """The mean body in every heading."""
+        orient = headings(self._mean_orient).repeat(len(rows), 1, 1)
+        rows = rows.repeat_interleave(len(HEADINGS))
+        return Candidates.of(self._mean_at(rows, orient, seen), rows, _HEADINGS)
+
+    def _mean_at(self, rows, orient, seen):
+        """PersonState of mean bodies of orientation [C,3,3], at the distance that the keypoints of `rows` tell."""
+        seen = seen.select(rows)
+        keypoints = torch.cat([seen.points, seen.weight[..., None]], -1)
+        translation = first_translation(self._mean_joints(orient), keypoints, seen.focal,
+                                        torch.full_like(seen.focal, BOX_SIDE))
+        return PersonState(self.mean_pose.expand(len(rows), -1), self.mean_betas.expand(len(rows), -1), orient,
+                           translation)
+
+    def _mean_joints(self, orient):
+        count = len(orient)
+        pose = self.sparse_body.pose(self.mean_pose.expand(count, -1), self.mean_betas.expand(count, -1))
+        return self.sparse_body.joints(pose, orient[:, None])[:, 0]
+
+    def result(self, people, state, start):
+        """PeopleFit of bodies."""
+        joints = self.sparse_body.joints(self.sparse_body.pose(state.body_pose, state.betas), state.orient[:, None])[:, 0]
+        pixels = perspective_projection(joints, state.translation, people.focal, people.size / 2)
+        seen = self.observe(people).weight[:, LIMBS] > 0
+        distance = (pixels - people.keypoints[..., :2])[:, LIMBS].norm(dim=-1) / people.side[:, None]
+        count = seen.sum(1)
+        error = torch.where(seen, distance, 0.0).sum(1) / count.clamp_min(1)
+        return PeopleFit(state, joints, pixels, torch.where(count > 0, error, torch.inf), count, start)
