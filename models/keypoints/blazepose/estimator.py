@@ -15,6 +15,8 @@ _BOX_MARGIN = 1.25
 _PASSES = 2
 # Where the neighbour was taken, the picture is blacked out this far beyond the box.
 _MASK_MARGIN = 0.03
+# How far outside of the picture, as a share of the box's longer side, a joint's confidence has faded to nothing.
+_FADE = 0.1
 
 
 class BlazePose:
@@ -108,9 +110,10 @@ def masked(image, box):
 
 
 def person_of(landmarks, image, box):
-    """PersonKeypoints of landmarks. Joints outside of the picture, or out of reach of the box, are not seen."""
-    seen = within_reach(landmarks.points, box)
-    seen &= ((landmarks.points >= 0) & (landmarks.points <= image.shape[1::-1])).all(1)
-    confidence = landmarks.confidence * seen
+    """PersonKeypoints of landmarks. Joints out of reach of the box are not seen, and those outside of the picture are
+    a guess that is worth the less the further out they are."""
+    points, size = landmarks.points, image.shape[1::-1]
+    outside = np.maximum(-points, points - size).max(1).clip(0) / max(box[2:] - box[:2])
+    confidence = landmarks.confidence * within_reach(points, box) * (1 - outside / _FADE).clip(0)
     return PersonKeypoints(box, landmarks.score, to_j49(landmarks.points, confidence),
                            to_j49(landmarks.world, confidence))
