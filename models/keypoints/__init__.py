@@ -1,0 +1,29 @@
+"""Estimators of 2D poses, all with one interface: docs/keypoints.md."""
+from models.keypoints.person import PersonKeypoints
+from utils.errors import BadConfig
+
+__all__ = ['ESTIMATORS', 'PersonKeypoints', 'build_pose_estimator']
+
+
+def _blazepose(device, **options):
+    from models.keypoints.blazepose import BlazePose
+    return BlazePose(**options)
+
+
+ESTIMATORS = {'blazepose': _blazepose}
+
+
+def build_pose_estimator(name, device='cpu', **options):
+    """An estimator by name: blazepose, keypointrcnn or rtmpose.
+
+    device: where it runs; BlazePose runs on the CPU whatever it is. options: of the estimator's class. Raises BadConfig
+    for unknown names and options, and MissingFile and BadFile for its files.
+    """
+    if name not in ESTIMATORS:
+        raise BadConfig(f'unknown pose estimator {name!r}; use {", ".join(ESTIMATORS)}')
+    try:
+        return ESTIMATORS[name](device=device, **options)
+    except TypeError as error:
+        if 'argument' not in str(error):
+            raise
+        raise BadConfig(f'pose estimator {name}: {str(error).split("() ")[-1]}') from None

@@ -1,0 +1,119 @@
+"""BlazePose on pictures."""
+import numpy as np
+
+from models.keypoints.blazepose.joints import to_j49
+from models.keypoints.blazepose.landmarks import MIN_SCORE, LandmarkNetwork
+from models.keypoints.blazepose.region import Region
+from models.keypoints.files import HOW_TO_FETCH, has_weights, weights_file
+from models.keypoints.matching import belongs, extent, overlap, same_person, within_reach
+from models.keypoints.person import PersonKeypoints
+from utils.errors import BadConfig, MissingFile
+
+MODELS = ('heavy', 'full')
+# A box is drawn about the body; the region has BlazePose's own margin about it.
+_BOX_MARGIN = 1.25
+_PASSES = 2
+# Where the neighbour was taken, the picture is blacked out this far beyond the box.
+_MASK_MARGIN = 0.03
+# How far outside of the picture, as a share of the box's longer side, a joint's confidence has faded to nothing.
+_FADE = 0.1
+
+
+class BlazePose:
+    """BlazePose: pictures and boxes in, people with 2D and 3D joints out.
+
+    model: 'heavy', 'full', or 'auto', the first of them whose file is there. folder: where the files lie; None for
+    `data/keypoints` of the repository. threads: how many the networks may use. Raises MissingFile, BadFile, BadConfig.
+    """
+
+    def __init__(self, model='auto', folder=None, threads=1):
+        if model not in (*MODELS, 'auto'):
+            raise BadConfig(f"unknown model {model!r} of BlazePose; use {', '.join(MODELS)} or auto")
+        self.model = _first_there(folder) if model == 'auto' else model
+        self.name = f'BlazePose {self.model}'
+        self._landmarks = LandmarkNetwork(weights_file(_file_of(self.model), folder), threads)
+
+    def __call__(self, image, boxes=None):
+        """image [H,W,3] uint8 RGB; boxes [N,4] left, top, right, bottom in continuous pixels -> list of N, each a
+        PersonKeypoints, or None where nobody was found in the box. Without boxes: everybody who is found."""
+        return self._in_boxes(image, np.asarray(boxes, np.float64).reshape(-1, 4))
+
+    def _in_boxes(self, image, boxes):
+        found = [self._in_box(image, box) for box in boxes]
+        for i, j in _doubled(found, boxes):
+            # The box that fits worse has taken its neighbour; without the neighbour, its own person may be seen.
+            again = self._follow(masked(image, boxes[j]), Region.of_box(boxes[j], _BOX_MARGIN))
+            found[j] = again if _accepted(again, boxes[j], image) and not _same(again, found[i]) else None
+        return [lm and person_of(lm, image, box) for lm, box in zip(found, boxes)]
+
+    def _in_box(self, image, box):
+        """Landmarks of the person of a box [4], or None."""
+        region = Region.of_box(box, _BOX_MARGIN)
+        if not region.is_usable():
+            return None
+        for picture in (image, None):
+            landmarks = self._follow(masked(image, box) if picture is None else picture, region)
+            if _accepted(landmarks, box, image):
+                return landmarks
+        return None
+
+    def _follow(self, image, region):
+        """Landmarks after the passes of a picture, each in the region that the last one asks for."""
+        landmarks = self._landmarks(image, region)
+        for _ in range(_PASSES - 1):
+            if not landmarks.can_be_followed():
+                break
+            again = self._landmarks(image, landmarks.following)
+            if again.score <= MIN_SCORE:
+                break
+            landmarks = again
+        return landmarks
+
+
+def _first_there(folder):
+    for model in MODELS:
+        if has_weights(_file_of(model), folder):
+            return model
+    raise MissingFile(f'no file of BlazePose is there; {HOW_TO_FETCH}')
+
+
+def _file_of(model):
+    return f'pose_landmark_{model}.tflite'
+
+
+def _accepted(landmarks, box, image):
+    return landmarks.score > MIN_SCORE and belongs(landmarks.points, landmarks.confidence, box, image.shape[1::-1])
+
+
+def _same(first, second):
+    return same_person(first.points, second.points, np.minimum(first.confidence, second.confidence))
+
+
+def _doubled(found, boxes):
+    """Pairs (i, j) of boxes that show one person; it fits box i better."""
+    for i in range(len(found)):
+        for j in range(i):
+            if found[i] is not None and found[j] is not None and _same(found[i], found[j]):
+                fits = [overlap(extent(found[k].points, found[k].confidence), boxes[k]) for k in (i, j)]
+                yield (i, j) if fits[0] > fits[1] else (j, i)
+
+
+def masked(image, box):
+    """A copy of the picture that is black outside of a box [4]."""
+    height, width = image.shape[:2]
+    by = _MASK_MARGIN * max(box[2:] - box[:2])
+    left, top = np.clip(np.floor(box[:2] - by), 0, (width, height)).astype(int)
+    right, bottom = np.clip(np.ceil(box[2:] + by), 0, (width, height)).astype(int)
+    copy = np.zeros_like(image)
+    copy[top:bottom, left:right] = image[top:bottom, left:right]
+    return copy
+
+
+def person_of(landmarks, image, box):
+    """PersonKeypoints of landmarks. Joints out of reach of the box are not seen, and those outside of the picture are
+    a guess that is worth the less the further out they are."""
+    points, size = landmarks.points, image.shape[1::-1]
+    outside = np.maximum(-points, points - size).max(1).clip(0) / max(box[2:] - box[:2])
+    confidence = landmarks.confidence * within_reach(points, box) * (1 - outside / _FADE).clip(0)
+    return PersonKeypoints(box, landmarks.score, to_j49(landmarks.points, confidence),
+                           to_j49(landmarks.world, confidence))

@@ -1,0 +1,60 @@
+"""BlazePose's landmark network: a turned square of the picture in, 33 landmarks of one person out.
+
+Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", arXiv 2006.10204; 3D: Grishchenko et al.,
+"BlazePose GHUM Holistic", arXiv 2206.11678.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.keypoints.blazepose.region import Region
+from models.keypoints.tflite import TFLiteNetwork
+
+SIZE, NUM_LANDMARKS = 256, 33
+# Two more points say where the person is: the middle of the hips, and the end of the radius of a circle about it.
+_CENTER, _FAR_END = 33, 34
+# The rules for the region of the next pass: how sure the network must be, how far the person may move, as a share of
+# the side, and how much smaller or larger become.
+MIN_SCORE, MAX_SHIFT, MIN_GROWTH, MAX_GROWTH = 0.5, 0.5, 0.4, 2.2
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """What one pass sees in `region`.
+
+    points [33,2] pixels of the picture; world [33,3] metres about the middle of the hips, camera axes; confidence [33],
+    the chance that a landmark is in the square and not hidden; score: the chance that a person is there; following: the
+    region of the next pass.
+    """
+    region: Region
+    points: np.ndarray
+    world: np.ndarray
+    confidence: np.ndarray
+    score: float
+    following: Region
+
+    def can_be_followed(self):
+        """Whether `following` shows the same person."""
+        if self.score <= MIN_SCORE or not self.following.is_usable():
+            return False
+        shift = np.hypot(*(self.following.center - self.region.center)) / self.region.side
+        return shift <= MAX_SHIFT and MIN_GROWTH <= self.following.side / self.region.side <= MAX_GROWTH
+
+
+class LandmarkNetwork:
+    """The network in a file; called with a picture [H,W,3] uint8 RGB and a region -> Landmarks."""
+
+    def __init__(self, path, threads=1):
+        self._network = TFLiteNetwork(path, threads)
+
+    def __call__(self, image, region):
+        crop = region.crop(image, SIZE)
+        points, score, world = self._network(crop[None].astype(np.float32) / 255,
+                                             ('Identity', 'Identity_1', 'Identity_4'))
+        points = points.reshape(-1, 5).astype(np.float64)
+        in_picture = region.to_picture(points[:, :2] / SIZE)
+        world = world.reshape(-1, 3)[:NUM_LANDMARKS].astype(np.float64)
+        world[:, :2] = world[:, :2] @ region.rotation.T
+        visible, present = 1 / (1 + np.exp(-np.clip(points[:NUM_LANDMARKS, 3:], -50, 50))).T
+        return Landmarks(region, in_picture[:NUM_LANDMARKS], world, visible * present, float(score.item()),
+                         Region.about_person(in_picture[_CENTER], in_picture[_FAR_END]))

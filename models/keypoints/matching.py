@@ -1,0 +1,66 @@
+"""Whether keypoints belong to a box, and whether two estimates are of one person. Pixels, continuous."""
+import numpy as np
+
+SEEN = 0.3
+# Keypoints of another person: few of them are in the box, or they fill little of it.
+_MIN_INSIDE, _MIN_EXTENT, _MARGIN = 0.7, 0.3, 0.15
+# How far a person's limbs reach out of a box that a detector drew, as a share of its longer side.
+_REACH = 0.25
+# Two estimates whose joints are nearer than this share of the person's size are of one person.
+_SAME = 0.12
+
+
+def extent(points, confidence, size=None):
+    """The rectangle [4] about the points [N,2] that are seen, those outside of a picture of size [width, height] left
+    out; None where fewer than two are left."""
+    seen = points[confidence >= SEEN]
+    if size is not None:
+        seen = seen[((seen >= 0) & (seen <= size)).all(1)]
+    return np.concatenate([seen.min(0), seen.max(0)]) if len(seen) > 1 else None
+
+
+def grown(box, share):
+    """The rectangle [4] with `share` of its longer side added on each side."""
+    box = np.asarray(box, np.float64)
+    by = share * max(box[2:] - box[:2])
+    return box + np.array([-by, -by, by, by])
+
+
+def inside(points, box):
+    """Which of points [N,2] lie in the rectangle [4] -> [N] bool."""
+    return ((points >= box[:2]) & (points <= box[2:])).all(-1)
+
+
+def overlap(first, second):
+    """Intersection over union of two rectangles [4]."""
+    sides = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+    common = float(np.prod(np.clip(sides, 0, None)))
+    areas = [float(np.prod(box[2:] - box[:2])) for box in (np.asarray(first), np.asarray(second))]
+    return common / max(sum(areas) - common, 1e-9)
+
+
+def belongs(points, confidence, box, size):
+    """Whether the keypoints [N,2] of one person are those of whom the box [4] is drawn about."""
+    rectangle = extent(points, confidence, size)
+    if rectangle is None:
+        return False
+    box = np.asarray(box, np.float64)
+    seen = points[confidence >= SEEN]
+    middle = (rectangle[:2] + rectangle[2:]) / 2
+    return bool(inside(seen, grown(box, _MARGIN)).mean() >= _MIN_INSIDE and inside(middle, box)
+                and max(rectangle[2:] - rectangle[:2]) >= _MIN_EXTENT * max(box[2:] - box[:2]))
+
+
+def within_reach(points, box):
+    """Which points [N,2] the person of the box [4] can have -> [N] bool."""
+    return inside(points, grown(box, _REACH))
+
+
+def same_person(first, second, confidence):
+    """Whether two sets of points [N,2] show one person: the mean distance of the joints that are seen (confidence [N],
+    the smaller of both), as a share of the person's size."""
+    seen = confidence >= SEEN
+    if seen.sum() < 3:
+        seen = np.ones(len(first), bool)
+    size = max(np.ptp(first[seen], axis=0).max(), np.ptp(second[seen], axis=0).max(), 1e-9)
+    return bool(np.linalg.norm(first - second, axis=-1)[seen].mean() < _SAME * size)
