@@ -1,4 +1,5 @@
 """People in pictures to bodies in the picture's camera: crop, network, camera."""
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,15 +53,17 @@ class Estimator:
     """Runs a regressor over people. The published integer crop is taken where cfg.DATA.LEGACY_CROP_EVAL says so.
 
     An estimate that is not finite, or whose camera scale puts the body behind the camera or farther than can be drawn,
-    is None. `on_output` is called with each batch's images and RegressorOutput.
+    is None and counted in `left_out`. `on_output` is called with each batch's images and RegressorOutput.
     """
+
+    keypoints = None  # nobody is asked for them
 
     def __init__(self, cfg, regressor, device):
         self.regressor, self.body, self.device = regressor, regressor.body, device
         self._res = cfg.DATA.IMG_RES
         self._legacy = cfg.DATA.LEGACY_CROP_RESIZE if cfg.DATA.LEGACY_CROP_EVAL else ''
         self._batch, self._draws = cfg.DEMO.MODEL_BATCH_SIZE, cfg.DEMO.RENDER
-        self.on_output = None
+        self.on_output, self.left_out = None, Counter()
 
     def __call__(self, people, focus):
         """people: [(Frame, PersonBox with a person_id)]; focus: gives a frame's focal length in pixels -> Estimates in
@@ -88,6 +91,8 @@ class Estimator:
         columns = self._in_picture(out.final, crops)
         usable = torch.stack([torch.isfinite(column).flatten(1).all(1) for column in columns]).all(0)
         usable &= columns[2][:, 0] > _FARTHEST
+        if not usable.all():
+            self.left_out['the network puts the body behind the camera'] += int((~usable).sum())
         columns = [column.numpy() for column in columns]
         return [Estimate(person.person_id or 0, person.box.astype(np.float32), *(column[i] for column in columns))
                 if usable[i] else None for i, (_, person) in enumerate(people)]

@@ -3,6 +3,7 @@ from collections import Counter
 from pathlib import Path
 
 from core.demo.detectors import TorchvisionDetector
+from core.demo.keypoints import KeypointFinder, PictureSource, VideoSource
 from core.demo.people import (
     Detections,
     OpenPoseFolder,
@@ -56,27 +57,50 @@ class Finder:
         return [box if box.person_id is not None else box.with_id(i) for i, box in enumerate(boxes)]
 
 
-def picture_finder(cfg, inputs, index, device, regressor):
-    """Finder for picture number `index` of --img, or for any picture of a folder or of --img_file. Crops have the
-    regressor's shape."""
+def picture_finder(cfg, inputs, index, device, estimator):
+    """Finder for picture number `index` of --img, or for any picture of a folder or of --img_file. Crops have the shape
+    that the estimator's regressor wants; people have keypoints where it fits bodies to them."""
+    regressor, keypoints = estimator.regressor, estimator.keypoints
     for given, read in ((inputs.bbox, lambda path, aspect: [box_from_json(path, aspect)]),
                         (inputs.openpose, boxes_from_openpose)):
         if given and inputs.kind in ('img', 'img_file'):
             boxes = read(given[min(index, len(given) - 1)], regressor.box_aspect)
-            return Finder(cfg, lambda frame, boxes=boxes: boxes)
-    return _folder_finder(cfg, inputs, device, regressor, 'full_frame', track=False)
+            return _with_keypoints(Finder(cfg, lambda frame, boxes=boxes: boxes), keypoints)
+    return _folder_finder(cfg, inputs, device, estimator, 'full_frame', track=False)
 
 
-def video_finder(cfg, inputs, device, regressor):
-    """Finder for the frames of a video; the detector is Faster R-CNN unless another source is named. Crops have
-    the regressor's shape."""
-    return _folder_finder(cfg, inputs, device, regressor, 'fasterrcnn', track=True)
+def video_finder(cfg, inputs, device, estimator):
+    """Finder for the frames of a video; people are found by the estimator of keypoints, without one by Faster R-CNN,
+    unless another source is named."""
+    return _folder_finder(cfg, inputs, device, estimator, 'fasterrcnn', track=True)
 
 
-def _folder_finder(cfg, inputs, device, regressor, default, track):
+def _with_keypoints(finder, keypoints):
+    return KeypointFinder(finder, keypoints) if keypoints else finder
+
+
+def _folder_finder(cfg, inputs, device, estimator, default, track):
+    regressor, keypoints = estimator.regressor, estimator.keypoints
     rule = {'margin': cfg.DEMO.BOX_SCALE or regressor.box_margin, 'aspect': regressor.box_aspect}
     if inputs.bbox:
         raise BadConfig('--bbox is for pictures (--img, --img_file); for videos and folders give --detections FILE')
+    finder = _named_finder(cfg, inputs, rule, track)
+    if finder:
+        return _with_keypoints(finder, keypoints)
+    if keypoints and not cfg.DEMO.DETECTOR:
+        return Finder(cfg, VideoSource(keypoints, rule) if track else PictureSource(keypoints, rule), track=track)
+    name = cfg.DEMO.DETECTOR or default
+    if name == 'full_frame':
+        finder = Finder(cfg, lambda frame: [full_frame(*frame.image.shape[1::-1])], track=track)
+    else:
+        weights = Path(cfg.PATHS.DATA_DIR) / 'pretrained_model'
+        detector = TorchvisionDetector(name, weights, device, cfg.DEMO.DETECTOR_SIZE, cfg.DEMO.MIN_SCORE, **rule)
+        finder = Finder(cfg, detector, batched=True, track=track)
+    return _with_keypoints(finder, keypoints)
+
+
+def _named_finder(cfg, inputs, rule, track):
+    """Finder of what a file says, None where none is given."""
     if inputs.truth:
         return Finder(cfg, TrackAnnotations(inputs.truth), track=track)
     if inputs.detections:
@@ -89,9 +113,4 @@ def _folder_finder(cfg, inputs, device, regressor, default, track):
             raise BadConfig("--openpose for a video or folder wants one folder of OpenPose's files")
         pictures = list_pictures(inputs.paths[0]) if inputs.kind in ('img_dir', 'image_folder') else ()
         return Finder(cfg, OpenPoseFolder(inputs.openpose[0], pictures, rule['aspect']), track=track)
-    name = cfg.DEMO.DETECTOR or default
-    if name == 'full_frame':
-        return Finder(cfg, lambda frame: [full_frame(*frame.image.shape[1::-1])], track=track)
-    weights = Path(cfg.PATHS.DATA_DIR) / 'pretrained_model'
-    detector = TorchvisionDetector(name, weights, device, cfg.DEMO.DETECTOR_SIZE, cfg.DEMO.MIN_SCORE, **rule)
-    return Finder(cfg, detector, batched=True, track=track)
+    return None

@@ -159,7 +159,8 @@ class _PictureRun:
 
     def _estimate(self, people):
         estimates = self._estimator(people, self._focus)
-        self.report.add_failed(estimates.count(None))
+        self.report.left_out.update(self._estimator.left_out)
+        self._estimator.left_out.clear()
         return [estimate for estimate in estimates if estimate is not None]
 
     def _find(self, frame):
@@ -172,8 +173,7 @@ class _PictureRun:
 
     def _build_finder(self, number):
         if self._finder is None or self._own_files:
-            self._finder = picture_finder(self._cfg, self._inputs, number, self._device,
-                                          self._estimator.regressor)
+            self._finder = picture_finder(self._cfg, self._inputs, number, self._device, self._estimator)
 
     def _one_person(self, frame, path):
         people = [person for _, person in self._find(frame)]

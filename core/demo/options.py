@@ -17,6 +17,8 @@ SETTINGS = (
     flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say'),
     flag('output_folder', 'DEMO.OUTPUT_FOLDER', 'folder of the results'),
     flag('out_dir', 'DEMO.OUTPUT_FOLDER', 'the same'),
+    flag('fit', 'DEMO.FIT', 'auto: fit bodies to keypoints where they are found; none: the network alone'),
+    flag('keypoints', 'DEMO.KEYPOINTS', 'who finds keypoints: blazepose, keypointrcnn, rtmpose'),
     flag('tracking_method', 'DEMO.TRACKING_METHOD', 'bbox: boxes of the detector; pose: of OpenPose\'s joints'),
     flag('detector', 'DEMO.DETECTOR', 'full_frame, fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector'),
     flag('detector_size', 'DEMO.DETECTOR_SIZE', 'pixels of the shorter side in the detector'),
@@ -61,6 +63,11 @@ class Inputs:
     truth: str | None = None
     results: str | None = None
     viewer_port: int | None = None
+
+    @property
+    def is_playback(self):
+        """Whether bodies come from a file, in place of estimates."""
+        return self.results is not None or _holds_bodies(self.truth)
 
 
 def build_parser():
@@ -110,8 +117,10 @@ def parse_options(argv=None):
     needs_network = given['recon_result_file'] is None and not _holds_bodies(truth)
     checkpoint = (given['checkpoint'] or _default_checkpoint()) if needs_network else None
     overrides = [*_settings(given), *given['misc']]
-    cfg = checkpoint_config(checkpoint, overrides, given['cfg_file']) if needs_network else load_config(
+    cfg = checkpoint_config(checkpoint, overrides, given['cfg_file']) if checkpoint else load_config(
         given['cfg_file'], overrides)
+    if needs_network and not checkpoint and cfg.DEMO.FIT == 'none':
+        raise MissingFile(f'no --checkpoint given, and {DEFAULT_RUN} holds none; run `make train` first, or give one')
     if cfg.DEMO.TRACKING_METHOD not in ('bbox', 'pose'):
         raise BadConfig(f'--tracking_method is {cfg.DEMO.TRACKING_METHOD!r}; use bbox or pose')
     if cfg.DEMO.TRACKING_METHOD == 'pose' and not given['openpose']:
@@ -159,12 +168,11 @@ def _settings(given):
 
 
 def _default_checkpoint():
-    """What `make train` made. Raises MissingFile."""
+    """What `make train` made, None where it has not run."""
     try:
         path = CheckpointStore(DEFAULT_RUN / 'checkpoints').best()
     except MissingFile:
-        raise MissingFile(f'no --checkpoint given, and {DEFAULT_RUN} holds none; run `make train` first, or give one'
-                          ) from None
+        return None
     get_logger().info(f'no --checkpoint given: using {path}, which `make train` made')
     return str(path)
 

@@ -19,11 +19,6 @@ class Report:
         self.people += len(estimates)
         self.empty += not estimates
 
-    def add_failed(self, count):
-        """People whose estimate cannot be drawn."""
-        if count:
-            self.left_out['the network puts the body behind the camera'] += count
-
     def summary(self):
         """One line."""
         parts = [f'{_count(self.frames, "frame")}, {_count(self.people, "body", "bodies")}']

@@ -7,8 +7,10 @@ import numpy as np
 
 from core.demo.by_frame import ByFrame
 from datasets.preprocess.openpose import read_people
+from models.keypoints import PersonKeypoints
 from utils.errors import BadFile, MissingFile
 from utils.file_names import natural_key, numbers_in_names
+from utils.keypoints import NUM_JOINTS
 from utils.logging import get_logger
 from utils.safe_io import load_json
 
@@ -18,15 +20,19 @@ _MIN_CONFIDENCE, _MIN_JOINTS, _OPENPOSE_MARGIN = 0.2, 4, 1.2
 @dataclass(frozen=True)
 class PersonBox:
     """One person in one picture. box: [4] left, top, right, bottom; the crop is a square about `center` [2] of side
-    `side`. person_id: None until the person is tracked."""
+    `side`. person_id: None until the person is tracked. keypoints: None where no estimator has seen the person."""
     box: np.ndarray
     center: np.ndarray
     side: float
     score: float = 1.0
     person_id: int | None = None
+    keypoints: PersonKeypoints | None = None
 
     def with_id(self, person_id):
         return replace(self, person_id=person_id)
+
+    def with_keypoints(self, keypoints):
+        return replace(self, keypoints=keypoints)
 
     def problem(self, width, height, smallest):
         """Why nothing can be seen in this box of a picture, or None."""
@@ -73,7 +79,9 @@ def boxes_from_openpose(path, aspect=1.0):
         if len(seen) >= _MIN_JOINTS:
             low, high = seen.min(0), seen.max(0)
             side = float(((high - low) * (aspect, 1)).max()) * _OPENPOSE_MARGIN
-            boxes.append(PersonBox(np.concatenate([low, high]), seen.mean(0), side, float(points[:, 2].mean())))
+            box, score = np.concatenate([low, high]), float(points[:, 2].mean())
+            keypoints = np.concatenate([points, np.zeros((NUM_JOINTS - len(points), 3))])
+            boxes.append(PersonBox(box, seen.mean(0), side, score, keypoints=PersonKeypoints(box, score, keypoints)))
     return boxes
 
 

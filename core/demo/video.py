@@ -76,7 +76,7 @@ class _VideoRun:
         self._cfg, self._estimator, self._source, self._path = cfg, estimator, source, path
         self._live = inputs.kind == 'webcam'
         self._known = isinstance(estimator, Playback)
-        self._finder = None if self._known else video_finder(cfg, inputs, device, estimator.regressor)
+        self._finder = None if self._known else video_finder(cfg, inputs, device, estimator)
         self._smoother = Smoother(cfg, estimator.body) if cfg.DEMO.SMOOTH else None
         self._drawer = Drawer(cfg, estimator.body.faces.cpu()) if path else None
         self._window = Window('bodies') if cfg.DEMO.DISPLAY or self._live else None
@@ -131,7 +131,6 @@ class _VideoRun:
         found = self._finder(chunk)
         people = [(frame, person) for frame, boxes in zip(chunk, found) for person in boxes]
         estimates = self._estimator(people, self._focus)
-        self.report.add_failed(estimates.count(None))
         rest = iter(estimates)
         by_frame = [list(itertools.islice(rest, len(boxes))) for boxes in found]
         return [[estimate for estimate in row if estimate is not None] for row in by_frame]
@@ -158,7 +157,7 @@ class _VideoRun:
 
     def _say(self, seconds):
         if self._finder:
-            self.report.left_out.update(self._finder.left_out)
+            self.report.left_out.update(self._finder.left_out + self._estimator.left_out)
             self.report.skipped.update(self._finder.skipped)
         if self._source.skipped:
             self.report.skipped['frames that cannot be decoded'] = self._source.skipped

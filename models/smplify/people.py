@@ -24,9 +24,12 @@ _DEPTH_HELD, _DEPTH_FREE = 1.6e7, 1.6e3
 
 @dataclass(frozen=True)
 class People:
-    """N people in pictures. keypoints [N,49,3] pixels and confidence in [0, 1]; side [N], the longer side of the box, and
-    center [N,2] its middle; focal [N] pixels; size [N,2], width and height of the picture; joints_3d [N,49,4] metres and
-    confidence, as seen along the ray to the box's middle, zeros where there are none."""
+    """N people in pictures.
+
+    keypoints [N,49,3] pixels and confidence in [0, 1]; side [N], the longer side of the box, and center [N,2] its
+    middle; focal [N] pixels; size [N,2], width and height of the picture; joints_3d [N,49,4] metres and confidence, as
+    seen along the ray to the box's middle, zeros where there are none.
+    """
     keypoints: torch.Tensor
     center: torch.Tensor
     side: torch.Tensor
@@ -52,6 +55,16 @@ class PeopleFit:
     seen: torch.Tensor
     start: torch.Tensor
 
+    def select(self, rows):
+        """The fits of some people."""
+        return PeopleFit(self.state.select(rows), *(value[rows] for name, value in vars(self).items() if name != 'state'))
+
+    @classmethod
+    def joined(cls, parts):
+        """The fits of all parts, one after another."""
+        return cls(PersonState.joined([part.state for part in parts]),
+                   *(torch.cat([getattr(part, name) for part in parts]) for name in list(vars(parts[0]))[1:]))
+
 
 START_NAMES = ('network', 'keypoints in 3D', 'headings', 'frame before')
 _NETWORK, _TORSO, _HEADINGS, BEFORE = range(4)
@@ -73,8 +86,7 @@ class Candidates:
 
     @classmethod
     def joined(cls, parts):
-        state = PersonState(*(torch.cat(values) for values in zip(*(vars(part.state).values() for part in parts))))
-        return cls(state, *(torch.cat([getattr(part, name) for part in parts]) for name in ('owner', 'start', 'data')))
+        return cls(PersonState.joined([part.state for part in parts]), *(torch.cat([getattr(part, name) for part in parts]) for name in ('owner', 'start', 'data')))
 
     def best(self, count):
         """The `count` of each owner with the least loss, by owner."""
@@ -94,8 +106,9 @@ class PeopleFitter:
     over the box's side, at which an estimate is taken for a start.
     """
 
-    def __init__(self, body, pose_prior, mean, weights=PersonWeights(), iterations=30, tolerance=1e-3, explains=0.1):
-        self.body, self.pose_prior, self.sparse_body, self.weights = body, pose_prior, SparseBody(body), weights
+    def __init__(self, body, pose_prior, mean, weights=None, iterations=30, tolerance=1e-3, explains=0.1):
+        self.body, self.pose_prior, self.sparse_body = body, pose_prior, SparseBody(body)
+        self.weights = weights or PersonWeights()
         self.iterations, self.tolerance, self.explains = iterations, tolerance, explains
         mean = torch.as_tensor(mean, dtype=torch.float32)
         self._mean_orient = axis_angle_to_rotmat(mean[:3])
@@ -182,12 +195,17 @@ class PeopleFitter:
 
     def _mean_joints(self, orient):
         count = len(orient)
-        pose = self.sparse_body.pose(self.mean_pose.expand(count, -1), self.mean_betas.expand(count, -1))
-        return self.sparse_body.joints(pose, orient[:, None])[:, 0]
+        return self.joints(PersonState(self.mean_pose.expand(count, -1), self.mean_betas.expand(count, -1), orient,
+                                       orient.new_zeros(count, 3)))
+
+    def joints(self, state):
+        """The 49 joints [N,49,3] of a PersonState, before the translation."""
+        pose = self.sparse_body.pose(state.body_pose, state.betas)
+        return self.sparse_body.joints(pose, state.orient[:, None])[:, 0]
 
     def result(self, people, state, start):
         """PeopleFit of bodies."""
-        joints = self.sparse_body.joints(self.sparse_body.pose(state.body_pose, state.betas), state.orient[:, None])[:, 0]
+        joints = self.joints(state)
         pixels = perspective_projection(joints, state.translation, people.focal, people.size / 2)
         seen = self.observe(people).weight[:, LIMBS] > 0
         distance = (pixels - people.keypoints[..., :2])[:, LIMBS].norm(dim=-1) / people.side[:, None]

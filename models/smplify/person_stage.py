@@ -67,6 +67,11 @@ class PersonState:
         """The parameters of some people."""
         return PersonState(*(value[rows] for value in vars(self).values()))
 
+    @classmethod
+    def joined(cls, parts):
+        """The parameters of all parts, one after another."""
+        return cls(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts))))
+
 
 @dataclass(frozen=True)
 class PersonEvaluation:
@@ -112,8 +117,8 @@ class PersonStage:
         """Evaluation after a step [B,85]."""
         state = at.state
         pose, betas, turn, shift = step.split([NUM_POSE, state.betas.shape[1], 3, 3], dim=1)
-        return self.evaluate(PersonState(state.body_pose + pose, state.betas + betas, turned(state.orient[:, None], turn)[:, 0],
-                                         state.translation + shift))
+        return self.evaluate(PersonState(state.body_pose + pose, state.betas + betas,
+                                         turned(state.orient[:, None], turn)[:, 0], state.translation + shift))
 
     def linearize(self, at):
         """Evaluation -> gradient [B,85] and Hessian [B,85,85] of half the cost."""

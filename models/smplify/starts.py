@@ -53,9 +53,20 @@ def first_translation(joints, keypoints, focal, side):
     return torch.cat([offset.sum(1) / count, depth[:, None]], 1)
 
 
-# Hips and shoulders, and the limb joints that turn least against them, among the annotated joints.
+# Hips and shoulders, and all limb joints, among the annotated joints.
 _TORSO = tuple(JOINT_NAMES.index(name) for name in ('right_hip', 'left_hip', 'left_shoulder', 'right_shoulder'))
 LIMBS = tuple(annotated for _, annotated in LIMB_JOINTS)
+
+
+def one_row_a_joint(keypoints):
+    """Keypoints [N,49,3] in which each limb joint stands in its annotated row alone: the annotated one where it is
+    seen, else OpenPose's."""
+    openpose, annotated = torch.tensor(LIMB_JOINTS, device=keypoints.device).unbind(1)
+    merged = keypoints.clone()
+    absent = ~seen_joints(keypoints[:, annotated])
+    merged[:, annotated] = torch.where(absent[..., None], keypoints[:, openpose], keypoints[:, annotated])
+    merged[:, openpose] = 0
+    return merged
 
 
 def torso_orientation(joints, joints_3d):

@@ -1,0 +1,148 @@
+"""Bodies fitted to keypoints, from the network's estimates where there is one (docs/demo.md, "Fitting")."""
+from collections import Counter
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from core.demo.estimate import Estimate
+from datasets.fits import mean_parameters
+from models.body import BodyModel
+from models.regressor import Regressor
+from models.smplify.people import People, PeopleFitter
+from models.smplify.person_stage import PersonState
+from models.smplify.priors import PosePrior
+from models.smplify.sequence import SequenceFitter
+from models.smplify.starts import one_row_a_joint
+from utils.assets import find_assets
+from utils.full_camera import FullCamera
+from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
+from utils.keypoints import NUM_JOINTS
+
+# A body is shown if so many of the 12 limb joints are seen, and it explains them to this mean distance over the box's
+# side.
+MIN_JOINTS, MAX_ERROR = 4, 0.15
+
+
+class FittingEstimator:
+    """Fits bodies to people who bring keypoints; the network alone sees the others.
+
+    Stands in for the `Estimator` that it is built on; network: that Estimator, or None where there is no checkpoint.
+    keypoints: the estimator of keypoints, which the finder asks. video: frames come in their order, and a person's fit begins at the frame before. Whoever is left out is counted in
+    `left_out` by reason.
+    """
+
+    def __init__(self, cfg, network, keypoints, video=False):
+        assets = find_assets(cfg.PATHS.DATA_DIR)
+        self.network, self.keypoints, self._draws = network, keypoints, cfg.DEMO.RENDER
+        self.body = network.body if network else BodyModel(assets.root)
+        self.regressor = network.regressor if network else Regressor
+        body = self.body.cpu() if network is None else BodyModel(assets.root)
+        self._fitter = PeopleFitter(body, PosePrior(assets.file('gmm_08.pkl')), mean_parameters(assets))
+        self._sequence = SequenceFitter(self._fitter) if video else None
+        self.left_out = network.left_out if network else Counter()
+
+    @property
+    def on_output(self):
+        return self.network and self.network.on_output
+
+    @on_output.setter
+    def on_output(self, called):
+        if self.network:
+            self.network.on_output = called
+
+    def views(self, people, focus):
+        """As of `Estimator`: the network alone."""
+        return self.network.views(people, focus)
+
+    def __call__(self, people, focus):
+        """people: [(Frame, PersonBox with a person_id)]; focus: gives a frame's focal length -> Estimates in the same
+        order, None for those who are left out."""
+        if self._sequence is None:
+            return self._picture(people, focus)
+        estimates = []
+        for _, group in groupby(people, key=lambda item: item[0].index):
+            estimates += self._frame(list(group), focus)
+        return estimates
+
+    def _picture(self, people, focus):
+        estimates = self.network(people, focus) if self.network else [None] * len(people)
+        rows = [row for row, (_, person) in enumerate(people) if person.keypoints is not None]
+        if rows:
+            chosen = [people[row] for row in rows]
+            fit = self._fitter(people_of(chosen, focus), _states([estimates[row] for row in rows]))
+            for row, estimate in zip(rows, self._estimates(chosen, fit, focus)):
+                estimates[row] = estimate
+        return self._judged(people, estimates)
+
+    def _frame(self, people, focus):
+        """The people of one frame of a video; the network is asked about those alone whom it can tell something."""
+        frame = people[0][0]
+        fitted = [item for item in people if item[1].keypoints is not None]
+        ask = [item for item in people if item[1].keypoints is None
+               or self._sequence.is_new(item[1].person_id, frame.time)]
+        seen = self.network(ask, focus) if self.network and ask else [None] * len(ask)
+        by_person = {item[1].person_id: estimate for item, estimate in zip(ask, seen)}
+        if fitted:
+            new = [by_person[item[1].person_id] for item in fitted if item[1].person_id in by_person]
+            fit = self._sequence(people_of(fitted, focus), [item[1].person_id for item in fitted], frame.time,
+                                 _states(new))
+            by_person |= {item[1].person_id: estimate
+                          for item, estimate in zip(fitted, self._estimates(fitted, fit, focus))}
+        return self._judged(people, [by_person.get(item[1].person_id) for item in people])
+
+    def _judged(self, people, estimates):
+        """The estimates, None where nothing supports one."""
+        for (_, person), estimate in zip(people, estimates):
+            if estimate is None and (person.keypoints is not None or self.network is None):
+                self.left_out['no body explains the keypoints' if person.keypoints is not None
+                              else 'no keypoints, and no network'] += 1
+        return estimates
+
+    def _estimates(self, people, fit, focus):
+        """Estimates of a PeopleFit, None where it explains too little."""
+        rotmat = axis_angle_to_rotmat(fit.state.body_pose.unflatten(1, (23, 3)))
+        rotmat = torch.cat([fit.state.orient[:, None], rotmat], 1)
+        good = (fit.seen >= MIN_JOINTS) & (fit.error <= MAX_ERROR) & torch.isfinite(fit.keypoints_2d).flatten(1).all(1)
+        with torch.inference_mode():
+            posed = self.body(fit.state.betas.to(self.body.faces.device), rotmat.to(self.body.faces.device))
+            vertices = posed.vertices.cpu().numpy() if self._draws else [None] * len(people)
+        cameras = _crop_cameras(people, fit.state.translation, focus)
+        columns = [value.numpy() for value in (rotmat, fit.state.betas, cameras, fit.state.translation, fit.joints,
+                                               fit.keypoints_2d)]
+        return [Estimate(person.person_id or 0, person.box.astype(np.float32), *(column[i] for column in columns),
+                         vertices[i]) if good[i] else None for i, (_, person) in enumerate(people)]
+
+
+def people_of(items, focus):
+    """[(Frame, PersonBox with keypoints)] -> People."""
+    found = [person.keypoints for _, person in items]
+    boxes = torch.from_numpy(np.stack([person.box for person in found]))
+    joints_3d = [np.zeros((NUM_JOINTS, 4), np.float32) if person.joints_3d is None else person.joints_3d
+                 for person in found]
+    keypoints = one_row_a_joint(torch.from_numpy(np.stack([person.keypoints for person in found])))
+    return People(keypoints, (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).amax(1), torch.tensor([float(focus(frame)) for frame, _ in items]),
+                  torch.tensor([frame.image.shape[1::-1] for frame, _ in items], dtype=torch.float32),
+                  torch.from_numpy(np.stack(joints_3d)))
+
+
+def _states(estimates):
+    """PersonState of Estimates; NaN, which explains nothing, for those that are None. None where there is none."""
+    if not any(estimate is not None for estimate in estimates):
+        return None
+    rotmat = torch.full((len(estimates), 24, 3, 3), torch.nan)
+    betas, translation = torch.full((len(estimates), 10), torch.nan), torch.full((len(estimates), 3), torch.nan)
+    for row, estimate in enumerate(estimates):
+        if estimate is not None:
+            rotmat[row], betas[row], translation[row] = (torch.as_tensor(value) for value in (
+                estimate.rotmat, estimate.betas, estimate.translation))
+    return PersonState(rotmat_to_axis_angle(rotmat[:, 1:]).flatten(1), betas, rotmat[:, 0], translation)
+
+
+def _crop_cameras(people, translation, focus):
+    """The weak-perspective cameras [N,3] that the crops have under the pictures' cameras (CLIFF's equation)."""
+    side = torch.tensor([person.side for _, person in people], dtype=torch.float32)
+    center = torch.tensor(np.stack([person.center for _, person in people]), dtype=torch.float32)
+    middle = torch.tensor([frame.image.shape[1::-1] for frame, _ in people], dtype=torch.float32) / 2
+    focal = torch.tensor([float(focus(frame)) for frame, _ in people])
+    return FullCamera(2 * focal / side, 2 * (center - middle) / side[:, None]).camera(translation)

@@ -1,0 +1,72 @@
+"""Keypoints for the people of the demo: found with them, or within the boxes that another source gives."""
+import numpy as np
+
+from core.demo.people import square_box
+from models.keypoints import build_pose_estimator
+from utils.errors import BadConfig, MissingFile
+from utils.logging import get_logger
+
+FITS = ('auto', 'none')
+
+
+class PictureSource:
+    """People with keypoints in single pictures. rule: margin and aspect of `square_box`."""
+
+    def __init__(self, estimator, rule):
+        self._estimator, self._rule = estimator, rule
+
+    def __call__(self, frame):
+        return [_box_of(person, self._rule) for person in self._estimator(frame.image)]
+
+
+class VideoSource:
+    """People with keypoints and numbers in the frames of a video, in their order."""
+    tracked = True
+
+    def __init__(self, estimator, rule):
+        self._tracker, self._rule = estimator.video(), rule
+
+    def __call__(self, frame):
+        return [_box_of(person, self._rule) for person in self._tracker(frame.image)]
+
+
+class KeypointFinder:
+    """A Finder whose people get the keypoints that an estimator sees in their boxes; those who bring some keep them."""
+
+    def __init__(self, finder, estimator):
+        self._finder, self._estimator = finder, estimator
+        self.left_out, self.skipped, self.check = finder.left_out, finder.skipped, finder.check
+
+    def __call__(self, frames):
+        return [self._with_keypoints(frame, people) for frame, people in zip(frames, self._finder(frames))]
+
+    def _with_keypoints(self, frame, people):
+        asked = [person for person in people if person.keypoints is None]
+        if not asked:
+            return people
+        found = iter(self._estimator(frame.image, np.stack([person.box for person in asked])))
+        return [person.with_keypoints(next(found)) if person.keypoints is None else person for person in people]
+
+
+def _box_of(person, rule):
+    left, top, right, bottom = person.box.astype(float)
+    box = square_box(left, top, right - left, bottom - top, score=person.score, person_id=person.track, **rule)
+    return box.with_keypoints(person)
+
+
+def open_estimator(cfg, device, needed):
+    """The estimator that DEMO.FIT and DEMO.KEYPOINTS ask for, or None. needed: there is no network to do without.
+
+    Raises BadConfig, BadFile; and MissingFile where it is `needed` and absent.
+    """
+    if cfg.DEMO.FIT not in FITS:
+        raise BadConfig(f'--fit is {cfg.DEMO.FIT!r}; use {" or ".join(FITS)}')
+    if cfg.DEMO.FIT == 'none':
+        return None
+    try:
+        return build_pose_estimator(cfg.DEMO.KEYPOINTS, device)
+    except MissingFile as error:
+        if needed:
+            raise
+        get_logger().warning(f'{error}; bodies are the network\'s alone, without a fit to keypoints')
+        return None

@@ -1,0 +1,129 @@
+"""People over time: each frame's fit begins at the last one and stays near where the motion leads."""
+from dataclasses import dataclass, replace
+
+import torch
+
+from models.smplify.people import BEFORE, PeopleFit
+from models.smplify.person_stage import PersonState, place_of, translation_at
+from utils.geometry import in_full_precision
+
+# Seconds without a person after which the next fit begins anew; the time step that the weights are made for.
+_RESET, _STEP = 0.5, 1 / 30
+# Of the speed, how much is expected to go on, and how much of the newest is believed.
+_PERSISTENCE, _NEWEST = 0.7, 0.5
+
+
+@dataclass(frozen=True)
+class SequenceWeights:
+    """How firmly a frame is held to the prediction: a keypoint that is off by one pixel (of a box of 224) costs one.
+
+    joints: a squared metre by which a joint is elsewhere about the joints' middle. place: squared changes of x / z and
+    y / z; depth: of log z. stay: a squared radian of the body pose. shape: what a frame adds to the weight of the shape
+    seen so far, up to `shape_most`.
+    """
+    joints: float = 150.0 ** 2
+    place: float = 3e5
+    depth: float = 3e5
+    stay: float = 15.0
+    shape: float = 25.0
+    shape_most: float = 2500.0
+
+
+@dataclass
+class _Memory:
+    """What is kept of a person: the last fit, its joints and place, their speeds a second, the shape and its weight."""
+    state: PersonState
+    joints: torch.Tensor
+    place: torch.Tensor
+    joints_speed: torch.Tensor
+    place_speed: torch.Tensor
+    shape: torch.Tensor
+    frames: int
+    time: float
+
+
+class SequenceFitter:
+    """Fits people frame by frame; causal, and what it keeps does not grow. fitter: PeopleFitter; weights:
+    SequenceWeights, None for frames that only begin at the one before."""
+
+    def __init__(self, fitter, weights=SequenceWeights(), iterations=6):
+        self.fitter, self.weights, self.iterations, self._people = fitter, weights, iterations, {}
+
+    def is_new(self, number, time):
+        """Whether a person's fit of this moment has no frame before to begin at."""
+        memory = self._people.get(number)
+        return memory is None or not 0 <= time - memory.time <= _RESET
+
+    @torch.no_grad()
+    def __call__(self, people, numbers, time, estimate=None):
+        """Fit the people of a frame -> PeopleFit.
+
+        people: People; numbers: what each is known by; time: seconds; estimate: PersonState of those who `is_new`, in
+        their order, where a network has seen them.
+        """
+        self._people = {number: memory for number, memory in self._people.items() if time - memory.time <= _RESET}
+        new = [row for row, number in enumerate(numbers) if self.is_new(number, time)]
+        old = [row for row in range(len(numbers)) if row not in set(new)]
+        fits = {}
+        if old:
+            fit = self._follow(people.select(torch.tensor(old)), [numbers[row] for row in old], time)
+            lost = fit.error > self.fitter.explains
+            fits |= {row: fit.select([i]) for i, row in enumerate(old) if not lost[i]}
+            if lost.any():  # the person has moved too far, or the number has another owner
+                again = [row for row, gone in zip(old, lost.tolist()) if gone]
+                fits |= self._begin(people, again, None)
+        if new:
+            fits |= self._begin(people, new, estimate)
+        for row, fit in fits.items():
+            self._remember(numbers[row], fit, time)
+        return PeopleFit.joined([fits[row] for row in range(len(numbers))])
+
+    def _begin(self, people, rows, estimate):
+        fit = self.fitter(people.select(torch.tensor(rows)), estimate)
+        return {row: fit.select([i]) for i, row in enumerate(rows)}
+
+    def _follow(self, people, numbers, time):
+        """Fits that begin at those of the frame before."""
+        memories = [self._people[number] for number in numbers]
+        step = torch.tensor([max(time - memory.time, 1e-3) for memory in memories])
+        state = PersonState.joined([memory.state for memory in memories])
+        with in_full_precision(people.keypoints.device.type):
+            seen = self._held(self.fitter.observe(people), memories, state, step)
+            if self.weights is not None:
+                state = replace(state, translation=translation_at(seen.predicted_place))
+            at = self.fitter.minimize(state, seen, self.iterations)
+            return self.fitter.result(people, at.state, torch.full((len(numbers),), BEFORE))
+
+    def _held(self, seen, memories, state, step):
+        """The observations, held to where the motion leads."""
+        weights, before = self.weights, {name: torch.cat([getattr(memory, name) for memory in memories])
+                                         for name in ('joints', 'place', 'joints_speed', 'place_speed', 'shape')}
+        if weights is None:
+            return replace(seen, origin=state.body_pose, stay=torch.full_like(step, 30.0),
+                           shape_weight=torch.full_like(step, 25.0))
+        ahead = _PERSISTENCE * step
+        # The longer ago, the less is known.
+        firmness = (_STEP / step).clamp(max=1).square()
+        frames = torch.tensor([float(memory.frames) for memory in memories])
+        place = torch.tensor([weights.place, weights.place, weights.depth])
+        return replace(
+            seen, origin=state.body_pose, stay=weights.stay * firmness, shape=before['shape'],
+            shape_weight=(weights.shape * (1 + frames)).clamp(max=weights.shape_most),
+            predicted_joints=before['joints'] + ahead[:, None, None] * before['joints_speed'],
+            joints_weight=weights.joints * firmness,
+            predicted_place=before['place'] + ahead[:, None] * before['place_speed'],
+            place_weight=firmness[:, None] * place)
+
+    def _remember(self, number, fit, time):
+        place, before = place_of(fit.state.translation), self._people.get(number)
+        if before is None or int(fit.start) != BEFORE:
+            self._people[number] = _Memory(fit.state, fit.joints, place, torch.zeros_like(fit.joints),
+                                           torch.zeros_like(place), fit.state.betas, 1, time)
+            return
+        step, frames = max(time - before.time, 1e-3), before.frames + 1
+        joints_speed, place_speed = (
+            old + _NEWEST * ((new - last) / step - old)
+            for old, new, last in ((before.joints_speed, fit.joints, before.joints),
+                                   (before.place_speed, place, before.place)))
+        shape = before.shape + (fit.state.betas - before.shape) / frames
+        self._people[number] = _Memory(fit.state, fit.joints, place, joints_speed, place_speed, shape, frames, time)
