@@ -8,6 +8,8 @@ _MIN_INSIDE, _MIN_EXTENT, _MARGIN = 0.7, 0.3, 0.15
 _REACH = 0.25
 # Two estimates whose joints are nearer than this share of the person's size are of one person.
 _SAME = 0.12
+# A person within another one who is smaller than this share of that one may be a part of that one.
+_PART = 0.65
 
 
 def extent(points, confidence, size=None):
@@ -64,3 +66,17 @@ def same_person(first, second, confidence):
         seen = np.ones(len(first), bool)
     size = max(np.ptp(first[seen], axis=0).max(), np.ptp(second[seen], axis=0).max(), 1e-9)
     return bool(np.linalg.norm(first - second, axis=-1)[seen].mean() < _SAME * size)
+
+
+def is_part(points, confidence, size, others):
+    """Whether a person of `size` pixels lies within a much larger one: an arm or a hand that was taken for a person.
+
+    others: (points, confidence, size) of each of the other people."""
+    seen = points[confidence >= SEEN]
+    for other, sure, larger in others:
+        rectangle = extent(other, sure)
+        if rectangle is None or not len(seen) or size >= _PART * larger:
+            continue
+        if inside(seen, rectangle).mean() > _MIN_INSIDE:
+            return True
+    return False

@@ -15,6 +15,9 @@ SIZE = 224
 STRIDES, ANCHORS_A_CELL = (8, 16, 32, 32, 32), 2
 # Of the four points of a detection: the middle of the hips, and the end of the radius of a circle about the body.
 _HIPS, _FAR_END = 0, 1
+_MOST_OF_TILE = 1.5
+# Pixels: a smaller tile shows the network nothing that a larger one does not.
+_SMALLEST_TILE = 112
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,12 @@ def anchor_centers():
 
 
 class PersonDetector:
-    """The network in a file; called with a picture [H,W,3] uint8 RGB and square tiles (Regions) -> Detections, each
-    person once."""
+    """The network in a file; called with a picture [H,W,3] uint8 RGB and one of its tiles (a Region) -> Detections."""
 
-    def __init__(self, path, threads=1, min_score=0.5):
+    def __init__(self, path, threads=1, min_score=0.4):
         self._network, self._anchors, self._min_score = TFLiteNetwork(path, threads), anchor_centers(), min_score
 
-    def __call__(self, image, tiles):
-        return suppress([found for tile in tiles for found in self._in_tile(image, tile)])
-
-    def _in_tile(self, image, tile):
+    def __call__(self, image, tile):
         values, logits = self._network(tile.crop(image, SIZE)[None].astype(np.float32) / 127.5 - 1,
                                        ('Identity', 'Identity_1'))
         scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1).astype(np.float64), -100, 100)))
@@ -56,7 +55,8 @@ class PersonDetector:
         for (center, sides, *points), score in zip(numbers, scores[sure]):
             corners = tile.to_picture([center - sides / 2, center + sides / 2])
             region = Region.about_person(*tile.to_picture([points[_HIPS], points[_FAR_END]]))
-            if region.is_usable():
+            # Who reaches far out of a tile is seen whole in a larger one, unless the tile is the whole picture.
+            if region.is_usable() and (region.side <= _MOST_OF_TILE * tile.side or _covers(tile, image)):
                 found.append(Detection(corners.reshape(4), region, float(score)))
         return suppress(found)
 
@@ -77,8 +77,14 @@ def tiles_of(width, height, levels=3):
     tiles = [Region(np.array([width / 2, height / 2]), longer)]
     for level in range(1, levels):
         side = longer / 2 ** level
+        if side < _SMALLEST_TILE:
+            break
         tiles += [Region(np.array([x, y]), side) for y in _centers(height, side) for x in _centers(width, side)]
     return tiles
+
+
+def _covers(tile, image):
+    return tile.side >= max(image.shape[:2])
 
 
 def _centers(length, side):

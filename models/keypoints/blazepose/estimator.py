@@ -1,12 +1,16 @@
 """BlazePose on pictures."""
+from functools import cached_property
+
 import numpy as np
 
-from models.keypoints.blazepose.joints import to_j49
+from models.keypoints.blazepose.detector import PersonDetector
+from models.keypoints.blazepose.finder import PeopleFinder
 from models.keypoints.blazepose.landmarks import MIN_SCORE, LandmarkNetwork
+from models.keypoints.blazepose.people import found_person, person_of
 from models.keypoints.blazepose.region import Region
+from models.keypoints.blazepose.video import BlazePoseVideo
 from models.keypoints.files import HOW_TO_FETCH, has_weights, weights_file
-from models.keypoints.matching import belongs, extent, overlap, same_person, within_reach
-from models.keypoints.person import PersonKeypoints
+from models.keypoints.matching import belongs, extent, overlap, same_person
 from utils.errors import BadConfig, MissingFile
 
 MODELS = ('heavy', 'full')
@@ -15,8 +19,6 @@ _BOX_MARGIN = 1.25
 _PASSES = 2
 # Where the neighbour was taken, the picture is blacked out this far beyond the box.
 _MASK_MARGIN = 0.03
-# How far outside of the picture, as a share of the box's longer side, a joint's confidence has faded to nothing.
-_FADE = 0.1
 
 
 class BlazePose:
@@ -31,12 +33,41 @@ class BlazePose:
             raise BadConfig(f"unknown model {model!r} of BlazePose; use {', '.join(MODELS)} or auto")
         self.model = _first_there(folder) if model == 'auto' else model
         self.name = f'BlazePose {self.model}'
+        self._folder, self._threads = folder, threads
         self._landmarks = LandmarkNetwork(weights_file(_file_of(self.model), folder), threads)
 
     def __call__(self, image, boxes=None):
         """image [H,W,3] uint8 RGB; boxes [N,4] left, top, right, bottom in continuous pixels -> list of N, each a
         PersonKeypoints, or None where nobody was found in the box. Without boxes: everybody who is found."""
+        if boxes is None:
+            return self._everybody(image)
         return self._in_boxes(image, np.asarray(boxes, np.float64).reshape(-1, 4))
+
+    def video(self):
+        """A tracker for the frames of one video: `BlazePoseVideo`."""
+        return BlazePoseVideo(self._finder, self._quick)
+
+    @cached_property
+    def _quick(self):
+        """The network for videos and for a first look at what the detector found: 'full' where its file is there."""
+        if self.model == 'full' or not has_weights(_file_of('full'), self._folder):
+            return self._landmarks
+        return LandmarkNetwork(weights_file(_file_of('full'), self._folder), self._threads)
+
+    @cached_property
+    def _finder(self):
+        detector = PersonDetector(weights_file('pose_detection.tflite', self._folder), self._threads)
+        return PeopleFinder(detector, self._quick)
+
+    def _everybody(self, image):
+        people = []
+        for candidate in self._finder(image):
+            landmarks = candidate.landmarks
+            if self._quick is not self._landmarks:
+                finer = self._follow(image, landmarks.following)
+                landmarks = finer if finer.score > MIN_SCORE and _same(finer, landmarks) else landmarks
+            people.append(found_person(landmarks, image.shape[1::-1], candidate.detection.score))
+        return [person for person in people if person is not None]
 
     def _in_boxes(self, image, boxes):
         found = [self._in_box(image, box) for box in boxes]
@@ -44,7 +75,7 @@ class BlazePose:
             # The box that fits worse has taken its neighbour; without the neighbour, its own person may be seen.
             again = self._follow(masked(image, boxes[j]), Region.of_box(boxes[j], _BOX_MARGIN))
             found[j] = again if _accepted(again, boxes[j], image) and not _same(again, found[i]) else None
-        return [lm and person_of(lm, image, box) for lm, box in zip(found, boxes)]
+        return [lm and person_of(lm, box, image.shape[1::-1]) for lm, box in zip(found, boxes)]
 
     def _in_box(self, image, box):
         """Landmarks of the person of a box [4], or None."""
@@ -107,13 +138,3 @@ def masked(image, box):
     copy = np.zeros_like(image)
     copy[top:bottom, left:right] = image[top:bottom, left:right]
     return copy
-
-
-def person_of(landmarks, image, box):
-    """PersonKeypoints of landmarks. Joints out of reach of the box are not seen, and those outside of the picture are
-    a guess that is worth the less the further out they are."""
-    points, size = landmarks.points, image.shape[1::-1]
-    outside = np.maximum(-points, points - size).max(1).clip(0) / max(box[2:] - box[:2])
-    confidence = landmarks.confidence * within_reach(points, box) * (1 - outside / _FADE).clip(0)
-    return PersonKeypoints(box, landmarks.score, to_j49(landmarks.points, confidence),
-                           to_j49(landmarks.world, confidence))

@@ -13,6 +13,11 @@ LANDMARKS = (
     'right_elbow', 'left_wrist', 'right_wrist', 'left_pinky', 'right_pinky', 'left_index', 'right_index', 'left_thumb',
     'right_thumb', 'left_hip', 'right_hip', 'left_knee', 'right_knee', 'left_ankle', 'right_ankle', 'left_heel',
     'right_heel', 'left_foot_index', 'right_foot_index')
+# The 12 limb joints among the landmarks.
+LIMBS = np.array([LANDMARKS.index(f'{side}_{name}') for side in ('left', 'right')
+                  for name in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')])
+EYES = [LANDMARKS.index('left_eye'), LANDMARKS.index('right_eye')]
+MOUTH = [LANDMARKS.index('mouth_left'), LANDMARKS.index('mouth_right')]
 _OPENPOSE = {'left_heel': 'left_heel', 'right_heel': 'right_heel', 'left_foot_index': 'left_big_toe',
              'right_foot_index': 'right_big_toe'}
 # A toe's tip is not the joint at the big toe's base that OpenPose marks.

@@ -1,0 +1,93 @@
+"""BlazePose on the frames of a video: each person is followed from frame to frame."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.keypoints.blazepose.detector import tiles_of
+from models.keypoints.blazepose.landmarks import Landmarks
+from models.keypoints.blazepose.people import found_person
+from models.keypoints.matching import same_person
+
+# While people are followed, one tile of the picture in so many frames is searched for new ones.
+_SEARCH_EVERY = 5
+# Frames for which a lost person's number is kept, and how many such numbers at most.
+_REMEMBERED, _MOST_LOST = 30, 50
+# Who is found within this share of the side of a lost person's region, and is of about its size, is that person.
+_NEAR, _SIZE_RATIO = 0.5, 1.6
+
+
+@dataclass(frozen=True)
+class Track:
+    """A person's number, the landmarks of the last frame in which the person was seen, and that frame's number."""
+    number: int
+    landmarks: Landmarks
+    frame: int
+
+    def is_same(self, landmarks):
+        mine = self.landmarks
+        return same_person(mine.points, landmarks.points, np.minimum(mine.confidence, landmarks.confidence))
+
+    def may_be(self, landmarks):
+        """Whether landmarks that are found a while later can be those of this person."""
+        mine, other = self.landmarks.following, landmarks.following
+        ratio = max(mine.side, other.side) / min(mine.side, other.side)
+        return np.hypot(*(mine.center - other.center)) <= _NEAR * mine.side and ratio <= _SIZE_RATIO
+
+
+class BlazePoseVideo:
+    """Called with the frames [H,W,3] uint8 RGB of one video in their order -> list of PersonKeypoints with `track`.
+
+    What it says of a frame depends on this and earlier frames alone, and its memory does not grow. finder: a
+    PeopleFinder; network: the LandmarkNetwork that follows, in one pass a person and frame, in the region that the last
+    frame's landmarks ask for. The picture is searched in the first frame and whenever a person is lost; besides, one
+    tile in turn every few frames, every frame while nobody is there.
+    """
+
+    def __init__(self, finder, network):
+        self._finder, self._network = finder, network
+        self._tracks, self._lost, self._next, self._frame, self._turn = [], [], 0, -1, 0
+
+    def __call__(self, image):
+        self._frame += 1
+        size = np.array(image.shape[1::-1])
+        followed = self._followed(image, size)
+        gone = {track.number for track in self._tracks} - {track.number for track in followed}
+        self._lost = ([track for track in self._tracks if track.number in gone]
+                      + [track for track in self._lost if self._frame - track.frame <= _REMEMBERED])[:_MOST_LOST]
+        self._tracks = followed
+        for candidate in self._finder(image, self._tiles(size, bool(gone))):
+            self._add(candidate.landmarks, size)
+        people = [(track, found_person(track.landmarks, size)) for track in self._tracks]
+        return [person.with_track(track.number) for track, person in people]
+
+    def _followed(self, image, size):
+        """Tracks that go on in this frame. Of two that show one person, the older stays."""
+        followed = []
+        for track in self._tracks:
+            landmarks = self._network(image, track.landmarks.following)
+            if (landmarks.can_be_followed() and found_person(landmarks, size) is not None
+                    and not any(other.is_same(landmarks) for other in followed)):
+                followed.append(Track(track.number, landmarks, self._frame))
+        return followed
+
+    def _tiles(self, size, someone_is_lost):
+        """Where this frame is searched."""
+        tiles = tiles_of(*size)
+        if self._frame == 0 or someone_is_lost:
+            return tiles
+        if self._tracks and self._frame % _SEARCH_EVERY:
+            return []
+        self._turn += 1
+        return [tiles[self._turn % len(tiles)]] if self._tracks else [tiles[0], tiles[self._turn % len(tiles)]]
+
+    def _add(self, landmarks, size):
+        """A person who was found, unless followed already."""
+        if any(track.is_same(landmarks) for track in self._tracks) or found_person(landmarks, size) is None:
+            return
+        known = next((track for track in self._lost if track.may_be(landmarks)), None)
+        if known is None:
+            number, self._next = self._next, self._next + 1
+        else:
+            number = known.number
+            self._lost.remove(known)
+        self._tracks.append(Track(number, landmarks, self._frame))
