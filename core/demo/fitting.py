@@ -28,8 +28,8 @@ class FittingEstimator:
     """Fits bodies to people who bring keypoints; the network alone sees the others.
 
     Stands in for the `Estimator` that it is built on; network: that Estimator, or None where there is no checkpoint.
-    keypoints: the estimator of keypoints, which the finder asks. video: frames come in their order, and a person's fit begins at the frame before. Whoever is left out is counted in
-    `left_out` by reason.
+    keypoints: the estimator of keypoints, which the finder asks. video: frames come in their order, and a person's fit
+    begins at the frame before. Whoever is left out is counted in `left_out` by reason.
     """
 
     def __init__(self, cfg, network, keypoints, video=False):
@@ -121,8 +121,9 @@ def people_of(items, focus):
     joints_3d = [np.zeros((NUM_JOINTS, 4), np.float32) if person.joints_3d is None else person.joints_3d
                  for person in found]
     keypoints = one_row_a_joint(torch.from_numpy(np.stack([person.keypoints for person in found])))
-    return People(keypoints, (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).amax(1), torch.tensor([float(focus(frame)) for frame, _ in items]),
-                  torch.tensor([frame.image.shape[1::-1] for frame, _ in items], dtype=torch.float32),
+    focal = torch.tensor([float(focus(frame)) for frame, _ in items])
+    size = torch.tensor([frame.image.shape[1::-1] for frame, _ in items], dtype=torch.float32)
+    return People(keypoints, (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).amax(1), focal, size,
                   torch.from_numpy(np.stack(joints_3d)))
 
 

@@ -20,8 +20,8 @@ def run_demo(cfg, inputs):
 
 
 def build_estimator(cfg, inputs, device, video=False):
-    """A network that looks at people, a fit to their keypoints that may begin at it, or a Playback of ground truth or of
-    an earlier run's results."""
+    """A network that looks at people, a fit to their keypoints that may begin at it, or a Playback of ground truth or
+    of an earlier run's results."""
     if inputs.is_playback:
         return open_playback(cfg, inputs)
     network = Estimator(cfg, load_regressor(cfg, inputs.checkpoint, device), device) if inputs.checkpoint else None

@@ -57,7 +57,7 @@ class PeopleFit:
 
     def select(self, rows):
         """The fits of some people."""
-        return PeopleFit(self.state.select(rows), *(value[rows] for name, value in vars(self).items() if name != 'state'))
+        return PeopleFit(self.state.select(rows), *(value[rows] for value in list(vars(self).values())[1:]))
 
     @classmethod
     def joined(cls, parts):
@@ -86,7 +86,8 @@ class Candidates:
 
     @classmethod
     def joined(cls, parts):
-        return cls(PersonState.joined([part.state for part in parts]), *(torch.cat([getattr(part, name) for part in parts]) for name in ('owner', 'start', 'data')))
+        return cls(PersonState.joined([part.state for part in parts]),
+                   *(torch.cat([getattr(part, name) for part in parts]) for name in ('owner', 'start', 'data')))
 
     def best(self, count):
         """The `count` of each owner with the least loss, by owner."""

@@ -10,7 +10,7 @@ from utils.geometry import in_full_precision
 # Seconds without a person after which the next fit begins anew; the time step that the weights are made for.
 _RESET, _STEP = 0.5, 1 / 30
 # Of the speed, how much is expected to go on, and how much of the newest is believed.
-_PERSISTENCE, _NEWEST = 0.7, 0.5
+_PERSISTENCE, _NEWEST = 0.9, 0.5
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class SequenceWeights:
     y / z; depth: of log z. stay: a squared radian of the body pose. shape: what a frame adds to the weight of the shape
     seen so far, up to `shape_most`.
     """
-    joints: float = 150.0 ** 2
-    place: float = 3e5
-    depth: float = 3e5
+    joints: float = 40.0 ** 2
+    place: float = 2e3
+    depth: float = 1e6
     stay: float = 15.0
     shape: float = 25.0
     shape_most: float = 2500.0

@@ -25,8 +25,8 @@ class Landmarks:
     """What one pass sees in `region`.
 
     points [33,2] pixels of the picture; world [33,3] metres about the middle of the hips, camera axes; confidence [33],
-    the chance that a landmark is in the square, half of it where it is hidden; score: the chance that a person is there; following: the
-    region of the next pass.
+    the chance that a landmark is in the square, half of it where it is hidden; score: the chance that a person is
+    there; following: the region of the next pass.
     """
     region: Region
     points: np.ndarray
@@ -58,5 +58,6 @@ class LandmarkNetwork:
         world = world.reshape(-1, 3)[:NUM_LANDMARKS].astype(np.float64)
         world[:, :2] = world[:, :2] @ region.rotation.T
         visible, present = 1 / (1 + np.exp(-np.clip(points[:NUM_LANDMARKS, 3:], -50, 50))).T
-        return Landmarks(region, in_picture[:NUM_LANDMARKS], world, present * (_HIDDEN + (1 - _HIDDEN) * visible), float(score.item()),
+        confidence = present * (_HIDDEN + (1 - _HIDDEN) * visible)
+        return Landmarks(region, in_picture[:NUM_LANDMARKS], world, confidence, float(score.item()),
                          Region.about_person(in_picture[_CENTER], in_picture[_FAR_END]))
