@@ -31,6 +31,8 @@ def checkpoint(free_assets, tmp_path_factory):
 
 
 def demo(*arguments):
+    """The network alone: the people of these pictures are drawn, or nobody."""
+    arguments = ('--fit', 'none', *arguments)
     return run_demo(*parse_options([str(argument) for argument in arguments]))
 
 

@@ -32,6 +32,8 @@ def write_picture(path, size=(200, 150)):
 
 
 def demo(*arguments):
+    """The network alone: the people of these pictures are drawn, or nobody."""
+    arguments = ('--fit', 'none', *arguments)
     return run_demo(*parse_options([str(argument) for argument in arguments]))
 
 

@@ -7,10 +7,11 @@ import torch
 
 from core.config import load_config
 from core.metrics import pa_mpjpe
-from core.training.dataset_fits import first_translation, fit_keypoints, keypoints_in_crop, without_strangers
+from core.training.dataset_fits import fit_keypoints, keypoints_in_crop, without_strangers
 from datasets.annotations import Annotations
 from datasets.fits import mean_parameters, read_fits
 from models.smplify import build_smplify
+from models.smplify.starts import first_translation
 from utils.assets import find_assets
 from utils.errors import WrongBody
 from utils.geometry import estimate_translation
@@ -126,10 +127,11 @@ def test_wrong_long_bones_bring_nobody_nearer():
         joint = ('ankle', 'knee', 'hip', 'shoulder', 'elbow', 'wrist').index(name.rsplit('_', 1)[1])
         joints[0, JOINT_NAMES.index(name)] = torch.tensor([0.3 * ('left' in name), 0.5 * joint, 0.0])
     keypoints = torch.zeros(1, 49, 3)
-    keypoints[0, index(*names)] = torch.cat([100 * joints[0, index(*names), :2] + 112, torch.ones(24, 1)], 1)
+    keypoints[0, index(*names)] = torch.cat([100 * joints[0, index(*names), :2], torch.ones(24, 1)], 1)
+    focal, side = torch.tensor([FOCAL_LENGTH]), torch.tensor([224.0])
     expected = FOCAL_LENGTH / 100 / 0.9  # 100 px a metre, of which a tenth is not believed
-    assert torch.isclose(first_translation(joints, keypoints)[0, 2], torch.tensor(expected), rtol=1e-4)
+    assert torch.isclose(first_translation(joints, keypoints, focal, side)[0, 2], torch.tensor(expected), rtol=1e-4)
     for owner in ('', 'openpose_'):
         keypoints[0, index(f'{owner}left_wrist'), 1] += 300
         keypoints[0, index(f'{owner}right_wrist'), 1] += 300
-    assert torch.isclose(first_translation(joints, keypoints)[0, 2], torch.tensor(expected), rtol=1e-4)
+    assert torch.isclose(first_translation(joints, keypoints, focal, side)[0, 2], torch.tensor(expected), rtol=1e-4)
