@@ -17,7 +17,7 @@ BOX_SIDE = 224.0
 # The annotated hips count here, at this share: detectors are trained on hips like them.
 _HIPS, _HIP_SHARE = tuple(JOINT_NAMES.index(name) for name in ('right_hip', 'left_hip')), 0.5
 _NOT_FITTED = tuple(set(IGNORED) - set(_HIPS))
-_MEAN_SHAPE, _SHAPE = 100.0 ** 2, 5.0 ** 2
+_SAME_SHAPE, _SHAPE = 100.0 ** 2, 5.0 ** 2
 # Holds the depth, about as the published camera stage does where it is guessed from bones, or hardly.
 _DEPTH_HELD, _DEPTH_FREE = 1.6e7, 1.6e3
 
@@ -126,9 +126,9 @@ class PeopleFitter:
             others = torch.ones(len(people.side), dtype=torch.bool, device=faced.device).index_fill(0, faced, False)
             if others.any():
                 turned = self._of_headings(others.nonzero().flatten(), seen)
-                parts.append(self._round(turned, seen, 300.0, _MEAN_SHAPE).best(2))
-            candidates = self._round(Candidates.joined(parts), seen, 30.0, _MEAN_SHAPE).best(1)
-            candidates = self._round(candidates, seen, 1000.0, _SHAPE, depth=_DEPTH_FREE)
+                parts.append(self._round(turned, seen, 300.0, _SAME_SHAPE).best(2))
+            candidates = self._round(Candidates.joined(parts), seen, 30.0, _SAME_SHAPE).best(1)
+            candidates = self._round(candidates, seen, 1000.0, None, depth=_DEPTH_FREE)
             return self.result(people, candidates.state, candidates.start)
 
     def observe(self, people):
@@ -155,13 +155,19 @@ class PeopleFitter:
         return minimize(stage, stage.evaluate(state), iterations or self.iterations, self.tolerance)
 
     def _round(self, candidates, seen, stay, shape_weight, depth=_DEPTH_HELD):
-        """The candidates moved to the least cost that holds them where they start: the body pose, and where the
-        keypoints alone do not tell, the depth."""
+        """The candidates moved to the least cost nearby.
+
+        stay: weight of the body pose where it starts; shape_weight: of the betas there, None for the prior on them;
+        depth: of the distance, for those whose facing was not known.
+        """
         seen, state = seen.select(candidates.owner), candidates.state
         held = torch.where(candidates.start == _HEADINGS, depth, 0.0)
+        free = torch.zeros_like(held)
         seen = replace(seen, origin=state.body_pose, stay=torch.full_like(held, stay),
-                       shape_weight=torch.full_like(held, shape_weight), predicted_place=place_of(state.translation),
-                       place_weight=seen.place_weight.index_copy(1, torch.tensor([2]), held[:, None]))
+                       shape=state.betas if shape_weight else seen.shape,
+                       shape_weight=torch.full_like(held, shape_weight or _SHAPE),
+                       predicted_place=place_of(state.translation),
+                       place_weight=torch.stack([free, free, held], 1))
         at = self.minimize(state, seen)
         return Candidates(at.state, candidates.owner, candidates.start, at.data)
 
