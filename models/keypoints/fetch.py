@@ -66,7 +66,8 @@ def _unpack(path, open_archive, open_member, members, folder):
     """Bring those files of an archive that are missing into the folder, if they have the published digest."""
     try:
         with open_archive(path) as archive:
-            contents = {name: open_member(archive, members[name]).read() for name in set(members) & set(missing(folder))}
+            wanted = set(members) & set(missing(folder))
+            contents = {name: open_member(archive, members[name]).read() for name in wanted}
     except (OSError, KeyError, zipfile.BadZipFile, tarfile.TarError):
         return
     for name, content in contents.items():

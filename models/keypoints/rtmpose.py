@@ -29,7 +29,7 @@ class RTMPose:
 
     def __init__(self, device='cpu', pose=None, detector=None, min_score=0.5, min_keypoints=0.2):
         if pose is None:
-            raise BadConfig('pose estimator rtmpose wants an ONNX file of RTMPose: pose=FILE, and detector=FILE of YOLOX')
+            raise BadConfig('pose estimator rtmpose wants ONNX files: pose=FILE of RTMPose, detector=FILE of YOLOX')
         self._pose = _session(pose, device)
         self._size = _image_size(self._pose, pose)
         self._detector = YOLOX(detector, device, min_score) if detector else None
@@ -107,8 +107,8 @@ class YOLOX:
 
 
 def decode_yolox(rows, size):
-    """YOLOX's raw rows [N,5 + classes] for an input of size (width, height) -> boxes [N,4]: centre as an offset from the
-    cell's corner, sides by their logarithm, both in strides."""
+    """YOLOX's raw rows [N,5 + classes] for an input of size (width, height) -> boxes [N,4]: the centre is an offset
+    from the cell's corner, the sides are logarithms, both in strides."""
     grids, strides = [], []
     for stride in _STRIDES:
         x, y = np.meshgrid(np.arange(size[0] // stride), np.arange(size[1] // stride))
