@@ -16,6 +16,7 @@ venv: .venv/installed
 
 assets: venv
 	$(PY) -m datasets.synthetic.make_assets
+	$(PY) -m models.keypoints.fetch
 
 train: assets
 	$(PY) -m datasets.synthetic.generate --preset quick

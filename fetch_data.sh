@@ -24,6 +24,7 @@ cliff=https://github.com/haofanwang/CLIFF/raw/f38cad87cb9df34bf377129f9e5ebaaae5
 danet=https://github.com/HongwenZhang/DaNet-DensePose2SMPL/raw/5435a130f86433850d14ae5e29bf59dba45e614a/data
 mmhuman3d=https://openmmlab-share.oss-cn-hangzhou.aliyuncs.com/mmhuman3d
 eft=https://dl.fbaipublicfiles.com/eft/eft_fit_ver01
+mediapipe=https://storage.googleapis.com/mediapipe-assets
 # GraphCMR's J_regressor_extra.npy is another one: 14 joints, of which the last nine are SPIN's.
 items="
 J_regressor_extra|file|J_regressor_extra.npy|J_regressor_extra.npy|$cliff/J_regressor_extra.npy $mmhuman3d/models/J_regressor_extra.npy
@@ -62,6 +63,9 @@ spin_checkpoint|file|model_checkpoint.pt|model_checkpoint.pt|$spin/model_checkpo
 densepose_uv|tar|UV_data|UV_data/UV_Processed.mat UV_data/UV_symmetry_transforms.mat|https://dl.fbaipublicfiles.com/densepose/densepose_uv_data.tar.gz
 resnet50|file|pretrained_model/resnet50-19c8e357.pth|pretrained_model/resnet50-19c8e357.pth|https://download.pytorch.org/models/resnet50-19c8e357.pth
 danet_ratio|file|pretrained_model/learned_ratio.pkl|pretrained_model/learned_ratio.pkl|$danet/pretrained_model/learned_ratio.pkl
+blazepose_detection|file|keypoints/pose_detection.tflite|keypoints/pose_detection.tflite|$mediapipe/pose_detection.tflite
+blazepose_full|file|keypoints/pose_landmark_full.tflite|keypoints/pose_landmark_full.tflite|$mediapipe/pose_landmark_full.tflite
+blazepose_heavy|file|keypoints/pose_landmark_heavy.tflite|keypoints/pose_landmark_heavy.tflite|$mediapipe/pose_landmark_heavy.tflite
 mmhuman3d_hmr|file|pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|$mmhuman3d/models/hmr/resnet50_hmr_pw3d-04f40f58_20211201.pth
 mmhuman3d_spin|file|pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|$mmhuman3d/models/spin/resnet50_spin_pw3d-e1d70119_20220708.pth
 "
@@ -81,6 +85,9 @@ dataset_extras/lsp_dataset_original_train.npz|a1d0a9ad67d75333196eb2f54fa6cfa620
 dataset_extras/lsp_dataset_test.npz|02d46df7594ac8a08a56e2b87ef2050878c1fc5ea27f202218412973a5243b44
 static_fits/lsp-orig_fits.npy|498f97ffe0f32dd4959e7928bee9b4b03ca636910fed11fa8d4dffc60b8e0081
 pretrained_model/learned_ratio.pkl|9a40aec4e7ee6318af34bad779b263bc00746ccf4ebf985652888c789646a211
+keypoints/pose_detection.tflite|9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c
+keypoints/pose_landmark_full.tflite|e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f
+keypoints/pose_landmark_heavy.tflite|59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe
 pretrained_model/resnet50-19c8e357.pth|19c8e357
 pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|04f40f58
 pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|e1d70119

@@ -1,20 +1,16 @@
 """People in pictures, by torchvision's detectors trained on COCO."""
-import contextlib
-import socket
-from pathlib import Path
 
 import torch
 import torchvision
 
 from core.demo.people import square_box
-from utils.errors import BadConfig, BadFile, MissingFile
-from utils.logging import get_logger
+from utils.errors import BadConfig, BadFile
 from utils.torch_io import load_torch
+from utils.torchvision_weights import fetched_weights
 
 SHORT_NAMES = {'fasterrcnn': 'fasterrcnn_mobilenet_v3_large_fpn', 'maskrcnn': 'maskrcnn_resnet50_fpn_v2',
                'keypointrcnn': 'keypointrcnn_resnet50_fpn'}
 _FIXED_SIZE = ('ssd300_vgg16', 'ssdlite320_mobilenet_v3_large')
-_TIMEOUT = 20.0
 
 
 class TorchvisionDetector:
@@ -58,31 +54,4 @@ class TorchvisionDetector:
 def weights_file(weights, folder):
     """Path of a detector's weights in `folder`, fetched if need be. Raises MissingFile that says what else one can do.
     """
-    path = Path(folder) / Path(weights.url).name
-    if path.exists():
-        return path
-    get_logger().info(f'{path}: fetching the person detector from {weights.url}')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _time_limit():
-            torch.hub.download_url_to_file(weights.url, str(path), hash_prefix=path.stem.split('-')[-1], progress=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise MissingFile(f'{path}: no detector weights, and {weights.url} cannot be fetched ({_one_line(error)}); '
-                          'put the file there, or use --detections FILE, --openpose FOLDER or --detector full_frame'
-                          ) from None
-    return path
-
-
-@contextlib.contextmanager
-def _time_limit():
-    """torch's download has no limit of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _one_line(error):
-    return ' '.join(str(error).split())[:100] or type(error).__name__
+    return fetched_weights(weights, folder, 'use --detections FILE, --openpose FOLDER or --detector full_frame')

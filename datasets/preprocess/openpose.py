@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.errors import BadFile
 from utils.keypoints import NUM_OPENPOSE
+from utils.openpose_json import people_of
 from utils.pixels import OPENPOSE_FIRST_PIXEL, to_continuous
 from utils.safe_io import load_json
 
@@ -17,13 +17,7 @@ def read_people(path):
 
     OpenPose gives an empty list for the body of whom it saw a face or a hand alone. Raises MissingFile, BadFile.
     """
-    content = load_json(path)
-    try:
-        people = [person['pose_keypoints_2d'] for person in content['people'] if person['pose_keypoints_2d'] != []]
-        points = np.array(people, np.float32).reshape(len(people), NUM_OPENPOSE, 3)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise BadFile(f"{path}: not OpenPose's JSON with 25 joints a person ('people', 'pose_keypoints_2d')") from None
-    points[~np.isfinite(points).all(-1)] = 0
+    points = people_of(load_json(path), path, (NUM_OPENPOSE,))
     return to_continuous(points, OPENPOSE_FIRST_PIXEL)
 
 

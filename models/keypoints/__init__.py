@@ -1,8 +1,9 @@
 """Estimators of 2D poses, all with one interface: docs/keypoints.md."""
 from models.keypoints.person import PersonKeypoints
+from models.keypoints.readers import read_keypoints
 from utils.errors import BadConfig
 
-__all__ = ['ESTIMATORS', 'PersonKeypoints', 'build_pose_estimator']
+__all__ = ['ESTIMATORS', 'PersonKeypoints', 'build_pose_estimator', 'read_keypoints']
 
 
 def _blazepose(device, **options):
@@ -10,7 +11,18 @@ def _blazepose(device, **options):
     return BlazePose(**options)
 
 
-ESTIMATORS = {'blazepose': _blazepose}
+def _keypointrcnn(**options):
+    from models.keypoints.keypointrcnn import KeypointRCNN
+    return KeypointRCNN(**options)
+
+
+def _rtmpose(**options):
+    from models.keypoints.rtmpose import RTMPose
+    return RTMPose(**options)
+
+
+# Imported on use: each needs another package.
+ESTIMATORS = {'blazepose': _blazepose, 'keypointrcnn': _keypointrcnn, 'rtmpose': _rtmpose}
 
 
 def build_pose_estimator(name, device='cpu', **options):

@@ -1,4 +1,6 @@
 """Whether keypoints belong to a box, and whether two estimates are of one person. Pixels, continuous."""
+from dataclasses import replace
+
 import numpy as np
 
 SEEN = 0.3
@@ -10,6 +12,8 @@ _REACH = 0.25
 _SAME = 0.12
 # A person within another one who is smaller than this share of that one may be a part of that one.
 _PART = 0.65
+# Two boxes are of one person from this overlap on.
+SAME_BOX = 0.3
 
 
 def extent(points, confidence, size=None):
@@ -80,3 +84,24 @@ def is_part(points, confidence, size, others):
         if inside(seen, rectangle).mean() > _MIN_INSIDE:
             return True
     return False
+
+
+def pairs_by_overlap(first, second):
+    """Pairs (i, j) of boxes [N,4] and [M,4] that overlap by SAME_BOX or more, the nearest first, each box once."""
+    overlaps = sorted(((overlap(a, b), i, j) for i, a in enumerate(first) for j, b in enumerate(second)), reverse=True)
+    pairs, left, right = [], set(), set()
+    for share, i, j in overlaps:
+        if share >= SAME_BOX and i not in left and j not in right:
+            pairs.append((i, j))
+            left.add(i)
+            right.add(j)
+    return pairs
+
+
+def matched_to_boxes(people, boxes):
+    """For each of the boxes [N,4] the one of the PersonKeypoints who is in it, with that box, or None: nobody twice."""
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    matched = [None] * len(boxes)
+    for i, j in pairs_by_overlap(boxes, [person.box for person in people]):
+        matched[i] = replace(people[j], box=boxes[i])
+    return matched

@@ -13,10 +13,12 @@ from models.keypoints.files import HOW_TO_FETCH, has_weights, weights_file
 from models.keypoints.matching import belongs, extent, overlap, same_person
 from utils.errors import BadConfig, MissingFile
 
-MODELS = ('heavy', 'full')
+MODELS, DETECTOR = ('heavy', 'full'), 'pose_detection.tflite'
 # A box is drawn about the body; the region has BlazePose's own margin about it.
 _BOX_MARGIN = 1.25
 _PASSES = 2
+# The detector is shown more about a box: a person may be much larger than what is seen.
+_SEARCH_MARGIN = 2.0
 # Where the neighbour was taken, the picture is blacked out this far beyond the box.
 _MASK_MARGIN = 0.03
 
@@ -56,7 +58,7 @@ class BlazePose:
 
     @cached_property
     def _finder(self):
-        detector = PersonDetector(weights_file('pose_detection.tflite', self._folder), self._threads)
+        detector = PersonDetector(weights_file(DETECTOR, self._folder), self._threads)
         return PeopleFinder(detector, self._quick)
 
     def _everybody(self, image):
@@ -82,11 +84,22 @@ class BlazePose:
         region = Region.of_box(box, _BOX_MARGIN)
         if not region.is_usable():
             return None
-        for picture in (image, None):
-            landmarks = self._follow(masked(image, box) if picture is None else picture, region)
+        for landmarks in self._attempts(image, box, region):
             if _accepted(landmarks, box, image):
                 return landmarks
         return None
+
+    def _attempts(self, image, box, region):
+        """Landmarks that may be those of the box's person, the likeliest first, each made when it is asked for."""
+        alone = masked(image, box)
+        yield self._follow(image, region)
+        yield self._follow(alone, region)
+        if not has_weights(DETECTOR, self._folder):
+            return
+        # Where the box shows a part of a person, its middle is not that of the hips; the detector knows better.
+        found = self._finder.detector(alone, Region.of_box(box, _SEARCH_MARGIN))
+        for detection in sorted(found, key=lambda one: -one.score):
+            yield self._follow(alone, detection.region)
 
     def _follow(self, image, region):
         """Landmarks after the passes of a picture, each in the region that the last one asks for."""

@@ -48,11 +48,11 @@ class PeopleFinder:
     """
 
     def __init__(self, detector, network):
-        self._detector, self._network = detector, network
+        self.detector, self._network = detector, network
 
     def __call__(self, image, tiles=None):
         tiles = tiles_of(*image.shape[1::-1]) if tiles is None else tiles
-        detections = [detection for tile in tiles for detection in self._detector(image, tile)]
+        detections = [detection for tile in tiles for detection in self.detector(image, tile)]
         found = []
         for detection in sorted(detections, key=lambda one: -one.score):
             if not any(_is_alike(detection.region, candidate.landmarks.following) for candidate in found):

@@ -1,0 +1,185 @@
+"""How near estimates of real people come to their annotations.
+
+python -m benchmarks.real_people PEOPLE.npz --images FOLDER [--checkpoint FILE] [--data data] [--model heavy full]
+
+PEOPLE.npz: SPIN's form (docs/data.md), with 2D limb joints. Every row is given the annotated box:
+
+- mean pose: the mean body, upright, under the mean camera: what is known without looking;
+- network: a checkpoint's regressor;
+- keypoints: BlazePose, by each model whose file is there, and its own 3D joints.
+
+error: mean distance of the 12 limb joints, over the box's side; PCK: share of them within 0.05 and 0.1 of the side. A
+joint that is not estimated counts as if it were at the middle of the box. PA-MPJPE: millimetres over the limb joints
+that both have, mean and the first eight, of the people whose 3D joints are annotated. missed: joints that are not
+estimated. ms: wall time a person on one thread.
+"""
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.config import load_config
+from core.demo.estimate import Estimator
+from core.demo.people import PersonBox
+from core.evaluation.options import checkpoint_config
+from core.evaluation.run import load_regressor
+from core.metrics import pa_mpjpe
+from datasets.annotations import Annotations
+from datasets.fits import mean_parameters
+from datasets.image_io import read_picture
+from datasets.video import Frame
+from models.body import BodyModel
+from models.keypoints import build_pose_estimator
+from models.keypoints.files import has_weights
+from utils.assets import find_assets
+from utils.camera import default_focal_length
+from utils.errors import BadFile, run_main
+from utils.geometry import project
+from utils.keypoints import JOINT_NAMES
+from utils.threads import use_one_thread
+
+LIMBS = [f'{side}_{name}' for side in ('right', 'left')
+         for name in ('ankle', 'knee', 'hip', 'wrist', 'elbow', 'shoulder')]
+ANNOTATED = [JOINT_NAMES.index(name) for name in LIMBS]
+OPENPOSE = [JOINT_NAMES.index(f'openpose_{name}') for name in LIMBS]
+COMMON = [row - 25 for row in ANNOTATED]
+MEAN_CAMERA = (0.9, 0.0, 0.0)
+PCK = (0.05, 0.1)
+
+
+@dataclass
+class Guess:
+    """An estimate of one person. keypoints [49,3] pixels and confidence; joints_3d [49,4] or None."""
+    keypoints: np.ndarray
+    joints_3d: np.ndarray | None = None
+
+
+@dataclass
+class Score:
+    """Errors of one kind of estimate. limbs: [K] distances over the box's side; pa: [M] mm, one a person with 3D."""
+    name: str
+    limbs: np.ndarray
+    missed: int
+    pa: np.ndarray
+    ms: float
+
+    def __str__(self):
+        pck = ' | '.join(f'{(self.limbs <= share).mean():.3f}' for share in PCK)
+        each = f'{self.pa.mean():.0f} ({", ".join(f"{value:.0f}" for value in self.pa[:8])})' if len(self.pa) else '-'
+        return f'| {self.name} | {self.limbs.mean():.4f} | {pck} | {each} | {self.missed} | {self.ms:.0f} |'
+
+
+HEADER = ('| | error | PCK 0.05 | PCK 0.1 | PA-MPJPE | missed | ms |\n'
+          '| --- | ---: | ---: | ---: | ---: | ---: | ---: |')
+
+
+def limb_joints(values):
+    """The 12 limb joints [12,D+1] of a 49-joint set [49,D+1], each out of the row in which it has confidence."""
+    annotated, openpose = values[ANNOTATED], values[OPENPOSE]
+    return np.where(annotated[:, -1:] > 0, annotated, openpose)
+
+
+def score(name, people, guess_of):
+    """Score of `guess_of(index) -> Guess or None` on the people of Annotations."""
+    distances, missed, pa, spent = [], 0, [], 0.0
+    for index in range(len(people.imgname)):
+        start = time.perf_counter()
+        guess = guess_of(index)
+        spent += time.perf_counter() - start
+        truth, side = limb_joints(people.keypoints_2d[index]), 200 * people.scale[index]
+        known = truth[:, 2] > 0
+        found = limb_joints(guess.keypoints) if guess else np.zeros((12, 3))
+        found[found[:, 2] <= 0, :2] = people.center[index]
+        missed += int((found[known, 2] <= 0).sum())
+        distances.append(np.linalg.norm(found[known, :2] - truth[known, :2], axis=1) / side)
+        if people.has_joints_3d[index] and guess and guess.joints_3d is not None:
+            pa.append(aligned_error(guess.joints_3d, people.joints_3d[index]))
+    return Score(name, np.concatenate(distances), missed, np.array(pa), 1e3 * spent / len(people.imgname))
+
+
+def aligned_error(joints_3d, truth):
+    """PA-MPJPE in mm of joints [49,4] against annotated ones [24,4], over the limb joints that both have."""
+    found, known = limb_joints(joints_3d), truth[COMMON]
+    valid = torch.from_numpy((found[:, 3] > 0) & (known[:, 3] > 0))[None]
+    return float(pa_mpjpe(torch.as_tensor(found[None, :, :3]), torch.as_tensor(known[None, :, :3]), valid))
+
+
+def of_body(joints, seen):
+    """A Guess in which every joint is sure: joints [49,3] metres, seen [49,2] pixels."""
+    sure = np.ones((len(joints), 1), np.float32)
+    return Guess(np.concatenate([seen, sure], 1), np.concatenate([joints, sure], 1))
+
+
+def mean_pose(people, data_dir):
+    """Gives each person the mean body."""
+    assets = find_assets(data_dir)
+    mean = torch.from_numpy(mean_parameters(assets))
+    body = BodyModel(assets.root)
+    joints = body(mean[None, 72:], pose=mean[None, :72]).joints
+    seen = project(joints, torch.tensor([MEAN_CAMERA]))[0].numpy()
+    return lambda i: of_body(joints[0].numpy(), people.center[i] + seen * 100 * people.scale[i])
+
+
+def network(people, pictures, checkpoint, data_dir):
+    """Gives each person what a checkpoint's regressor sees in the annotated box."""
+    cfg = checkpoint_config(checkpoint, ['DEVICE', 'cpu', 'DEMO.RENDER', False, 'PATHS.DATA_DIR', data_dir])
+    estimator = Estimator(cfg, load_regressor(cfg, checkpoint, torch.device('cpu')), torch.device('cpu'))
+
+    def guess(i):
+        person = PersonBox(box_of(people, i), people.center[i], 200 * float(people.scale[i]))
+        focus = default_focal_length(*pictures[i].shape[1::-1])
+        found, = estimator([(Frame(0, 0.0, pictures[i]), person)], lambda frame: focus)
+        return found and of_body(found.joints, found.keypoints_2d[:, :2])
+    return guess
+
+
+def keypoints(people, pictures, model):
+    """Gives each person what BlazePose finds in the annotated box."""
+    estimator = build_pose_estimator('blazepose', model=model)
+
+    def guess(i):
+        found, = estimator(pictures[i], box_of(people, i)[None])
+        return found and Guess(found.keypoints, found.joints_3d)
+    return guess
+
+
+def box_of(people, index):
+    half = 100 * people.scale[index]
+    return np.concatenate([people.center[index] - half, people.center[index] + half])
+
+
+def read_people(file, images):
+    """(Annotations, their pictures [H,W,3] RGB)."""
+    people = Annotations.load(file)
+    if not len(people.imgname):
+        raise BadFile(f'{file}: nobody in it')
+    pictures = [read_picture(Path(images) / name).pixels for name in people.imgname]
+    return people, [np.ascontiguousarray(pixels[..., ::-1]) for pixels in pictures]
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('people', type=Path, help='annotation file, .npz')
+    parser.add_argument('--images', type=Path, required=True, help='folder of its pictures')
+    parser.add_argument('--checkpoint', type=Path, help='a regressor')
+    parser.add_argument('--data', default=load_config().PATHS.DATA_DIR, help='asset folder')
+    parser.add_argument('--model', nargs='+', choices=('heavy', 'full'), default=('heavy', 'full'))
+    options = parser.parse_args(argv)
+    use_one_thread()
+    people, pictures = read_people(options.people, options.images)
+    print(f'{len(people.imgname)} people, {int(people.has_joints_3d.sum())} with 3D joints\n\n{HEADER}')
+    print(score('mean pose', people, mean_pose(people, options.data)), flush=True)
+    if options.checkpoint:
+        seen = network(people, pictures, str(options.checkpoint), options.data)
+        print(score(f'network {options.checkpoint.name}', people, seen), flush=True)
+    for model in options.model:
+        if has_weights(f'pose_landmark_{model}.tflite'):
+            print(score(f'keypoints, BlazePose {model}', people, keypoints(people, pictures, model)), flush=True)
+    return 0
+
+
+if __name__ == '__main__':
+    run_main(main)

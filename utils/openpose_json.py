@@ -1,0 +1,22 @@
+"""The people of OpenPose's JSON, with the joints of whatever model wrote it."""
+import numpy as np
+
+from utils.errors import BadFile
+
+
+def people_of(content, path, counts):
+    """The bodies in the content of a file -> [P,J,3]: x, y, confidence, in OpenPose's pixels; what is not finite is
+    zeros.
+
+    counts: the numbers of joints J that are allowed, of which the first is that of a file without bodies. OpenPose
+    gives an empty list for the body of whom it saw a face or a hand alone. Raises BadFile.
+    """
+    try:
+        people = [person['pose_keypoints_2d'] for person in content['people'] if person['pose_keypoints_2d'] != []]
+        joints = next((count for count in counts if people and len(people[0]) == 3 * count), counts[0])
+        points = np.array(people, np.float32).reshape(len(people), joints, 3)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise BadFile(f"{path}: not OpenPose's JSON with {' or '.join(map(str, counts))} joints a person ('people', "
+                      "'pose_keypoints_2d')") from None
+    points[~np.isfinite(points).all(-1)] = 0
+    return points
