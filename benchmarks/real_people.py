@@ -6,7 +6,8 @@ PEOPLE.npz: SPIN's form (docs/data.md), with 2D limb joints. Every row is given 
 
 - mean pose: the mean body, upright, under the mean camera: what is known without looking;
 - network: a checkpoint's regressor;
-- keypoints: BlazePose, by each model whose file is there, and its own 3D joints.
+- keypoints: BlazePose, by each model whose file is there, and its own 3D joints;
+- fit: the body that demo.py fits to these keypoints, from the checkpoint's estimate where there is one.
 
 error: mean distance of the 12 limb joints, over the box's side; PCK: share of them within 0.05 and 0.1 of the side. A
 joint that is not estimated counts as if it were at the middle of the box. PA-MPJPE: millimetres over the limb joints
@@ -23,6 +24,7 @@ import torch
 
 from core.config import load_config
 from core.demo.estimate import Estimator
+from core.demo.fitting import FittingEstimator
 from core.demo.people import PersonBox
 from core.evaluation.options import checkpoint_config
 from core.evaluation.run import load_regressor
@@ -125,14 +127,39 @@ def mean_pose(people, data_dir):
 
 def network(people, pictures, checkpoint, data_dir):
     """Gives each person what a checkpoint's regressor sees in the annotated box."""
-    cfg = checkpoint_config(checkpoint, ['DEVICE', 'cpu', 'DEMO.RENDER', False, 'PATHS.DATA_DIR', data_dir])
-    estimator = Estimator(cfg, load_regressor(cfg, checkpoint, torch.device('cpu')), torch.device('cpu'))
+    _, estimator = open_network(checkpoint, data_dir)
+    return lambda i: estimated(estimator, pictures[i], person_of(people, i))
+
+
+def open_network(checkpoint, data_dir):
+    """(config, Estimator) of a checkpoint; without one, the defaults and None."""
+    keys = ['DEVICE', 'cpu', 'DEMO.RENDER', False, 'PATHS.DATA_DIR', data_dir]
+    if not checkpoint:
+        return load_config(None, keys), None
+    cfg, device = checkpoint_config(checkpoint, keys), torch.device('cpu')
+    return cfg, Estimator(cfg, load_regressor(cfg, checkpoint, device), device)
+
+
+def person_of(people, i):
+    return PersonBox(box_of(people, i), people.center[i], 200 * float(people.scale[i]), person_id=0)
+
+
+def estimated(estimator, picture, person):
+    """The Guess of the demo's estimator about a PersonBox, None where it shows nobody."""
+    found, = estimator([(Frame(0, 0.0, picture), person)],
+                       lambda frame: default_focal_length(*picture.shape[1::-1]))
+    return found and of_body(found.joints, found.keypoints_2d[:, :2])
+
+
+def fit(people, pictures, model, checkpoint, data_dir):
+    """Gives each person the body fitted to what BlazePose finds in the annotated box."""
+    cfg, regressor = open_network(checkpoint, data_dir)
+    finder = build_pose_estimator('blazepose', model=model)
+    estimator = FittingEstimator(cfg, regressor, finder)
 
     def guess(i):
-        person = PersonBox(box_of(people, i), people.center[i], 200 * float(people.scale[i]))
-        focus = default_focal_length(*pictures[i].shape[1::-1])
-        found, = estimator([(Frame(0, 0.0, pictures[i]), person)], lambda frame: focus)
-        return found and of_body(found.joints, found.keypoints_2d[:, :2])
+        found, = finder(pictures[i], box_of(people, i)[None])
+        return estimated(estimator, pictures[i], person_of(people, i).with_keypoints(found))
     return guess
 
 
@@ -175,9 +202,12 @@ def main(argv=None):
     if options.checkpoint:
         seen = network(people, pictures, str(options.checkpoint), options.data)
         print(score(f'network {options.checkpoint.name}', people, seen), flush=True)
+    checkpoint = options.checkpoint and str(options.checkpoint)
     for model in options.model:
         if has_weights(f'pose_landmark_{model}.tflite'):
             print(score(f'keypoints, BlazePose {model}', people, keypoints(people, pictures, model)), flush=True)
+            print(score(f'keypoints and fit, {model}', people, fit(people, pictures, model, checkpoint, options.data)),
+                  flush=True)
     return 0
 
 

@@ -20,8 +20,8 @@ from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import NUM_JOINTS
 
 # A body is shown if so many of the 12 limb joints are seen, and it explains them to this mean distance over the box's
-# side.
-MIN_JOINTS, MAX_ERROR = 4, 0.15
+# side in a pose that is not too strange. Of 1,000 people of LSP 1.1 % are left out, of sets of random points 91 %.
+MIN_JOINTS, MAX_ERROR, MAX_STRANGENESS = 4, 0.1, 2.0
 
 
 class FittingEstimator:
@@ -103,7 +103,8 @@ class FittingEstimator:
         """Estimates of a PeopleFit, None where it explains too little."""
         rotmat = axis_angle_to_rotmat(fit.state.body_pose.unflatten(1, (23, 3)))
         rotmat = torch.cat([fit.state.orient[:, None], rotmat], 1)
-        good = (fit.seen >= MIN_JOINTS) & (fit.error <= MAX_ERROR) & torch.isfinite(fit.keypoints_2d).flatten(1).all(1)
+        good = (fit.seen >= MIN_JOINTS) & (fit.error <= MAX_ERROR) & (fit.strangeness <= MAX_STRANGENESS)
+        good &= torch.isfinite(fit.keypoints_2d).flatten(1).all(1)
         with torch.inference_mode():
             posed = self.body(fit.state.betas.to(self.body.faces.device), rotmat.to(self.body.faces.device))
             vertices = posed.vertices.cpu().numpy() if self._draws else [None] * len(people)

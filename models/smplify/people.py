@@ -46,13 +46,14 @@ class People:
 class PeopleFit:
     """Fits of N people, in the cameras of their pictures. state: PersonState; joints [N,49,3] metres, before the
     translation; keypoints_2d [N,49,2] pixels; error [N], mean distance of the limb joints that are seen over the box's
-    side; seen [N], how many of the 12 are; start [N]: 0 the network's estimate, 1 the 3D keypoints' torso, 2 headings,
-    3 the frame before."""
+    side; seen [N], how many of the 12 are; strangeness [N] of the poses (`PosePrior.strangeness`); start [N]: 0 the
+    network's estimate, 1 the 3D keypoints' torso, 2 headings, 3 the frame before."""
     state: PersonState
     joints: torch.Tensor
     keypoints_2d: torch.Tensor
     error: torch.Tensor
     seen: torch.Tensor
+    strangeness: torch.Tensor
     start: torch.Tensor
 
     def select(self, rows):
@@ -218,4 +219,5 @@ class PeopleFitter:
         distance = (pixels - people.keypoints[..., :2])[:, LIMBS].norm(dim=-1) / people.side[:, None]
         count = seen.sum(1)
         error = torch.where(seen, distance, 0.0).sum(1) / count.clamp_min(1)
-        return PeopleFit(state, joints, pixels, torch.where(count > 0, error, torch.inf), count, start)
+        return PeopleFit(state, joints, pixels, torch.where(count > 0, error, torch.inf), count,
+                         self.pose_prior.strangeness(state.body_pose), start)

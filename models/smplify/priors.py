@@ -39,6 +39,12 @@ class PosePrior(nn.Module):
         """body_pose [B,69] axis-angle -> [B]"""
         return self._likeliest(body_pose)[0]
 
+    def strangeness(self, body_pose):
+        """Squared Mahalanobis distance to the likeliest Gaussian, a dimension: 1 on average for poses of the prior.
+        [B,69] -> [B]"""
+        value, component, _ = self._likeliest(body_pose)
+        return 2 * (value + self.log_weights[component]) / NUM_POSE
+
     def quadratic(self, body_pose):
         """Value [B], gradient [B,69] and Hessian [B,69,69], exact while the likeliest Gaussian stays the same."""
         value, component, pull = self._likeliest(body_pose)

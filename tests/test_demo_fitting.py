@@ -1,0 +1,133 @@
+"""demo.py fits bodies to keypoints: with and without a network, pictures and videos, and who is left out."""
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage
+
+from core.demo.fitting import MAX_ERROR
+from core.demo.options import parse_options
+from core.demo.run import run_demo
+from models.keypoints.files import has_weights
+from tests.demo_data import networks_are_read_once, write_checkpoint  # noqa: F401
+from utils.errors import BadConfig, MissingFile
+from utils.keypoints import JOINT_NAMES
+
+REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
+ASTRONAUT = Path(skimage.__file__).parent / 'data' / 'astronaut.png'
+there = pytest.mark.skipif(not all(has_weights(f'pose_{name}.tflite') for name in ('detection', 'landmark_full')),
+                           reason='the files of BlazePose are not here (python -m models.keypoints.fetch)')
+real = pytest.mark.skipif(not REAL.exists(), reason='real pictures are not here')
+pytestmark = pytest.mark.usefixtures('networks_are_read_once')
+ROW = JOINT_NAMES.index
+
+
+@pytest.fixture
+def demo(free_assets, tmp_path, monkeypatch):
+    """Runs demo.py in an empty folder, where no training has left a checkpoint -> Recordings."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        line = [*map(str, arguments), '--output_folder', str(tmp_path / 'o'), '--misc', 'PATHS.DATA_DIR',
+                str(free_assets)]
+        return run_demo(*parse_options(line))
+    return run
+
+
+@there
+def test_a_picture_needs_no_network_and_no_box(demo, capsys, tmp_path):
+    """An astronaut, seen to the hips: one body, her shoulders and face where they are (read off the picture)."""
+    [recording] = demo('--img', ASTRONAUT, '--no_render')
+    person, = recording.people
+    seen = person.keypoints_2d[0]
+    # Her left shoulder is on the picture's right.
+    for joint, place in (('right_shoulder', (130, 210)), ('left_shoulder', (325, 215)), ('nose', (222, 125))):
+        assert np.linalg.norm(seen[ROW(joint)] - place) < 45, joint
+    assert '1 body' in capsys.readouterr().out
+    written = json.loads((tmp_path / 'o' / 'astronaut_person0.json').read_text())
+    assert written['frames'][0]['translation'][2] > 0.3
+
+
+@there
+@real
+def test_three_people_on_a_bench_sit(demo):
+    """Everybody's knees are before the hips, and the feet below: three people who sit (COCO, val2014, 328)."""
+    [recording] = demo('--img', REAL / 'pictures' / 'COCO_val2014_000000000328.jpg', '--no_render')
+    assert len(recording.people) == 3
+    for person in recording.people:
+        joints = person.joints[0]
+        for side in ('left', 'right'):
+            hip, knee, ankle = (joints[ROW(f'{side}_{name}')] for name in ('hip', 'knee', 'ankle'))
+            assert hip[2] - knee[2] > 0.15 and ankle[1] - knee[1] > 0.2
+        assert joints[ROW('nose'), 1] < joints[ROW('left_hip'), 1] - 0.3  # y points down
+
+
+@there
+@real
+def test_a_network_is_asked_and_need_not_be_right(free_assets, tmp_path, demo, capsys):
+    """A network that has learnt nothing does no harm: the body stands on the keypoints as without it."""
+    picture = REAL / 'pictures' / 'COCO_val2014_000000000589.jpg'
+    checkpoint = write_checkpoint(tmp_path / 'hmr.pt', free_assets)
+    [alone], [both] = demo('--img', picture, '--no_render'), demo('--img', picture, '--checkpoint', checkpoint,
+                                                                 '--no_render')
+    assert len(alone.people) == len(both.people) == 1
+    distance = np.linalg.norm(alone.people[0].keypoints_2d - both.people[0].keypoints_2d, axis=-1)
+    assert distance[0, 25:37].mean() < 10
+    [network] = demo('--img', picture, '--checkpoint', checkpoint, '--fit', 'none', '--no_render')
+    assert np.linalg.norm(network.people[0].keypoints_2d - both.people[0].keypoints_2d, axis=-1).mean() > 50
+
+
+@there
+@real
+def test_a_video_is_followed_by_one_number_and_one_shape(demo):
+    [recording] = demo('--vid_file', REAL / 'video' / 'dancer.mp4', '--no_render')
+    person, = recording.people
+    assert len(person.frames) == len(recording.times)
+    assert person.betas[30:].std(0).max() < 0.1
+    torso = person.joints[:, ROW('left_shoulder')] - person.joints[:, ROW('left_hip')]
+    assert (torso[:, 1] < -0.3).all()  # upright throughout
+
+
+@there
+def test_nobody_is_made_up(demo, tmp_path, capsys):
+    """Noise and an empty wall: no body, and the run says so."""
+    folder = tmp_path / 'empty'
+    folder.mkdir()
+    cv2.imwrite(str(folder / 'wall.png'), np.full((200, 300, 3), 180, np.uint8))
+    cv2.imwrite(str(folder / 'noise.png'), np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
+    [recording] = demo('--image_folder', folder, '--image_based')
+    assert not recording.people and '2 frames without a person' in capsys.readouterr().out
+
+
+@there
+def test_keypoints_that_no_body_explains_are_left_out(demo, tmp_path, capsys):
+    """OpenPose's file with limbs thrown about: nobody is drawn; the same file with a person's limbs: one body."""
+    points = np.zeros((25, 3))
+    points[:] = np.c_[np.random.default_rng(0).uniform(0, 500, (25, 2)), np.ones(25)]
+    wrong = tmp_path / 'wrong_keypoints.json'
+    wrong.write_text(json.dumps({'people': [{'pose_keypoints_2d': points.ravel().tolist()}]}))
+    with pytest.raises(Exception, match='no person found.*no body explains the keypoints'):
+        demo('--img', ASTRONAUT, '--openpose', wrong)
+    assert MAX_ERROR < 0.2
+
+
+def test_without_keypoints_the_network_stands_alone_and_says_so(demo, free_assets, tmp_path, monkeypatch, caplog):
+    """BlazePose's files are not there: a line says how to get them; without a network too, that is an error."""
+    monkeypatch.setattr('models.keypoints.files.FOLDER', tmp_path / 'nothing')
+    checkpoint = write_checkpoint(tmp_path / 'hmr.pt', free_assets)
+    [recording] = demo('--img', ASTRONAUT, '--checkpoint', checkpoint, '--no_render')
+    assert len(recording.people) == 1 and "the network's alone" in caplog.text
+    assert 'rendered people only' not in caplog.text
+    with pytest.raises(MissingFile, match='models.keypoints.fetch'):
+        demo('--img', ASTRONAUT)
+
+
+def test_wrong_values_of_fit_and_keypoints_are_named(demo):
+    with pytest.raises(BadConfig, match='--fit'):
+        demo('--img', ASTRONAUT, '--fit', 'always')
+    with pytest.raises(BadConfig, match='blazepose'):
+        demo('--img', ASTRONAUT, '--keypoints', 'blazepos')
+    with pytest.raises(MissingFile, match='make train'):
+        demo('--img', ASTRONAUT, '--fit', 'none')
