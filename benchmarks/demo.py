@@ -1,8 +1,10 @@
-"""Figures of the demo: python -m benchmarks.demo [--checkpoint FILE] [speed] [overlay] [memory]
+"""Figures of the demo: python -m benchmarks.demo [--checkpoint FILE] [--video FILE] [speed overlay memory parts]
 
 speed: frames a second end to end on a 640 x 480 video of one person, over those of the network alone on the same
 crops. overlay: milliseconds to draw one body over a 1080p picture. memory: peak resident memory of a 60-second video
-over that of a 6-second one. Times are CPU seconds of the process and wall seconds, two threads.
+over that of a 6-second one. parts: milliseconds a frame of each stage of the demo on a video of people (--video) whose
+longer side is made 640 pixels, with bodies fitted to keypoints. Times are CPU seconds of the process and wall seconds,
+two threads.
 """
 import argparse
 import json
@@ -14,10 +16,14 @@ import time
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import torch
 
+from core.demo.camera import Focus
+from core.demo.draw import Drawer
 from core.demo.estimate import crop_person
+from core.demo.finder import video_finder
 from core.demo.options import parse_options
 from core.demo.people import square_box
 from core.demo.run import build_estimator, run_demo
@@ -27,6 +33,7 @@ from datasets.augmentation import to_network_input
 from datasets.video import VideoReader
 from utils.camera import default_focal_length
 from utils.rendering import render_overlay
+from utils.video_writer import VideoWriter
 
 _BOX = [250, 60, 150, 360]
 _BATCH = 8
@@ -51,7 +58,7 @@ def command_line(folder, seconds, checkpoint):
     boxes.write_text(json.dumps([{'image_id': i, 'bbox': _BOX} for i in range(25 * seconds)]))
     given = ['--checkpoint', checkpoint] if checkpoint else []
     return [*given, '--vid_file', str(video), '--detections', str(boxes), '--output_folder', str(folder),
-            '--model_batch_size', str(_BATCH), '--misc', 'DEVICE', 'cpu']
+            '--fit', 'none', '--model_batch_size', str(_BATCH), '--misc', 'DEVICE', 'cpu']
 
 
 def timed(work):
@@ -123,10 +130,61 @@ def print_memory(folder, checkpoint):
           f'ratio {peaks[60] / peaks[6]:.3f}')
 
 
+def smaller(video, path, longest=640):
+    """A copy of a video whose longer side has `longest` pixels -> (path, number of frames)."""
+    count = 0
+    for count, frame in enumerate(VideoReader(video), 1):
+        if count == 1:
+            height, width = frame.image.shape[:2]
+            size = tuple(2 * round(side * longest / max(width, height) / 2) for side in (width, height))
+            writer = VideoWriter(path, *size, 25)
+        writer.write(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), frame.time)
+    writer.close()
+    return path, count
+
+
+def print_parts(folder, checkpoint, video):
+    """Each stage alone, then the whole demo with and without drawing."""
+    video, count = smaller(video, folder / 'small.mp4')
+    line = [*(['--checkpoint', checkpoint] if checkpoint else []), '--vid_file', str(video), '--output_folder',
+            str(folder / 'o'), '--misc', 'DEVICE', 'cpu']
+    cfg, inputs = parse_options(line)
+    estimator = build_estimator(cfg, inputs, pick_device(cfg), video=True)
+    focus, frames, people, bodies = Focus(), [], [], []
+    finder = video_finder(cfg, inputs, pick_device(cfg), estimator)
+    drawer, pictures = Drawer(cfg, estimator.body.faces.cpu()), []
+    writer = VideoWriter(folder / 'drawn.mp4', *next(iter(VideoReader(video))).image.shape[1::-1], 25)
+    stages = {
+        'decoding': lambda: frames.extend(VideoReader(video)),
+        'detection and keypoints': lambda: people.extend(finder(frames)),
+        'network and fit': lambda: bodies.extend(
+            estimator([(frame, person) for person in found], focus) for frame, found in zip(frames, people)),
+        'drawing': lambda: pictures.extend(
+            drawer.panels(frame.image, [body for body in found if body], focus(frame))
+            for frame, found in zip(frames, bodies)),
+        'encoding': lambda: [writer.write(picture, frame.time) for picture, frame in zip(pictures, frames)]}
+    for name, work in stages.items():
+        wall, cpu = timed(work)
+        print(f'{name}: {1000 * wall / count:.1f} ms a frame ({1000 * cpu / count:.1f} ms CPU)')
+    writer.close()
+    for extra in ([], ['--no_render']):
+        wall, cpu = whole_demo([*extra, *line])
+        print(f'whole{"".join(" " + flag for flag in extra)}: {count / wall:.1f} frames/s, {1000 * wall / count:.1f} '
+              f'ms a frame ({1000 * cpu / count:.1f} ms CPU)')
+
+
+def whole_demo(line):
+    """(wall, processor) seconds of a video demo whose networks are loaded."""
+    cfg, inputs = parse_options(line)
+    estimator = build_estimator(cfg, inputs, pick_device(cfg), video=True)
+    return timed(lambda: run_video(cfg, inputs, estimator, pick_device(cfg)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('what', nargs='*', default=['speed', 'overlay', 'memory'])
     parser.add_argument('--checkpoint')
+    parser.add_argument('--video', help='of people, for `parts`')
     parser.add_argument('--peak-of', help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(2)
@@ -134,7 +192,8 @@ def main():
         run_demo(*parse_options(json.loads(given.peak_of)))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
-    measures = {'speed': print_speed, 'overlay': print_overlay, 'memory': print_memory}
+    measures = {'speed': print_speed, 'overlay': print_overlay, 'memory': print_memory,
+                'parts': lambda folder, checkpoint: print_parts(folder, checkpoint, given.video)}
     for what in given.what:
         with tempfile.TemporaryDirectory() as folder:
             measures[what](Path(folder), given.checkpoint)

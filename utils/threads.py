@@ -1,4 +1,6 @@
-"""Thread pools of worker processes: where there are as many workers as cores, each library must use one thread."""
+"""Thread pools: where there are as many workers as cores, or a thousand small operations, one thread is fastest."""
+import contextlib
+
 import cv2
 import torch
 from threadpoolctl import threadpool_limits
@@ -9,3 +11,16 @@ def use_one_thread():
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+@contextlib.contextmanager
+def one_torch_thread(when=True):
+    """One torch thread within, if `when`: small operations that two threads share wait for each other."""
+    before = torch.get_num_threads()
+    if when:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if when:
+            torch.set_num_threads(before)

@@ -9,7 +9,7 @@ from core.demo.estimate import Estimate
 from datasets.fits import mean_parameters
 from models.body import BodyModel
 from models.regressor import Regressor
-from models.smplify.people import People, PeopleFitter
+from models.smplify.people import FEW, People, PeopleFitter
 from models.smplify.person_stage import PersonState
 from models.smplify.priors import PosePrior
 from models.smplify.sequence import SequenceFitter
@@ -18,6 +18,7 @@ from utils.assets import find_assets
 from utils.full_camera import FullCamera
 from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import NUM_JOINTS
+from utils.threads import one_torch_thread
 
 # A body is shown if so many of the 12 limb joints are seen, and it explains them to this mean distance over the box's
 # side in a pose that is not too strange. Of 1,000 people of LSP 1.1 % are left out, of sets of random points 91 %.
@@ -105,7 +106,7 @@ class FittingEstimator:
         rotmat = torch.cat([fit.state.orient[:, None], rotmat], 1)
         good = (fit.seen >= MIN_JOINTS) & (fit.error <= MAX_ERROR) & (fit.strangeness <= MAX_STRANGENESS)
         good &= torch.isfinite(fit.keypoints_2d).flatten(1).all(1)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_torch_thread(len(people) <= FEW):
             posed = self.body(fit.state.betas.to(self.body.faces.device), rotmat.to(self.body.faces.device))
             vertices = posed.vertices.cpu().numpy() if self._draws else [None] * len(people)
         cameras = _crop_cameras(people, fit.state.translation, focus)

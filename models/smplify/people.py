@@ -11,12 +11,15 @@ from models.smplify.starts import HEADINGS, LIMBS, first_translation, headings, 
 from utils.full_camera import ray_rotation
 from utils.geometry import axis_angle_to_rotmat, in_full_precision, perspective_projection
 from utils.keypoints import JOINT_NAMES
+from utils.threads import one_torch_thread
 
 # Weights are made for a person whose box has this side, in pixels.
 BOX_SIDE = 224.0
 # The annotated hips count here, at this share: detectors are trained on hips like them.
 _HIPS, _HIP_SHARE = tuple(JOINT_NAMES.index(name) for name in ('right_hip', 'left_hip')), 0.5
 _NOT_FITTED = tuple(set(IGNORED) - set(_HIPS))
+# So many people are fitted faster by one thread.
+FEW = 16
 _SAME_SHAPE, _SHAPE = 100.0 ** 2, 5.0 ** 2
 # Holds the depth, about as the published camera stage does where it is guessed from bones, or hardly.
 _DEPTH_HELD, _DEPTH_FREE = 1.6e7, 1.6e3
@@ -119,7 +122,7 @@ class PeopleFitter:
     @torch.no_grad()
     def __call__(self, people, estimate=None):
         """Fit -> PeopleFit. people: People; estimate: PersonState of each, where a network has seen them."""
-        with in_full_precision(people.keypoints.device.type):
+        with in_full_precision(people.keypoints.device.type), one_torch_thread(len(people.side) <= FEW):
             seen = self.observe(people)
             parts = [self._of_network(people, estimate)] if estimate is not None else []
             parts.append(self._of_torsos(people, seen))

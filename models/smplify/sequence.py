@@ -3,9 +3,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from models.smplify.people import BEFORE, PeopleFit
+from models.smplify.people import BEFORE, FEW, PeopleFit
 from models.smplify.person_stage import PersonState, place_of, translation_at
 from utils.geometry import in_full_precision
+from utils.threads import one_torch_thread
 
 # Seconds without a person after which the next fit begins anew; the time step that the weights are made for.
 _RESET, _STEP = 0.5, 1 / 30
@@ -87,7 +88,7 @@ class SequenceFitter:
         memories = [self._people[number] for number in numbers]
         step = torch.tensor([max(time - memory.time, 1e-3) for memory in memories])
         state = PersonState.joined([memory.state for memory in memories])
-        with in_full_precision(people.keypoints.device.type):
+        with in_full_precision(people.keypoints.device.type), one_torch_thread(len(numbers) <= FEW):
             seen = self._held(self.fitter.observe(people), memories, state, step)
             if self.weights is not None:
                 state = replace(state, translation=translation_at(seen.predicted_place))
