@@ -187,7 +187,7 @@ def test_a_video_keeps_numbers_and_looks_at_the_past_alone(full, astronaut):
             (_, points), = whole[i]
             np.testing.assert_array_equal(tracker(frame)[0].keypoints, points)
     nose = [people[0][1][ROW('nose'), 0] for people in whole[:6]]
-    assert nose[-1] - nose[0] == pytest.approx(20, abs=5)
+    assert nose[-1] - nose[0] == pytest.approx(20, abs=8)  # of a face 110 px high
 
 
 @there
