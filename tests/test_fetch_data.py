@@ -302,7 +302,8 @@ def table(name):
     text = SCRIPT.read_text()
     start = text.index(f'\n{name}="\n')
     variables = [line for line in text.splitlines() if line.partition('=')[0] in
-                 ('spin', 'graphcmr', 'cliff', 'danet', 'mmhuman3d', 'eft', 'mesh', 'both', 'hmr', 'resnet')]
+                 ('spin', 'graphcmr', 'cliff', 'danet', 'mmhuman3d', 'mediapipe', 'eft', 'mesh', 'both', 'hmr',
+                  'resnet')]
     block = text[start:text.index('\n"\n', start) + 3]
     done = subprocess.run(['bash', '-c', '\n'.join([*variables, block, f'printf %s "${name}"'])], capture_output=True,
                           text=True, check=True)

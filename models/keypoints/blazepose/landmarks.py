@@ -40,7 +40,7 @@ class Landmarks:
         if self.score <= MIN_SCORE or not self.following.is_usable():
             return False
         shift = np.hypot(*(self.following.center - self.region.center)) / self.region.side
-        return shift <= MAX_SHIFT and MIN_GROWTH <= self.following.side / self.region.side <= MAX_GROWTH
+        return bool(shift <= MAX_SHIFT and MIN_GROWTH <= self.following.side / self.region.side <= MAX_GROWTH)
 
 
 class LandmarkNetwork:

@@ -6,12 +6,15 @@ import numpy as np
 from models.keypoints.blazepose.detector import tiles_of
 from models.keypoints.blazepose.landmarks import Landmarks
 from models.keypoints.blazepose.people import found_person
+from models.keypoints.blazepose.region import Region
 from models.keypoints.matching import same_person
 
 # While people are followed, one tile of the picture in so many frames is searched for new ones.
 _SEARCH_EVERY = 5
 # Frames for which a lost person's number is kept, and how many such numbers at most.
 _REMEMBERED, _MOST_LOST = 30, 50
+# Lost people who are looked for where they were last seen, in a square so many times the side of their region.
+_MOST_AWAITED, _AWAITED_MARGIN = 2, 1.5
 # Who is found within this share of the side of a lost person's region, and is of about its size, is that person.
 _NEAR, _SIZE_RATIO = 0.5, 1.6
 
@@ -39,8 +42,8 @@ class BlazePoseVideo:
 
     What it says of a frame depends on this and earlier frames alone, and its memory does not grow. finder: a
     PeopleFinder; network: the LandmarkNetwork that follows, in one pass a person and frame, in the region that the last
-    frame's landmarks ask for. The picture is searched in the first frame and whenever a person is lost; besides, one
-    tile in turn every few frames, every frame while nobody is there.
+    frame's landmarks ask for. The picture is searched in the first frame and whenever a person is lost, and for a while
+    the place where that person was; besides, one tile in turn every few frames, every frame while nobody is there.
     """
 
     def __init__(self, finder, network):
@@ -75,10 +78,12 @@ class BlazePoseVideo:
         tiles = tiles_of(*size)
         if self._frame == 0 or someone_is_lost:
             return tiles
+        lost = [track.landmarks.following for track in self._lost[:_MOST_AWAITED]]
+        awaited = [Region(region.center, _AWAITED_MARGIN * region.side) for region in lost]
         if self._tracks and self._frame % _SEARCH_EVERY:
-            return []
+            return awaited
         self._turn += 1
-        return [tiles[self._turn % len(tiles)]] if self._tracks else [tiles[0], tiles[self._turn % len(tiles)]]
+        return awaited + [tiles[0]] * (not self._tracks) + [tiles[self._turn % len(tiles)]]
 
     def _add(self, landmarks, size):
         """A person who was found, unless followed already."""
