@@ -11,8 +11,6 @@ from models.keypoints.blazepose.region import Region
 from models.keypoints.tflite import TFLiteNetwork
 
 SIZE, NUM_LANDMARKS = 256, 33
-# Confidence of a joint that is in the square and hidden: a guess, and on average a good one.
-_HIDDEN = 0.5
 # Two more points say where the person is: the middle of the hips, and the end of the radius of a circle about it.
 _CENTER, _FAR_END = 33, 34
 # The rules for the region of the next pass: how sure the network must be, how far the person may move, as a share of
@@ -25,13 +23,14 @@ class Landmarks:
     """What one pass sees in `region`.
 
     points [33,2] pixels of the picture; world [33,3] metres about the middle of the hips, camera axes; confidence [33],
-    the chance that a landmark is in the square, half of it where it is hidden; score: the chance that a person is
-    there; following: the region of the next pass.
+    the chance that a landmark is in the square and not hidden, presence [33], that it is in the square; score: the
+    chance that a person is there; following: the region of the next pass.
     """
     region: Region
     points: np.ndarray
     world: np.ndarray
     confidence: np.ndarray
+    presence: np.ndarray
     score: float
     following: Region
 
@@ -58,6 +57,5 @@ class LandmarkNetwork:
         world = world.reshape(-1, 3)[:NUM_LANDMARKS].astype(np.float64)
         world[:, :2] = world[:, :2] @ region.rotation.T
         visible, present = 1 / (1 + np.exp(-np.clip(points[:NUM_LANDMARKS, 3:], -50, 50))).T
-        confidence = present * (_HIDDEN + (1 - _HIDDEN) * visible)
-        return Landmarks(region, in_picture[:NUM_LANDMARKS], world, confidence, float(score.item()),
+        return Landmarks(region, in_picture[:NUM_LANDMARKS], world, visible * present, present, float(score.item()),
                          Region.about_person(in_picture[_CENTER], in_picture[_FAR_END]))

@@ -7,6 +7,8 @@ from models.keypoints.person import PersonKeypoints
 
 # How far outside of the picture, as a share of the box's longer side, a joint's confidence has faded to nothing.
 _FADE = 0.1
+# What a joint that is hidden is worth, beside one that is seen: it is a guess, and mostly a good one.
+_HIDDEN = 0.5
 # Added on each side of what is seen of a person, as a share of the longer side: hands and clothes.
 _MARGIN = 0.06
 # The top of the head is so many times as far above the eyes as these are above the mouth.
@@ -21,7 +23,8 @@ def person_of(landmarks, box, size, score=None):
     """
     points = landmarks.points
     outside = np.maximum(-points, points - size).max(1).clip(0) / max(box[2:] - box[:2])
-    confidence = landmarks.confidence * within_reach(points, box) * (1 - outside / _FADE).clip(0)
+    confidence = landmarks.confidence + _HIDDEN * (landmarks.presence - landmarks.confidence)
+    confidence *= within_reach(points, box) * (1 - outside / _FADE).clip(0)
     return PersonKeypoints(box, landmarks.score if score is None else score, to_j49(points, confidence),
                            to_j49(landmarks.world, confidence))
 
