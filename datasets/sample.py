@@ -105,10 +105,10 @@ def _crop_points(points, to_crop, res, permutation):
 
 
 def _intrinsics(person, picture):
-    """The picture's camera [3,3]: the label's, else of the label's focal length, else a guess from the size."""
+    """The picture's camera [3,3]: the label's, else of the label's focal length, EXIF's, or a guess from the size."""
     if person.intrinsics is not None:
         return person.intrinsics
-    return camera_matrix(picture.width, picture.height, person.focal_length)
+    return camera_matrix(picture.width, picture.height, person.focal_length or picture.focal_length)
 
 
 def _turned_pose(person, turn, flip):

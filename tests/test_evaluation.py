@@ -233,7 +233,7 @@ def test_results_file(evaluator, assets, truth, tmp_path):
     stored = load_npz(tmp_path / 'out.npz')
     assert {key: value.shape for key, value in stored.items()} == {
         'pred_joints': (COUNT, 17, 3), 'pose': (COUNT, 72), 'betas': (COUNT, 10), 'camera': (COUNT, 3),
-        'imgname': (COUNT,)}
+        'translation': (COUNT, 3), 'focal_length': (COUNT,), 'camera_center': (COUNT, 2), 'imgname': (COUNT,)}
     assert np.allclose(stored['pose'], truth['pose'], atol=1e-4)
     assert stored['imgname'].tolist() == dataset.annotations.imgname.tolist()
     posed = oracle.body(oracle.betas, pose=oracle.pose).vertices.numpy()
