@@ -14,7 +14,7 @@ from datasets.framing import framed
 from datasets.image_io import read_picture
 from datasets.label_filters import has_enough_keypoints, trusted
 from datasets.occluders import load_occluders
-from datasets.sample import NO_AUGMENTATION, make_sample
+from datasets.sample import NO_AUGMENTATION, make_sample, shown_center
 from utils.assets import find_assets
 from utils.errors import BadFile, ProjectError
 from utils.logging import log_once
@@ -64,7 +64,8 @@ class PersonDataset(Dataset):
         """Centres [N,2] and scales [N] (side / 200) of the squares that evaluation crops of `rows` show, float64."""
         people = [self._framed(self.annotations.person(row), NO_AUGMENTATION) for row in rows]
         centers, scales = zip(*((person.center, person.scale) for person in people))
-        return np.array(centers, np.float64), np.array(scales, np.float64)
+        centers = np.array(centers, np.float64)
+        return shown_center(centers, self.cfg.DATA) if self.legacy else centers, np.array(scales, np.float64)
 
     def say_unknown_shapes(self, known, source):
         """Say it where evaluation cannot widen boxes: known [N] tells of which rows of `source` the shape is known."""

@@ -65,7 +65,7 @@ FAMILIES = {
         (_DECODER + r'1\.fn\.to_(kv|q)\.', r'decoder.layers.\1.cross_attention.\2.'),
         (_DECODER + r'1\.fn\.to_out\.0\.', r'decoder.layers.\1.cross_attention.proj.'),
         (_DECODER + r'2\.fn\.net\.(\d)\.', lambda m: f'decoder.layers.{m[1]}.mlp.fc{1 if m[2] == "0" else 2}.'),
-        (r'(smpl|discriminator)\.', None), (r'initialized$', None))),
+        (r'(smpl|discriminator)\.', None), (r'initialized$', None)), crop='cv2_bilinear'),
     'pymaf': Family('PyMAF', (r'maf_extractor\.|feature_extractor\.',), 'pymaf_net', (
         (r'feature_extractor\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
         (r'feature_extractor\.', None),

@@ -349,9 +349,10 @@ def test_config_of_a_checkpoint(checkpoint, assets, tmp_path):
 @pytest.mark.parametrize('source, prefix, resize', [
     ('spin', '', 'imresize_bilinear'), ('pymaf', 'feature_extractor.', 'pil_bicubic'),
     ('danet', 'img2iuv.', 'imresize_bilinear'), ('multi_spin', 'resnet.', 'skimage_bilinear'),
-    ('mmhuman3d', 'head.', '')])
+    ('mmhuman3d', 'head.', ''), ('hmr2', 'smpl_head.transformer.', 'cv2_bilinear')])
 def test_published_weights_are_evaluated_on_their_codes_crop(tmp_path, source, prefix, resize):
-    """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's Pillow, Multi-SPIN's skimage; mmhuman3d warps."""
+    """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's Pillow, Multi-SPIN's skimage; mmhuman3d warps,
+    and so does 4D-Humans, from whole pixels."""
     path = tmp_path / f'{source}.pt'
     names = {'spin': ('conv1.weight', 'fc1.weight'), 'multi_spin': ('resnet.conv1.weight', 'regressor.fc1.weight'),
              'mmhuman3d': ('backbone.conv1.weight', 'head.fc1.weight')}.get(source, (f'{prefix}fc1.weight',))

@@ -58,8 +58,9 @@ _C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' 
 _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache/human_mesh_recovery
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says
 _C.DATA.DENSE_POINTS = False  # train on DensePose-COCO's points and segments where a file has them (DaNet)
-_C.DATA.LEGACY_CROP_EVAL = False  # evaluate on the published integer crop (for published weights)
-# how that crop is resized: 'pil_bicubic' (PyMAF), 'imresize_bilinear' (SPIN, DaNet), 'skimage_bilinear' (Multi-SPIN)
+_C.DATA.LEGACY_CROP_EVAL = False  # evaluate on a published crop (for published weights)
+# which: 'pil_bicubic' (PyMAF), 'imresize_bilinear' (SPIN, DaNet), 'skimage_bilinear' (Multi-SPIN), 'cv2_bilinear'
+# (HMR2.0)
 _C.DATA.LEGACY_CROP_RESIZE = 'pil_bicubic'
 
 _C.LOSS = CN()

@@ -23,7 +23,7 @@ COMMON_FLAGS = (
     flag('vis_imname', 'TEST.VIS_IMNAME', 'only people of pictures whose names contain this'),
     flag('output_dir', 'TEST.OUTPUT_DIR', 'folder of pictures and of COCO results'),
     flag('overwrite', 'TEST.OVERWRITE', 'replace result files that exist', True),
-    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'a published integer crop (default for most published weights)', True),
+    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'a published crop (default for most published weights)', True),
     flag('affine_crop', 'DATA.LEGACY_CROP_EVAL', 'this project\'s crop (default for its own weights)', False),
 )
 POSE_FLAGS = COMMON_FLAGS + (
