@@ -62,6 +62,7 @@ spin_checkpoint|file|model_checkpoint.pt|model_checkpoint.pt|$spin/model_checkpo
 densepose_uv|tar|UV_data|UV_data/UV_Processed.mat UV_data/UV_symmetry_transforms.mat|https://dl.fbaipublicfiles.com/densepose/densepose_uv_data.tar.gz
 resnet50|file|pretrained_model/resnet50-19c8e357.pth|pretrained_model/resnet50-19c8e357.pth|https://download.pytorch.org/models/resnet50-19c8e357.pth
 danet_ratio|file|pretrained_model/learned_ratio.pkl|pretrained_model/learned_ratio.pkl|$danet/pretrained_model/learned_ratio.pkl
+pascal_occluders|file|occluders/pascal_occluders.npy|occluders/pascal_occluders.npy|$mmhuman3d/models/pare/pascal_occluders.npy
 mmhuman3d_hmr|file|pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|$mmhuman3d/models/hmr/resnet50_hmr_pw3d-04f40f58_20211201.pth
 mmhuman3d_spin|file|pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|$mmhuman3d/models/spin/resnet50_spin_pw3d-e1d70119_20220708.pth
 "

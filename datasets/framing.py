@@ -49,9 +49,10 @@ _LIMBS = [f'{side}_{joint}' for side in ('left', 'right') for joint in ('shoulde
 _UPPER = _numbers(_FACE | {'neck', 'head_top', 'jaw_h36m', 'head_h36m'}) + sorted(_COMMON_SHOULDERS)
 
 
-def framed(person, augmentation, aspect, by_keypoints=False):
+def framed(person, augmentation, aspect, by_keypoints=False, margin=1.0):
     """The Person with the box that its crop shows before it is scaled and turned: widened to `aspect`, height over
-    width, or cut to a part of the body; then moved by `augmentation.shift` of its side.
+    width, and made `margin` times as large, or cut to a part of the body; then moved by `augmentation.shift` of its
+    side.
 
     The box's shape is the label's (`bbox_size`). Where there is none the square stays as it is, or, `by_keypoints`, is
     widened by the shape of the keypoints seen: in training alone, since in evaluation they are the truth.
@@ -59,7 +60,7 @@ def framed(person, augmentation, aspect, by_keypoints=False):
     size = person.bbox_size
     if size is None and by_keypoints:
         size = _extent(person.keypoints_2d)
-    center, side = person.center, 200 * person.scale * (1.0 if size is None else widening(*size, aspect))
+    center, side = person.center, 200 * person.scale * margin * (1.0 if size is None else widening(*size, aspect))
     if augmentation.part is not None:
         center, side = part_box(person.keypoints_2d, augmentation.part) or (center, side)
     if any(augmentation.shift):

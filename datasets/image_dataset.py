@@ -74,7 +74,8 @@ class PersonDataset(Dataset):
                      "(bbox_size); their square boxes are taken as they are, not widened (DATA.BOX_ASPECT)")
 
     def _framed(self, person, augmentation):
-        return framed(person, augmentation, self.cfg.DATA.BOX_ASPECT, by_keypoints=self.split == 'train')
+        data = self.cfg.DATA
+        return framed(person, augmentation, data.BOX_ASPECT, self.split == 'train', data.BOX_MARGIN)
 
     def draw_augmentation(self, rng):
         """The random Augmentation of one training picture."""

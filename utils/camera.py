@@ -47,6 +47,12 @@ def bbox_info(offset, side, focal_length):
     return torch.cat([offset / focal[..., None] * OFFSET_SCALE, box[..., None]], -1).float()
 
 
+def resized_bbox_info(bbox_info, factor):
+    """`bbox_info` [...,3] of the box about the same middle whose side is `factor` times as long."""
+    side = factor * (BOX_SCALE * bbox_info[..., 2:] + BOX_MEAN)
+    return torch.cat([bbox_info[..., :2], (side - BOX_MEAN) / BOX_SCALE], -1)
+
+
 def principal_point(center, bbox_info, focal_length):
     """The pixel [...,2] that the picture's camera looks at, from a box's middle [...,2] and its `bbox_info` [...,3], of
     a crop that is neither turned nor mirrored."""

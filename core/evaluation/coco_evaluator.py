@@ -107,7 +107,7 @@ def score_results(coco, results, image_ids=None):
 def _box_factor(cfg):
     """A regressor that reads boxes of a shape of its own has a margin of its own too; the others take HRNet's."""
     regressor = regressor_class(cfg.MODEL.REGRESSOR)
-    return regressor.box_margin if regressor.box_aspect > 1 else BOX_FACTOR
+    return regressor.box_margin if min(regressor.box_aspect, cfg.DATA.BOX_ASPECT) > 1 else BOX_FACTOR
 
 
 def run_coco(cfg, checkpoint):

@@ -94,15 +94,15 @@ def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
     overrides: [KEY, VALUE, ...] on top of the checkpoint's own config, of `cfg_file` where given, or of the config of
     a published checkpoint's regressor.
     """
-    regressor, stored = checkpoint_regressor(checkpoint)
+    regressor, stored = checkpoint_regressor(checkpoint, keep=True)
     if stored is None:
-        published = published_config(checkpoint)
+        published = published_config(checkpoint, keep=True)
     else:
         own = load_stored_config(stored, f'{Path(checkpoint)}: config')
         published = {'DATA.LEGACY_CROP_EVAL': False, 'MODEL.CAMERA': own.MODEL.CAMERA}
     # What the weights were made for, whatever file describes the network.
-    made_for = [part for key in ('MODEL.CAMERA', 'DATA.LEGACY_CROP_EVAL', 'DATA.LEGACY_CROP_RESIZE')
-                if key in published for part in (key, published[key])]
+    made_for = [part for key in published if key == 'MODEL.CAMERA' or key.startswith('DATA.')
+                for part in (key, published[key])]
     if cfg_file:
         return load_config(cfg_file, [*made_for, *overrides])
     if stored is not None:
