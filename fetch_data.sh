@@ -66,6 +66,7 @@ danet_ratio|file|pretrained_model/learned_ratio.pkl|pretrained_model/learned_rat
 blazepose_detection|file|keypoints/pose_detection.tflite|keypoints/pose_detection.tflite|$mediapipe/pose_detection.tflite
 blazepose_full|file|keypoints/pose_landmark_full.tflite|keypoints/pose_landmark_full.tflite|$mediapipe/pose_landmark_full.tflite
 blazepose_heavy|file|keypoints/pose_landmark_heavy.tflite|keypoints/pose_landmark_heavy.tflite|$mediapipe/pose_landmark_heavy.tflite
+pascal_occluders|file|occluders/pascal_occluders.npy|occluders/pascal_occluders.npy|$mmhuman3d/models/pare/pascal_occluders.npy
 mmhuman3d_hmr|file|pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|$mmhuman3d/models/hmr/resnet50_hmr_pw3d-04f40f58_20211201.pth
 mmhuman3d_spin|file|pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|$mmhuman3d/models/spin/resnet50_spin_pw3d-e1d70119_20220708.pth
 "

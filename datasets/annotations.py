@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.hmr2_annotations import as_spin, is_hmr2_file
 from utils.errors import BadFile, WrongBody
 from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE, has_root
 from utils.logging import log_once
@@ -16,8 +17,10 @@ from utils.safe_io import load_npz, save_npz
 GENDER_CODES = {'m': 0, 'male': 0, 'f': 1, 'female': 1, 'n': -1, 'neutral': -1, '': -1}
 # Keys that are read here or by datasets/humandata.py. What a file has beside them is kept where it can be read.
 _NEEDED = ('imgname', 'center', 'scale', 'openpose', 'part', 'S', 'has_joints_3d', 'pose', 'shape', 'has_smpl',
-           'gender', 'smpl_2dkps', 'maskname', 'partname', 'body_digest', 'first_pixel', 'image_path', 'bbox_xywh',
-            'smpl', 'meta', 'keypoints2d', 'keypoints2d_mask', 'keypoints3d', 'keypoints3d_mask', 'config')
+           'gender', 'smpl_2dkps', 'maskname', 'partname', 'body_digest', 'first_pixel', 'bbox_size', 'image_path',
+           'bbox_xywh', 'smpl', 'meta', 'keypoints2d', 'keypoints2d_mask', 'keypoints3d', 'keypoints3d_mask', 'config')
+# Pixels by which the middle of a box of whole pixels may miss the written centre.
+_SAME_CENTER = 1.0
 _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
 # Published files took the numbers of their data sets over as they are: pixels are counted, LSP's and MPII's from 1.
 _COUNTED_FROM_1 = {
@@ -29,7 +32,7 @@ _COUNTED_FROM_0 = {
     'h36m_valid_protocol2_newpath', 'h36m_mosh_valid_p2', 'coco_2014_train', 'coco_2014_val', 'coco_2014_train_eft',
     'coco2014part_cliffGT', 'coco-full_train_eft', 'dp_coco_2014_train', 'dp_coco_2014_minival', 'mpi_inf_3dhp_train',
     'mpi_inf_3dhp_test', 'mpi_inf_3dhp_valid', '3dpw_train', '3dpw_test', 'threeDOH50K_trainset', 'threeDOH50K_testset',
-    'upi-s1h_train', 'upi-s1h_test'}
+    'upi-s1h_train', 'upi-s1h_test', 'h36m_val_p2', 'posetrack_2018_val', 'coco_val'}
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Person:
     """The labels of one row; fields as in `Annotations`, without the leading N.
 
     intrinsics [3,3] or focal_length, both in pixels: the picture's camera, where the file gives it (`cam_K`; `focal`,
-    or CLIFF's `focal_l`).
+    or CLIFF's `focal_l`). bbox_size is None where the box's shape is not known.
     """
     center: np.ndarray
     scale: float
@@ -49,6 +52,7 @@ class Person:
     has_smpl: bool
     gender: int
     smpl_keypoints_2d: np.ndarray | None = None
+    bbox_size: np.ndarray | None = None
     intrinsics: np.ndarray | None = None
     focal_length: float | None = None
 
@@ -61,7 +65,9 @@ class Annotations:
     square box in pixels and its side / 200; keypoints_2d [N,49,3] float32: 25 OpenPose and 24 common joints, x, y in
     pixels and confidence; joints_3d [N,24,4] float32: common joints, metres and confidence; pose [N,72] axis-angle
     and betas [N,10] float32; gender [N] int8: -1 unknown or neutral, 0 male, 1 female; smpl_keypoints_2d [N,24,3]
-    float32 or None: SMPL's own joints; maskname and partname [N] str or None: silhouette and part pictures (LSP).
+    float32 or None: SMPL's own joints; bbox_size [N,2] float64 or None: width and height of the box that the square
+    was made from, of which the shape alone counts, zeros where it is not known; maskname and partname [N] str or None:
+    silhouette and part pictures (LSP).
     `extra` keeps any other array with one entry a row and `whole` any array that has not; both are saved again.
     `body_digest` names the body model that pose and betas belong to, where the file says it.
     """
@@ -76,6 +82,7 @@ class Annotations:
     has_smpl: np.ndarray
     gender: np.ndarray
     smpl_keypoints_2d: np.ndarray | None = None
+    bbox_size: np.ndarray | None = None
     maskname: np.ndarray | None = None
     partname: np.ndarray | None = None
     extra: dict = field(default_factory=dict)
@@ -84,11 +91,12 @@ class Annotations:
 
     ROW_FIELDS = ('imgname', 'center', 'scale', 'keypoints_2d', 'joints_3d', 'has_joints_3d', 'pose', 'betas',
                   'has_smpl', 'gender')
-    OPTIONAL_FIELDS = ('smpl_keypoints_2d', 'maskname', 'partname')
+    OPTIONAL_FIELDS = ('smpl_keypoints_2d', 'bbox_size', 'maskname', 'partname')
 
     @classmethod
     def load(cls, path):
-        """Read a SPIN `.npz` or an mmhuman3d HumanData `.npz`. Keys of neither that hold objects are left out.
+        """Read a SPIN `.npz`, one of 4D-Humans' evaluation, or an mmhuman3d HumanData `.npz`. Other keys that hold
+        objects are left out.
 
         A file that does not say where its first pixel lies is a published one where it has such a name, else it is
         continuous; a HumanData file counts pixels. Raises MissingFile, and BadFile naming file, key, the shape found
@@ -102,7 +110,7 @@ class Annotations:
             annotations = read_humandata(raw, path, COUNTED_FROM_1 if counted_from_1 else COUNTED_FROM_0)
         else:
             first_pixel = COUNTED_FROM_1 if counted_from_1 else COUNTED_FROM_0 if counted_from_0 else PIXEL_CENTER
-            annotations = cls.from_spin(raw, path, first_pixel)
+            annotations = cls.from_spin(as_spin(raw, path) if is_hmr2_file(raw) else raw, path, first_pixel)
         annotations._say_rootless(path)
         return annotations
 
@@ -120,6 +128,9 @@ class Annotations:
         """
         reader = ArrayReader(raw, path)
         n = reader.n
+        center, (scale, bbox_size) = reader.box('center', (2,)), reader.scale_and_size('scale')
+        if bbox_size is None:
+            bbox_size = reader.sizes('bbox_size') if 'bbox_size' in raw else _sizes_of_boxes(raw.get('bbox'), center)
         annotated, detected = reader.first_pixels(first_pixel)
         openpose = reader.points('openpose', (NUM_OPENPOSE, 3), detected)
         common = reader.points('part', (NUM_COMMON, 3), annotated)
@@ -128,7 +139,7 @@ class Annotations:
         has_joints_3d = reader.mask('has_joints_3d', default=joints_3d is not None)
         digest = reader.take('body_digest')
         return cls(
-            imgname=reader.strings('imgname'), center=reader.box('center', (2,)), scale=reader.box('scale', ()),
+            imgname=reader.strings('imgname'), center=center, scale=scale, bbox_size=bbox_size,
             keypoints_2d=np.concatenate([_zeros_if_none(openpose, (n, NUM_OPENPOSE, 3)),
                                          _zeros_if_none(common, (n, NUM_COMMON, 3))], axis=1),
             joints_3d=_zeros_if_none(joints_3d, (n, NUM_COMMON, 4)),
@@ -160,9 +171,16 @@ class Annotations:
         return Person(self.center[index], float(self.scale[index]), self.keypoints_2d[index], self.joints_3d[index],
                       bool(self.has_joints_3d[index]), self.pose[index], self.betas[index],
                       bool(self.has_smpl[index]), int(self.gender[index]),
-                      None if smpl_points is None else smpl_points[index],
+                      None if smpl_points is None else smpl_points[index], self._box_size(index),
                       self._camera('cam_K', index, (3, 3)),
                       self._camera('focal' if 'focal' in self.extra else 'focal_l', index, ()))
+
+    def has_box_shape(self):
+        """[N] bool: of which rows the box's shape is known."""
+        return np.zeros(len(self), bool) if self.bbox_size is None else (self.bbox_size > 0).all(1)
+
+    def _box_size(self, index):
+        return None if self.bbox_size is None or not (self.bbox_size[index] > 0).all() else self.bbox_size[index]
 
     def _camera(self, key, index, shape):
         """A row of an array about the camera; None where the file does not give it, or gives no number above 0."""
@@ -194,6 +212,7 @@ class Annotations:
             raise WrongBody(f'annotations of different bodies cannot be joined (digests {", ".join(sorted(digests))})')
         fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.ROW_FIELDS}
         blanks = {'smpl_keypoints_2d': lambda n: np.zeros((n, 24, 3), np.float32),
+                  'bbox_size': lambda n: np.zeros((n, 2)),
                   'maskname': lambda n: np.full(n, ''), 'partname': lambda n: np.full(n, '')}
         for name in cls.OPTIONAL_FIELDS:
             values = [getattr(part, name) for part in parts]
@@ -219,8 +238,9 @@ class Annotations:
         if (self.gender >= 0).any():
             arrays['gender'] = _GENDER_LETTERS[self.gender]
         arrays.update({key: value for key, value in (('smpl_2dkps', self.smpl_keypoints_2d),
-                                                     ('maskname', self.maskname), ('partname', self.partname),
-                                                     ('body_digest', self.body_digest)) if value is not None})
+                                                     ('bbox_size', self.bbox_size), ('maskname', self.maskname),
+                                                     ('partname', self.partname), ('body_digest', self.body_digest))
+                       if value is not None})
         save_npz(path, **{**self.extra, **self.whole, **arrays})
 
 
@@ -294,14 +314,26 @@ class ArrayReader:
         value = self.numbers(key, row_shape, np.float64)
         if value is None:
             raise BadFile(f'{self.path}: no key {key!r}, which every row needs')
-        good = np.isfinite(value).all(axis=tuple(range(1, value.ndim)))
-        if key == 'scale':
-            good &= value > 0
+        usable = np.isfinite(value) & (value > 0 if key == 'scale' else True)
+        good = usable.all(axis=tuple(range(1, value.ndim)))
         if not good.all():
             row = int(np.argmin(good))
             raise BadFile(f'{self.path}: key {key!r}, row {row}: {value[row].tolist()} is not a usable box '
                           f'({int((~good).sum())} of {self.n} rows are so)')
         return value
+
+    def scale_and_size(self, key):
+        """Scales [N], and the boxes' sizes [N,2] or None: 4D-Humans' shards have the box's width and height [N,2] / 200
+        where others have its longer side [N]."""
+        if np.shape(self.raw.get(key)) != (self.n, 2):
+            return self.box(key, ()), None
+        size = self.raw[key] = 200 * self.box(key, (2,))
+        self.raw[key] = size.max(1) / 200
+        return self.box(key, ()), unless_squares(size)
+
+    def sizes(self, key):
+        """Widths and heights of boxes [N,2], zeros where one is not a number above 0."""
+        return known_sizes(self.numbers(key, (2,), np.float64))
 
     def mask(self, key, default):
         value = self.numbers(key, ())
@@ -364,6 +396,27 @@ class ArrayReader:
 
     def _wrong_shape(self, key, value, wanted):
         raise BadFile(f'{self.path}: key {key!r} has shape {list(np.shape(value))}, wanted is {wanted}')
+
+
+def known_sizes(size):
+    """Sizes [N,2] of boxes, with zeros for those that are none."""
+    return np.where((np.isfinite(size) & (size > 0)).all(1)[:, None], size, 0)
+
+
+def unless_squares(size):
+    """Sizes [N,2] of boxes, or None where all are squares: such a file was made from one that knows no shapes."""
+    return None if (size[:, 0] == size[:, 1]).all() else size
+
+
+def _sizes_of_boxes(boxes, center):
+    """Sizes [N,2] of `bbox` [N,4] where it is left, top, width and height of boxes about `center` [N,2]; else None."""
+    boxes = None if boxes is None else np.asarray(boxes)
+    if boxes is None or boxes.shape != (len(center), 4) or boxes.dtype.kind not in 'iuf' or not len(boxes):
+        return None
+    boxes = boxes.astype(np.float64)
+    with np.errstate(invalid='ignore'):
+        same = np.abs(boxes[:, :2] + boxes[:, 2:] / 2 - center).max() <= _SAME_CENTER
+    return known_sizes(boxes[:, 2:]) if same else None
 
 
 def plain_numbers(array):

@@ -31,12 +31,13 @@ class CocoKeypoints(PersonDataset):
     TEST.COCO_DETECTIONS: COCO's results format (.json), an annotation file (.npz), or 'annotated', the annotations
     (people with keypoints, no crowds). Where it is empty they are the published protocol's: rows and boxes of
     coco_2014_val.npz where the asset folder has it and val2014 is evaluated, else the annotated ones.
+    box_factor: side of the crop over the longer side of a detected or annotated box, widened to DATA.BOX_ASPECT.
     Raises MissingFile, BadFile.
     """
 
-    def __init__(self, cfg):
+    def __init__(self, cfg, box_factor=BOX_FACTOR):
         super().__init__(cfg, 'coco', 'eval')
-        test = cfg.TEST
+        test, self._box_factor = cfg.TEST, box_factor
         self.annotation_file = Path(test.COCO_ANNOTATIONS or _default_annotations(cfg))
         self.coco = open_coco(self.annotation_file)
         self.images = Path(test.COCO_IMAGES) if test.COCO_IMAGES else _default_images(cfg)
@@ -46,7 +47,7 @@ class CocoKeypoints(PersonDataset):
         source = test.COCO_DETECTIONS or str(_published_rows(cfg, self.annotation_file) or ANNOTATED)
         if source == ANNOTATED:
             rows, source = self._annotated_rows(), self.annotation_file
-            self.boxes = f'annotated boxes of {source}, {BOX_FACTOR} times the longer side'
+            self.boxes = f'annotated boxes of {source}, {box_factor} times the longer side'
         elif source.endswith('.npz'):
             rows, self.boxes = self._rows_of_file(source), f'rows and boxes of {source}'
         else:
@@ -55,10 +56,11 @@ class CocoKeypoints(PersonDataset):
         if not rows:
             raise BadFile(f'{source}: no person to evaluate'
                           + (f' in pictures named {test.VIS_IMNAME!r}' if test.VIS_IMNAME else ''))
-        ids, centers, scales, scores, keypoints = zip(*rows)
+        ids, centers, scales, sizes, scores, keypoints = zip(*rows)
         self.image_ids, self.scores = np.array(ids), np.array(scores, np.float64)
         self.annotations = Annotations.blank([self._names[i] for i in ids], centers, scales,
-                                             keypoints_2d=np.stack(keypoints))
+                                             keypoints_2d=np.stack(keypoints), bbox_size=np.array(sizes, np.float64))
+        self.say_unknown_shapes(self.annotations.has_box_shape(), source)
 
     def __len__(self):
         return len(self.annotations)
@@ -69,7 +71,7 @@ class CocoKeypoints(PersonDataset):
         return read_picture(path, shrink), self.annotations.person(index), index, str(path)
 
     def _annotated_rows(self):
-        """[(image id, center, scale, score, keypoints [49,3])] of the people with annotated keypoints."""
+        """[(image id, center, scale, size, score, keypoints [49,3])] of the people with annotated keypoints."""
         rows = []
         for person in self.coco.loadAnns(self.coco.getAnnIds(catIds=[_PERSON], iscrowd=False)):
             box = self._clean_box(person)
@@ -79,7 +81,7 @@ class CocoKeypoints(PersonDataset):
             known = np.array(person['keypoints'], np.float32).reshape(17, 3)
             known[:, 2] = known[:, 2] > 0
             keypoints[NUM_OPENPOSE + np.array(J24_TO_COCO)] = to_continuous(known)
-            rows.append((person['image_id'], *square_box(*box, BOX_FACTOR), 1.0, keypoints))
+            rows.append((person['image_id'], *square_box(*box, self._box_factor), 1.0, keypoints))
         return rows
 
     def _clean_box(self, person):
@@ -101,7 +103,7 @@ class CocoKeypoints(PersonDataset):
                     continue
                 if found['image_id'] not in self._names:
                     raise BadFile(f'{path}: image {found["image_id"]} is not in {self.annotation_file}')
-                box = square_box(x, y, width, height, BOX_FACTOR)
+                box = square_box(x, y, width, height, self._box_factor)
                 rows.append((found['image_id'], *box, score, blank))
         except (KeyError, TypeError, ValueError):
             raise BadFile(f"{path}: not a detection file (a list of 'image_id', 'category_id', 'bbox' and 'score' is "
@@ -114,8 +116,9 @@ class CocoKeypoints(PersonDataset):
         for row, name in enumerate(annotations.imgname):
             if Path(name).name not in ids:
                 raise BadFile(f'{path}: {name} is not in {self.annotation_file}')
-            rows.append((ids[Path(name).name], annotations.center[row], annotations.scale[row], 1.0,
-                         annotations.keypoints_2d[row]))
+            person = annotations.person(row)
+            size = (0, 0) if person.bbox_size is None else person.bbox_size
+            rows.append((ids[Path(name).name], person.center, person.scale, size, 1.0, person.keypoints_2d))
         return rows
 
 

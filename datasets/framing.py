@@ -49,10 +49,18 @@ _LIMBS = [f'{side}_{joint}' for side in ('left', 'right') for joint in ('shoulde
 _UPPER = _numbers(_FACE | {'neck', 'head_top', 'jaw_h36m', 'head_h36m'}) + sorted(_COMMON_SHOULDERS)
 
 
-def framed(person, augmentation, aspect):
+def framed(person, augmentation, aspect, by_keypoints=False, margin=1.0):
     """The Person with the box that its crop shows before it is scaled and turned: widened to `aspect`, height over
-    width, or cut to a part of the body; then moved by `augmentation.shift` of its side."""
-    center, side = person.center, 200 * person.scale * widening(person.keypoints_2d, aspect)
+    width, and made `margin` times as large, or cut to a part of the body; then moved by `augmentation.shift` of its
+    side.
+
+    The box's shape is the label's (`bbox_size`). Where there is none the square stays as it is, or, `by_keypoints`, is
+    widened by the shape of the keypoints seen: in training alone, since in evaluation they are the truth.
+    """
+    size = person.bbox_size
+    if size is None and by_keypoints:
+        size = _extent(person.keypoints_2d)
+    center, side = person.center, 200 * person.scale * margin * (1.0 if size is None else widening(*size, aspect))
     if augmentation.part is not None:
         center, side = part_box(person.keypoints_2d, augmentation.part) or (center, side)
     if any(augmentation.shift):
@@ -60,16 +68,16 @@ def framed(person, augmentation, aspect):
     return replace(person, center=center, scale=side / 200)
 
 
-def widening(keypoints, aspect):
-    """Factor of a square's side that makes room for a person's box widened to `aspect`, height over width, at least 1.
+def widening(width, height, aspect):
+    """Factor of a box's longer side that makes room for the box widened to `aspect`, height over width, at least 1."""
+    return max(aspect * width, height) / max(width, height) if aspect > 1 else 1.0
 
-    Annotation files give the box's longer side alone; its shape is that of the visible keypoints [49,3].
-    """
+
+def _extent(keypoints):
+    """Width and height of the visible keypoints [49,3], or None where they have none."""
     seen = keypoints[keypoints[:, 2] > 0, :2]
-    if aspect <= 1 or len(seen) < 2:
-        return 1.0
-    width, height = np.ptp(seen, axis=0)
-    return max(1.0, aspect * min(1.0, width / max(height, 1e-6)))
+    size = np.ptp(seen, axis=0) if len(seen) else np.zeros(2)
+    return size if size.max() > 0 else None
 
 
 def part_box(keypoints, chance):

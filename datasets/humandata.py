@@ -7,7 +7,7 @@ entries as 'name.key', and written again.
 """
 import numpy as np
 
-from datasets.annotations import Annotations, ArrayReader, plain_numbers
+from datasets.annotations import Annotations, ArrayReader, known_sizes, plain_numbers, unless_squares
 from datasets.humandata_joints import (
     JOINT24,
     JOINT49,
@@ -35,12 +35,13 @@ def is_humandata(raw):
 def read_humandata(raw, path, first_pixel=COUNTED_FROM_0):
     """Annotations from the arrays of a HumanData `.npz`; `path` is for messages. Raises BadFile.
 
-    The box becomes square with its longer side, as in mmhuman3d, which adds no margin. first_pixel: of the annotated
+    The box becomes square with its longer side, as in mmhuman3d, which adds no margin; where not all of a file's boxes
+    are squares, their widths and heights are `bbox_size`. first_pixel: of the annotated
     keypoints, where the file does not say (`utils.pixels`).
     """
     reader = ArrayReader(_unpacked(raw), path, names_key='image_path')
     names = reader.strings('image_path')
-    center, scale = _square_boxes(reader)
+    center, scale, bbox_size = _square_boxes(reader)
     annotated, detected = reader.first_pixels(first_pixel)
     joints, rests = _read_joints(reader)
     points = joints['keypoints_2d']
@@ -51,7 +52,7 @@ def read_humandata(raw, path, first_pixel=COUNTED_FROM_0):
     pose, betas, has_smpl = _read_smpl(reader)
     _check_anything_read(reader, joints, has_smpl)
     fields = {
-        **joints, 'has_joints_3d': (joints['joints_3d'][..., 3] > 0).any(1),
+        **joints, 'bbox_size': bbox_size, 'has_joints_3d': (joints['joints_3d'][..., 3] > 0).any(1),
         'pose': pose, 'betas': betas, 'has_smpl': has_smpl,
         'gender': reader.gender('meta.gender'),
         'maskname': reader.strings('maskname', required=False),
@@ -91,7 +92,7 @@ def _boxed(value):
 
 
 def _square_boxes(reader):
-    """Centre and scale from the boxes. Boxes that a square cannot give back stay in the file's rest."""
+    """Centre, scale and size (or None) of the boxes. Boxes that a square cannot give back stay in the file's rest."""
     if 'bbox_xywh' not in reader.raw:
         raise BadFile(f"{reader.path}: no key 'bbox_xywh', which every row needs")
     columns = 4 if reader.raw['bbox_xywh'].shape[1:] == (4,) else 5
@@ -104,7 +105,7 @@ def _square_boxes(reader):
     center, scale = reader.box('center', (2,)), reader.box('scale', ())
     if not np.array_equal(boxes, _boxes_of(center, scale)):
         reader.raw['bbox_xywh'] = boxes
-    return center, scale
+    return center, scale, unless_squares(known_sizes(boxes[:, 2:4]))
 
 
 def _mended_3dpw_boxes(boxes):
@@ -120,9 +121,12 @@ def _mended_3dpw_boxes(boxes):
     return np.stack([left - out * width, top - out * height, _MARGIN_3DPW * width, _MARGIN_3DPW * height], axis=1)
 
 
-def _boxes_of(center, scale):
-    side = 200 * scale[:, None]
-    return np.concatenate([center - side / 2, side, side, np.ones_like(side)], axis=1)
+def _boxes_of(center, scale, size=None):
+    """Boxes [N,5] about centres: squares, or, where a row's size [N,2] is known, of that shape with the same longer
+    side."""
+    size = np.ones((len(scale), 2)) if size is None else np.where((size > 0).all(1)[:, None], size, 1.0)
+    size = size * (200 * scale / size.max(1, initial=0))[:, None]
+    return np.concatenate([center - size / 2, size, np.ones_like(size[:, :1])], axis=1)
 
 
 def _read_joints(reader):
@@ -187,7 +191,7 @@ def write_humandata(annotations, path):
     kept = {**a.extra, **a.whole}
     boxes = kept.pop('bbox_xywh', None)
     if boxes is None or not _fits(boxes, a):
-        boxes = _boxes_of(a.center, a.scale)
+        boxes = _boxes_of(a.center, a.scale, a.bbox_size)
     arrays = {'image_path': a.imgname, 'bbox_xywh': boxes, 'first_pixel': COUNTED_FROM_0}
     _add_joints(arrays, kept, 'keypoints2d', from_continuous(a.keypoints_2d, COUNTED_FROM_0), JOINT49)
     if a.smpl_keypoints_2d is not None:

@@ -14,7 +14,7 @@ from datasets.framing import framed
 from datasets.image_io import read_picture
 from datasets.label_filters import has_enough_keypoints, trusted
 from datasets.occluders import load_occluders
-from datasets.sample import NO_AUGMENTATION, make_sample
+from datasets.sample import NO_AUGMENTATION, make_sample, shown_center
 from utils.assets import find_assets
 from utils.errors import BadFile, ProjectError
 from utils.logging import log_once
@@ -62,9 +62,20 @@ class PersonDataset(Dataset):
 
     def crop_squares(self, rows):
         """Centres [N,2] and scales [N] (side / 200) of the squares that evaluation crops of `rows` show, float64."""
-        people = [framed(self.annotations.person(row), NO_AUGMENTATION, self.cfg.DATA.BOX_ASPECT) for row in rows]
+        people = [self._framed(self.annotations.person(row), NO_AUGMENTATION) for row in rows]
         centers, scales = zip(*((person.center, person.scale) for person in people))
-        return np.array(centers, np.float64), np.array(scales, np.float64)
+        centers = np.array(centers, np.float64)
+        return shown_center(centers, self.cfg.DATA) if self.legacy else centers, np.array(scales, np.float64)
+
+    def say_unknown_shapes(self, known, source):
+        """Say it where evaluation cannot widen boxes: known [N] tells of which rows of `source` the shape is known."""
+        if self.split != 'train' and self.cfg.DATA.BOX_ASPECT > 1 and not known.all():
+            log_once(f"{source}: {int((~known).sum())} of {len(known)} rows do not say their box's width and height "
+                     "(bbox_size); their square boxes are taken as they are, not widened (DATA.BOX_ASPECT)")
+
+    def _framed(self, person, augmentation):
+        data = self.cfg.DATA
+        return framed(person, augmentation, data.BOX_ASPECT, self.split == 'train', data.BOX_MARGIN)
 
     def draw_augmentation(self, rng):
         """The random Augmentation of one training picture."""
@@ -77,7 +88,7 @@ class PersonDataset(Dataset):
         """The sample of one person, with what names dataset and row."""
         if self.split == 'train':
             person = trusted(person, self.cfg.DATA)
-        person = framed(person, augmentation, self.cfg.DATA.BOX_ASPECT)
+        person = self._framed(person, augmentation)
         try:
             sample = make_sample(picture, person, augmentation, self.cfg, self.legacy, self.hides_3d,
                                  self.poses_of_crops)
@@ -169,6 +180,7 @@ class ImageDataset(RowsDataset):
         self.annotations = load_annotations(cfg, source, not self.hides_3d, measured=split != 'train')
         if not len(self.annotations):
             raise BadFile(f'{source.annotations}: no rows')
+        self.say_unknown_shapes(self.annotations.has_box_shape(), source.annotations)
         if self.dense is not None:
             self.dense.read(self.annotations, find_assets(cfg.PATHS.DATA_DIR), source.annotations)
         drop_dense_labels(self.annotations)

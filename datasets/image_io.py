@@ -1,27 +1,40 @@
 """Pictures from disk, decoded no larger than their use needs."""
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from utils.camera import exif_focal_length
 from utils.errors import BadFile, MissingFile
 
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
             8: cv2.IMREAD_REDUCED_COLOR_8}
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _EXIF_ORIENTATION = 0x0112
+# What tags begin with in JPEG, PNG and WebP, and how far from a file's start. Files without any are not parsed.
+_EXIF_START, _EXIF_WITHIN = (b'Exif\x00\x00', b'eXIf', b'EXIF'), 1 << 17
 
 
 @dataclass(frozen=True)
 class Picture:
-    """pixels [h,w,3] uint8; height and width of the full picture; `reduced`: by what factor pixels is smaller."""
+    """pixels [h,w,3] uint8; height and width of the full picture; `reduced`: by what factor pixels is smaller; content:
+    the file's bytes, where there is a file."""
     pixels: np.ndarray
     height: int
     width: int
     reduced: int = 1
     is_rgb: bool = False
+    content: bytes = field(default=b'', repr=False)
+
+    @cached_property
+    def focal_length(self):
+        """Pixels, from the file's EXIF tags; None without any. Read on first use."""
+        if not any(start in self.content[:_EXIF_WITHIN] for start in _EXIF_START):
+            return None
+        return exif_focal_length(io.BytesIO(self.content), self.width, self.height)
 
 
 def read_picture(path, shrink=1.0):
@@ -56,7 +69,7 @@ def decode_picture(content, path, shrink=1.0):
     if pixels is None:
         raise BadFile(f'{path}: not a readable picture ({len(content)} bytes)')
     height, width = pixels.shape[:2] if reduced == 1 else size
-    return Picture(pixels, height, width, reduced)
+    return Picture(pixels, height, width, reduced, content=content)
 
 
 def _upright_size(content):

@@ -1,11 +1,12 @@
-"""The integer crops of SPIN's, DaNet's, PyMAF's and Multi-SPIN's published code, bit for bit.
+"""The crops of SPIN's, DaNet's, PyMAF's, Multi-SPIN's and 4D-Humans' published code, bit for bit.
 
-All cut corners to whole pixels, and the outside is black. They rotate and resize in ways of their own:
+The outside is black. All but 4D-Humans' cut corners to whole pixels, and rotate and resize in ways of their own:
 
 - 'pil_bicubic', PyMAF: skimage's rotation, Pillow's bicubic resizing.
 - 'imresize_bilinear', SPIN and DaNet: imrotate and imresize of scipy 1.0.0, which take an array of floating-point
   numbers for a picture whose least value is black and whose largest is white; Pillow's bilinear resizing after that.
 - 'skimage_bilinear', Multi-SPIN: skimage's resize, here rounded to whole grey levels.
+- 'cv2_bilinear', 4D-Humans: `warped_crop`.
 
 Published weights were measured on such crops, so their evaluation uses that of their source. Training uses
 `augmentation.warp_crop`.
@@ -15,21 +16,27 @@ from PIL import Image
 from skimage.transform import resize as skimage_resize
 from skimage.transform import rotate as skimage_rotate
 
+from datasets.warped_crop import warped_crop, warped_points
 from utils.errors import BadConfig, BadFile
+from utils.pixels import PIXEL_CENTER
 
-RESIZES = ('pil_bicubic', 'imresize_bilinear', 'skimage_bilinear')
+RESIZES = ('pil_bicubic', 'imresize_bilinear', 'skimage_bilinear', 'cv2_bilinear')
+WARPED = 'cv2_bilinear'  # the one that does not cut to whole pixels
 # Pixels; the published crop makes the whole box before it resizes, so its memory grows with the box.
 _LARGEST_SIDE = 20000
 
 
-def legacy_crop(image, center, scale, res, rotation=0.0, resize='pil_bicubic'):
+def legacy_crop(image, center, scale, res, rotation=0.0, resize='pil_bicubic', of_demo=False):
     """Crop uint8 [H,W,3] to [res,res,3]: a box of side 200 * `scale` about `center`, turned counter-clockwise.
 
     resize: one of RESIZES. A box that lies wholly outside the image gives black; with 'imresize_bilinear', so does
-    one of a single colour. Raises BadConfig for an unknown `resize`, and BadFile for a box of more than 20,000 pixels.
+    one of a single colour. of_demo: as the published demo crops, where that is another way. Raises BadConfig for an
+    unknown `resize`, and BadFile for a box of more than 20,000 pixels.
     """
     if resize not in RESIZES:
         raise BadConfig(f'DATA.LEGACY_CROP_RESIZE is {resize!r}; use one of {", ".join(RESIZES)}')
+    if resize == WARPED and not rotation:
+        return warped_crop(image, center, scale, res, blurs=of_demo)
     if 200 * scale > _LARGEST_SIDE:
         raise BadFile(f'a box of {200 * scale:g} pixels is too large for the published crop')
     first, last = legacy_box(center, scale, res)
@@ -61,14 +68,25 @@ def _rotated(window, rotation, resize):
     raise ValueError(f'{resize} knows no rotation')
 
 
+def legacy_square(center, scale, res, resize):
+    """Centre [2] and side, in continuous pixels, of the square of the picture that a published crop is taken for."""
+    if resize == WARPED:
+        return np.asarray(center) + PIXEL_CENTER, 200.0 * scale
+    first, last = legacy_box(center, scale, res)
+    return (first + last) / 2, float(last[0] - first[0])
+
+
 def legacy_box(center, scale, res):
     """First and one-past-last pixel (x, y) of the picture that the published crop covers."""
     to_picture = np.linalg.inv(_transform(center, scale, res))
     return _truncated(to_picture, [[0.0, 0.0]])[0], _truncated(to_picture, [[res, res]])[0]
 
 
-def legacy_transform_points(points, center, scale, res, rotation=0.0):
-    """Crop coordinates of points [J,2], cut to whole pixels and moved by one as the published code does."""
+def legacy_transform_points(points, center, scale, res, rotation=0.0, resize='pil_bicubic'):
+    """Crop coordinates of points [J,2], cut to whole pixels and moved by one as the published code does; or neither, by
+    4D-Humans'."""
+    if resize == WARPED and not rotation:
+        return warped_points(points, center, scale, res)
     return _truncated(_transform(center, scale, res, rotation), points) + 1
 
 

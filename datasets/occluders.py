@@ -91,7 +91,8 @@ def load_occluders(name):
     path = Path(name)
     if not path.exists():
         raise MissingFile(f'{name}: no such file or folder of cut-outs (DATA.OCCLUDERS); mmhuman3d\'s '
-                          f'pascal_occluders.npy is one, and {SHAPES!r} draws some')
+                          f'pascal_occluders.npy is one (./fetch_data.sh --only pascal_occluders); {SHAPES!r} draws '
+                          'some')
     cutouts = _read_folder(path) if path.is_dir() else list(load_npy(path))
     for place, cutout in enumerate(cutouts):
         shape, kind = np.shape(cutout), getattr(cutout, 'dtype', None)

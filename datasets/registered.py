@@ -17,8 +17,9 @@ DATASETS = Registry('data set')
 # A person's labels that the project knows, with their shapes: those of `Annotations`, and the picture's camera.
 _SHAPES = {'center': (2,), 'scale': (), 'keypoints_2d': (NUM_JOINTS, 3), 'joints_3d': (NUM_COMMON, 4),
            'has_joints_3d': (), 'pose': (72,), 'betas': (10,), 'has_smpl': (), 'gender': (),
-           'smpl_keypoints_2d': (24, 3), 'cam_K': (3, 3), 'focal': ()}
+           'smpl_keypoints_2d': (24, 3), 'bbox_size': (2,), 'cam_K': (3, 3), 'focal': ()}
 _CAMERA = ('cam_K', 'focal')
+_OF_BOX = ('center', 'scale', 'bbox_size')
 # Names that a batch has of its own.
 _RESERVED = {'img', 'keypoints', 'orig_shape', 'focal_length', 'ray_rotation', 'is_flipped', 'rot_angle', 'bbox_info',
              'dataset_index', 'sample_index', 'dataset_name', 'imgname', 'dense_points', 'dense_segments'}
@@ -32,7 +33,8 @@ def register_dataset(name):
     Each is a dict:
 
     - `image`: a path, or a uint8 RGB array [H,W,3];
-    - `center` [2] in pixels and `scale` (side / 200), or `bbox` (left, top, width, height);
+    - `center` [2] in pixels and `scale` (side / 200), with `bbox_size` (width, height) where the box's shape is known,
+      or `bbox` (left, top, width, height);
     - any labels of `datasets.annotations.Annotations`, without the leading N: `keypoints_2d` [49,3], `joints_3d`
       [24,4], `pose` [72], `betas` [10], `gender` ('m', 'f', 'n'), ... Pose and betas are those of the body in use;
     - the picture's camera, `cam_K` [3,3] or `focal` in pixels, where it is known;
@@ -66,6 +68,8 @@ class RegisteredDataset(RowsDataset):
             raise BadFile(f'{self.source_name}: has no people for {split}')
         self.labels = {key: torch.zeros_like(value) for key, value in self._others(self.people[0], 0).items()}
         self._check_names()
+        known = self.people[0].get('bbox', self.people[0].get('bbox_size')) is not None
+        self.say_unknown_shapes(np.array([known]), f'{self.source_name}, row 0')
 
     def _check_names(self):
         taken = sorted(set(self.labels) & _RESERVED)
@@ -120,6 +124,7 @@ class RegisteredDataset(RowsDataset):
             left, top, width, height = self._numbers(given['bbox'], 'bbox', (4,), row)
             known.setdefault('center', np.array([left + width / 2, top + height / 2]))
             known.setdefault('scale', np.array(1.2 * max(width, height) / 200))
+            known.setdefault('bbox_size', np.array([width, height], np.float64))
         if 'center' not in known or 'scale' not in known:
             raise BadFile(f"{self.source_name}: row {row} has no box: give 'center' and 'scale', or 'bbox'")
         if not (np.isfinite(known['center']).all() and 0 < known['scale'] < np.inf):
@@ -138,7 +143,7 @@ class RegisteredDataset(RowsDataset):
         array = self._numbers(value, key, _SHAPES[key], row)
         if key.startswith('has_'):
             return array.astype(bool)
-        return array.astype(np.int8 if key == 'gender' else np.float64 if key in ('center', 'scale') else np.float32)
+        return array.astype(np.int8 if key == 'gender' else np.float64 if key in _OF_BOX else np.float32)
 
     def _numbers(self, value, key, shape, row):
         array = np.asarray(value)

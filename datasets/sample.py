@@ -14,7 +14,7 @@ from datasets.augmentation import (
     turn_pose,
     warp_crop,
 )
-from datasets.legacy_crop import legacy_crop, legacy_transform_points
+from datasets.legacy_crop import WARPED, legacy_crop, legacy_square, legacy_transform_points
 from datasets.occluders import load_occluders
 from utils.camera import bbox_info, camera_matrix, look_at
 from utils.errors import BadFile
@@ -38,9 +38,10 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
     no flip; `hides_3d` leaves 3D labels out; with `pose_of_crop` the pose is that seen along the ray already.
     """
     res = cfg.DATA.IMG_RES
-    scale = person.scale * augmentation.scale
+    scale, center = person.scale * augmentation.scale, person.center
     if legacy:
         crop, to_crop = _legacy_view(picture, person.center, scale, res, augmentation, cfg.DATA.LEGACY_CROP_RESIZE)
+        center = shown_center(center, cfg.DATA)
         flip = False
     else:
         flip = augmentation.flip
@@ -55,9 +56,9 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
     has_joints_3d = person.has_joints_3d and not hides_3d
     has_smpl = person.has_smpl and not hides_3d
     intrinsics = _intrinsics(person, picture)
-    ray = look_at(person.center, intrinsics) if cfg.MODEL.CAMERA == 'crop' else np.eye(3)
+    ray = look_at(center, intrinsics) if cfg.MODEL.CAMERA == 'crop' else np.eye(3)
     rotation = turn_matrix(augmentation.rotation)
-    offset = rotation[:2, :2] @ (person.center - intrinsics[:2, 2]) * [1 - 2 * flip, 1]
+    offset = rotation[:2, :2] @ (center - intrinsics[:2, 2]) * [1 - 2 * flip, 1]
     pose = _turned_pose(person, rotation if pose_of_crop else rotation @ ray, flip) if has_smpl else _NO_POSE.copy()
     joints_3d = _turned_joints(person, rotation @ ray, flip) if has_joints_3d else _NO_JOINTS.copy()
     smpl_points = _ZERO_POINTS if person.smpl_keypoints_2d is None else person.smpl_keypoints_2d
@@ -71,7 +72,7 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
         'joints_3d': torch.from_numpy(joints_3d),
         'has_joints_3d': _tensor(has_joints_3d),
         'gender': _tensor(person.gender),
-        'center': _tensor(person.center, np.float32),
+        'center': _tensor(center, np.float32),
         'scale': _tensor(scale, np.float32),
         'orig_shape': _tensor([picture.height, picture.width], np.float32),
         'bbox_info': bbox_info(offset, 200 * scale, intrinsics[0, 0]),
@@ -80,6 +81,12 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
         'is_flipped': _tensor(flip),
         'rot_angle': _tensor(augmentation.rotation, np.float32),
     }
+
+
+def shown_center(center, data):
+    """The middle [...,2] of the square that an evaluation crop about `center` shows. data: cfg.DATA."""
+    warped = data.LEGACY_CROP_EVAL and data.LEGACY_CROP_RESIZE == WARPED
+    return legacy_square(center, 1.0, data.IMG_RES, WARPED)[0] if warped else center
 
 
 def _tensor(values, dtype=None):
@@ -92,7 +99,7 @@ def _legacy_view(picture, center, scale, res, augmentation, resize):
         raise BadFile('the published crop needs the picture at full size')
     crop = legacy_crop(picture.pixels, center, scale, res, augmentation.rotation, resize)
     return crop, lambda points: legacy_transform_points(from_continuous(points), center, scale, res,
-                                                        augmentation.rotation)
+                                                        augmentation.rotation, resize)
 
 
 def _crop_points(points, to_crop, res, permutation):
@@ -105,10 +112,10 @@ def _crop_points(points, to_crop, res, permutation):
 
 
 def _intrinsics(person, picture):
-    """The picture's camera [3,3]: the label's, else of the label's focal length, else a guess from the size."""
+    """The picture's camera [3,3]: the label's, else of the label's focal length, EXIF's, or a guess from the size."""
     if person.intrinsics is not None:
         return person.intrinsics
-    return camera_matrix(picture.width, picture.height, person.focal_length)
+    return camera_matrix(picture.width, picture.height, person.focal_length or picture.focal_length)
 
 
 def _turned_pose(person, turn, flip):

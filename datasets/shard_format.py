@@ -128,6 +128,7 @@ def person_labels(annotations, row):
                                 ('S', person.joints_3d, person.has_joints_3d), ('pose', person.pose, person.has_smpl),
                                 ('shape', person.betas, person.has_smpl),
                                 ('smpl_2dkps', person.smpl_keypoints_2d, person.smpl_keypoints_2d is not None),
+                                ('bbox_size', person.bbox_size, person.bbox_size is not None),
                                 ('cam_K', person.intrinsics, person.intrinsics is not None),
                                 ('focal', person.focal_length, person.focal_length is not None)):
         if present:

@@ -2,6 +2,8 @@
 
 Li et al., "CLIFF: Carrying Location Information in Full Frames into Human Pose and Shape Estimation", ECCV 2022.
 """
+from dataclasses import replace
+
 import torch
 from yacs.config import CfgNode as CN
 
@@ -10,6 +12,7 @@ from models.adversary import BodyDiscriminator
 from models.backbones import build_backbone
 from models.output import RegressorOutput, Stage
 from models.regressor import MeanParameters, ParameterHead, pose6d_to_rotmat
+from utils.camera import resized_bbox_info
 from utils.errors import BadConfig
 from utils.full_camera import FullCamera
 
@@ -19,7 +22,8 @@ class CLIFF(Regressor):
     """images [B,3,R,R], of which the middle 3/4 of the columns are read, and bbox_info [B,3] (`utils.camera.bbox_info`)
     -> stages: the mean parameters, then one a refinement; only the last is supervised.
 
-    bbox_info tells the crop and the camera of the whole picture, which projects the joints.
+    bbox_info tells the crop and the camera of the whole picture, which projects the joints. With DATA.BOX_SHARE the
+    network is told of a smaller box about the crop's middle, and its camera counts in that box.
     """
     published_source = 'cliff'
     camera_frames = ('picture',)
@@ -38,7 +42,9 @@ class CLIFF(Regressor):
         self.backbone = build_backbone(cfg.MODEL.BACKBONE.NAME)
         self.head = ParameterHead(self.backbone.out_channels + 3, cfg.MODEL.CLIFF.HIDDEN, cfg.MODEL.HEAD_DROPOUT)
         self.mean = MeanParameters(self.assets)
-        self.n_iter = cfg.MODEL.CLIFF.N_ITER
+        self.n_iter, self.box_share = cfg.MODEL.CLIFF.N_ITER, cfg.DATA.BOX_SHARE
+        if self.box_share != 1:  # mmhuman3d's boxes are squares with a margin already
+            self.box_aspect, self.box_margin = 1.0, Regressor.box_margin / self.box_share
         if self.n_iter < 1:
             raise BadConfig(f'MODEL.CLIFF.N_ITER is {self.n_iter}; it must be at least 1')
 
@@ -48,12 +54,18 @@ class CLIFF(Regressor):
     def forward(self, images, bbox_info):
         margin = images.shape[-1] // 8
         features = self.backbone(images[..., margin:images.shape[-1] - margin]).mean((2, 3))
-        features = torch.cat([features, bbox_info.to(features.dtype)], 1)
+        told = bbox_info if self.box_share == 1 else resized_bbox_info(bbox_info, self.box_share)
+        features = torch.cat([features, told.to(features.dtype)], 1)
         full_camera = FullCamera.of_bbox_info(bbox_info)
         estimate = self.mean.expand(len(images))
-        stages = [self.mean.stage(len(images), self.body, full_camera=full_camera)]
+        mean = self.mean.stage(len(images), self.body, full_camera=full_camera)
+        stages = [replace(mean, camera=self._in_crop(mean.camera))]
         for i in range(self.n_iter):
             pose, shape, camera = estimate = self.head(features, *estimate)
-            stages.append(Stage(pose6d_to_rotmat(pose), shape.float(), camera.float(), self.body,
+            stages.append(Stage(pose6d_to_rotmat(pose), shape.float(), self._in_crop(camera.float()), self.body,
                                 supervised=i == self.n_iter - 1, full_camera=full_camera))
         return RegressorOutput(stages)
+
+    def _in_crop(self, camera):
+        """Cameras [B,3] in the box that the network is told of, as cameras in the crop: the body stays where it is."""
+        return camera if self.box_share == 1 else torch.cat([self.box_share * camera[:, :1], camera[:, 1:]], 1)

@@ -9,6 +9,9 @@ _DECODER = r'smpl_head\.transformer\.transformer\.layers\.(\d+)\.'
 _ASSETS = r'(init_pose|init_shape|init_cam|mean_params)$'
 _MMHUMAN3D_TRAINING = r'(body_model\w*|smpl\w*|disc\w*|discriminator\w*|registrant|neck|convention\w*)\.'
 
+# mmhuman3d's CLIFF: the 192 columns that it reads show the side of the square box, which is the one it is told of.
+_MMHUMAN3D_BOX = {'DATA.BOX_ASPECT': 1.0, 'DATA.BOX_MARGIN': 256 / 192, 'DATA.BOX_SHARE': 192 / 256}
+
 
 def _graph_layer(match):
     name = {'refine': f'refine.{match[2]}', 'r2p': 'to_position', 'p2r': 'to_rotation'}[match[1]]
@@ -65,7 +68,7 @@ FAMILIES = {
         (_DECODER + r'1\.fn\.to_(kv|q)\.', r'decoder.layers.\1.cross_attention.\2.'),
         (_DECODER + r'1\.fn\.to_out\.0\.', r'decoder.layers.\1.cross_attention.proj.'),
         (_DECODER + r'2\.fn\.net\.(\d)\.', lambda m: f'decoder.layers.{m[1]}.mlp.fc{1 if m[2] == "0" else 2}.'),
-        (r'(smpl|discriminator)\.', None), (r'initialized$', None))),
+        (r'(smpl|discriminator)\.', None), (r'initialized$', None)), crop='cv2_bilinear'),
     'pymaf': Family('PyMAF', (r'maf_extractor\.|feature_extractor\.',), 'pymaf_net', (
         (r'feature_extractor\.(conv1|bn1|layer\d)\.', r'backbone.\1.'),
         (r'feature_extractor\.', None),
@@ -114,5 +117,7 @@ def variant_of(source, state):
         return {'MULTIVIEW.FUSION': fusion, 'MODEL.BACKBONE.NAME': 'convnext_tiny' if convnext else 'resnet50'}
     if source == 'cliff':
         hrnet = any(re.match(r'(encoder|backbone)\.stage4\.', key) for key in state)
-        return {'MODEL.BACKBONE.NAME': 'hrnet_w48_cls' if hrnet else 'resnet50'}
+        mmhuman3d = any(key.startswith('head.fc1.') for key in state)
+        name = 'hrnet_w48_cls' if hrnet else 'resnet50'
+        return {'MODEL.BACKBONE.NAME': name, **(_MMHUMAN3D_BOX if mmhuman3d else {})}
     return {}

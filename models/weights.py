@@ -4,6 +4,7 @@ A published file is recognized by its entries' names, which are then translated 
 """
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -11,6 +12,8 @@ from models.published_families import FAMILIES, family_of, variant_of
 from utils.errors import BadFile, WrongBody
 from utils.logging import get_logger
 from utils.torch_io import load_torch
+
+_kept = {}  # {version of a file: its content}, of one file at most
 
 
 @dataclass
@@ -34,7 +37,7 @@ def load_weights(module, path_or_state_dict):
     """
     content, name = path_or_state_dict, 'checkpoint'
     if not isinstance(content, dict):
-        content, name = load_torch(path_or_state_dict), str(path_or_state_dict)
+        content, name = _read(path_or_state_dict), str(path_or_state_dict)
     check_checkpoint_body(content, module.body, name)
     state = _state_dict(content, name)
     source = _source(state, module, content, name)
@@ -53,9 +56,12 @@ def load_weights(module, path_or_state_dict):
     return report
 
 
-def checkpoint_regressor(path):
-    """(regressor name, config YAML text or None) that a checkpoint file was made with."""
-    content = load_torch(path)
+def checkpoint_regressor(path, keep=False):
+    """(regressor name, config YAML text or None) that a checkpoint file was made with.
+
+    keep: hold the content for the next that asks for this file here, `load_weights` at last: files have gigabytes.
+    """
+    content = _read(path, keep)
     if isinstance(content, dict) and 'config' in content and 'regressor' in content:
         if not (isinstance(content['config'], str) and isinstance(content['regressor'], str)):
             raise BadFile(f'{path}: not a checkpoint: its config and regressor are no text')
@@ -63,10 +69,10 @@ def checkpoint_regressor(path):
     return _published_family(_state_dict(content, path), path).regressor, None
 
 
-def published_config(path):
+def published_config(path, keep=False):
     """{config key: value} of a published checkpoint: the crop it was measured on, that it estimates in the picture's
-    camera, and where its network differs from its regressor's config."""
-    state = _state_dict(load_torch(path), path)
+    camera, and where its network differs from its regressor's config. keep: as of `checkpoint_regressor`."""
+    state = _state_dict(_read(path, keep), path)
     source = family_of(state)
     crop = FAMILIES[source].crop if source else ''
     config = {'MODEL.CAMERA': 'picture', 'DATA.LEGACY_CROP_EVAL': bool(crop),
@@ -88,6 +94,26 @@ def log_report(report, name):
     for what, names in (('missing', report.missing), ('unexpected', report.unexpected)):
         if names:
             log.warning(f'{name}: {len(names)} {what}: {", ".join(names[:4])}{", ..." if len(names) > 4 else ""}')
+
+
+def _read(path, keep=False):
+    """The content of a file, read anew unless it was kept and has not changed. Raises what load_torch raises."""
+    version = _version(path)
+    content = _kept.pop(version, None)
+    _kept.clear()
+    if content is None:
+        content = load_torch(path)
+    if keep:
+        _kept[version] = content
+    return content
+
+
+def _version(path):
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return None
+    return str(Path(path).resolve()), state.st_mtime_ns, state.st_size
 
 
 def _state_dict(content, name):

@@ -222,7 +222,7 @@ CLIFF = {
         Row('n_iter', 3, 'MODEL.CLIFF.N_ITER'), Row('hdim', 1024, 'MODEL.CLIFF.HIDDEN'),
         Row('Dropout()', 0.5, 'MODEL.HEAD_DROPOUT')],
     'CLIFF of huawei-noah/noah-research/common/imutils.py': [
-        Row('bbox_from_detector: rescale', 1.1, 'DEMO.BOX_SCALE'),
+        Row('bbox_from_detector: rescale', 1.1, 'DEMO.BOX_SCALE', 0.0, 'the regressor\'s box_margin, 1.1, counts'),
         Row('bbox_from_detector: 256 / 192', 256 / 192, 'DATA.BOX_ASPECT')]}
 
 RECIPES = {
@@ -407,7 +407,9 @@ RECIPES = {
         'hmr2/datasets/__init__.py': [Row('with_epoch', 100000, 'DATA.EPOCH_LENGTH')],
         'hmr2/datasets/image_dataset.py': [
             Row('BBOX_SHAPE 192:256', 256 / 192, 'DATA.BOX_ASPECT'),
-            behaviour('width of the box', 'of the file', 'by the shape of the keypoints', 'files hold the longer side'),
+            behaviour('a file that has the box\'s longer side alone', 'a square, widened',
+                      'in training by the keypoints\' shape',
+                      'most files are such; all would be widened to 4/3'),
             behaviour('OpenPose\'s joints in 3D', 'nose and face of some files', 'none', 'S has the common joints'),
             behaviour('crop', 'OpenCV between pixel indices, no averaging', 'pixel centres at + 0.5, averaged',
                       'one convention in all recipes')],

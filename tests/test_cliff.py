@@ -8,9 +8,13 @@ import pytest
 import torch
 
 from core.config import load_config
+from core.evaluation.options import parse_pose_options
 from core.export import onnx as onnx_export
 from core.training.fitting import FitsInTheLoop
 from core.training.trainer import Trainer
+from datasets.annotations import Annotations
+from datasets.framing import framed
+from datasets.sample import NO_AUGMENTATION
 from models import build_regressor
 from models.output import RegressorOutput, Stage
 from models.weights import checkpoint_regressor, load_weights, published_config
@@ -100,6 +104,41 @@ def test_mmhuman3ds_layout_is_told_from_hmrs_by_what_fc1_reads(standin_assets):
         load_weights(hmr, {'meta': {}, 'state_dict': wider})
     with pytest.raises(BadFile, match='not of CLIFF; use --regressor hmr'):
         load_weights(cliff, {'meta': {}, 'state_dict': state})
+
+
+def test_mmhuman3ds_weights_see_its_crops(standin_assets, tmp_path):
+    """Its data set class makes the box a square, of side max(w, h); MeshAffine shows that side in the 192 columns, so
+    4/3 of it in the 256 rows; GetBboxInfo and cam_crop2full count in the box."""
+    state = {f'{"head" if name.startswith(("fc", "dec")) else "backbone"}.{name}': torch.zeros(2, 2)
+             for name in ('conv1.weight', 'fc1.bias', 'deccam.weight')}
+    torch.save({'state_dict': {**state, 'head.fc1.weight': torch.zeros(1024, 2208)}}, tmp_path / 'x.pth')
+    for options in ([], ['--cfg_file', 'cliff.yaml']):
+        cfg = parse_pose_options(['--checkpoint', str(tmp_path / 'x.pth'), *options, '--misc', 'PATHS.DATA_DIR',
+                                  str(standin_assets), 'MODEL.BACKBONE.NAME', 'resnet18'])[0]
+        person = Annotations.blank(['a'], [[300, 200]], [0.5], bbox_size=np.array([[80.0, 100.0]])).person(0)
+        assert 200 * framed(person, NO_AUGMENTATION, cfg.DATA.BOX_ASPECT, margin=cfg.DATA.BOX_MARGIN).scale == (
+            pytest.approx(100 * 256 / 192))
+    torch.manual_seed(0)
+    network = build_regressor(cfg).eval()
+    plain = build(standin_assets, 'MODEL.BACKBONE.NAME', 'resnet18')
+    plain.load_state_dict(network.state_dict())
+    width, height, center, side = 640.0, 480.0, (300.0, 200.0), 100.0
+    focal = (width ** 2 + height ** 2) ** 0.5
+
+    def told(side):
+        return torch.tensor([[(center[0] - width / 2) / focal * 2.8, (center[1] - height / 2) / focal * 2.8,
+                              (side - 0.24 * focal) / (0.06 * focal)]])
+    images = smooth_image(1, res=256)[:1]
+    with torch.no_grad():
+        final, raw = network(images, told(side * 4 / 3)).final, plain(images, told(side)).final
+        scale, x, y = raw.camera[0].tolist()
+        depth = 2 * focal / (side * scale + 1e-9)
+        middle = [x + 2 * (center[0] - width / 2) / (side * scale), y + 2 * (center[1] - height / 2) / (side * scale)]
+        points = raw.joints[0] + torch.tensor([*middle, depth])
+    wanted = focal * points[:, :2] / points[:, 2:] + torch.tensor([width / 2, height / 2])
+    seen = torch.tensor(center) + final.keypoints_2d[0] * side * 4 / 3 / 2
+    assert relative_error(final.rotmat, raw.rotmat.numpy()) < 1e-5 and relative_error(seen, wanted.numpy()) < 1e-4
+    assert network.box_margin == pytest.approx(1.6) and network.box_aspect == 1 and plain.box_margin == 1.1
 
 
 def test_it_estimates_in_the_pictures_camera_alone(standin_assets):

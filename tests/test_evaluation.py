@@ -233,7 +233,7 @@ def test_results_file(evaluator, assets, truth, tmp_path):
     stored = load_npz(tmp_path / 'out.npz')
     assert {key: value.shape for key, value in stored.items()} == {
         'pred_joints': (COUNT, 17, 3), 'pose': (COUNT, 72), 'betas': (COUNT, 10), 'camera': (COUNT, 3),
-        'imgname': (COUNT,)}
+        'translation': (COUNT, 3), 'focal_length': (COUNT,), 'camera_center': (COUNT, 2), 'imgname': (COUNT,)}
     assert np.allclose(stored['pose'], truth['pose'], atol=1e-4)
     assert stored['imgname'].tolist() == dataset.annotations.imgname.tolist()
     posed = oracle.body(oracle.betas, pose=oracle.pose).vertices.numpy()
@@ -349,9 +349,10 @@ def test_config_of_a_checkpoint(checkpoint, assets, tmp_path):
 @pytest.mark.parametrize('source, prefix, resize', [
     ('spin', '', 'imresize_bilinear'), ('pymaf', 'feature_extractor.', 'pil_bicubic'),
     ('danet', 'img2iuv.', 'imresize_bilinear'), ('multi_spin', 'resnet.', 'skimage_bilinear'),
-    ('mmhuman3d', 'head.', '')])
+    ('mmhuman3d', 'head.', ''), ('hmr2', 'smpl_head.transformer.', 'cv2_bilinear')])
 def test_published_weights_are_evaluated_on_their_codes_crop(tmp_path, source, prefix, resize):
-    """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's Pillow, Multi-SPIN's skimage; mmhuman3d warps."""
+    """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's Pillow, Multi-SPIN's skimage; mmhuman3d warps,
+    and so does 4D-Humans, from whole pixels."""
     path = tmp_path / f'{source}.pt'
     names = {'spin': ('conv1.weight', 'fc1.weight'), 'multi_spin': ('resnet.conv1.weight', 'regressor.fc1.weight'),
              'mmhuman3d': ('backbone.conv1.weight', 'head.fc1.weight')}.get(source, (f'{prefix}fc1.weight',))

@@ -61,15 +61,26 @@ def test_who_is_cut():
     assert part_box(tiny, 0.35) is None and part_box(tiny, 0.05) is not None  # 2.3 and 5.9 pixels
 
 
-def test_box_is_widened_by_the_shape_of_the_keypoints():
+def test_box_is_widened_to_a_shape():
     """100 wide and 310 tall fits into 192:256; lying, the longer side is the width, and 256 / 192 of it is needed."""
+    assert widening(100, 310, 256 / 192) == 1 and widening(310, 100, 256 / 192) == pytest.approx(256 / 192)
+    assert widening(310, 310, 256 / 192) == pytest.approx(256 / 192) and widening(310, 100, 1.0) == 1
+    assert widening(279, 310, 256 / 192) == pytest.approx(0.9 * 256 / 192)
+
+
+def test_shape_is_the_labels_else_in_training_the_keypoints():
     standing, lying = figure(), figure()[:, [1, 0, 2]]
-    assert widening(standing, 256 / 192) == 1 and widening(lying, 256 / 192) == pytest.approx(256 / 192)
-    square = figure() * (3.1, 1, 1)
-    assert widening(square, 256 / 192) == pytest.approx(256 / 192)
-    assert widening(figure() * (2.79, 1, 1), 256 / 192) == pytest.approx(0.9 * 256 / 192, rel=1e-3)
-    assert widening(square, 1.0) == widening(np.zeros((49, 3)), 2.0) == 1
-    someone = framed(person(lying), Augmentation(shift=(0.1, -0.2)), 4 / 3)
+
+    def scale(someone, **options):
+        return framed(someone, Augmentation(), 4 / 3, **options).scale / 1.55
+    assert scale(person(lying)) == scale(person(standing), by_keypoints=True) == 1
+    assert scale(person(lying), by_keypoints=True) == pytest.approx(4 / 3)
+    nobody = np.zeros((49, 3), np.float32)
+    assert scale(person(nobody), by_keypoints=True) == 1
+    for keypoints in (standing, lying, nobody):
+        known = person(keypoints, bbox_size=np.array([90.0, 100.0]))
+        assert scale(known) == scale(known, by_keypoints=True) == pytest.approx(1.2)
+    someone = framed(person(lying), Augmentation(shift=(0.1, -0.2)), 4 / 3, by_keypoints=True)
     assert someone.scale == pytest.approx(1.55 * 4 / 3)
     assert np.allclose(someone.center, np.array([100, 155]) + 200 * someone.scale * np.array([0.1, -0.2]))
     cut = framed(person(lying), Augmentation(part=0.25), 4 / 3)  # a part's box is as it is

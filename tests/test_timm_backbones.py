@@ -107,6 +107,21 @@ def test_what_is_absent_is_named(tmp_path, monkeypatch):
         load_pretrained_backbone(build_backbone('timm/resnet18'), 'coco', tmp_path)
 
 
+def test_a_hub_that_does_not_answer_is_asked_once(tmp_path, monkeypatch):
+    """Its own client would try again for most of a minute."""
+    import huggingface_hub.constants
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', 'http://127.0.0.1:9')
+    created, create = [], timm.create_model
+    monkeypatch.setattr(timm, 'create_model', lambda *args, **options: created.append(
+        (options.get('pretrained', False), huggingface_hub.constants.HF_HUB_OFFLINE)) or create(*args, **options))
+    network = build_backbone('timm/resnet18.a1_in1k')
+    with pytest.raises(MissingFile, match=r'\(http://127.0.0.1:9 does not answer\)'):
+        load_pretrained_backbone(network, 'imagenet', tmp_path)
+    assert {offline for pretrained, offline in created if pretrained} == {True}  # the cache alone
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
 @pytest.mark.parametrize('regressor', ['pymaf_net', 'hmr'])
 def test_regressors_train_on_it(standin_assets, tmp_path, regressor):
     write_tiny_dataset(standin_assets, 'tiny', 'train')

@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from core.config import load_config
-from models import build_regressor
+from core.evaluation.options import parse_pose_options
+from core.evaluation.run import load_regressor
+from models import build_regressor, weights
 from models.published_families import family_of
 from models.weights import checkpoint_regressor, load_weights
 from tests.reference.compare import published_weights
 from utils.errors import BadFile, WrongBody
+from utils.torch_io import load_torch
 
 PUBLISHED_KEYS = Path(__file__).resolve().parents[2] / 'shared' / 'reference' / 'keys'
 
@@ -38,6 +41,23 @@ def test_mmhuman3d_equals_spin(hmr, tmp_path):
     loaded = {name: value.clone() for name, value in hmr.state_dict().items()}
     assert load_weights(hmr, {'model': published_weights('spin_hmr', ('init_',))}).source == 'spin'
     assert all(torch.equal(value, hmr.state_dict()[name]) for name, value in loaded.items())
+
+
+def test_a_published_file_is_read_once(standin_assets, tmp_path, monkeypatch):
+    """For the regressor's name, its config and its weights; a file that changed since is read again."""
+    asked = []
+    monkeypatch.setattr('models.weights.load_torch', lambda path: asked.append(path) or load_torch(path))
+    for name in ('a.pth', 'b.pth'):
+        mmhuman3d_file(tmp_path / name)
+        cfg, checkpoint = parse_pose_options(['--checkpoint', str(tmp_path / name), '--misc', 'PATHS.DATA_DIR',
+                                              str(standin_assets)])
+        load_regressor(cfg, checkpoint, 'cpu')
+        assert len(asked) == 1 and not weights._kept  # and its gigabytes are given back
+        asked.clear()
+    parse_pose_options(['--checkpoint', checkpoint])
+    mmhuman3d_file(checkpoint)
+    load_regressor(cfg, checkpoint, 'cpu')
+    assert len(asked) == 2
 
 
 def test_missing_and_unexpected_entries_are_reported(hmr):

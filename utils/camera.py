@@ -47,6 +47,18 @@ def bbox_info(offset, side, focal_length):
     return torch.cat([offset / focal[..., None] * OFFSET_SCALE, box[..., None]], -1).float()
 
 
+def resized_bbox_info(bbox_info, factor):
+    """`bbox_info` [...,3] of the box about the same middle whose side is `factor` times as long."""
+    side = factor * (BOX_SCALE * bbox_info[..., 2:] + BOX_MEAN)
+    return torch.cat([bbox_info[..., :2], (side - BOX_MEAN) / BOX_SCALE], -1)
+
+
+def principal_point(center, bbox_info, focal_length):
+    """The pixel [...,2] that the picture's camera looks at, from a box's middle [...,2] and its `bbox_info` [...,3], of
+    a crop that is neither turned nor mirrored."""
+    return center - bbox_info[..., :2] * (focal_length / OFFSET_SCALE)[..., None]
+
+
 def look_at(point, intrinsics):
     """The least turn [3,3] after which a camera with `intrinsics` [3,3] looks at a pixel [2].
 
@@ -68,7 +80,9 @@ def focal_length_of(width, height, given=None, exif=None):
 
 
 def exif_focal_length(path, width, height):
-    """Focal length in pixels of a picture file that is `width` x `height`, from its EXIF tags; None without any.
+    """Focal length in pixels of a picture, `width` x `height`, from its EXIF tags; None without any.
+
+    path: of the file, or a stream of its content.
 
     FocalLengthIn35mmFilm counts first. It is the angle of view along the diagonal (CIPA DCG-001), so
     f = f35 * diagonal / 43.27 mm. Else FocalLength and FocalPlaneXResolution, for a picture that was reduced too. A

@@ -48,6 +48,8 @@ _C.DATA.NOISE_FACTOR = 0.4  # each colour channel is multiplied by 1 - x to 1 + 
 _C.DATA.SCALE_FACTOR = 0.25  # deviation of the box's random scale, cut at 1 - x and 1 + x
 _C.DATA.SHIFT_FACTOR = 0.0  # deviation of the box's random shift, in sides, cut at once that
 _C.DATA.EXTREME_CROP = 0.0  # share of training samples that are cut to a part of the body (hips, head, a limb, ...)
+_C.DATA.BOX_MARGIN = 1.0  # side of the crop over that of the box, widened to BOX_ASPECT
+_C.DATA.BOX_SHARE = 1.0  # side of the box that a network is told of (bbox_info) over the crop's; mmhuman3d's CLIFF: 3/4
 _C.DATA.BOX_ASPECT = 1.0  # height over width to which a person's box is widened: HMR2.0 reads the middle columns alone
 _C.DATA.MIN_CONFIDENCE = 0.0  # training: 2D keypoints of a lower confidence are none
 _C.DATA.MIN_KEYPOINTS = 0  # training: people with fewer 2D keypoints (of the first 44 joints) are passed over
@@ -58,8 +60,9 @@ _C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' 
 _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache/human_mesh_recovery
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says
 _C.DATA.DENSE_POINTS = False  # train on DensePose-COCO's points and segments where a file has them (DaNet)
-_C.DATA.LEGACY_CROP_EVAL = False  # evaluate on the published integer crop (for published weights)
-# how that crop is resized: 'pil_bicubic' (PyMAF), 'imresize_bilinear' (SPIN, DaNet), 'skimage_bilinear' (Multi-SPIN)
+_C.DATA.LEGACY_CROP_EVAL = False  # evaluate on a published crop (for published weights)
+# which: 'pil_bicubic' (PyMAF), 'imresize_bilinear' (SPIN, DaNet), 'skimage_bilinear' (Multi-SPIN), 'cv2_bilinear'
+# (HMR2.0)
 _C.DATA.LEGACY_CROP_RESIZE = 'pil_bicubic'
 
 _C.LOSS = CN()

@@ -8,7 +8,7 @@ import torch
 from core.batches import extra_inputs
 from core.demo.camera import Crops, bodies_in_picture
 from datasets.augmentation import crop_transform, to_network_input, warp_crop
-from datasets.legacy_crop import legacy_box, legacy_crop
+from datasets.legacy_crop import legacy_crop, legacy_square
 from utils.geometry import rotmat_to_axis_angle
 
 # Camera scale below which a body is a dot in its own crop.
@@ -40,17 +40,17 @@ class Estimate:
 def crop_person(image, person, res, legacy=''):
     """The crop [res,res,3] uint8 of an RGB picture, and the centre [2] and side of the square it shows, in pixels.
 
-    legacy: how the published integer crop is resized (DATA.LEGACY_CROP_RESIZE); '' takes this project's crop.
+    legacy: which published crop (DATA.LEGACY_CROP_RESIZE); '' takes this project's.
     """
     scale = person.side / 200
     if not legacy:
         return warp_crop(image, crop_transform(person.center, scale, res), res), person.center, person.side
-    first, last = legacy_box(person.center, scale, res)
-    return legacy_crop(image, person.center, scale, res, resize=legacy), (first + last) / 2, float(last[0] - first[0])
+    crop = legacy_crop(image, person.center, scale, res, resize=legacy, of_demo=True)
+    return crop, *legacy_square(person.center, scale, res, legacy)
 
 
 class Estimator:
-    """Runs a regressor over people. The published integer crop is taken where cfg.DATA.LEGACY_CROP_EVAL says so.
+    """Runs a regressor over people. A published crop is taken where cfg.DATA.LEGACY_CROP_EVAL says so.
 
     An estimate that is not finite, or whose camera scale puts the body behind the camera or farther than can be drawn,
     is None and counted in `left_out`. `on_output` is called with each batch's images and RegressorOutput.

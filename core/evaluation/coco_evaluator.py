@@ -18,7 +18,8 @@ from core.evaluation.pictures import PictureGrid
 from core.evaluation.protocols import COCO_METRICS
 from core.evaluation.run import load_regressor
 from core.loading import batches_of, worker_options
-from datasets.coco_keypoints import CocoKeypoints
+from datasets.coco_keypoints import BOX_FACTOR, CocoKeypoints
+from models import regressor_class
 from utils.keypoints import COCO_JOINTS, J24_TO_COCO, NUM_OPENPOSE
 from utils.pixels import from_continuous
 from utils.safe_io import atomic_write
@@ -103,6 +104,12 @@ def score_results(coco, results, image_ids=None):
     return {name: float(value) if value >= 0 else np.nan for name, value in zip(COCO_METRICS, scorer.stats)}
 
 
+def _box_factor(cfg):
+    """A regressor that reads boxes of a shape of its own has a margin of its own too; the others take HRNet's."""
+    regressor = regressor_class(cfg.MODEL.REGRESSOR)
+    return regressor.box_margin if min(regressor.box_aspect, cfg.DATA.BOX_ASPECT) > 1 else BOX_FACTOR
+
+
 def run_coco(cfg, checkpoint):
     """Evaluate a checkpoint on COCO, write the results file, print and return the CocoEvaluation."""
     test = cfg.TEST
@@ -111,7 +118,7 @@ def run_coco(cfg, checkpoint):
     path = Path(test.RESULT_FILE or Path(test.OUTPUT_DIR) / f'keypoints_{subset}_results_{Path(checkpoint).stem}.json')
     report.check_paths(test.REPORT, test.OVERWRITE)
     report.check_new([path], test.OVERWRITE)
-    dataset = CocoKeypoints(cfg)
+    dataset = CocoKeypoints(cfg, _box_factor(cfg))
     device = pick_device(cfg)
     regressor = load_regressor(cfg, checkpoint, device)
     grid = PictureGrid(cfg, regressor.body.faces) if test.VIS_DEMO else None

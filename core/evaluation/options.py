@@ -23,13 +23,13 @@ COMMON_FLAGS = (
     flag('vis_imname', 'TEST.VIS_IMNAME', 'only people of pictures whose names contain this'),
     flag('output_dir', 'TEST.OUTPUT_DIR', 'folder of pictures and of COCO results'),
     flag('overwrite', 'TEST.OVERWRITE', 'replace result files that exist', True),
-    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'a published integer crop (default for most published weights)', True),
+    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'a published crop (default for most published weights)', True),
     flag('affine_crop', 'DATA.LEGACY_CROP_EVAL', 'this project\'s crop (default for its own weights)', False),
 )
 POSE_FLAGS = COMMON_FLAGS + (
     flag('dataset', 'DATA.EVAL_DATASET', 'h36m-p1, h36m-p2, h36m-p2-mosh, 3dpw, mpi-inf-3dhp, mpi-inf-3dhp-s8 (several '
          'views), 3doh50k, lsp, free, a dataset of your own, or an .npz'),
-    flag('result_file', 'TEST.RESULT_FILE', 'also --result: .npz for joints, pose, betas, camera and image names'),
+    flag('result_file', 'TEST.RESULT_FILE', 'also --result: .npz for joints, pose, betas, cameras and image names'),
     flag('eval_pve', 'TEST.EVAL_PVE', 'per-vertex errors (the default)', True),
     flag('occlude', 'TEST.OCCLUDE', 'face: black out the face; grid: slide a patch and write the error map'),
 )
@@ -94,15 +94,15 @@ def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
     overrides: [KEY, VALUE, ...] on top of the checkpoint's own config, of `cfg_file` where given, or of the config of
     a published checkpoint's regressor.
     """
-    regressor, stored = checkpoint_regressor(checkpoint)
+    regressor, stored = checkpoint_regressor(checkpoint, keep=True)
     if stored is None:
-        published = published_config(checkpoint)
+        published = published_config(checkpoint, keep=True)
     else:
         own = load_stored_config(stored, f'{Path(checkpoint)}: config')
         published = {'DATA.LEGACY_CROP_EVAL': False, 'MODEL.CAMERA': own.MODEL.CAMERA}
     # What the weights were made for, whatever file describes the network.
-    made_for = [part for key in ('MODEL.CAMERA', 'DATA.LEGACY_CROP_EVAL', 'DATA.LEGACY_CROP_RESIZE')
-                if key in published for part in (key, published[key])]
+    made_for = [part for key in published if key == 'MODEL.CAMERA' or key.startswith('DATA.')
+                for part in (key, published[key])]
     if cfg_file:
         return load_config(cfg_file, [*made_for, *overrides])
     if stored is not None:

@@ -2,20 +2,25 @@
 import os
 
 import numpy as np
+import torch
 
+from core.demo.camera import crop_to_picture, place_in_picture
 from core.evaluation.report import check_new
+from utils.camera import principal_point
 from utils.geometry import rotmat_to_axis_angle, turn_about, turn_root
 from utils.safe_io import save_npz
 
-_WIDTHS = {'pred_joints': (17, 3), 'pose': (72,), 'betas': (10,), 'camera': (3,)}
+_WIDTHS = {'pred_joints': (17, 3), 'pose': (72,), 'betas': (10,), 'camera': (3,),
+           'translation': (3,), 'focal_length': (), 'camera_center': (2,)}
 
 
 class ResultWriter:
     """Gathers the last stage's estimates in the picture's camera: pred_joints [N,17,3] metres (H36M joints of the mesh,
     not centred), pose [N,72] axis-angle, betas [N,10], camera [N,3] weak perspective in the crop, imgname [N] below the
-    image folder.
+    image folder; translation [N,3] metres, focal_length [N] and camera_center [N,2] pixels: the body, moved by the
+    translation, is seen by the picture's camera where the network sees it in the crop.
 
-    546 bytes a person, allocated once. An observer of `Evaluator.evaluate`; `save` writes the file atomically.
+    570 bytes a person, allocated once. An observer of `Evaluator.evaluate`; `save` writes the file atomically.
     Raises ProjectError where the file exists and is not to be overwritten.
     """
 
@@ -27,9 +32,12 @@ class ResultWriter:
 
     def __call__(self, observed):
         final, fresh = observed.out.final, observed.fresh
-        rotmat, joints = in_picture(final, observed.joints, observed.batch['ray_rotation'])
+        points = torch.cat([observed.joints, final.joints], 1)
+        rotmat, points = in_picture(final, points, observed.batch['ray_rotation'])
+        joints, seen = points.split([observed.joints.shape[1], final.joints.shape[1]], 1)
         values = {'pred_joints': joints, 'pose': rotmat_to_axis_angle(rotmat.float()).flatten(1),
-                  'betas': final.betas, 'camera': final.camera}
+                  'betas': final.betas, 'camera': final.camera,
+                  **in_picture_camera(seen, final.keypoints_2d, observed.batch)}
         end = self.count + int(fresh.sum())
         for name, value in values.items():
             self.arrays[name][self.count:end] = value.detach().float().cpu().numpy()[fresh.numpy()]
@@ -52,3 +60,14 @@ def in_picture(stage, points, ray_rotation):
     """
     turn = ray_rotation.to(stage.rotmat.device)
     return turn_root(stage.rotmat, turn), turn_about(points, stage.smpl_joints[:, 0], turn)
+
+
+def in_picture_camera(joints, keypoints_2d, batch):
+    """{translation [B,3] metres, focal_length [B] and camera_center [B,2] pixels} of the cameras of the pictures, which
+    see joints [B,49,3] where keypoints_2d [B,49,2] lie in the crops, [-1, 1]. batch: says where the crops are."""
+    center, scale, focal_length, bbox_info = (batch[key].to(joints.device, torch.float32)
+                                              for key in ('center', 'scale', 'focal_length', 'bbox_info'))
+    middle = principal_point(center, bbox_info, focal_length)
+    pixels = crop_to_picture(keypoints_2d.float(), center, 200 * scale)
+    return {'translation': place_in_picture(joints.float(), pixels, focal_length, middle),
+            'focal_length': focal_length, 'camera_center': middle}

@@ -18,7 +18,7 @@ from core.evaluation import report
 from core.loading import batches_of, worker_options
 from datasets.augmentation import crop_transform
 from datasets.catalog import image_folder
-from datasets.legacy_crop import legacy_box
+from datasets.legacy_crop import WARPED, legacy_box
 from utils.errors import BadFile, MissingFile
 from utils.iuv import project_to_crop
 from utils.rasterizer import rasterize
@@ -177,7 +177,7 @@ class SegmentationEvaluator:
         rows = []
         for estimated_parts, silhouette in stages:
             back = uncrop(np.stack([estimated_parts, silhouette]), center[0], float(scale[0]), height, width,
-                          legacy=self.cfg.DATA.LEGACY_CROP_EVAL)
+                          legacy=self.cfg.DATA.LEGACY_CROP_EVAL and self.cfg.DATA.LEGACY_CROP_RESIZE != WARPED)
             rows.append(count_pixels(back[1] > 0, mask, back[0], parts))
         return np.stack(rows)
 
@@ -199,7 +199,7 @@ def _class_counts(estimated, true):
 def uncrop(labels, center, scale, height, width, legacy=False):
     """Label pictures [C,S,S] of a crop back in the whole picture [C,height,width], nearest pixel, 0 outside.
 
-    legacy: the published way (whole pixels, Pillow's nearest), which belongs to `legacy_crop`.
+    legacy: the published way (whole pixels, Pillow's nearest), which belongs to the integer crops.
     """
     labels = np.asarray(labels, np.uint8)
     out = np.zeros((len(labels), height, width), np.uint8)

@@ -21,8 +21,8 @@ BOX_FACTOR = 1.2
 
 
 def square_box(x, y, width, height, factor=BOX_FACTOR):
-    """A rectangle's square box: center (x, y) in pixels and scale, side / 200."""
-    return (x + width / 2, y + height / 2), factor * max(width, height) / 200
+    """A rectangle's square box: center (x, y) in pixels, scale, side / 200, and the rectangle's (width, height)."""
+    return (x + width / 2, y + height / 2), factor * max(width, height) / 200, (width, height)
 
 
 def box_of_points(points, factor=BOX_FACTOR):
@@ -45,8 +45,9 @@ class Collector:
     def __len__(self):
         return len(self._rows)
 
-    def add(self, imgname, center, scale, common=None, openpose=None, **labels):
-        """One person: common joints [24,3] and OpenPose joints [25,3], either may be None.
+    def add(self, imgname, center, scale, bbox_size, common=None, openpose=None, **labels):
+        """One person: the box's centre, scale and (width, height), the last None where it is not known; common joints
+        [24,3] and OpenPose joints [25,3], either may be None.
 
         labels: any of joints_3d [24,4] metres; pose [72] and betas [10]; gender (code), maskname, partname; any other
         array goes to `Annotations.extra`. Labels that are the file's rather than a person's must be on every row.
@@ -56,7 +57,7 @@ class Collector:
             keypoints[:NUM_OPENPOSE] = openpose
         if common is not None:
             keypoints[NUM_JOINTS - NUM_COMMON:] = common
-        self._rows.append((imgname, center, scale, keypoints))
+        self._rows.append((imgname, center, scale, bbox_size or (0, 0), keypoints))
         self._labels.append(labels)
 
     def leave_out(self, why):
@@ -64,7 +65,7 @@ class Collector:
 
     def annotations(self):
         """The rows as Annotations."""
-        names, centers, scales, keypoints = zip(*self._rows) if self._rows else ((),) * 4
+        names, centers, scales, sizes, keypoints = zip(*self._rows) if self._rows else ((),) * 5
         fields = {'keypoints_2d': np.array(keypoints, np.float32).reshape(-1, NUM_JOINTS, 3)}
         for name, width in (('joints_3d', (NUM_COMMON, 4)), ('pose', (72,)), ('betas', (10,))):
             fields[name] = np.array([np.zeros(width) if labels.get(name) is None else labels[name]
@@ -72,6 +73,8 @@ class Collector:
         fields['has_joints_3d'] = np.array([labels.get('joints_3d') is not None for labels in self._labels], bool)
         fields['has_smpl'] = np.array([labels.get('pose') is not None for labels in self._labels], bool)
         fields['gender'] = np.array([labels.get('gender', -1) for labels in self._labels], np.int8)
+        if np.any(sizes):
+            fields['bbox_size'] = np.array(sizes, np.float64)
         known = {'joints_3d', 'pose', 'betas', 'gender', 'maskname', 'partname'}
         for name in ('maskname', 'partname'):
             if any(name in labels for labels in self._labels):

@@ -90,10 +90,10 @@ def _save(rows, out, prefix):
     names, keypoints, points, segments, boxes = zip(*rows)
     all_joints = np.zeros((len(rows), NUM_JOINTS, 3), np.float32)
     all_joints[:, NUM_JOINTS - NUM_COMMON:][:, J24_TO_COCO] = np.stack(keypoints)
-    centers, scales = zip(*(square_box(*box.astype(np.float64)) for box in boxes))
+    centers, scales, sizes = zip(*(square_box(*box.astype(np.float64)) for box in boxes))
     Annotations.blank(
-        [str(Path(prefix) / name) for name in names], centers, scales, keypoints_2d=all_joints,
-        smpl_keypoints_2d=np.stack([smpl_joints_of(k) for k in keypoints]),
+        [str(Path(prefix) / name) for name in names], centers, scales, bbox_size=np.array(sizes),
+        keypoints_2d=all_joints, smpl_keypoints_2d=np.stack([smpl_joints_of(k) for k in keypoints]),
         extra={'dense_points': np.stack(points), 'dense_segments': np.stack(segments), 'dense_box': np.stack(boxes)},
     ).save(out)
 

@@ -47,8 +47,8 @@ def convert_eft(annotations, out, prefix=None, progress=True):
             betas = np.asarray(person['parm_shape'], np.float64).reshape(10)
             center = np.asarray(person['bbox_center'], np.float64).reshape(2)
             common = to_continuous(keypoints[NUM_OPENPOSE:], first_pixel)
-            rows.add(prefix + str(person['imageName']), center, float(person['bbox_scale']), common,
-                     keypoints[:NUM_OPENPOSE], pose=pose.ravel(), betas=betas)
+            rows.add(prefix + str(person['imageName']), center, float(person['bbox_scale']), None,
+                     common, keypoints[:NUM_OPENPOSE], pose=pose.ravel(), betas=betas)
         except (KeyError, TypeError, ValueError) as error:
             raise BadFile(f'{annotations}: person {number} is not as EFT\'s ({type(error).__name__}: '
                           f'{" ".join(str(error).split())[:80]})') from None

