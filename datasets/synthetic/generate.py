@@ -13,7 +13,7 @@ from datasets.synthetic.multiview import NUM_VIEWS
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
 from datasets.synthetic.walking import detections_file, write_walking
-from utils.assets import Assets, check_free_version, is_complete_free_folder
+from utils.assets import RESTORE, Assets, check_free_version, is_complete_free_folder
 from utils.errors import BadConfig, MissingFile, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_npz
@@ -27,7 +27,7 @@ PRESETS = {'quick': {'train': 6000, 'val': 300, 'multiview': 200, 'size': 160, '
 def parse_arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--preset', choices=PRESETS, default='quick')
-    parser.add_argument('--out', type=Path, default=Path('data/free'), help='asset folder made by `make assets`')
+    parser.add_argument('--out', type=Path, default=Path('data/free'), help='free asset folder')
     parser.add_argument('--what', help=f'some of {",".join(PARTS)}; default: what the preset has')
     parser.add_argument('--train', type=int, help='training images')
     parser.add_argument('--val', type=int, help='validation images')
@@ -60,7 +60,7 @@ def _check(arguments):
     if not 0 <= arguments.gendered <= 1:
         raise BadConfig(f'--gendered is {arguments.gendered}; it is a share, 0 to 1')
     if not is_complete_free_folder(arguments.out):
-        raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); run `make assets`')
+        raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); {RESTORE}')
     check_free_version(arguments.out)
     if arguments.backgrounds:
         PictureFolder(arguments.backgrounds)
