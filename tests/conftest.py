@@ -33,3 +33,9 @@ def free_assets():
     folder = ROOT / 'data' / 'free'
     check_assets(folder)
     return folder
+
+
+@pytest.fixture
+def no_assets(tmp_path, monkeypatch):
+    """A working folder without any assets, where published recipes hold: the free body has recipes of its own."""
+    monkeypatch.chdir(tmp_path)

@@ -364,7 +364,7 @@ def test_published_weights_are_evaluated_on_their_codes_crop(tmp_path, source, p
 
 
 @pytest.mark.parametrize('arguments, message', [
-    ([], 'checkpoint'), (['--checkpoint', '/nowhere/x.pt'], '/nowhere/x.pt: no such checkpoint'),
+    (['--checkpoint', '/nowhere/x.pt'], '/nowhere/x.pt: no such checkpoint'),
     (['--checkpoint', 'SMALL', '--dataset', 'lspet'], "'lspet' is for training only"),
     (['--checkpoint', 'SMALL', '--dataset', 'surreal'], 'surreal_val.npz: no such annotation file'),
     (['--checkpoint', 'SMALL', '--dataset', 'h36m-p2-mosh', '--misc', 'PATHS.DATA_DIR', '/nowhere'], '/nowhere'),
