@@ -1,6 +1,7 @@
 """Render the free training images and what belongs to them into an asset folder.
 
-`python -m datasets.synthetic.generate --preset quick` is what a first run uses; `--preset standard` is the full set.
+`python -m datasets.synthetic.generate --preset quick` is what a first run uses; `--preset studio` has easy pictures for
+small networks; `--preset standard` is the full set.
 What is complete already, with the same settings, is left as it is.
 """
 import argparse
@@ -21,6 +22,7 @@ from utils.safe_io import load_npz
 PARTS = ('studio', 'images', 'multiview', 'studio-multiview', 'coco', 'video')
 # train and val: people, in the studio and elsewhere; multiview: scenes, of which a tenth validates.
 PRESETS = {'quick': {'train': 14_000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'images,coco'},
+           'studio': {'train': 6000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'studio'},
            'standard': {'train': 50_000, 'val': 2000, 'multiview': 2000, 'size': 256, 'what': ','.join(PARTS)}}
 
 
