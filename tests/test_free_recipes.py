@@ -64,6 +64,7 @@ def test_every_regressor_trains_its_free_recipe_on_the_stream(bare, said, regres
     assert regressor == cfg.NAME and not cfg.TRAIN.OVERWRITE  # nobody's run is replaced unasked
     line, = said
     assert 'configs/free/' in line and STREAM in line and len(line) < LONGEST
+    assert parse(f'--regressor {regressor} --eval_dataset 3dpw').DATA.EVAL_DATASET == '3dpw'
     shown = load_config(free_yaml(regressor))
     assert cfg.DATA.IMG_RES == shown.DATA.IMG_RES and cfg.SOLVER == shown.SOLVER
 
