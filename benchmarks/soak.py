@@ -1,6 +1,6 @@
 """Memory and open files of a long run, sampled from outside and plotted.
 
-    python -m benchmarks.soak training --minutes 120 --out soak -- --cfg_file configs/free/pymaf_quick.yaml
+    python -m benchmarks.soak training --minutes 120 --out soak -- --cfg_file configs/free/pymaf_scratch.yaml
     python -m benchmarks.soak video --minutes 120 --out soak -- --checkpoint FILE --vid_file FILE --detector full_frame
 
 What follows `--` are flags of train.py or demo.py. Training goes on from epoch to epoch until the time is up; the demo

@@ -1,6 +1,6 @@
 """What bfloat16, layout and torch.compile do to accuracy: python -m benchmarks.variants [--epochs 1] [--seeds 0 1]
 
-Trains configs/free/pymaf_quick.yaml in each variant of benchmarks.training_step and prints its errors on held-out
+Trains configs/free/pymaf_scratch.yaml in each variant of benchmarks.training_step and prints its errors on held-out
 people, with the bootstrap interval of PA-MPJPE, and the processor seconds of its steps. Two seeds of one variant differ
 too: only what differs by more is the variant's doing.
 """
@@ -32,7 +32,7 @@ def train(variant, seed, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--config', default='free/pymaf_quick.yaml')
+    parser.add_argument('--config', default='free/pymaf_scratch.yaml')
     parser.add_argument('--data_dir', default='data')
     parser.add_argument('--epochs', type=int, default=1)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])

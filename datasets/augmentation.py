@@ -20,7 +20,8 @@ class Augmentation:
     """What is done to one sample: mirror, rotation in degrees, factor of the box, gains of red, green and blue.
 
     shift: of the box, in sides (x, y). part: None, or which part of the body the box is cut to (`framing.part_box`).
-    occluders: what is pasted over the picture (`occluders.Occluder`).
+    occluders: what is pasted over the picture (`occluders.Occluder`). photometric: None, or the seed of what is done to
+    the crop's colours and detail (`photometric.change`).
     """
     flip: bool = False
     rotation: float = 0.0
@@ -29,6 +30,7 @@ class Augmentation:
     shift: tuple = (0.0, 0.0)
     part: float | None = None
     occluders: tuple = ()
+    photometric: int | None = None
 
     @property
     def box_factor(self):

@@ -38,7 +38,7 @@ class CocoKeypoints(PersonDataset):
     def __init__(self, cfg, box_factor=BOX_FACTOR):
         super().__init__(cfg, 'coco', 'eval')
         test, self._box_factor = cfg.TEST, box_factor
-        self.annotation_file = Path(test.COCO_ANNOTATIONS or _default_annotations(cfg))
+        self.annotation_file = Path(test.COCO_ANNOTATIONS or default_annotations(cfg))
         self.coco = open_coco(self.annotation_file)
         self.images = Path(test.COCO_IMAGES) if test.COCO_IMAGES else _default_images(cfg)
         if not self.images.is_dir():
@@ -161,7 +161,8 @@ def _published_rows(cfg, annotation_file):
     return next((path for path in found if path.exists()), None)
 
 
-def _default_annotations(cfg):
+def default_annotations(cfg):
+    """Path of TEST.COCO_SUBSET's annotation file. Raises MissingFile."""
     path = _coco_folder(cfg) / f'annotations/person_keypoints_{cfg.TEST.COCO_SUBSET}.json'
     if not path.exists():
         raise MissingFile(f'{path}: no such annotation file; get COCO from https://cocodataset.org, or give '

@@ -14,6 +14,7 @@ from datasets.framing import framed
 from datasets.image_io import read_picture
 from datasets.label_filters import has_enough_keypoints, trusted
 from datasets.occluders import load_occluders
+from datasets.photometric import is_on
 from datasets.sample import NO_AUGMENTATION, make_sample, shown_center
 from utils.assets import find_assets
 from utils.errors import BadFile, ProjectError
@@ -80,9 +81,11 @@ class PersonDataset(Dataset):
     def draw_augmentation(self, rng):
         """The random Augmentation of one training picture."""
         augmentation = draw_augmentation(rng, self.cfg)
-        if not self.occludes:
-            return augmentation
-        return replace(augmentation, occluders=load_occluders(self.cfg.DATA.OCCLUDERS).draw(rng))
+        if self.occludes:
+            augmentation = replace(augmentation, occluders=load_occluders(self.cfg.DATA.OCCLUDERS).draw(rng))
+        if is_on(self.cfg.DATA.PHOTOMETRIC):
+            augmentation = replace(augmentation, photometric=int(rng.integers(2 ** 63)))
+        return augmentation
 
     def _pack(self, picture, person, row, imgname, augmentation):
         """The sample of one person, with what names dataset and row."""

@@ -48,6 +48,14 @@ def open_train_dataset(cfg, name, seed=None, dataset_index=0):
     return ImageDataset(cfg, name, 'train', seed, dataset_index)
 
 
+def _nothing_here(absent):
+    """The error of a mixture of [(name, why it is absent)]."""
+    if len(absent) == 1:
+        return absent[0][1]
+    return (f'no training data: none of {", ".join(name for name, _ in absent)} is here, the first for this reason: '
+            f'{absent[0][1]}; `./fetch_data.sh --check` lists what is missing')
+
+
 class MixedDataset(Dataset):
     """SPIN's mixture (arXiv 1909.12828): sample i comes from a dataset drawn by share, row i modulo its size.
 
@@ -74,8 +82,7 @@ class MixedDataset(Dataset):
             weights += [share * len(member) / total for member in members]
             self.datasets += members
         if not self.datasets:
-            messages = [error for _, error in absent]
-            raise MissingFile(messages[0] if len(absent) == 1 else f'no training data: {"; ".join(messages)}')
+            raise MissingFile(_nothing_here(absent))
         self.shares = np.array(weights) / np.sum(weights)
         # What some data sets alone label is zeros in the others' samples, under a mask.
         self._labels = {label: zeros for dataset in self.datasets

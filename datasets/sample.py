@@ -16,6 +16,7 @@ from datasets.augmentation import (
 )
 from datasets.legacy_crop import WARPED, legacy_crop, legacy_square, legacy_transform_points
 from datasets.occluders import load_occluders
+from datasets.photometric import change
 from utils.camera import bbox_info, camera_matrix, look_at
 from utils.errors import BadFile
 from utils.keypoints import J24_FLIP, J49_FLIP, SMPL_FLIP
@@ -50,6 +51,8 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
         if augmentation.occluders:
             load_occluders(cfg.DATA.OCCLUDERS).paste(crop, augmentation.occluders, matrix, picture.width,
                                                      picture.height, picture.is_rgb)
+        if augmentation.photometric is not None:
+            crop = change(crop, cfg.DATA.PHOTOMETRIC, augmentation.photometric, picture.is_rgb)
 
         def to_crop(points):
             return transform_points(points, matrix)

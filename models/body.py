@@ -204,6 +204,7 @@ def _locate(path, gender):
         assets = find_assets(root)
         return assets, assets.body_file(gender)
     if not path.exists():
-        raise MissingFile(f'{path}: no such body model; get SMPL from https://smpl.is.tue.mpg.de, or run `make assets`')
+        raise MissingFile(f'{path}: no such body model; get SMPL from https://smpl.is.tue.mpg.de, or use the '
+                          'free one (data/free)')
     above = [Assets(folder, is_free=False) for folder in list(path.absolute().parents)[:_DEEPEST]]
     return next((assets for assets in above if assets.has('J_regressor_extra.npy')), above[0]), path

@@ -6,8 +6,8 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from datasets.synthetic.check_assets import check_assets
 from tests.reference.standin import write_assets
-from utils.assets import check_free_version, is_complete_free_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(min(2, os.cpu_count() or 1))
@@ -29,9 +29,13 @@ def standin_assets(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def free_assets():
-    """The free asset folder `data/free`; made by `make test` before the tests run."""
+    """The free asset folder of the repository."""
     folder = ROOT / 'data' / 'free'
-    if not is_complete_free_folder(folder):
-        pytest.skip('data/free is not built; run `make assets`')
-    check_free_version(folder)
+    check_assets(folder)
     return folder
+
+
+@pytest.fixture
+def no_assets(tmp_path, monkeypatch):
+    """A working folder without any assets, where published recipes hold: the free body has recipes of its own."""
+    monkeypatch.chdir(tmp_path)

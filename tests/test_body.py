@@ -80,7 +80,7 @@ def test_flat_layout_of_spin(standin_assets, tmp_path, body):
 
 
 def test_missing_body_says_where_to_get_it(tmp_path):
-    with pytest.raises(MissingFile, match='make assets'):
+    with pytest.raises(MissingFile, match='data/free'):
         BodyModel(tmp_path)
     with pytest.raises(MissingFile, match=r'smpl\.is\.tue\.mpg\.de'):
         BodyModel(tmp_path / 'SMPL_NEUTRAL.pkl')

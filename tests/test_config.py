@@ -9,6 +9,8 @@ from utils.errors import BadConfig, MissingFile
 from utils.safe_io import save_json
 from utils.torch_io import save_torch
 
+pytestmark = pytest.mark.usefixtures('no_assets')
+
 
 def parse(line):
     return parse_training_options(shlex.split(line))[0]

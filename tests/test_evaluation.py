@@ -333,7 +333,7 @@ def test_run_with_files_pictures_and_occlusion(evaluator, assets, truth, checkpo
     assert cv2.imread(str(tmp_path / 'pictures/small_3dpw_occlusion.png')) is not None
 
 
-def test_config_of_a_checkpoint(checkpoint, assets, tmp_path):
+def test_config_of_a_checkpoint(no_assets, checkpoint, assets, tmp_path):
     cfg, path = parse_pose_options(['--checkpoint', str(checkpoint), '--dataset=h36m-p1', '--log_freq=20', '--shuffle',
                                     '--misc', 'TEST.BATCH_SIZE', '5'])
     assert path == str(checkpoint) and cfg.MODEL.HMR.HIDDEN == 32 and cfg.DATA.EVAL_DATASET == 'h36m-p1'
@@ -350,7 +350,7 @@ def test_config_of_a_checkpoint(checkpoint, assets, tmp_path):
     ('spin', '', 'imresize_bilinear'), ('pymaf', 'feature_extractor.', 'pil_bicubic'),
     ('danet', 'img2iuv.', 'imresize_bilinear'), ('multi_spin', 'resnet.', 'skimage_bilinear'),
     ('mmhuman3d', 'head.', ''), ('hmr2', 'smpl_head.transformer.', 'cv2_bilinear')])
-def test_published_weights_are_evaluated_on_their_codes_crop(tmp_path, source, prefix, resize):
+def test_published_weights_are_evaluated_on_their_codes_crop(no_assets, tmp_path, source, prefix, resize):
     """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's Pillow, Multi-SPIN's skimage; mmhuman3d warps,
     and so does 4D-Humans, from whole pixels."""
     path = tmp_path / f'{source}.pt'
@@ -365,7 +365,7 @@ def test_published_weights_are_evaluated_on_their_codes_crop(tmp_path, source, p
 
 
 @pytest.mark.parametrize('arguments, message', [
-    ([], 'checkpoint'), (['--checkpoint', '/nowhere/x.pt'], '/nowhere/x.pt: no such checkpoint'),
+    (['--checkpoint', '/nowhere/x.pt'], '/nowhere/x.pt: no such checkpoint'),
     (['--checkpoint', 'SMALL', '--dataset', 'lspet'], "'lspet' is for training only"),
     (['--checkpoint', 'SMALL', '--dataset', 'surreal'], 'surreal_val.npz: no such annotation file'),
     (['--checkpoint', 'SMALL', '--dataset', 'h36m-p2-mosh', '--misc', 'PATHS.DATA_DIR', '/nowhere'], '/nowhere'),

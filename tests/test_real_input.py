@@ -27,7 +27,7 @@ def test_real_people_are_learned_beside_free_ones(free_assets, tmp_path):
     generate(['--out', str(assets), '--what', 'studio', '--train', '64', '--val', '8'])
     people = tmp_path / 'coco_real.npz'
     convert_coco(COCO / 'images', COCO / 'person_keypoints_sample.json', people, progress=False)
-    cfg = load_config('free/pymaf_quick.yaml', [
+    cfg = load_config('free/pymaf_scratch.yaml', [
         'PATHS.DATA_DIR', str(assets), 'PATHS.IMAGE_DIRS', [f'coco_real={COCO / "images"}'], 'NAME', 'real',
         'LOG_DIR', str(tmp_path), 'DATA.MIXTURE', [f'{people}:0.5', 'free-studio:0.5'], 'DATA.EPOCH_LENGTH', 3200,
         'TRAIN.NUM_EPOCHS', 1, 'TRAIN.BATCH_SIZE', 8, 'TRAIN.NUM_WORKERS', 0,

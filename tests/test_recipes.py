@@ -83,7 +83,7 @@ def test_every_file_repeats_a_publication_or_is_our_own():
         assert all(source.count('/') >= 2 for source in recipe)  # owner/repository/file
 
 
-def test_final_fits_come_with_danets_mixture():
+def test_final_fits_come_with_danets_mixture(no_assets):
     """DaNet's trainer takes SPIN's final fits as targets of the in-the-wild sets, and none of DensePose-COCO."""
     def parse(*line):
         return parse_training_options(['--regressor', 'danet', *line])[0]

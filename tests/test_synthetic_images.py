@@ -369,7 +369,7 @@ def test_background_folders(free_assets, tmp_path, rendered):
 @pytest.mark.parametrize('flags, error, message', [
     (['--what', 'pictures'], BadConfig, 'unknown'), (['--train', '0'], BadConfig, 'at least 1'),
     (['--size', '9'], BadConfig, '64 to 2048'), (['--gendered', '2'], BadConfig, 'share'),
-    (['--out', 'no/such/folder'], MissingFile, 'make assets')])
+    (['--out', 'no/such/folder'], MissingFile, 'git checkout -- data/free')])
 def test_flags_that_cannot_be_used(rendered, flags, error, message):
     with pytest.raises(error, match=message):
         generate.main(['--out', str(rendered), *flags])
@@ -388,5 +388,5 @@ def test_a_set_of_an_older_format_is_made_anew(free_assets, tmp_path):
 def test_an_unfinished_asset_folder_is_not_rendered_from(free_assets, tmp_path):
     root = linked_assets(free_assets, tmp_path / 'free')
     os.unlink(root / MANIFEST)
-    with pytest.raises(MissingFile, match='make assets'):
+    with pytest.raises(MissingFile, match='git checkout -- data/free'):
         write_set(root, SMALL, workers=1)

@@ -1,7 +1,7 @@
 """Where the body model and what hangs on it lie on disk (DESIGN: "Assets").
 
 `find_assets(data_dir)` picks one folder as a whole: the given one where it holds body models in one of the
-known layouts, else its `free/` subfolder, which `make assets` makes. Files are never mixed between the two.
+known layouts, else its `free/` subfolder, which comes with the repository. Files are never mixed between the two.
 """
 import hashlib
 import logging
@@ -19,6 +19,8 @@ MANIFEST = 'MANIFEST.json'
 # What the free folder's manifest must name. Raise it when the program makes other files, or means other things by them:
 # folders of older versions are then refused until they are made again. 5: Human3.6M's joints have the left leg first.
 FREE_GENERATOR = 'datasets.synthetic.make_assets 5'
+# What is said where files of the free folder lack or are others.
+RESTORE = 'the repository has it: `git checkout -- data/free`'
 GENDERS = ('neutral', 'male', 'female')
 # Folders, below the asset folder and in any case of letters, where body files are looked for: SPIN's and PyMAF's,
 # mmhuman3d's, smplx's, and those that SMPL's and SMPLify's archives unpack to.
@@ -47,8 +49,8 @@ class Assets:
         file = _body_files(self.root).get(gender)
         if file is None:
             raise MissingFile(f'{self.root}/smpl/SMPL_{gender.upper()}.pkl: no such body model, under this name or '
-                              f'{_download_name(gender)}; get it from https://smpl.is.tue.mpg.de, or run `make assets` '
-                              'for the free one')
+                              f'{_download_name(gender)}; get it from https://smpl.is.tue.mpg.de, or use the free one '
+                              '(PATHS.DATA_DIR data/free)')
         return file
 
     def file(self, name):
@@ -56,7 +58,7 @@ class Assets:
         for folder in _SIDE_FOLDERS:
             if (self.root / folder / name).exists():
                 return self.root / folder / name
-        hint = 'run `make assets`' if self.is_free else 'run `./fetch_data.sh`, which fetches it or says where it is'
+        hint = RESTORE if self.is_free else 'run `./fetch_data.sh`, which fetches it or says where it is'
         raise MissingFile(f'{self.root / name}: no such file; {hint}')
 
     def has(self, name):
@@ -116,9 +118,9 @@ def find_assets(data_dir):
             log_once(f'{unused}; {free} is used instead', logging.WARNING)
         return Assets(free, is_free=True)
     if free.exists():
-        raise BadFile(f'{free}: unfinished asset folder (no {MANIFEST}); run `make assets` to make it again')
+        raise BadFile(f'{free}: unfinished asset folder (no {MANIFEST}); {RESTORE}')
     raise MissingFile(f'{unused or f"{root}: no body model here (smpl/SMPL_NEUTRAL.pkl)"}, and no free one (free/); '
-                      'run `make assets` to make the free body')
+                      'that of the repository is data/free: point PATHS.DATA_DIR to its data folder, or copy it')
 
 
 def _unused(root):
@@ -155,7 +157,7 @@ def check_free_version(folder):
     generator = load_json(Path(folder) / MANIFEST).get('generator', FREE_GENERATOR)
     if generator != FREE_GENERATOR:
         raise BadFile(f'{folder}: made by another version of this program ({generator}, wanted is {FREE_GENERATOR}); '
-                      f'run `python -m datasets.synthetic.make_assets --out {folder}`, which makes it again')
+                      f'move it away; {RESTORE}')
 
 
 def body_digest(v_template, faces, shapedirs):

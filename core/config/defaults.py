@@ -56,6 +56,21 @@ _C.DATA.MIN_KEYPOINTS = 0  # training: people with fewer 2D keypoints (of the fi
 _C.DATA.MAX_BETAS = 0.0  # training: pose and shape with a larger shape coefficient are no labels; 0: all are
 # synthetic occlusion of training pictures: a file or folder of cut-outs, 'shapes' (drawn ones) or '' (none)
 _C.DATA.OCCLUDERS = ''
+# training pictures as worse cameras take them (datasets/photometric.py): shares of the samples, and how strongly
+_C.DATA.PHOTOMETRIC = CN()
+_C.DATA.PHOTOMETRIC.BLUR = 0.0  # share of samples under Gaussian blur
+_C.DATA.PHOTOMETRIC.BLUR_SIGMA = [0.3, 2.0]  # its deviation, from and to, in pixels of the network's input
+_C.DATA.PHOTOMETRIC.JPEG = 0.0  # share that is compressed
+_C.DATA.PHOTOMETRIC.JPEG_QUALITY = [20, 90]  # from and to, of 1 to 100
+_C.DATA.PHOTOMETRIC.GRAYSCALE = 0.0  # share without colour
+_C.DATA.PHOTOMETRIC.COLOR_JITTER = 0.0  # share of other brightness, contrast, saturation and hue
+_C.DATA.PHOTOMETRIC.COLOR_STRENGTH = 0.4  # the first three are multiplied by 1 - x to 1 + x; hue turns by x / 4 at most
+_C.DATA.PHOTOMETRIC.NOISE = 0.0  # share under Gaussian noise
+_C.DATA.PHOTOMETRIC.NOISE_SIGMA = [0.01, 0.08]  # its deviation, from and to, as a share of white
+_C.DATA.PHOTOMETRIC.CUTOUT = 0.0  # share with a grey rectangle over it
+_C.DATA.PHOTOMETRIC.CUTOUT_AREA = [0.02, 0.2]  # its area, from and to, as a share of the crop
+_C.DATA.PHOTOMETRIC.LOW_RES = 0.0  # share that is made smaller, then as large as before
+_C.DATA.PHOTOMETRIC.LOW_RES_SHARE = [0.25, 0.8]  # the side in between, from and to, as a share of the crop's
 _C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' and count it
 _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache/human_mesh_recovery
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says

@@ -2,11 +2,13 @@
 import contextlib
 import copy
 import difflib
+from numbers import Real
 
 import yaml
 from yacs.config import CfgNode as CN
 
 from core.config.defaults import DEFAULTS
+from datasets.photometric import PROBABILITIES
 from models import add_model_config
 from utils.errors import BadConfig
 
@@ -25,6 +27,9 @@ _CHOICES = {
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
              'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'SMPLIFY.NUM_ITERS', 'TEST.OCCLUSION_PATCH',
              'TEST.OCCLUSION_STRIDE', 'ADVERSARY.REAL_PER_ESTIMATE')
+# Keys that hold [from, to], and what both must lie in.
+_RANGES = {'BLUR_SIGMA': (0.01, 20.0), 'JPEG_QUALITY': (1, 100), 'NOISE_SIGMA': (0.0, 1.0), 'CUTOUT_AREA': (0.001, 0.9),
+           'LOW_RES_SHARE': (0.01, 1.0)}
 
 
 def default_config():
@@ -60,6 +65,19 @@ def check_values(cfg):
     for key in _POSITIVE:
         if get_key(cfg, key) < 1:
             raise BadConfig(f'{key} is {get_key(cfg, key)}; it must be at least 1')
+    _check_photometric(cfg.DATA.PHOTOMETRIC)
+
+
+def _check_photometric(section):
+    for name in (*PROBABILITIES, 'COLOR_STRENGTH'):
+        if not 0 <= section[name] <= 1:
+            raise BadConfig(f'DATA.PHOTOMETRIC.{name} is {section[name]}; it must be from 0 to 1')
+    for name, (least, most) in _RANGES.items():
+        kind = int if name == 'JPEG_QUALITY' else Real
+        given = section[name]
+        if len(given) != 2 or not all(isinstance(value, kind) for value in given) or \
+                not least <= given[0] <= given[1] <= most:
+            raise BadConfig(f'DATA.PHOTOMETRIC.{name} is {given}; it must be [from, to] within {least} to {most}')
 
 
 def _converted(value, current, key, where):

@@ -12,6 +12,7 @@ from pathlib import Path
 from core.config import default_yaml, load_config, load_run_config, load_stored_config
 from core.config.flags import Parser, add_flags, add_plain, add_plugin_flag, load_plugins, overrides_of
 from core.config.flags import flag as _flag
+from core.config.free_recipe import with_free_recipe
 from core.config.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
 from models import DEFAULT_REGRESSOR
 from models.weights import checkpoint_regressor
@@ -148,7 +149,12 @@ def _config_builder(given, overrides):
     path = default_yaml(regressor, fits=str(pairs.get('SMPLIFY.RUN')).lower() == 'true')
     if path is None:
         get_logger().info(f'{regressor}: no {regressor}.yaml beside its file or in configs/; the defaults hold')
-    return lambda overrides: load_config(path, ['MODEL.REGRESSOR', regressor, *overrides])
+    return partial(_of_recipe, path, regressor)
+
+
+def _of_recipe(path, regressor, overrides):
+    overrides = ['MODEL.REGRESSOR', regressor, *overrides]
+    return with_free_recipe(load_config(path, overrides), path, overrides)
 
 
 def _of_rollback(checkpoint, text, overrides):

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from core.config import load_config
 from core.config.flags import Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
-from core.evaluation.options import checkpoint_config
-from core.training.checkpoint import CheckpointStore
-from utils.errors import BadConfig, MissingFile
+from core.evaluation.options import checkpoint_config, default_checkpoint, no_checkpoint
+from utils.errors import BadConfig
 from utils.logging import get_logger, log_once
 
-DEFAULT_RUN = Path('logs/pymaf_quick')
 SETTINGS = (
     flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say'),
     flag('output_folder', 'DEMO.OUTPUT_FOLDER', 'folder of the results'),
@@ -115,12 +113,12 @@ def parse_options(argv=None):
     kind, paths = _source(given)
     truth = _truth(given)
     needs_network = given['recon_result_file'] is None and not _holds_bodies(truth)
-    checkpoint = (given['checkpoint'] or _default_checkpoint()) if needs_network else None
+    checkpoint = (given['checkpoint'] or default_checkpoint()) if needs_network else None
     overrides = [*_settings(given), *given['misc']]
     cfg = checkpoint_config(checkpoint, overrides, given['cfg_file']) if checkpoint else load_config(
         given['cfg_file'], overrides)
     if needs_network and not checkpoint and cfg.DEMO.FIT == 'none':
-        raise MissingFile(f'no --checkpoint given, and {DEFAULT_RUN} holds none; run `make train` first, or give one')
+        raise no_checkpoint()
     if cfg.DEMO.TRACKING_METHOD not in ('bbox', 'pose'):
         raise BadConfig(f'--tracking_method is {cfg.DEMO.TRACKING_METHOD!r}; use bbox or pose')
     if cfg.DEMO.TRACKING_METHOD == 'pose' and not given['openpose']:
@@ -165,16 +163,6 @@ def _settings(given):
         given['detector'] = other
     formats = ['npz', 'json', *(name for name in EXPORTS if given[f'save_{name}'])]
     return [*overrides_of(given, SETTINGS), 'DEMO.FORMATS', formats]
-
-
-def _default_checkpoint():
-    """What `make train` made, None where it has not run."""
-    try:
-        path = CheckpointStore(DEFAULT_RUN / 'checkpoints').best()
-    except MissingFile:
-        return None
-    get_logger().info(f'no --checkpoint given: using {path}, which `make train` made')
-    return str(path)
 
 
 def _say_what_is_not_needed(given):

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from core.config import default_yaml, load_config, load_stored_config
 from core.config.flags import Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
+from core.config.free_recipe import free_coco, free_people
 from core.config.published_flags import hrnet_of_file
+from core.training.checkpoint import CheckpointStore
 from models.weights import checkpoint_regressor, published_config
-from utils.errors import BadConfig
+from utils.errors import BadConfig, MissingFile
+from utils.logging import get_logger
 
+DEFAULT_RUN = Path('logs/pymaf_quick')
 COMMON_FLAGS = (
     flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say (see --plugin)'),
     flag('batch_size', 'TEST.BATCH_SIZE', 'samples a batch'),
@@ -47,7 +51,8 @@ def build_parser(prog, flags):
     """Parser of an evaluation script. Flags that are not given stay out of the result."""
     parser = Parser(prog=prog, argument_default=None, description=(
         'Evaluate a checkpoint. Each flag is an alias of a config key (core/config/defaults.py).'))
-    parser.add_argument('--checkpoint', required=True, help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...')
+    parser.add_argument('--checkpoint', help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...; without it, those that '
+                        '`make train` made')
     parser.add_argument('--cfg_file', '--danet_cfg_file', help='YAML file instead of the checkpoint\'s own config')
     parser.add_argument('--hrnet_cfg_file', help='published HRNet YAML; its width picks the backbone')
     add_plugin_flag(parser)
@@ -63,17 +68,17 @@ def parse_pose_options(argv=None):
     parser.add_argument('--result', dest='result_file', help='another name of --result_file')
     parser.add_argument('--n_views', nargs='+', type=int, metavar='N', help='views of a person that a network of '
                         'several views is given; several numbers are compared [TEST.N_VIEWS, TEST.VIEW_COUNTS]')
-    return _parse(parser, POSE_FLAGS, argv)
+    return _parse(parser, POSE_FLAGS, argv, free_people)
 
 
 def parse_coco_options(argv=None):
     """Command line of eval_coco.py -> (config, checkpoint path). Raises BadConfig, MissingFile, BadFile."""
     parser = build_parser('eval_coco.py', COCO_FLAGS)
     parser.add_argument('--dataset', choices=['coco'], default='coco', help='understood; there is only coco')
-    return _parse(parser, COCO_FLAGS, argv)
+    return _parse(parser, COCO_FLAGS, argv, free_coco)
 
 
-def _parse(parser, flags, argv):
+def _parse(parser, flags, argv, free_data):
     given = vars(parser.parse_args(argv))
     load_plugins(given)
     overrides = [*given['misc'], *overrides_of(given, flags)]
@@ -85,7 +90,27 @@ def _parse(parser, flags, argv):
         overrides += ['TEST.N_VIEWS', given['n_views'][-1], 'TEST.VIEW_COUNTS', given['n_views']]
     if given['report']:
         overrides += ['TEST.REPORT', given['report']]
-    return checkpoint_config(given['checkpoint'], overrides, given['cfg_file']), given['checkpoint']
+    checkpoint = given['checkpoint'] or default_checkpoint()
+    if checkpoint is None:
+        raise no_checkpoint()
+    cfg = checkpoint_config(checkpoint, overrides, given['cfg_file'])
+    free = [] if given['cfg_file'] else free_data(cfg, overrides)
+    return (checkpoint_config(checkpoint, [*overrides, *free]) if free else cfg), checkpoint
+
+
+def no_checkpoint():
+    """The error where one is needed."""
+    return MissingFile(f'no --checkpoint given, and {DEFAULT_RUN} holds none; run `make train` first, or give one')
+
+
+def default_checkpoint():
+    """What `make train` made, None where it has not run."""
+    try:
+        path = CheckpointStore(DEFAULT_RUN / 'checkpoints').best()
+    except MissingFile:
+        return None
+    get_logger().info(f'no --checkpoint given: using {path}, which `make train` made')
+    return str(path)
 
 
 def checkpoint_config(checkpoint, overrides=(), cfg_file=None):

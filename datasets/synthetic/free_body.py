@@ -37,7 +37,7 @@ class FreeBody:
     def __init__(self, assets, gender='neutral'):
         file = assets.body_file(gender)
         if file.suffix != '.npz':
-            raise BadFile(f'{file}: the training images are rendered from the free body; run `make assets`')
+            raise BadFile(f'{file}: the training images are rendered from the free body alone (data/free)')
         arrays = load_npz(file, _NEEDED)
         missing = [key for key in _NEEDED if key not in arrays]
         if missing:

@@ -1,6 +1,7 @@
 """Render the free training images and what belongs to them into an asset folder.
 
-`python -m datasets.synthetic.generate --preset quick` is what a first run uses; `--preset standard` is the full set.
+`python -m datasets.synthetic.generate --preset quick` is what a first run uses; `--preset studio` has easy pictures for
+small networks; `--preset standard` is the full set.
 What is complete already, with the same settings, is left as it is.
 """
 import argparse
@@ -13,21 +14,22 @@ from datasets.synthetic.multiview import NUM_VIEWS
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
 from datasets.synthetic.walking import detections_file, write_walking
-from utils.assets import Assets, check_free_version, is_complete_free_folder
+from utils.assets import RESTORE, Assets, check_free_version, is_complete_free_folder
 from utils.errors import BadConfig, MissingFile, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_npz
 
 PARTS = ('studio', 'images', 'multiview', 'studio-multiview', 'coco', 'video')
 # train and val: people, in the studio and elsewhere; multiview: scenes, of which a tenth validates.
-PRESETS = {'quick': {'train': 6000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'studio'},
+PRESETS = {'quick': {'train': 14_000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'images,coco'},
+           'studio': {'train': 6000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'studio'},
            'standard': {'train': 50_000, 'val': 2000, 'multiview': 2000, 'size': 256, 'what': ','.join(PARTS)}}
 
 
 def parse_arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--preset', choices=PRESETS, default='quick')
-    parser.add_argument('--out', type=Path, default=Path('data/free'), help='asset folder made by `make assets`')
+    parser.add_argument('--out', type=Path, default=Path('data/free'), help='free asset folder')
     parser.add_argument('--what', help=f'some of {",".join(PARTS)}; default: what the preset has')
     parser.add_argument('--train', type=int, help='training images')
     parser.add_argument('--val', type=int, help='validation images')
@@ -60,7 +62,7 @@ def _check(arguments):
     if not 0 <= arguments.gendered <= 1:
         raise BadConfig(f'--gendered is {arguments.gendered}; it is a share, 0 to 1')
     if not is_complete_free_folder(arguments.out):
-        raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); run `make assets`')
+        raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); {RESTORE}')
     check_free_version(arguments.out)
     if arguments.backgrounds:
         PictureFolder(arguments.backgrounds)

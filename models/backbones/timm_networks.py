@@ -185,4 +185,4 @@ def _timm():
         import timm
         return timm
     except ImportError:
-        raise ProjectError("timm is not installed; pip install 'human-mesh-recovery[backbones]'") from None
+        raise ProjectError("timm is not installed; pip install timm") from None

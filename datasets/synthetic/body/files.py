@@ -13,15 +13,12 @@ BODY_ORIGIN = 'free'
 
 
 def write_body(folder, body, digest):
-    """Write smpl/SMPL_*.npz and .pkl, the regressors and vertex_ids.json. body: FreeBodyArrays."""
+    """Write smpl/SMPL_*.npz, the regressors and vertex_ids.json. body: FreeBodyArrays."""
     folder = Path(folder)
     for gender, space in body.spaces.items():
         arrays = _body_arrays(body, space)
-        names = {'body_origin': BODY_ORIGIN, 'body_digest': digest}
-        path = folder / 'smpl' / f'SMPL_{gender.upper()}'
-        save_npz(path.with_suffix('.npz'), **arrays, **{key: np.array(value) for key, value in names.items()})
-        with atomic_write(path.with_suffix('.pkl')) as stream:
-            pickle.dump({**arrays, **names, 'bs_style': 'lbs', 'bs_type': 'lrotmin'}, stream, protocol=2)
+        save_npz(folder / 'smpl' / f'SMPL_{gender.upper()}.npz', **arrays, body_origin=np.array(BODY_ORIGIN),
+                 body_digest=np.array(digest))
     save_npy(folder / 'J_regressor_extra.npy', body.extra_regressor.astype(np.float32))
     save_npy(folder / 'J_regressor_h36m.npy', body.h36m_regressor.astype(np.float32))
     save_json(folder / 'vertex_ids.json', body.vertex_ids)

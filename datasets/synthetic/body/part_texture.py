@@ -16,8 +16,8 @@ def part_texture(chart_part):
 
 
 def color_parts():
-    """cube_parts [100,100,100] float32: the part of the colour nearest to each cell."""
+    """cube_parts [100,100,100] uint8: the part of the colour nearest to each cell."""
     axis = (np.arange(_CELLS) + 0.5) / _CELLS
     cells = np.stack(np.meshgrid(axis, axis, axis, indexing='ij'), -1)
     distance = np.stack([((cells - color) ** 2).sum(-1) for color in _COLORS])
-    return distance.argmin(0).astype(np.float32)
+    return distance.argmin(0).astype(np.uint8)

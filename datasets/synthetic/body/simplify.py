@@ -6,7 +6,6 @@ for, so that shapes, weights and landmarks are rows of Anny's own.
 """
 from dataclasses import dataclass
 
-import fast_simplification
 import numpy as np
 
 _SHRINK = 0.3
@@ -48,6 +47,7 @@ def simplify_body(vertices, half_faces, anny_mirror, joints, keep, num_vertices)
     vertices [N,3]: Anny in the T pose, mean shape; half_faces [F,3]; anny_mirror [N]; joints [24,3] in the same pose;
     keep: Anny vertices (left half) that must stay. Returns a Surface.
     """
+    import fast_simplification  # of the extra `body`
     used = np.unique(half_faces)
     local = np.full(len(vertices), -1)
     local[used] = np.arange(len(used))

@@ -1,0 +1,124 @@
+"""What the programs use where nothing of the published data is here: free recipes, and free people to evaluate on.
+
+A user who names a config file or data gets that, or an error that says what is missing.
+"""
+from pathlib import Path
+
+import yaml
+
+from core.config.files import CONFIG_FOLDER, load_config
+from datasets.catalog import STREAM, find_dataset, has_validation_split
+from datasets.coco_keypoints import default_annotations
+from datasets.mixed import parse_mixture
+from datasets.registered import DATASETS
+from datasets.shard_dataset import is_shards
+from models import regressor_class
+from utils.assets import find_assets
+from utils.errors import MissingFile
+from utils.logging import log_once
+
+# What names data on the command line.
+_NAMES_TRAINING = {'DATA.MIXTURE', 'DATA.SINGLE_NAME'}
+_NAMES_COCO = {'TEST.COCO_ANNOTATIONS', 'TEST.COCO_IMAGES', 'TEST.COCO_SUBSET', 'TEST.COCO_DETECTIONS'}
+_STREAM_EPOCH = 14_000  # pictures, as many as `make train` renders
+_GENERATE = 'python -m datasets.synthetic.generate'
+
+
+def with_free_recipe(cfg, path, overrides):
+    """`cfg`, of the published recipe `path` (or None); or, where the free body is in use and none of the recipe's data
+    is here, the config of the regressor's file in configs/free/, on what it names of rendered pictures, else on people
+    that are rendered while training.
+
+    overrides: [KEY, VALUE, ...] of the command line, which hold in both. The log says what was taken.
+    """
+    names = _training_sets(cfg)
+    if _NAMES_TRAINING & set(overrides[::2]) or not _on_free_body(cfg) or any(_has(cfg, name) for name in names):
+        return cfg
+    file = free_yaml(cfg.MODEL.REGRESSOR)
+    if file is None:
+        return cfg
+    # A run without a name gets that of the regressor, and never replaces another.
+    wanted = ['NAME', '', 'TRAIN.OVERWRITE', False, 'MODEL.REGRESSOR', cfg.MODEL.REGRESSOR, *overrides,
+              'DATA.SINGLE_DATASET', False]
+    free = load_config(file, wanted)
+    if not any(_has(free, name) for name in _training_sets(free)) and not free.DATA.N_VIEWS:
+        wanted = ['DATA.EPOCH_LENGTH', _STREAM_EPOCH, *wanted, 'DATA.MIXTURE', [f'{STREAM}:1']]
+    if 'DATA.EVAL_DATASET' not in overrides and not has_validation_split(free, free.DATA.EVAL_DATASET):
+        wanted += ['DATA.EVAL_DATASET', '']
+    free = load_config(file, wanted)
+    log_once(f'none of {", ".join(names)} is here: training {_short(file)} on {", ".join(_training_sets(free))}'
+             + (f'; --cfg_file {_short(path)} keeps the published recipe' if path else ''))
+    return free
+
+
+def free_yaml(regressor):
+    """Path of the file of configs/free/ that trains a regressor, under any of its names; None where there is none."""
+    wanted = regressor_class(regressor)
+    for path in sorted((CONFIG_FOLDER / 'free').glob('*_quick.yaml')):
+        tree = yaml.safe_load(path.read_text(encoding='utf-8'))
+        if regressor_class(tree['MODEL']['REGRESSOR']) is wanted:
+            return path
+    return None
+
+
+def free_people(cfg, overrides):
+    """[KEY, VALUE] that evaluates on free people, where the command line names no data set, that of the config is not
+    here and the free body is in use; else []. Raises MissingFile where free people are wanted and none are rendered."""
+    name = cfg.DATA.EVAL_DATASET
+    if 'DATA.EVAL_DATASET' in overrides[::2] or not _on_free_body(cfg) or name and _has(cfg, name, 'eval'):
+        return []
+    kinds = ('free-multiview', 'free-studio-multiview') if cfg.TEST.N_VIEWS else ('free', 'free-studio')
+    found = next((kind for kind in kinds if _has(cfg, kind, 'eval')), None)
+    missing = f'{name} is not here' if name else 'no data set is named (--dataset)'
+    if found is None:
+        raise MissingFile(f'{missing}, and no free people are rendered; run `{_GENERATE} --what '
+                          f'{"multiview" if cfg.TEST.N_VIEWS else "images"}`')
+    log_once(f'{missing}: evaluating on {found}')
+    return ['DATA.EVAL_DATASET', found]
+
+
+def free_coco(cfg, overrides):
+    """[KEY, VALUE, ...] that scores free people in COCO's form, where the command line names nothing of COCO, COCO is
+    not here and the free body is in use; else []. Raises MissingFile where neither is there."""
+    if _NAMES_COCO & set(overrides[::2]) or not _on_free_body(cfg):
+        return []
+    try:
+        default_annotations(cfg)
+        return []
+    except MissingFile as error:
+        root = find_assets(cfg.PATHS.DATA_DIR).root
+        file = root / 'annotations' / 'free_val_keypoints.json'
+        if not file.exists():
+            raise MissingFile(f'{error}; or make free people in its form: `{_GENERATE} --what images,coco`') from None
+        log_once(f'COCO is not here: evaluating on {file}')
+        return ['TEST.COCO_ANNOTATIONS', str(file), 'TEST.COCO_IMAGES', str(root / 'images')]
+
+
+def _training_sets(cfg):
+    if cfg.DATA.SINGLE_DATASET:
+        return [cfg.DATA.SINGLE_NAME]
+    return [name for names, _ in parse_mixture(cfg.DATA.MIXTURE) for name in names]
+
+
+def _has(cfg, name, split='train'):
+    """Whether a data set is here, or needs no files."""
+    if name in DATASETS or name == STREAM or is_shards(name):
+        return True
+    try:
+        find_dataset(cfg, name, split)
+    except MissingFile:
+        return False
+    return True
+
+
+def _on_free_body(cfg):
+    try:
+        return find_assets(cfg.PATHS.DATA_DIR).is_free
+    except MissingFile:  # which the program says where it reads them
+        return False
+
+
+def _short(path):
+    """A config's path as users write it."""
+    path = Path(path).resolve()
+    return path.relative_to(CONFIG_FOLDER.parent) if CONFIG_FOLDER in path.parents else path
