@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 
+from datasets import image_io
 from datasets.annotations import Annotations
-from datasets.synthetic import generate, sets
-from datasets.synthetic.backgrounds import PictureFolder
+from datasets.synthetic import generate, photographs, sets
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.render import compose, draw, label
-from datasets.synthetic.scene import MAX_BETA, Cast, sample_scene
+from datasets.synthetic.scene import MAX_BETA, Camera, Cast, sample_scene
 from datasets.synthetic.sets import Recipe, write_set
 from datasets.synthetic.stream import FreeStream
 from datasets.synthetic.walking import write_walking
@@ -347,14 +348,14 @@ def test_background_folders(free_assets, tmp_path, rendered):
         generate.main(['--out', str(rendered), '--backgrounds', str(tmp_path / 'nowhere')])
     (tmp_path / 'pictures').mkdir()
     with pytest.raises(ProjectError, match='no readable picture among 0 files'):
-        PictureFolder(tmp_path / 'pictures')
+        PhotoFolder(tmp_path / 'pictures')
     (tmp_path / 'pictures/broken.jpg').write_bytes(b'not a picture')
     with pytest.raises(ProjectError, match='no readable picture among 1 files'):
-        PictureFolder(tmp_path / 'pictures')
+        PhotoFolder(tmp_path / 'pictures')
     cv2.imwrite(str(tmp_path / 'pictures/red.png'), np.full((40, 60, 3), (0, 0, 255), np.uint8))
-    pictures = PictureFolder(tmp_path / 'pictures')
+    pictures = PhotoFolder(tmp_path / 'pictures')
     assert pictures.skipped == 1
-    crop = pictures.sample(np.random.default_rng(0), 32)
+    crop = pictures.sample(np.random.default_rng(0), 32, 32)
     assert crop.shape == (32, 32, 3)
     assert np.allclose(crop, (1, 0, 0), atol=.02)
 
@@ -390,3 +391,75 @@ def test_an_unfinished_asset_folder_is_not_rendered_from(free_assets, tmp_path):
     os.unlink(root / MANIFEST)
     with pytest.raises(MissingFile, match='make assets'):
         write_set(root, SMALL, workers=1)
+
+
+# --- photographs -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photo_folder(tmp_path):
+    """Two pictures, a panorama with a lamp to the right (its third quarter, azimuth 90 degrees), and a cut-out."""
+    folder = tmp_path / 'photos'
+    for name in ('panoramas', 'cutouts'):
+        (folder / name).mkdir(parents=True)
+    for name, colour in (('green.png', (0, 200, 0)), ('blue.jpg', (220, 0, 0))):
+        cv2.imwrite(str(folder / name), np.full((2000, 3000, 3), colour, np.uint8))
+    radiance = np.full((64, 128, 3), .1, np.float32)
+    radiance[30:34, 94:98] = 300
+    cv2.imwrite(str(folder / 'panoramas/lamp.hdr'), radiance)
+    cv2.imwrite(str(folder / 'cutouts/thing.png'), np.full((300, 600, 4), 255, np.uint8))
+    return folder
+
+
+def test_photographs_are_opened_as_they_are_drawn_and_no_larger_than_needed(photo_folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(photographs, 'read_picture', lambda file, shrink: read.append(shrink) or
+                        image_io.read_picture(file, shrink))
+    photos = PhotoFolder(photo_folder)
+    assert not read, 'no picture is decoded before it is drawn'
+    rng = np.random.default_rng(0)
+    crops = [photos.sample(rng, 48, 32) for _ in range(12)]
+    assert {crop.shape for crop in crops} == {(32, 48, 3)}
+    assert {int(crop.mean((0, 1)).argmax()) for crop in crops} == {1, 2}
+    assert len(read) == 2 and min(read) > 3, 'kept once read'
+    assert photos.cutout(rng).shape == (128, 256, 4)
+    assert photos.cloth(rng).shape == (64, 64, 3)
+
+
+def test_a_photograph_that_goes_bad_is_passed_over(photo_folder):
+    photos = PhotoFolder(photo_folder)
+    (photo_folder / 'blue.jpg').write_bytes(b'\xff\xd8 cut short')
+    assert all(photos.sample(np.random.default_rng(seed), 32, 32)[..., 1].mean() > .7 for seed in range(6))
+    other = PhotoFolder(photo_folder)
+    (photo_folder / 'green.png').unlink()
+    with pytest.raises(ProjectError, match='cannot be read'):
+        other.sample(np.random.default_rng(0), 32, 32)
+
+
+@pytest.mark.parametrize('heading', [0, 1.0, -2.5])
+def test_a_panorama_lights_from_where_its_lamp_is_seen(photo_folder, heading):
+    """The lamp's direction is its azimuth in the file less the heading, and a camera sees it there."""
+    panorama = PhotoFolder(photo_folder).panorama(np.random.default_rng(0))
+    light = panorama.lighting_at(heading)
+    azimuth = np.pi / 2 - heading
+    assert np.allclose(light.towards, (np.sin(azimuth), 0, -np.cos(azimuth)), atol=.06)
+    assert light.colour.min() > light.ambient.max()
+    camera = Camera(100.0, (64, 64), 128, 128)
+    # A camera that is turned to the lamp: its z axis is the light's direction.
+    forward = light.towards * (1, 0, 1) / np.linalg.norm(light.towards * (1, 0, 1))
+    down = np.array([0, -1.0, 0])
+    view = np.stack([np.cross(down, forward), down, forward])
+    seen = panorama.seen_by(camera, view, heading)
+    rows, columns = np.nonzero(seen[..., 0] > .9)
+    assert abs(rows.mean() - 64) < 6 and abs(columns.mean() - 64) < 6
+    brightest = (light.seen_from(view).direction[2])
+    assert brightest > .99
+
+
+def test_stream_with_photographs_repeats(free_assets, photo_folder):
+    stream = FreeStream(Path(free_assets), seed=3, size=96, photos=str(photo_folder))
+    first = [stream.sample(0, index)[0] for index in range(4)]
+    again = pickle.loads(pickle.dumps(stream))
+    assert all(np.array_equal(again.sample(0, index)[0], first[index]) for index in (3, 0, 2, 1))
+    plain = FreeStream(Path(free_assets), seed=3, size=96)
+    assert not np.array_equal(plain.sample(0, 0)[0], first[0])

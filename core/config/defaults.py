@@ -58,6 +58,9 @@ _C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' 
 _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache/human_mesh_recovery
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says
 _C.DATA.DENSE_POINTS = False  # train on DensePose-COCO's points and segments where a file has them (DaNet)
+_C.DATA.STREAM = CN()  # pictures that 'free-stream' renders while training (docs/synthetic_data.md)
+_C.DATA.STREAM.SIZE = 256  # pixels of a picture's longer side
+_C.DATA.STREAM.PHOTOS = ''  # folder of photographs: backgrounds, cloth and things in front; '': all is drawn
 _C.DATA.LEGACY_CROP_EVAL = False  # evaluate on the published integer crop (for published weights)
 # how that crop is resized: 'pil_bicubic' (PyMAF), 'imresize_bilinear' (SPIN, DaNet), 'skimage_bilinear' (Multi-SPIN)
 _C.DATA.LEGACY_CROP_RESIZE = 'pil_bicubic'

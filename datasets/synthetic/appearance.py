@@ -55,7 +55,8 @@ class Look:
     """Everything `shading.shade` needs to dress a body; arrays have one row a region (`shading.REGIONS`).
 
     first, second: linear colours [R,3] that the pattern mixes; texture [R,4]: frequency (1/m), phase, folds, gloss;
-    thickness [R]: metres by which the region stands off the skin; arm: |x| beyond which rings go around the arm.
+    thickness [R]: metres by which the region stands off the skin; arm: |x| beyond which rings go around the arm; cloth
+    [2,S,S,3]: linear colours of top and bottom where their pattern is a photograph.
     """
     cut: Cut
     first: np.ndarray
@@ -64,6 +65,7 @@ class Look:
     texture: np.ndarray
     thickness: np.ndarray
     arm: float
+    cloth: np.ndarray
 
     def offsets(self, body, normals):
         """Metres [V,3] by which clothes and hair stand off the template's vertices, whose unit normals are given."""
@@ -71,8 +73,8 @@ class Look:
         return (self.thickness[region][:, None] * normals).astype(np.float32)
 
 
-def sample_look(rng, marks):
-    """Draw a Look for a body with these BodyMarks. rng: numpy Generator."""
+def sample_look(rng, marks, photos=None):
+    """Draw a Look for a body with these BodyMarks. rng: numpy Generator; photos: PhotoFolder that cloth is cut from."""
     skin, hair = _skin_colour(rng), _hair_colour(rng)
     first, second = np.tile(skin, (len(shading.REGIONS), 1)), np.tile(skin, (len(shading.REGIONS), 1))
     pattern = np.zeros(len(shading.REGIONS), np.int32)
@@ -98,8 +100,26 @@ def sample_look(rng, marks):
     first[EYE], first[LIP] = srgb_to_linear(np.array([.08, .06, .05])), skin * (.75, .5, .5)
     texture[[SKIN, LIP], 3], texture[HAIR, 3], texture[[SHOE, SOLE], 3] = rng.uniform(0, .25), .15, rng.uniform(0, .4)
     second[[EYE, LIP, SOLE]] = first[[EYE, LIP, SOLE]]
-    return Look(_sample_cut(rng, marks), first.astype(np.float32), second.astype(np.float32), pattern, texture,
-                thickness, float(marks.shoulder_x + .015))
+    cut, cloth = _sample_cut(rng, marks), np.zeros((2, 1, 1, 3), np.float32)
+    if photos is not None and photos.files:
+        cloth = _photographed_cloth(rng, photos, pattern, texture)
+    return Look(cut, first.astype(np.float32), second.astype(np.float32), pattern, texture, thickness,
+                float(marks.shoulder_x + .015), cloth)
+
+
+def _photographed_cloth(rng, photos, pattern, texture):
+    """Cut top and bottom from photographs, now and then -> cloth [2,S,S,3]; sets their rows of pattern and texture."""
+    pieces = []
+    for region, share in ((TOP, .4), (BOTTOM, .25)):
+        piece = photos.cloth(rng)
+        if rng.random() < .5:  # dyed: the photograph gives no more than the weave
+            weave = piece.mean(-1, keepdims=True) / max(float(piece.mean()), .05)
+            piece = weave * sample_accent(rng) * rng.uniform(.4, 1)
+        pieces.append(srgb_to_linear(np.clip(piece * rng.uniform(.6, 1.2), 0.01, 1)))
+        if rng.random() < share:
+            pattern[region] = shading.PATTERNS.index('photo')
+            texture[region, 0] = 20 / rng.uniform(.1, .9)  # metres a piece
+    return np.stack(pieces).astype(np.float32)
 
 
 def _sample_cut(rng, marks):

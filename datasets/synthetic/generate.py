@@ -7,9 +7,9 @@ import argparse
 import time
 from pathlib import Path
 
-from datasets.synthetic.backgrounds import PictureFolder
 from datasets.synthetic.coco_file import write_coco_keypoints
 from datasets.synthetic.multiview import NUM_VIEWS
+from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.scene import Cast
 from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
 from datasets.synthetic.walking import detections_file, write_walking
@@ -35,7 +35,7 @@ def parse_arguments(argv=None):
     parser.add_argument('--size', type=int, help='pixels a side')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--gendered', type=float, default=0.0, help='share of people with the male or female body')
-    parser.add_argument('--backgrounds', type=Path, help='folder of pictures to put people before')
+    parser.add_argument('--backgrounds', type=Path, help='folder of photographs: backgrounds and cloth')
     parser.add_argument('--workers', type=int, default=2, help='rendering processes')
     arguments = parser.parse_args(argv)
     for name, value in PRESETS[arguments.preset].items():
@@ -63,7 +63,7 @@ def _check(arguments):
         raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); run `make assets`')
     check_free_version(arguments.out)
     if arguments.backgrounds:
-        PictureFolder(arguments.backgrounds)
+        PhotoFolder(arguments.backgrounds)
 
 
 def recipes(arguments):

@@ -18,6 +18,8 @@ _SUPERSAMPLING = 2  # as `shade` has it
 _HIDDEN_BEHIND = 0.16
 # Share of the person's pixels that things in front may cover.
 _MOST_COVERED = 0.45
+# Share of the backgrounds that are drawn, where there are photographs.
+_DRAWN = 0.2
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,26 @@ class Drawing:
     covered: np.ndarray
 
 
-def draw(rng, scene, pictures=None, studio=False):
+def draw(rng, scene, photos=None, studio=False):
     """Render a Scene with a random background, things in front and the faults of cameras -> Drawing.
 
-    pictures: PictureFolder, or None for procedural backgrounds. studio: a plain backdrop, and nothing in front.
+    photos: PhotoFolder, or None for drawn backgrounds. studio: a plain backdrop, unless there are photos, and nothing
+    in front.
     """
-    size = scene.camera.height
-    if pictures:
-        background = pictures.sample(rng, size)
-    else:
-        background = backdrop(rng, size) if studio else procedural(rng, size, scene.horizon)
-    return compose(rng, scene, background, things=not studio)
+    return compose(rng, scene, _background(rng, scene, photos, studio), things=not studio)
+
+
+def _background(rng, scene, photos, studio):
+    """What is behind the person: [H,W,3] float32 sRGB in [0, 1]."""
+    camera = scene.camera
+    if scene.surroundings:
+        panorama, heading = scene.surroundings
+        return panorama.seen_by(camera, scene.view, heading)
+    if photos and photos.files and rng.random() >= _DRAWN:
+        return photos.sample(rng, camera.width, camera.height)
+    size = max(camera.width, camera.height)
+    square = backdrop(rng, size) if studio else procedural(rng, size, scene.horizon)
+    return square[:camera.height, :camera.width]
 
 
 def compose(rng, scene, background, faults=True, things=True):

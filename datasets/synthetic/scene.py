@@ -6,12 +6,11 @@ Camera frame: x right, y down, z forward, metres; pixels as in the rest of the p
 from dataclasses import dataclass
 
 import numpy as np
-import warp as wp
 
 from datasets.synthetic.appearance import BodyMarks, sample_look
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.lighting import Lighting, sample_lighting
 from datasets.synthetic.poses import sample_people
-from datasets.synthetic.shading import Light
 from utils.keypoints import SMPL_JOINTS
 
 # Standard deviations at which the shape parameters are cut.
@@ -27,6 +26,8 @@ _FRAMINGS = (
 _STUDIO_FRAMING = ((1.0, (), (.7, .9)),)
 # Share of the picture's side by which its subject may be off the middle.
 _OFF_MIDDLE, _STUDIO_OFF_MIDDLE = .2, .04
+# Share of the scenes that stand in a panorama, where there are any.
+_PANORAMAS = .45
 
 
 class Cast:
@@ -94,11 +95,15 @@ class Person:
 
 @dataclass(frozen=True)
 class Scene:
-    """A person, a camera, light, and which way is up: `view` [3,3] takes the world (y up) to the camera frame."""
+    """A person, a camera, light, and which way is up: `view` [3,3] takes the world (y up) to the camera frame.
+
+    surroundings: None, or a Panorama and the radians that it is turned by.
+    """
     person: Person
     camera: Camera
     view: np.ndarray
-    lighting: 'Lighting'
+    lighting: Lighting
+    surroundings: tuple = None
 
     @property
     def horizon(self):
@@ -116,24 +121,32 @@ def sample_betas(rng):
     return betas
 
 
-def sample_scene(rng, cast, size, studio=False):
+def sample_scene(rng, cast, size, studio=False, photos=None):
     """Draw a Scene for a square picture of `size` pixels. rng: numpy Generator.
 
-    studio: the whole person is in the picture and faces the camera more or less.
+    studio: the whole person is in the picture and faces the camera more or less; photos: PhotoFolder, or None.
     """
     gender, betas = cast.draw(rng)
     poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas), facing=studio)
-    person = dress(rng, cast, gender, betas, poses[0])
+    person = dress(rng, cast, gender, betas, poses[0], photos)
     camera = sample_camera(rng, size)
     framing = (_STUDIO_FRAMING, _STUDIO_OFF_MIDDLE) if studio else (_FRAMINGS, _OFF_MIDDLE)
     translation = _frame(rng, person, camera, *framing)
-    return Scene(place(person, translation), camera, views[0], sample_lighting(rng))
+    return Scene(place(person, translation), camera, views[0], *sample_surroundings(rng, photos))
 
 
-def dress(rng, cast, gender, betas, pose):
+def sample_surroundings(rng, photos=None):
+    """Draw the light, and now and then a panorama that it comes from: Lighting, and None or (Panorama, radians)."""
+    if photos is None or not photos.panoramas or rng.random() >= _PANORAMAS:
+        return sample_lighting(rng), None
+    panorama, heading = photos.panorama(rng), rng.uniform(0, 2 * np.pi)
+    return panorama.lighting_at(heading), (panorama, heading)
+
+
+def dress(rng, cast, gender, betas, pose, photos=None):
     """Draw in which clothes somebody takes the pose [72] -> Person at the origin."""
     body = cast.bodies[gender]
-    look = sample_look(rng, cast.marks[gender])
+    look = sample_look(rng, cast.marks[gender], photos)
     return repose(body, gender, betas, pose, look, look.offsets(body, cast.normals[gender]))
 
 
@@ -179,42 +192,3 @@ def frame_points(points, camera, share, jitter=(0, 0)):
         translation[2] += translation[2] * ((last - first).max() / (share * camera.height) - 1) * .9
     translation[2] = max(translation[2], _NEAREST - low[2])
     return translation
-
-
-@dataclass(frozen=True)
-class Lighting:
-    """Light of a scene in the world (y up). towards [3]: to the lamp or sun; colour, ambient, second: linear [3];
-    gradient [3,3]: change of the ambient light along each axis, one colour a row; axis [3]."""
-    towards: np.ndarray
-    colour: np.ndarray
-    ambient: np.ndarray
-    gradient: np.ndarray
-    axis: np.ndarray
-    second: np.ndarray
-
-    def seen_from(self, view):
-        """The light in a camera's frame; view [3,3]: world to camera -> shading.Light."""
-        light = Light()
-        light.direction, light.axis = _vec(view @ self.towards), _vec(view @ self.axis)
-        light.colour, light.ambient, light.second = _vec(self.colour), _vec(self.ambient), _vec(self.second)
-        light.gradient_x, light.gradient_y, light.gradient_z = (_vec(row) for row in view @ self.gradient)
-        return light
-
-
-def sample_lighting(rng):
-    """Draw ambient light, brighter from above, and a sun or lamp -> Lighting."""
-    azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(8, 80))
-    towards = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
-    strength = rng.uniform(0, 1.1)
-    colour = strength * (1 + rng.normal(0, .06, 3)) * (1 + rng.uniform(-.1, .1) * np.array([1, 0, -1]))
-    ambient = rng.uniform(.35, .8) * (1.15 - .5 * strength) * (1 + rng.normal(0, .05, 3))
-    gradient = np.array([0, rng.uniform(.05, .45), 0]) + rng.normal(0, .16, 3)
-    axis = rng.standard_normal(3)
-    return Lighting(towards, colour, ambient, gradient[:, None] * ambient * (1 + rng.normal(0, .08, (3, 3))),
-                    axis / np.linalg.norm(axis), ambient * rng.normal(0, .15))
-
-
-def _vec(values):
-    return wp.vec3(*(float(v) for v in values))
-
-

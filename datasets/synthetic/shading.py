@@ -11,7 +11,11 @@ from utils.rasterizer import start_warp
 
 REGIONS = ('skin', 'hair', 'top', 'bottom', 'shoe', 'sole', 'sock', 'glove', 'eye', 'lip')
 SKIN, HAIR, TOP, BOTTOM, SHOE, SOLE, SOCK, GLOVE, EYE, LIP = range(len(REGIONS))
-PATTERNS = ('plain', 'rings', 'stripes', 'checks', 'camouflage', 'gradient', 'print', 'dots')
+PATTERNS = ('plain', 'rings', 'stripes', 'checks', 'camouflage', 'gradient', 'print', 'dots', 'photo')
+_PHOTO = len(PATTERNS) - 1
+
+_PHOTO_PATTERN = wp.constant(_PHOTO)
+_BOTTOM = wp.constant(BOTTOM)
 
 wp.set_module_options({'enable_backward': False})
 
@@ -174,8 +178,33 @@ def _label_points(points: wp.array(dtype=wp.vec3), cut: Cut, region: wp.array(dt
 
 
 @wp.func
+def _mirrored(t: float, side: int):
+    """Pixel of a texture of `side` pixels, repeated in mirror images, at a place t, 1 a repeat."""
+    folded = t - 2.0 * wp.floor(0.5 * t)
+    if folded > 1.0:
+        folded = 2.0 - folded
+    return wp.min(int(folded * float(side)), side - 1)
+
+
+@wp.func
+def _photo(p: wp.vec3, bottom: int, cloth: wp.array4d(dtype=wp.float32), arm: float, frequency: float):
+    """Linear colour of cloth that was cut from a photograph; top and bottom have one piece each."""
+    along = p[1]
+    across = p[0] + 0.7 * p[2]
+    if wp.abs(p[0]) > arm:
+        along = wp.abs(p[0])
+        across = p[2] + 0.7 * p[1]
+    row = _mirrored(0.05 * frequency * along, cloth.shape[1])
+    column = _mirrored(0.05 * frequency * across, cloth.shape[2])
+    return wp.vec3(cloth[bottom, row, column, 0], cloth[bottom, row, column, 1], cloth[bottom, row, column, 2])
+
+
+@wp.func
 def _albedo(p: wp.vec3, region: int, first: wp.array(dtype=wp.vec3), second: wp.array(dtype=wp.vec3),
-            pattern: wp.array(dtype=wp.int32), texture: wp.array(dtype=wp.vec4), arm: float):
+            pattern: wp.array(dtype=wp.int32), texture: wp.array(dtype=wp.vec4), arm: float,
+            cloth: wp.array4d(dtype=wp.float32)):
+    if pattern[region] == _PHOTO_PATTERN:
+        return _photo(p, wp.where(region == _BOTTOM, 1, 0), cloth, arm, texture[region][0])
     share = _pattern(pattern[region], p, arm, texture[region][0], texture[region][1])
     return (1.0 - share) * first[region] + share * second[region]
 
@@ -201,7 +230,7 @@ def _shade_pixels(face_index: wp.array2d(dtype=wp.int64), barycentric: wp.array2
                   faces: wp.array(dtype=wp.vec3i), canonical: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3),
                   cut: Cut, light: Light, first: wp.array(dtype=wp.vec3), second: wp.array(dtype=wp.vec3),
                   pattern: wp.array(dtype=wp.int32), texture: wp.array(dtype=wp.vec4), arm: float,
-                  colour: wp.array2d(dtype=wp.vec4)):
+                  cloth: wp.array4d(dtype=wp.float32), colour: wp.array2d(dtype=wp.vec4)):
     row, column = wp.tid()
     covered = float(0.0)  # noqa: UP018 - a literal would be a constant to warp
     albedo = wp.vec3(0.0, 0.0, 0.0)
@@ -221,7 +250,7 @@ def _shade_pixels(face_index: wp.array2d(dtype=wp.int64), barycentric: wp.array2
             covered += 1.0
             middle += p
             normal += w[0] * normals[face[0]] + w[1] * normals[face[1]] + w[2] * normals[face[2]]
-            albedo += _albedo(p, region, first, second, pattern, texture, arm)
+            albedo += _albedo(p, region, first, second, pattern, texture, arm, cloth)
     if covered == 0.0:
         colour[row, column] = wp.vec4(0.0, 0.0, 0.0, 0.0)
         return
@@ -255,5 +284,6 @@ def shade(face_index, barycentric, faces, canonical, normals, look, light):
         wp.from_torch(face_index), wp.from_torch(barycentric, dtype=wp.vec3),
         _array(faces, wp.vec3i), _array(canonical, wp.vec3), _array(normals.astype(np.float32), wp.vec3),
         look.cut, light, _array(look.first, wp.vec3), _array(look.second, wp.vec3), _array(look.pattern, wp.int32),
-        _array(look.texture, wp.vec4), look.arm, wp.from_torch(colour, dtype=wp.vec4)])
+        _array(look.texture, wp.vec4), look.arm, _array(look.cloth, wp.float32),
+        wp.from_torch(colour, dtype=wp.vec4)])
     return colour.numpy()

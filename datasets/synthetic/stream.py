@@ -1,6 +1,7 @@
 """People rendered on demand: the training images without files."""
 import numpy as np
 
+from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.render import draw, label
 from datasets.synthetic.scene import Cast, sample_scene
 from utils.assets import Assets, find_assets
@@ -12,25 +13,28 @@ SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'strea
 DEFAULT_LENGTH = 4000
 
 
-def render_person(rng, cast, size, pictures=None, studio=False):
+def render_person(rng, cast, size, photos=None, studio=False):
     """Render one picture -> image [size,size,3] uint8 RGB and its row of labels (`render.label`).
 
-    studio: an easy one, whole and facing the camera, before a plain backdrop.
+    photos: PhotoFolder, or None; studio: an easy one, whole and facing the camera, before a plain backdrop.
     """
-    scene = sample_scene(rng, cast, size, studio)
-    drawing = draw(rng, scene, pictures, studio)
+    scene = sample_scene(rng, cast, size, studio, photos)
+    drawing = draw(rng, scene, photos, studio)
     return drawing.image, label(scene, drawing)
 
 
 class FreeStream:
     """A source of rendered people: `sample(epoch, index)` depends on the seed and these two alone.
 
-    assets_root: a finished free asset folder; length: pictures an epoch; size: pixels a side. Bodies are read on
-    first use, in the process that uses them: the stream can be handed to loader workers before.
+    assets_root: a finished free asset folder; length: pictures an epoch; size: pixels a side; photos: folder of
+    photographs (`photographs.PhotoFolder`), or ''. Bodies are read on first use, in the process that uses them: the
+    stream can be handed to loader workers before. Raises MissingFile, ProjectError for a folder of photographs that
+    cannot be used.
     """
 
-    def __init__(self, assets_root, length=DEFAULT_LENGTH, seed=0, size=256):
+    def __init__(self, assets_root, length=DEFAULT_LENGTH, seed=0, size=256, photos=''):
         self.assets_root, self.length, self.seed, self.size = assets_root, length, seed, size
+        self.photos = PhotoFolder(photos) if photos else None
         self._cast = None
 
     @classmethod
@@ -40,7 +44,8 @@ class FreeStream:
         if not assets.is_free:
             raise MissingFile(f'{assets.root}: people are rendered from the free body alone; set PATHS.DATA_DIR to its '
                               'folder, such as data/free')
-        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED)
+        stream = cfg.DATA.STREAM
+        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED, stream.SIZE, stream.PHOTOS)
 
     def __len__(self):
         return self.length
@@ -53,5 +58,5 @@ class FreeStream:
         if self._cast is None:
             self._cast = Cast(Assets(self.assets_root, is_free=True))
         rng = np.random.default_rng([self.seed, SPLITS['stream'], epoch, index])
-        image, row = render_person(rng, self._cast, self.size)
+        image, row = render_person(rng, self._cast, self.size, self.photos)
         return image, row | {'body_digest': self._cast.digest}
