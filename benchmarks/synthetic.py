@@ -14,8 +14,8 @@ import torch
 
 from datasets.synthetic.anatomy import JOINT, rotmat_to_pose
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.people import sample_betas
 from datasets.synthetic.poses import sample_body_rotations, sample_poses
-from datasets.synthetic.scene import sample_betas
 from datasets.synthetic.stream import FreeStream
 from utils.assets import find_assets
 from utils.errors import run_main

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,12 +19,15 @@ import torch
 
 from datasets import image_io
 from datasets.annotations import Annotations
-from datasets.synthetic import generate, photographs, sets
+from datasets.synthetic import generate, photographs, sets, things
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.people import MAX_BETA, Cast
 from datasets.synthetic.photographs import PhotoFolder
+from datasets.synthetic.realism import REALISM
 from datasets.synthetic.render import compose, draw, label
-from datasets.synthetic.scene import MAX_BETA, Camera, Cast, sample_scene
+from datasets.synthetic.scene import Camera, sample_scene
 from datasets.synthetic.sets import Recipe, write_set
+from datasets.synthetic.shadows import shadow_map
 from datasets.synthetic.stream import FreeStream
 from datasets.synthetic.walking import write_walking
 from models.body import BodyModel
@@ -33,7 +37,7 @@ from utils.keypoints import J24_TO_COCO, JOINT_NAMES
 from utils.safe_io import load_npz
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = Recipe('free_train', 'train', count=6, size=96, seed=0)
+SMALL = Recipe('free_train', 'train', count=6, size=96, seed=0, realism=tuple(REALISM))
 
 
 def linked_assets(free_assets, folder):
@@ -69,7 +73,7 @@ def test_bytes_depend_on_the_seed_and_not_on_the_workers(free_assets, rendered, 
     assert (again / 'dataset_extras/free_train.npz').read_bytes() == \
         (rendered / 'dataset_extras/free_train.npz').read_bytes()
     other = linked_assets(free_assets, tmp_path / 'other')
-    write_set(other, Recipe('free_train', 'train', count=6, size=96, seed=1), workers=1)
+    write_set(other, replace(SMALL, seed=1), workers=1)
     assert not set(picture_bytes(other)) & set(picture_bytes(rendered))
     assert not set(picture_bytes(rendered, 'free_val')) & set(picture_bytes(rendered))
 
@@ -80,7 +84,7 @@ def test_a_complete_set_is_left_alone_and_another_recipe_replaces_it(free_assets
     before = (root / 'dataset_extras/free_train.npz').stat().st_mtime_ns
     assert not write_set(root, SMALL, workers=1)
     assert (root / 'dataset_extras/free_train.npz').stat().st_mtime_ns == before
-    shorter, other = (Recipe('free_train', 'train', count=4, size=96, seed=seed) for seed in (0, 1))
+    shorter, other = (replace(SMALL, count=4, seed=seed) for seed in (0, 1))
     assert not write_set(root, shorter, workers=1), 'the longer set holds the shorter one'
     assert len(picture_bytes(root)) == 6
     assert write_set(root, other, workers=1)
@@ -102,7 +106,7 @@ def test_files_have_spins_keys_and_shapes(rendered):
     assert people.body_digest == Cast(Assets(rendered, is_free=True)).digest
     assert np.abs(people.betas).max() <= MAX_BETA
     for name in people.imgname:
-        assert cv2.imread(str(rendered / 'images' / name)).shape == (96, 96, 3)
+        assert max(cv2.imread(str(rendered / 'images' / name)).shape) == 96
     inside = people.keypoints_2d[people.keypoints_2d[..., 2] > 0]
     assert (inside[:, :2] >= 0).all()
     assert (inside[:, :2] < 96).all()
@@ -463,3 +467,70 @@ def test_stream_with_photographs_repeats(free_assets, photo_folder):
     assert all(np.array_equal(again.sample(0, index)[0], first[index]) for index in (3, 0, 2, 1))
     plain = FreeStream(Path(free_assets), seed=3, size=96)
     assert not np.array_equal(plain.sample(0, 0)[0], first[0])
+
+
+# --- realism -----------------------------------------------------------------------------------------------------
+
+
+def test_things_are_seen_from_outside():
+    """Faces turn the way of their normals, and the enclosed volumes are those of the solids."""
+    for part, volume in ((things._box((1, 2, 3), (1, 2, .5)), 8.0), (things._ball((1, 0, 0), 1.0), 4 / 3 * np.pi),
+                         (things._wheel((0, 1, 0), 1.0), 2 * np.pi ** 2 * .05 ** 2)):
+        for frame in (np.eye(3), np.diag([1.0, -1, 1])):
+            piece = part(np.array([0, 0, 4.0]), frame)
+            a, b, c = (piece.places[piece.faces[:, corner]] for corner in range(3))
+            assert (np.einsum('fa,fa->f', np.cross(b - a, c - a), piece.normals[piece.faces].mean(1)) > -1e-9).all()
+            assert np.einsum('fa,fa->', a, np.cross(b, c)) / 6 == pytest.approx(volume, rel=.2)
+
+
+def test_others_hide_the_person_and_change_no_label(cast):
+    """Joints behind somebody else count as hidden; the labels are those of the person alone."""
+    found = 0
+    for index in range(60):
+        scene = sample_scene(np.random.default_rng([21, index]), cast, 96, realism=frozenset(REALISM))
+        if not scene.others:
+            continue
+        black = np.zeros((scene.camera.height, scene.camera.width, 3), np.float32)
+        alone, together = (compose(np.random.default_rng(0), each, black, things=False) for each in
+                           (replace(scene, others=(), things=()), scene))
+        rows = [label(scene, drawing) for drawing in (alone, together)]
+        for key in ('part', 'openpose', 'pose', 'shape', 'S', 'bbox', 'translation', 'smpl_2dkps'):
+            assert np.array_equal(rows[0][key], rows[1][key]), key
+        assert (rows[1]['visibility'][rows[0]['visibility'] == 1] == 1).all()
+        found += (rows[1]['visibility'] < rows[0]['visibility']).any()
+        assert rows[1]['area'] <= 1.15 * rows[0]['area'] + 20  # outlines: half a pixel of either
+        assert together.mask.sum() > 0 or alone.mask.sum() < 50
+        up = scene.view[:, 1]
+        floors = [(person.vertices @ up).min() for person in (scene.person, *scene.others)]
+        assert np.ptp(floors) < 1e-3
+    assert found >= 5
+
+
+def test_a_lamp_from_above_leaves_what_is_below_in_shadow():
+    """A plate a metre over another one: of the lower plate, the part under the upper one is dark."""
+    quad = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
+    lower = np.stack([corners[:, 0] * 2, np.full(4, 1.0), 5 + corners[:, 1] * 2], 1)
+    upper = np.stack([corners[:, 0] * .5, np.zeros(4), 5 + corners[:, 1] * .5], 1)
+    places = np.concatenate([lower, upper]).astype(np.float32)
+    faces = np.concatenate([quad, quad + 4])
+    shadow, zbuffer = shadow_map(places, faces, np.array([0, -1.0, 0]))
+    depths = zbuffer.numpy()
+    for point, is_lit in (((0, 1, 5), False), ((.4, 1, 5.4), False), ((.7, 1, 5), True), ((0, 1, 4.2), True),
+                          ((0, 0, 5), True)):
+        column = int(np.dot(point, shadow.across) + shadow.corner[0])
+        row = int(np.dot(point, shadow.down) + shadow.corner[1])
+        nearest = np.array(depths[row, column] >> 32, np.int32).view(np.float32)
+        assert (shadow.corner[2] - np.dot(point, shadow.towards) < nearest + .03) == is_lit
+
+
+@pytest.mark.parametrize('leave_out', REALISM)
+def test_each_part_of_realism_can_be_left_out(free_assets, leave_out):
+    names = [name for name in REALISM if name != leave_out]
+    every, fewer = (FreeStream(Path(free_assets), seed=3, size=96, realism=kept) for kept in (REALISM, names))
+    assert any(not np.array_equal(every.sample(0, index)[0], fewer.sample(0, index)[0]) for index in range(25))
+
+
+def test_unknown_realism_is_named():
+    with pytest.raises(BadConfig, match="no 'magic'"):
+        FreeStream(Path('.'), realism=['magic'])

@@ -122,6 +122,18 @@ def _photographed_cloth(rng, photos, pattern, texture):
     return np.stack(pieces).astype(np.float32)
 
 
+def sample_thing_look(rng):
+    """Draw the Look of a thing, all of which is of the region TOP."""
+    count = len(shading.REGIONS)
+    texture = np.zeros((count, 4), np.float32)
+    texture[:, 0], texture[:, 1] = 2 * np.pi / rng.uniform(.03, .2), rng.uniform(0, 6.28)
+    texture[:, 3] = rng.uniform(0, .5)
+    first, second = (np.tile(cloth_colour(rng), (count, 1)).astype(np.float32) for _ in range(2))
+    pattern = np.full(count, _draw(rng, {0: .8, 2: .1, 4: .1}), np.int32)
+    return Look(Cut(), first, second, pattern, texture, np.zeros(count, np.float32), _NOWHERE,
+                np.zeros((2, 1, 1, 3), np.float32))
+
+
 def _sample_cut(rng, marks):
     cut = Cut()
     cut.neck, cut.head = _vec(marks.neck + (0, .015, .02)), _vec(marks.head)

@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from datasets.synthetic.multiview import render_views
+from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
-from datasets.synthetic.scene import Cast
 from datasets.synthetic.stream import SPLITS, render_person
 from utils.assets import MANIFEST, Assets, check_free_version, is_complete_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
@@ -30,7 +30,8 @@ from utils.safe_io import load_json, load_npz, save_npz
 from utils.threads import use_one_thread
 
 # Raise it when the code makes other bytes of the same recipe.
-# 2: Human3.6M's joints have the left leg first; 3: cloth, panoramas and cut-outs from the folder of photographs.
+# 2: Human3.6M's joints have the left leg first; 3: cloth, panoramas and cut-outs from the folder of photographs,
+# and what `realism.REALISM` names.
 _FORMAT = 3
 _JPEG_QUALITY = 92
 # Bytes a pixel of a JPEG file, on average and rounded up, and of a row of labels.
@@ -40,7 +41,8 @@ _FILES_PER_FOLDER = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a set's bytes depend on, but the body. count: people, each of them `views` pictures."""
+    """Everything that a set's bytes depend on, but the body. count: people, each of them `views` pictures;
+    size: pixels of the longer side."""
     name: str
     split: str
     count: int
@@ -50,6 +52,7 @@ class Recipe:
     gendered: float = 0.0
     backgrounds: str = ''
     studio: bool = False
+    realism: tuple = ()
 
     @property
     def num_images(self):
@@ -69,10 +72,11 @@ class Painter:
         """[(image [H,W,3] uint8 RGB, row)] of person `index`: one, or one a view."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, SPLITS[recipe.split], index])
+        realism = frozenset(recipe.realism)
         if recipe.views == 1:
-            return [render_person(rng, self.cast, recipe.size, self.photos, recipe.studio)]
+            return [render_person(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
         return [(image, row | {'group': index}) for image, row in
-                render_views(rng, self.cast, recipe.size, self.photos, recipe.studio)]
+                render_views(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
 
 
 def image_name(recipe, number):
