@@ -16,13 +16,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from datasets import image_io
 from datasets.annotations import Annotations
-from datasets.synthetic import generate, photographs, sets, things
+from datasets.synthetic import generate, photographs, sets, shading, things
 from datasets.synthetic.free_body import FreeBody
 from datasets.synthetic.people import MAX_BETA, Cast
 from datasets.synthetic.photographs import PhotoFolder
+from datasets.synthetic.poses import sample_poses
 from datasets.synthetic.realism import REALISM
 from datasets.synthetic.render import compose, draw, label
 from datasets.synthetic.scene import Camera, sample_scene
@@ -43,7 +45,7 @@ SMALL = Recipe('free_train', 'train', count=6, size=96, seed=0, realism=tuple(RE
 def linked_assets(free_assets, folder):
     """An asset folder of its own whose body files are links: sets can be written beside them."""
     folder.mkdir()
-    for name in ('smpl', 'J_regressor_extra.npy', 'vertex_ids.json', MANIFEST):
+    for name in ('smpl', 'J_regressor_extra.npy', 'vertex_ids.json', 'garments.npz', MANIFEST):
         (folder / name).symlink_to(Path(free_assets) / name)
     return folder
 
@@ -534,3 +536,36 @@ def test_each_part_of_realism_can_be_left_out(free_assets, leave_out):
 def test_unknown_realism_is_named():
     with pytest.raises(BadConfig, match="no 'magic'"):
         FreeStream(Path('.'), realism=['magic'])
+
+
+@pytest.mark.parametrize('first', [(0, 0, 0), (2, -2, 1.5), (-2, 2, -1)])
+def test_tights_surround_the_body_in_every_shape_and_pose(cast, first):
+    """The helper's distance to the skin stays that of the template: within 3 cm, and outside of the body."""
+    body, wardrobe, betas = cast.bodies['n'], cast.wardrobe, np.r_[first, np.zeros(7)]
+    pose = sample_poses(np.random.default_rng(3), 1)[0]
+    posed = body.pose(betas, pose)
+    tights = wardrobe.cut('tights', shading.TOP, np.zeros(len(wardrobe.template)))
+    piece = tights.posed(betas, posed.transforms)
+    outer = piece.places[:len(tights.vertices)]
+    distance, nearest = cKDTree(posed.vertices).query(outer)
+    assert np.quantile(distance, .98) < .035
+    outwards = np.einsum('na,na->n', outer - posed.vertices[nearest], body.normals(posed.vertices)[nearest])
+    assert (outwards > -.004).mean() > .97
+    assert np.allclose(piece.normals[:len(outer)], -piece.normals[len(outer):])
+
+
+def test_garments_end_where_they_are_cut(cast):
+    wardrobe = cast.wardrobe
+    shirt = wardrobe.cut('tights', shading.TOP, np.zeros(len(wardrobe.template)), low=-.1, out=.4)
+    assert shirt.points[:, 1].min() == pytest.approx(-.1, abs=1e-6)
+    assert np.abs(shirt.points[:, 0]).max() == pytest.approx(.4, abs=1e-6)
+    assert (shirt.points[:, 1] < -.0999).sum() > 20, 'the hem is a line'
+    assert wardrobe.cut('skirt', shading.TOP, np.zeros(len(wardrobe.template)), low=5.0) is None
+
+
+def test_garments_want_their_file(free_assets, tmp_path):
+    root = linked_assets(free_assets, tmp_path / 'free')
+    (root / 'garments.npz').unlink()
+    with pytest.raises(MissingFile, match='garments.npz'):
+        FreeStream(root, size=96).sample(0, 0)
+    assert FreeStream(root, size=96, realism=()).sample(0, 0)[0].shape == (96, 96, 3)

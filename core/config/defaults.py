@@ -61,7 +61,7 @@ _C.DATA.DENSE_POINTS = False  # train on DensePose-COCO's points and segments wh
 _C.DATA.STREAM = CN()  # pictures that 'free-stream' renders while training (docs/synthetic_data.md)
 _C.DATA.STREAM.SIZE = 256  # pixels of a picture's longer side
 # What it has beyond one person in plain clothes before a background; [] leaves all of it out.
-_C.DATA.STREAM.REALISM = ['people', 'things', 'poses', 'framing', 'shadows', 'blur']
+_C.DATA.STREAM.REALISM = ['people', 'things', 'poses', 'framing', 'shadows', 'blur', 'garments']
 _C.DATA.STREAM.PHOTOS = ''  # folder of photographs: backgrounds, cloth and things in front; '': all is drawn
 _C.DATA.LEGACY_CROP_EVAL = False  # evaluate on the published integer crop (for published weights)
 # how that crop is resized: 'pil_bicubic' (PyMAF), 'imresize_bilinear' (SPIN, DaNet), 'skimage_bilinear' (Multi-SPIN)

@@ -56,7 +56,7 @@ class Look:
 
     first, second: linear colours [R,3] that the pattern mixes; texture [R,4]: frequency (1/m), phase, folds, gloss;
     thickness [R]: metres by which the region stands off the skin; arm: |x| beyond which rings go around the arm; cloth
-    [2,S,S,3]: linear colours of top and bottom where their pattern is a photograph.
+    [2,S,S,3]: linear colours of top and bottom where their pattern is a photograph; outfit: `garments.Garment`s.
     """
     cut: Cut
     first: np.ndarray
@@ -66,6 +66,7 @@ class Look:
     thickness: np.ndarray
     arm: float
     cloth: np.ndarray
+    outfit: tuple = ()
 
     def offsets(self, body, normals):
         """Metres [V,3] by which clothes and hair stand off the template's vertices, whose unit normals are given."""

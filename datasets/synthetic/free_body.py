@@ -21,11 +21,13 @@ _NEEDED = ('v_template', 'f', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
 
 @dataclass(frozen=True)
 class PosedBody:
-    """One person: vertices [V,3], SMPL's joints [24,3] and the 49 joints [49,3] in metres; rotations [24,3,3]."""
+    """One person: vertices [V,3], SMPL's joints [24,3] and the 49 joints [49,3] in metres; rotations [24,3,3];
+    transforms [24,12] of the joints (rotation row by row, then shift)."""
     vertices: np.ndarray
     smpl_joints: np.ndarray
     joints: np.ndarray
     rotations: np.ndarray
+    transforms: np.ndarray
 
 
 class FreeBody:
@@ -92,7 +94,7 @@ class FreeBody:
         blended = self._weights @ transforms
         landmarks = _skin(rest, blended)
         vertices = landmarks if offsets is None else _skin(rest + offsets, blended)
-        return PosedBody(vertices, joints, self._joints49(joints, landmarks), rotations)
+        return PosedBody(vertices, joints, self._joints49(joints, landmarks), rotations, transforms)
 
     def _joints49(self, smpl_joints, vertices):
         fingers_and_face = vertices[[self.vertex_ids[name] for name in VERTEX_JOINTS]]

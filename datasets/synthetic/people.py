@@ -1,10 +1,12 @@
 """Somebody in some shape, pose and clothes; not yet before a camera's background."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from datasets.synthetic.appearance import BodyMarks, sample_look
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.garments import Wardrobe, sample_outfit
 from datasets.synthetic.stage import Piece
 
 # Standard deviations at which the shape parameters are cut.
@@ -15,13 +17,18 @@ class Cast:
     """The bodies that scenes draw from, with what is computed once a body. assets: utils.assets.Assets."""
 
     def __init__(self, assets, gendered=0.0):
-        self.gendered = gendered
+        self.gendered, self._assets = gendered, assets
         self.bodies = {'n': FreeBody(assets, 'neutral')}
         if gendered > 0:
             self.bodies |= {'m': FreeBody(assets, 'male'), 'f': FreeBody(assets, 'female')}
         self.marks = {key: BodyMarks.of(body) for key, body in self.bodies.items()}
         self.normals = {key: body.normals(body.template) for key, body in self.bodies.items()}
         self.digest = self.bodies['n'].digest
+
+    @cached_property
+    def wardrobe(self):
+        """Clothes and hair with a shape of their own. Raises MissingFile."""
+        return Wardrobe(self._assets)
 
     def draw(self, rng, wide=False):
         """Who: a gender key ('n', or 'm' or 'f' for the gendered share) and betas [10]; wide: more at the ends."""
@@ -33,7 +40,10 @@ class Cast:
 
 @dataclass(frozen=True)
 class Person:
-    """A dressed, posed person: `posed` has its pelvis near the origin; `translation` [3] puts it before the camera."""
+    """A dressed, posed person: `posed` has its pelvis near the origin; `translation` [3] puts it before the camera.
+
+    garments: stage.Pieces of clothes with a shape of their own, near the origin as well.
+    """
     body: FreeBody
     gender: str
     betas: np.ndarray
@@ -42,6 +52,7 @@ class Person:
     posed: object
     normals: np.ndarray
     translation: np.ndarray
+    garments: tuple = ()
 
     @property
     def vertices(self):
@@ -50,7 +61,8 @@ class Person:
     @property
     def pieces(self):
         """The meshes [stage.Piece] that show the person."""
-        return (Piece(self.vertices, self.body.faces, self.body.template, self.normals),)
+        skin = Piece(self.vertices, self.body.faces, self.body.template, self.normals)
+        return (skin, *(replace(piece, places=piece.places + self.translation) for piece in self.garments))
 
     @property
     def joints(self):
@@ -76,16 +88,18 @@ def dress(rng, cast, gender, betas, pose, photos=None, realism=frozenset()):
     """Draw in which clothes somebody takes the pose [72] -> Person at the origin."""
     body = cast.bodies[gender]
     look = sample_look(rng, cast.marks[gender], photos)
+    if 'garments' in realism and gender == 'n':  # which alone they are fitted to
+        look = sample_outfit(rng, cast.wardrobe, cast.marks[gender], look)
     return repose(body, gender, betas, pose, look, look.offsets(body, cast.normals[gender]))
 
 
 def repose(body, gender, betas, pose, look, offsets):
     """A Person at the origin in a given shape, pose and look; offsets [V,3] from `Look.offsets`."""
     posed = body.pose(betas, pose, offsets)
-    return Person(body, gender, betas, pose, look, posed, body.normals(posed.vertices), np.zeros(3))
+    garments = tuple(garment.posed(betas, posed.transforms) for garment in look.outfit)
+    return Person(body, gender, betas, pose, look, posed, body.normals(posed.vertices), np.zeros(3), garments)
 
 
 def place(person, translation):
     """The same person at another place."""
-    return Person(person.body, person.gender, person.betas, person.pose, person.look, person.posed, person.normals,
-                  np.asarray(translation, float))
+    return replace(person, translation=np.asarray(translation, float))

@@ -8,6 +8,7 @@ REALISM = {
     'framing': 'cameras high and low, pictures of other sides than square, larger people, more cuts at waist and head',
     'shadows': 'shadows of people on themselves and each other, creases that are darker',
     'blur': 'motion blur',
+    'garments': 'loose tops and trousers, skirts and long hair with a shape of their own',
 }
 
 

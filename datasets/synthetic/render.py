@@ -181,7 +181,7 @@ def label(scene, drawing):
     person, camera = scene.person, scene.camera
     joints = camera.project(person.joints)
     points = _with_confidence(joints, camera)
-    vertices = camera.project(person.vertices)
+    vertices = camera.project(np.concatenate([piece.places for piece in person.pieces]))
     first = np.clip(vertices[:, :2].min(0), 0, (camera.width, camera.height))
     last = np.clip(vertices[:, :2].max(0), 0, (camera.width, camera.height))
     common = person.posed.joints[25:] - person.posed.smpl_joints[0]
