@@ -7,6 +7,7 @@ import warp as wp
 
 from datasets.synthetic import shading
 from datasets.synthetic.anatomy import JOINT
+from datasets.synthetic.photographs import CLOTH_SIDE
 from datasets.synthetic.shading import BOTTOM, EYE, GLOVE, HAIR, LIP, SHOE, SKIN, SOCK, SOLE, TOP, Cut, label_points
 
 _NOWHERE = 10.0
@@ -110,17 +111,18 @@ def sample_look(rng, marks, photos=None):
 
 def _photographed_cloth(rng, photos, pattern, texture):
     """Cut top and bottom from photographs, now and then -> cloth [2,S,S,3]; sets their rows of pattern and texture."""
-    pieces = []
-    for region, share in ((TOP, .4), (BOTTOM, .25)):
+    pieces = np.zeros((2, CLOTH_SIDE, CLOTH_SIDE, 3), np.float32)
+    for number, (region, share) in enumerate(((TOP, .4), (BOTTOM, .25))):
+        if rng.random() >= share:
+            continue
         piece = photos.cloth(rng)
         if rng.random() < .5:  # dyed: the photograph gives no more than the weave
             weave = piece.mean(-1, keepdims=True) / max(float(piece.mean()), .05)
             piece = weave * sample_accent(rng) * rng.uniform(.4, 1)
-        pieces.append(srgb_to_linear(np.clip(piece * rng.uniform(.6, 1.2), 0.01, 1)))
-        if rng.random() < share:
-            pattern[region] = shading.PATTERNS.index('photo')
-            texture[region, 0] = 20 / rng.uniform(.1, .9)  # metres a piece
-    return np.stack(pieces).astype(np.float32)
+        pieces[number] = srgb_to_linear(np.clip(piece * rng.uniform(.6, 1.2), 0.01, 1))
+        pattern[region] = shading.PATTERNS.index('photo')
+        texture[region, 0] = 20 / rng.uniform(.1, .9)  # metres a piece
+    return pieces
 
 
 def sample_thing_look(rng):

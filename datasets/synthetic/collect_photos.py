@@ -23,6 +23,7 @@ from utils.logging import get_logger
 from utils.safe_io import atomic_write
 
 _LONGEST_SIDE, _JPEG_QUALITY = 1280, 90
+_RING = 0.3  # of the median around, below which a pixel of a panorama counts as a ring's
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,13 @@ def _read_exr(file):
         file.write_bytes(base64.b64decode(inside[1]))
     channels = OpenEXR.File(str(file)).channels()
     pixels = channels['RGB'] if 'RGB' in channels else channels['RGBA']
-    return pixels.pixels[..., :3].astype(np.float32)
+    return _without_ringing(pixels.pixels[..., :3].astype(np.float32))
+
+
+def _without_ringing(radiance):
+    """Lossy compression leaves dark rings around lamps and windows, below zero even: the median around stands in."""
+    around = cv2.medianBlur(radiance, 5)
+    return np.where(radiance < _RING * around, around, np.maximum(radiance, 0))
 
 
 def _unpacked_debian(source, aside):

@@ -10,6 +10,7 @@ import torch
 
 from datasets.synthetic.backgrounds import backdrop, procedural
 from datasets.synthetic.covers import cover
+from datasets.synthetic.extents import extent
 from datasets.synthetic.shading import shade
 from datasets.synthetic.shadows import no_shadow, openness, shadow_map
 from datasets.synthetic.stage import SUBJECT
@@ -71,8 +72,11 @@ def compose(rng, scene, background, faults=True, things=True, photos=None):
 
 def _bounds(pixels, camera, margin=2):
     """First and last column and row, cut to the picture, of projected points; None where all are outside."""
-    x0, y0 = np.maximum(np.floor(pixels[:, :2].min(0)).astype(int) - margin, 0)
-    x1, y1 = np.minimum(np.ceil(pixels[:, :2].max(0)).astype(int) + margin, (camera.width, camera.height))
+    if not len(pixels):
+        return None
+    low, high = (np.clip(edge, -1e6, 1e6) for edge in extent(pixels[:, :2]))
+    x0, y0 = np.maximum(np.floor(low).astype(int) - margin, 0)
+    x1, y1 = np.minimum(np.ceil(high).astype(int) + margin, (camera.width, camera.height))
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
@@ -182,8 +186,7 @@ def label(scene, drawing):
     joints = camera.project(person.joints)
     points = _with_confidence(joints, camera)
     vertices = camera.project(np.concatenate([piece.places for piece in person.pieces]))
-    first = np.clip(vertices[:, :2].min(0), 0, (camera.width, camera.height))
-    last = np.clip(vertices[:, :2].max(0), 0, (camera.width, camera.height))
+    first, last = (np.clip(edge, 0, (camera.width, camera.height)) for edge in extent(vertices[:, :2]))
     common = person.posed.joints[25:] - person.posed.smpl_joints[0]
     return {
         'image_size': np.array([camera.width, camera.height], np.int32),

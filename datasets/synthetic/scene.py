@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.synthetic.crowd import sample_others
+from datasets.synthetic.extents import extent
 from datasets.synthetic.lighting import Lighting, sample_lighting
 from datasets.synthetic.people import Person, dress, place
 from datasets.synthetic.poses import sample_people
@@ -45,7 +46,9 @@ class Camera:
 
     def project(self, points):
         """Points [N,3] of the camera frame -> [N,3]: pixels and depth."""
-        return np.concatenate([self.focal * points[:, :2] / points[:, 2:] + self.center, points[:, 2:]], 1)
+        depth = points[:, 2]
+        zoom = self.focal / depth
+        return np.stack([zoom * points[:, 0] + self.center[0], zoom * points[:, 1] + self.center[1], depth], 1)
 
     @property
     def matrix(self):
@@ -132,7 +135,7 @@ def _frame(rng, person, camera, framings, off_middle):
 
 def frame_points(points, camera, share, jitter=(0, 0)):
     """Translation [3] at which points [N,3] fill `share` of the picture, about its middle plus `jitter`."""
-    low, high = points.min(0), points.max(0)
+    low, high = extent(points)
     translation = -(low + high) / 2
     size = np.array([camera.width, camera.height])
     translation[2] = camera.focal * ((high - low)[:2] / size).max() / share - low[2]
@@ -140,7 +143,7 @@ def frame_points(points, camera, share, jitter=(0, 0)):
     for _ in range(4):
         translation[2] = max(translation[2], _NEAREST - low[2])
         pixels = camera.project(points + translation)
-        first, last = pixels[:, :2].min(0), pixels[:, :2].max(0)
+        first, last = extent(pixels[:, :2])
         translation[:2] += (middle - (first + last) / 2) * translation[2] / camera.focal
         translation[2] += translation[2] * (((last - first) / size).max() / share - 1) * .9
     translation[2] = max(translation[2], _NEAREST - low[2])

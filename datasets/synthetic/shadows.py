@@ -4,6 +4,7 @@ import numpy as np
 import torch
 import warp as wp
 
+from datasets.synthetic.extents import extent
 from utils.rasterizer import EMPTY, draw_zbuffer
 
 _SIDE = 160  # pixels of the shadow map
@@ -55,15 +56,16 @@ def shadow_map(places, faces, towards):
     helper = np.eye(3)[np.abs(towards).argmin()]
     across = np.cross(helper, towards)
     across /= np.linalg.norm(across)
-    frame = np.stack([across, np.cross(towards, across), towards]).astype(np.float32)
+    frame = np.stack([across, np.cross(across, towards), towards]).astype(np.float32)
     seen = places @ frame.T
-    low, high = seen.min(0), seen.max(0)
+    low, high = extent(seen)
     scale = _SIDE / ((high - low)[:2].max() * (1 + 2 * _MARGIN))
     corner = np.array([_SIDE / 2 - scale * (low[0] + high[0]) / 2, _SIDE / 2 - scale * (low[1] + high[1]) / 2,
                        high[2] + _NEAREST])
     pixels = np.stack([scale * seen[:, 0] + corner[0], scale * seen[:, 1] + corner[1], corner[2] - seen[:, 2]], 1)
+    # x right, y down and depth are of one hand, as in a camera: culling leaves the faces that the lamp sees.
     zbuffer = draw_zbuffer(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(faces), _SIDE, _SIDE,
-                           False)
+                           True)
     shadow = ShadowMap()
     shadow.across, shadow.down, shadow.towards, shadow.corner = (
         wp.vec3(*map(float, v)) for v in (scale * frame[0], scale * frame[1], frame[2], corner))
