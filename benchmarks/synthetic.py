@@ -1,7 +1,9 @@
 """Speed of the training images' renderer and how often its limbs pass through bodies: `python -m benchmarks.synthetic`.
 
 Images are rendered, not written, by several processes after a warm-up; the figure to reach is 60 a second at 256 px on
-2 CPU cores without realism. A limb passes through a body where hands, forearms, shins or feet are buried: see `buried_share`.
+2 CPU cores without realism.
+
+A limb passes through a body where hands, forearms, shins or feet are buried: see `buried_share`.
 """
 import argparse
 import multiprocessing

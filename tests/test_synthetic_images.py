@@ -18,6 +18,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
+from core.config import load_config
 from datasets import image_io
 from datasets.annotations import Annotations
 from datasets.synthetic import generate, photographs, sets, shading, things
@@ -569,3 +570,11 @@ def test_garments_want_their_file(free_assets, tmp_path):
     with pytest.raises(MissingFile, match='garments.npz'):
         FreeStream(root, size=96).sample(0, 0)
     assert FreeStream(root, size=96, realism=()).sample(0, 0)[0].shape == (96, 96, 3)
+
+
+def test_streamed_pictures_are_sized_for_the_network(free_assets):
+    for overrides, side in (([], 256), (['DATA.IMG_RES', 128], 146), (['DATA.STREAM.SIZE', 64], 64)):
+        cfg = load_config(None, ['PATHS.DATA_DIR', str(free_assets), *overrides])
+        image, row = FreeStream.from_config(cfg).sample(0, 0)
+        assert max(image.shape) == side
+        assert row['image_size'].tolist() == list(image.shape[1::-1])

@@ -59,7 +59,7 @@ _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says
 _C.DATA.DENSE_POINTS = False  # train on DensePose-COCO's points and segments where a file has them (DaNet)
 _C.DATA.STREAM = CN()  # pictures that 'free-stream' renders while training (docs/synthetic_data.md)
-_C.DATA.STREAM.SIZE = 256  # pixels of a picture's longer side
+_C.DATA.STREAM.SIZE = 0  # pixels of a picture's longer side; 0: 8/7 of IMG_RES, which is 256 for 224
 # What it has beyond one person in plain clothes before a background; [] leaves all of it out.
 _C.DATA.STREAM.REALISM = ['people', 'things', 'poses', 'framing', 'shadows', 'blur', 'garments']
 _C.DATA.STREAM.PHOTOS = ''  # folder of photographs: backgrounds, cloth and things in front; '': all is drawn

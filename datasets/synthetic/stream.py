@@ -13,6 +13,8 @@ from utils.errors import MissingFile
 SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5, 'studio_train': 6,
           'studio_val': 7, 'studio_multiview_train': 8, 'studio_multiview_val': 9}
 DEFAULT_LENGTH = 4000
+# Pixels of a picture for one of the network's: larger ones would be rendered to be reduced.
+_LARGER_THAN_CROP = 8 / 7
 
 
 def render_person(rng, cast, size, photos=None, studio=False, realism=frozenset()):
@@ -43,14 +45,14 @@ class FreeStream:
 
     @classmethod
     def from_config(cls, cfg):
-        """The stream of a run. Raises MissingFile where the assets in use are not the free ones."""
+        """The stream of a run, from DATA.STREAM. Raises MissingFile where the assets in use are not the free ones."""
         assets = find_assets(cfg.PATHS.DATA_DIR)
         if not assets.is_free:
             raise MissingFile(f'{assets.root}: people are rendered from the free body alone; set PATHS.DATA_DIR to its '
                               'folder, such as data/free')
         stream = cfg.DATA.STREAM
-        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED, stream.SIZE, stream.PHOTOS,
-                   stream.REALISM)
+        size = stream.SIZE or round(cfg.DATA.IMG_RES * _LARGER_THAN_CROP)
+        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED, size, stream.PHOTOS, stream.REALISM)
 
     def __len__(self):
         return self.length
