@@ -21,9 +21,11 @@ from core.evaluation.report import Score
 from core.training.trainer import Trainer
 from datasets import register_dataset
 from datasets.registered import RegisteredDataset
+from datasets.synthetic.lighting import sample_lighting
+from datasets.synthetic.people import Cast, dress, place
 from datasets.synthetic.poses import sample_people
 from datasets.synthetic.render import draw, label
-from datasets.synthetic.scene import Camera, Cast, Scene, dress, frame_points, place, sample_lighting
+from datasets.synthetic.scene import Camera, Scene, frame_points
 from utils.assets import find_assets
 from utils.errors import BadConfig, run_main
 

@@ -1,7 +1,9 @@
 """Speed of the training images' renderer and how often its limbs pass through bodies: `python -m benchmarks.synthetic`.
 
 Images are rendered, not written, by several processes after a warm-up; the figure to reach is 60 a second at 256 px on
-2 CPU cores. A limb passes through a body where hands, forearms, shins or feet are buried: see `buried_share`.
+2 CPU cores without realism.
+
+A limb passes through a body where hands, forearms, shins or feet are buried: see `buried_share`.
 """
 import argparse
 import multiprocessing
@@ -14,8 +16,9 @@ import torch
 
 from datasets.synthetic.anatomy import JOINT, rotmat_to_pose
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.people import sample_betas
 from datasets.synthetic.poses import sample_body_rotations, sample_poses
-from datasets.synthetic.scene import sample_betas
+from datasets.synthetic.realism import REALISM
 from datasets.synthetic.stream import FreeStream
 from utils.assets import find_assets
 from utils.errors import run_main
@@ -27,10 +30,10 @@ _OUTWARDS = 0.003
 _CHUNK = 64
 
 
-def render_for(root, size, seconds, share, barrier, counts):
+def render_for(root, size, seconds, photos, realism, share, barrier, counts):
     """What a process does: warm up, wait for the others, render for `seconds`; its count goes to counts[share]."""
     use_one_thread()
-    stream = FreeStream(root, seed=share, size=size)
+    stream = FreeStream(root, seed=share, size=size, photos=photos, realism=realism)
     for index in range(5):
         stream.sample(0, index)
     barrier.wait()
@@ -41,11 +44,11 @@ def render_for(root, size, seconds, share, barrier, counts):
     counts[share] = done
 
 
-def images_per_second(root, size=256, processes=2, seconds=15):
+def images_per_second(root, size=256, processes=2, photos='', realism=tuple(REALISM), seconds=15):
     """Rate at which `processes` together render."""
     context = multiprocessing.get_context('spawn')
     barrier, counts = context.Barrier(processes), context.Array('i', processes)
-    workers = [context.Process(target=render_for, args=(root, size, seconds, share, barrier, counts))
+    workers = [context.Process(target=render_for, args=(root, size, seconds, photos, realism, share, barrier, counts))
                for share in range(processes)]
     for worker in workers:
         worker.start()
@@ -54,11 +57,17 @@ def images_per_second(root, size=256, processes=2, seconds=15):
     return sum(counts) / seconds
 
 
-def contact_sheet(root, file, side=8, pixels=128):
-    """Write a PNG of side x side pictures, rendered at twice the `pixels` that they have on the sheet."""
-    stream = FreeStream(root, seed=0, size=2 * pixels)
-    pictures = [cv2.resize(stream.sample(0, index)[0], (pixels, pixels), interpolation=cv2.INTER_AREA)
-                for index in range(side * side)]
+def contact_sheet(root, file, photos='', side=8, pixels=128):
+    """Write a PNG of side x side pictures, rendered at twice the `pixels` that their longer side has on the sheet.
+
+    photos: folder of photographs, or ''.
+    """
+    stream = FreeStream(root, seed=0, size=2 * pixels, photos=photos)
+    pictures = []
+    for index in range(side * side):
+        small = cv2.resize(stream.sample(0, index)[0], None, fx=.5, fy=.5, interpolation=cv2.INTER_AREA)
+        pictures.append(np.zeros((pixels, pixels, 3), np.uint8))
+        pictures[-1][:small.shape[0], :small.shape[1]] = small
     rows = [np.hstack(pictures[first:first + side]) for first in range(0, side * side, side)]
     file.parent.mkdir(parents=True, exist_ok=True)
     # Six bits a channel: noise in the lowest two would take a third of the file.
@@ -117,16 +126,19 @@ def main():
     parser.add_argument('--data', type=Path, default=Path('data'), help='folder that holds the free assets')
     parser.add_argument('--processes', type=int, default=2)
     parser.add_argument('--people', type=int, default=200, help='people whose limbs are examined')
+    parser.add_argument('--photos', default='', help='folder of photographs (docs/synthetic_data.md)')
     parser.add_argument('--sheet', type=Path, help='write a PNG of 64 pictures here and stop')
     arguments = parser.parse_args()
     assets = find_assets(arguments.data)
     if arguments.sheet:
-        contact_sheet(assets.root, arguments.sheet)
+        contact_sheet(assets.root, arguments.sheet, arguments.photos)
         return 0
     print(f'poses drawn in a batch        {poses_per_second():8.0f} a second, one core')
-    for size in (224, 256):
-        rate = images_per_second(assets.root, size, arguments.processes)
-        print(f'images of {size} px             {rate:8.1f} a second, {arguments.processes} processes')
+    for realism in ((), tuple(REALISM)):
+        for size in (160, 256):
+            rate = images_per_second(assets.root, size, arguments.processes, arguments.photos, realism)
+            print(f'images of {size} px, {"all realism" if realism else "plain":11} {rate:8.1f} a second, '
+                  f'{arguments.processes} processes')
     body, rng = FreeBody(assets), np.random.default_rng(0)
     shares = np.array([buried_share(body, *sample_person(rng, body)) for _ in range(arguments.people)])
     print(f'people with limbs in the body {(shares > .05).mean():8.1%} (over 5 % of the outer limbs\' skin; '

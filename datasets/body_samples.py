@@ -42,8 +42,8 @@ def _body_pose(raw, path):
 
 def sampled_bodies(seed, count=_POOL):
     """The same of `count` bodies that the project's own pose sampler draws from `seed`."""
+    from datasets.synthetic.people import sample_betas
     from datasets.synthetic.poses import sample_poses  # brings in what only rendering needs
-    from datasets.synthetic.scene import sample_betas
     rng = np.random.default_rng([seed, 69])
     poses = sample_poses(rng, count)[:, 3:]
     return poses.astype(np.float32), np.stack([sample_betas(rng) for _ in range(count)]).astype(np.float32)

@@ -14,7 +14,7 @@ from core.demo.options import parse_options
 from core.demo.run import run_demo
 from core.demo.sources import Camera, download
 from core.demo.window import Window
-from datasets.synthetic.scene import Cast
+from datasets.synthetic.people import Cast
 from datasets.synthetic.walking import write_walking
 from datasets.video import VideoReader
 from models.body import BodyModel

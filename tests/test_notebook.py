@@ -8,7 +8,7 @@ import pytest
 
 from core.config.training_options import build_parser as train_parser
 from core.demo.options import build_parser as demo_parser
-from datasets.synthetic.scene import Cast
+from datasets.synthetic.people import Cast
 from datasets.synthetic.walking import write_walking
 from utils.assets import Assets
 

@@ -134,9 +134,11 @@ def test_results_count_pixels_from_zero(dot, standin_assets, tmp_path):
 def test_a_rendered_sets_coco_file_counts_pixels_from_zero(tmp_path):
     part = np.tile(np.array([10.5, 20.5, 1], np.float32), (1, 24, 1))
     np.savez(tmp_path / 's.npz', imgname=['a.jpg'], part=part, visibility=np.full((1, 49), 2), area=[9.0],
-             bbox=[[1.0, 2, 3, 4]], body_digest='x', first_pixel=0.5)
-    write_coco_keypoints(tmp_path / 's.npz', tmp_path / 's.json', 64)
-    person = json.loads((tmp_path / 's.json').read_text())['annotations'][0]
+             bbox=[[1.0, 2, 3, 4]], body_digest='x', first_pixel=0.5, image_size=[[64, 48]])
+    write_coco_keypoints(tmp_path / 's.npz', tmp_path / 's.json')
+    written = json.loads((tmp_path / 's.json').read_text())
+    assert (written['images'][0]['width'], written['images'][0]['height']) == (64, 48)
+    person = written['annotations'][0]
     assert person['keypoints'][:3] == [10, 20, 2] and person['bbox'] == [1, 2, 3, 4]
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,14 +16,21 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
+from core.config import load_config
+from datasets import image_io
 from datasets.annotations import Annotations
-from datasets.synthetic import generate, sets
-from datasets.synthetic.backgrounds import PictureFolder
+from datasets.synthetic import generate, photographs, sets, shading, things
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.people import MAX_BETA, Cast
+from datasets.synthetic.photographs import PhotoFolder
+from datasets.synthetic.poses import sample_poses
+from datasets.synthetic.realism import REALISM
 from datasets.synthetic.render import compose, draw, label
-from datasets.synthetic.scene import MAX_BETA, Cast, sample_scene
+from datasets.synthetic.scene import Camera, sample_scene
 from datasets.synthetic.sets import Recipe, write_set
+from datasets.synthetic.shadows import shadow_map
 from datasets.synthetic.stream import FreeStream
 from datasets.synthetic.walking import write_walking
 from models.body import BodyModel
@@ -32,13 +40,13 @@ from utils.keypoints import J24_TO_COCO, JOINT_NAMES
 from utils.safe_io import load_npz
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = Recipe('free_train', 'train', count=6, size=96, seed=0)
+SMALL = Recipe('free_train', 'train', count=6, size=96, seed=0, realism=tuple(REALISM))
 
 
 def linked_assets(free_assets, folder):
     """An asset folder of its own whose body files are links: sets can be written beside them."""
     folder.mkdir()
-    for name in ('smpl', 'J_regressor_extra.npy', 'vertex_ids.json', MANIFEST):
+    for name in ('smpl', 'J_regressor_extra.npy', 'vertex_ids.json', 'garments.npz', MANIFEST):
         (folder / name).symlink_to(Path(free_assets) / name)
     return folder
 
@@ -68,7 +76,7 @@ def test_bytes_depend_on_the_seed_and_not_on_the_workers(free_assets, rendered, 
     assert (again / 'dataset_extras/free_train.npz').read_bytes() == \
         (rendered / 'dataset_extras/free_train.npz').read_bytes()
     other = linked_assets(free_assets, tmp_path / 'other')
-    write_set(other, Recipe('free_train', 'train', count=6, size=96, seed=1), workers=1)
+    write_set(other, replace(SMALL, seed=1), workers=1)
     assert not set(picture_bytes(other)) & set(picture_bytes(rendered))
     assert not set(picture_bytes(rendered, 'free_val')) & set(picture_bytes(rendered))
 
@@ -79,7 +87,7 @@ def test_a_complete_set_is_left_alone_and_another_recipe_replaces_it(free_assets
     before = (root / 'dataset_extras/free_train.npz').stat().st_mtime_ns
     assert not write_set(root, SMALL, workers=1)
     assert (root / 'dataset_extras/free_train.npz').stat().st_mtime_ns == before
-    shorter, other = (Recipe('free_train', 'train', count=4, size=96, seed=seed) for seed in (0, 1))
+    shorter, other = (replace(SMALL, count=4, seed=seed) for seed in (0, 1))
     assert not write_set(root, shorter, workers=1), 'the longer set holds the shorter one'
     assert len(picture_bytes(root)) == 6
     assert write_set(root, other, workers=1)
@@ -101,7 +109,7 @@ def test_files_have_spins_keys_and_shapes(rendered):
     assert people.body_digest == Cast(Assets(rendered, is_free=True)).digest
     assert np.abs(people.betas).max() <= MAX_BETA
     for name in people.imgname:
-        assert cv2.imread(str(rendered / 'images' / name)).shape == (96, 96, 3)
+        assert max(cv2.imread(str(rendered / 'images' / name)).shape) == 96
     inside = people.keypoints_2d[people.keypoints_2d[..., 2] > 0]
     assert (inside[:, :2] >= 0).all()
     assert (inside[:, :2] < 96).all()
@@ -347,14 +355,14 @@ def test_background_folders(free_assets, tmp_path, rendered):
         generate.main(['--out', str(rendered), '--backgrounds', str(tmp_path / 'nowhere')])
     (tmp_path / 'pictures').mkdir()
     with pytest.raises(ProjectError, match='no readable picture among 0 files'):
-        PictureFolder(tmp_path / 'pictures')
+        PhotoFolder(tmp_path / 'pictures')
     (tmp_path / 'pictures/broken.jpg').write_bytes(b'not a picture')
     with pytest.raises(ProjectError, match='no readable picture among 1 files'):
-        PictureFolder(tmp_path / 'pictures')
+        PhotoFolder(tmp_path / 'pictures')
     cv2.imwrite(str(tmp_path / 'pictures/red.png'), np.full((40, 60, 3), (0, 0, 255), np.uint8))
-    pictures = PictureFolder(tmp_path / 'pictures')
+    pictures = PhotoFolder(tmp_path / 'pictures')
     assert pictures.skipped == 1
-    crop = pictures.sample(np.random.default_rng(0), 32)
+    crop = pictures.sample(np.random.default_rng(0), 32, 32)
     assert crop.shape == (32, 32, 3)
     assert np.allclose(crop, (1, 0, 0), atol=.02)
 
@@ -390,3 +398,183 @@ def test_an_unfinished_asset_folder_is_not_rendered_from(free_assets, tmp_path):
     os.unlink(root / MANIFEST)
     with pytest.raises(MissingFile, match='git checkout -- data/free'):
         write_set(root, SMALL, workers=1)
+
+
+# --- photographs -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photo_folder(tmp_path):
+    """Two pictures, a panorama with a lamp to the right (its third quarter, azimuth 90 degrees), and a cut-out."""
+    folder = tmp_path / 'photos'
+    for name in ('panoramas', 'cutouts'):
+        (folder / name).mkdir(parents=True)
+    for name, colour in (('green.png', (0, 200, 0)), ('blue.jpg', (220, 0, 0))):
+        cv2.imwrite(str(folder / name), np.full((2000, 3000, 3), colour, np.uint8))
+    radiance = np.full((64, 128, 3), .1, np.float32)
+    radiance[30:34, 94:98] = 300
+    cv2.imwrite(str(folder / 'panoramas/lamp.hdr'), radiance)
+    cv2.imwrite(str(folder / 'cutouts/thing.png'), np.full((300, 600, 4), 255, np.uint8))
+    return folder
+
+
+def test_photographs_are_opened_as_they_are_drawn_and_no_larger_than_needed(photo_folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(photographs, 'read_picture', lambda file, shrink: read.append(shrink) or
+                        image_io.read_picture(file, shrink))
+    photos = PhotoFolder(photo_folder)
+    assert not read, 'no picture is decoded before it is drawn'
+    rng = np.random.default_rng(0)
+    crops = [photos.sample(rng, 48, 32) for _ in range(12)]
+    assert {crop.shape for crop in crops} == {(32, 48, 3)}
+    assert {int(crop.mean((0, 1)).argmax()) for crop in crops} == {1, 2}
+    assert len(read) == 2 and min(read) > 3, 'kept once read'
+    assert photos.cutout(rng).shape == (128, 256, 4)
+    assert photos.cloth(rng).shape == (64, 64, 3)
+
+
+def test_a_photograph_that_goes_bad_is_passed_over(photo_folder):
+    photos = PhotoFolder(photo_folder)
+    (photo_folder / 'blue.jpg').write_bytes(b'\xff\xd8 cut short')
+    assert all(photos.sample(np.random.default_rng(seed), 32, 32)[..., 1].mean() > .7 for seed in range(6))
+    other = PhotoFolder(photo_folder)
+    (photo_folder / 'green.png').unlink()
+    with pytest.raises(ProjectError, match='cannot be read'):
+        other.sample(np.random.default_rng(0), 32, 32)
+
+
+@pytest.mark.parametrize('heading', [0, 1.0, -2.5])
+def test_a_panorama_lights_from_where_its_lamp_is_seen(photo_folder, heading):
+    """The lamp's direction is its azimuth in the file less the heading, and a camera sees it there."""
+    panorama = PhotoFolder(photo_folder).panorama(np.random.default_rng(0))
+    light = panorama.lighting_at(heading)
+    azimuth = np.pi / 2 - heading
+    assert np.allclose(light.towards, (np.sin(azimuth), 0, -np.cos(azimuth)), atol=.06)
+    assert light.colour.min() > light.ambient.max()
+    camera = Camera(100.0, (64, 64), 128, 128)
+    # A camera that is turned to the lamp: its z axis is the light's direction.
+    forward = light.towards * (1, 0, 1) / np.linalg.norm(light.towards * (1, 0, 1))
+    down = np.array([0, -1.0, 0])
+    view = np.stack([np.cross(down, forward), down, forward])
+    seen = panorama.seen_by(camera, view, heading)
+    rows, columns = np.nonzero(seen[..., 0] > .9)
+    assert abs(rows.mean() - 64) < 6 and abs(columns.mean() - 64) < 6
+    brightest = (light.seen_from(view).direction[2])
+    assert brightest > .99
+
+
+def test_stream_with_photographs_repeats(free_assets, photo_folder):
+    stream = FreeStream(Path(free_assets), seed=3, size=96, photos=str(photo_folder))
+    first = [stream.sample(0, index)[0] for index in range(4)]
+    again = pickle.loads(pickle.dumps(stream))
+    assert all(np.array_equal(again.sample(0, index)[0], first[index]) for index in (3, 0, 2, 1))
+    plain = FreeStream(Path(free_assets), seed=3, size=96)
+    assert not np.array_equal(plain.sample(0, 0)[0], first[0])
+
+
+# --- realism -----------------------------------------------------------------------------------------------------
+
+
+def test_things_are_seen_from_outside():
+    """Faces turn the way of their normals, and the enclosed volumes are those of the solids."""
+    for part, volume in ((things._box((1, 2, 3), (1, 2, .5)), 8.0), (things._ball((1, 0, 0), 1.0), 4 / 3 * np.pi),
+                         (things._wheel((0, 1, 0), 1.0), 2 * np.pi ** 2 * .05 ** 2)):
+        for frame in (np.eye(3), np.diag([1.0, -1, 1])):
+            piece = part(np.array([0, 0, 4.0]), frame)
+            a, b, c = (piece.places[piece.faces[:, corner]] for corner in range(3))
+            assert (np.einsum('fa,fa->f', np.cross(b - a, c - a), piece.normals[piece.faces].mean(1)) > -1e-9).all()
+            assert np.einsum('fa,fa->', a, np.cross(b, c)) / 6 == pytest.approx(volume, rel=.2)
+
+
+def test_others_hide_the_person_and_change_no_label(cast):
+    """Joints behind somebody else count as hidden; the labels are those of the person alone."""
+    found = 0
+    for index in range(60):
+        scene = sample_scene(np.random.default_rng([21, index]), cast, 96, realism=frozenset(REALISM))
+        if not scene.others:
+            continue
+        black = np.zeros((scene.camera.height, scene.camera.width, 3), np.float32)
+        alone, together = (compose(np.random.default_rng(0), each, black, things=False) for each in
+                           (replace(scene, others=(), things=()), scene))
+        rows = [label(scene, drawing) for drawing in (alone, together)]
+        for key in ('part', 'openpose', 'pose', 'shape', 'S', 'bbox', 'translation', 'smpl_2dkps'):
+            assert np.array_equal(rows[0][key], rows[1][key]), key
+        assert (rows[1]['visibility'][rows[0]['visibility'] == 1] == 1).all()
+        found += (rows[1]['visibility'] < rows[0]['visibility']).any()
+        assert rows[1]['area'] <= 1.15 * rows[0]['area'] + 20  # outlines: half a pixel of either
+        assert together.mask.sum() > 0 or alone.mask.sum() < 50
+        up = scene.view[:, 1]
+        floors = [(person.vertices @ up).min() for person in (scene.person, *scene.others)]
+        assert np.ptp(floors) < 1e-3
+    assert found >= 5
+
+
+def test_a_lamp_from_above_leaves_what_is_below_in_shadow():
+    """A plate a metre over another one: of the lower plate, the part under the upper one is dark."""
+    quad = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
+    lower = np.stack([corners[:, 0] * 2, np.full(4, 1.0), 5 + corners[:, 1] * 2], 1)
+    upper = np.stack([corners[:, 0] * .5, np.zeros(4), 5 + corners[:, 1] * .5], 1)
+    places = np.concatenate([lower, upper]).astype(np.float32)
+    faces = np.concatenate([quad, quad + 4])
+    shadow, zbuffer = shadow_map(places, faces, np.array([0, -1.0, 0]))
+    depths = zbuffer.numpy()
+    for point, is_lit in (((0, 1, 5), False), ((.4, 1, 5.4), False), ((.7, 1, 5), True), ((0, 1, 4.2), True),
+                          ((0, 0, 5), True)):
+        column = int(np.dot(point, shadow.across) + shadow.corner[0])
+        row = int(np.dot(point, shadow.down) + shadow.corner[1])
+        nearest = np.array(depths[row, column] >> 32, np.int32).view(np.float32)
+        assert (shadow.corner[2] - np.dot(point, shadow.towards) < nearest + .03) == is_lit
+
+
+@pytest.mark.parametrize('leave_out', REALISM)
+def test_each_part_of_realism_can_be_left_out(free_assets, leave_out):
+    names = [name for name in REALISM if name != leave_out]
+    every, fewer = (FreeStream(Path(free_assets), seed=3, size=96, realism=kept) for kept in (REALISM, names))
+    assert any(not np.array_equal(every.sample(0, index)[0], fewer.sample(0, index)[0]) for index in range(25))
+
+
+def test_unknown_realism_is_named():
+    with pytest.raises(BadConfig, match="no 'magic'"):
+        FreeStream(Path('.'), realism=['magic'])
+
+
+@pytest.mark.parametrize('first', [(0, 0, 0), (2, -2, 1.5), (-2, 2, -1)])
+def test_tights_surround_the_body_in_every_shape_and_pose(cast, first):
+    """The helper's distance to the skin stays that of the template: within 3 cm, and outside of the body."""
+    body, wardrobe, betas = cast.bodies['n'], cast.wardrobe, np.r_[first, np.zeros(7)]
+    pose = sample_poses(np.random.default_rng(3), 1)[0]
+    posed = body.pose(betas, pose)
+    tights = wardrobe.cut('tights', shading.TOP, np.zeros(len(wardrobe.template)))
+    piece = tights.posed(betas, posed.transforms)
+    outer = piece.places[:len(tights.vertices)]
+    distance, nearest = cKDTree(posed.vertices).query(outer)
+    assert np.quantile(distance, .98) < .035
+    outwards = np.einsum('na,na->n', outer - posed.vertices[nearest], body.normals(posed.vertices)[nearest])
+    assert (outwards > -.004).mean() > .97
+    assert np.allclose(piece.normals[:len(outer)], -piece.normals[len(outer):])
+
+
+def test_garments_end_where_they_are_cut(cast):
+    wardrobe = cast.wardrobe
+    shirt = wardrobe.cut('tights', shading.TOP, np.zeros(len(wardrobe.template)), low=-.1, out=.4)
+    assert shirt.points[:, 1].min() == pytest.approx(-.1, abs=1e-6)
+    assert np.abs(shirt.points[:, 0]).max() == pytest.approx(.4, abs=1e-6)
+    assert (shirt.points[:, 1] < -.0999).sum() > 20, 'the hem is a line'
+    assert wardrobe.cut('skirt', shading.TOP, np.zeros(len(wardrobe.template)), low=5.0) is None
+
+
+def test_garments_want_their_file(free_assets, tmp_path):
+    root = linked_assets(free_assets, tmp_path / 'free')
+    (root / 'garments.npz').unlink()
+    with pytest.raises(MissingFile, match='garments.npz'):
+        FreeStream(root, size=96).sample(0, 0)
+    assert FreeStream(root, size=96, realism=()).sample(0, 0)[0].shape == (96, 96, 3)
+
+
+def test_streamed_pictures_are_sized_for_the_network(free_assets):
+    for overrides, side in (([], 256), (['DATA.IMG_RES', 128], 146), (['DATA.STREAM.SIZE', 64], 64)):
+        cfg = load_config(None, ['PATHS.DATA_DIR', str(free_assets), *overrides])
+        image, row = FreeStream.from_config(cfg).sample(0, 0)
+        assert max(image.shape) == side
+        assert row['image_size'].tolist() == list(image.shape[1::-1])

@@ -75,6 +75,11 @@ _C.DATA.ON_BAD_IMAGE = 'stop'  # an unreadable image: 'stop' the run, or 'skip' 
 _C.DATA.SHARD_CACHE = ''  # folder for shards of a web server; '' takes ~/.cache/human_mesh_recovery
 _C.DATA.SHARD_BUFFER = 0  # rows of shards shuffled among so many neighbours, shards too; 0: as the sampler says
 _C.DATA.DENSE_POINTS = False  # train on DensePose-COCO's points and segments where a file has them (DaNet)
+_C.DATA.STREAM = CN()  # pictures that 'free-stream' renders while training (docs/synthetic_data.md)
+_C.DATA.STREAM.SIZE = 0  # pixels of a picture's longer side; 0: 8/7 of IMG_RES, which is 256 for 224
+# What it has beyond one person in plain clothes before a background; [] leaves all of it out.
+_C.DATA.STREAM.REALISM = ['people', 'things', 'poses', 'framing', 'shadows', 'blur', 'garments']
+_C.DATA.STREAM.PHOTOS = ''  # folder of photographs: backgrounds, cloth and things in front; '': all is drawn
 _C.DATA.LEGACY_CROP_EVAL = False  # evaluate on a published crop (for published weights)
 # which: 'pil_bicubic' (PyMAF), 'imresize_bilinear' (SPIN, DaNet), 'skimage_bilinear' (Multi-SPIN), 'cv2_bilinear'
 # (HMR2.0)

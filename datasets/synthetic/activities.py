@@ -5,6 +5,9 @@ share (how deep a squat is, how far an arm reaches): so limbs move together. Deg
 photographs and the ranges of motion in `anatomy.py`; the gait curves follow the shape and amplitude of the sagittal
 angles in Winter, "Biomechanics and Motor Control of Human Movement" (1990).
 """
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from datasets.synthetic.anatomy import ANGLE_INDEX, ANGLE_NAMES
@@ -136,13 +139,41 @@ def _table(rows, base):
     return table
 
 
-_LEG_TABLE = _table([row[3] for row in LEGS.values()], _BASE)
-_ARM_TABLE = _table([row[1] for row in ARMS.values()], {})
-_ARM_NAMES = list(ARMS)
-_FORCED_ARMS = np.array([_ARM_NAMES.index(row[2]) if row[2] else -1 for row in LEGS.values()])
-_SPEEDS = np.array([row[1] for row in LEGS.values()])
-LEG_WEIGHTS = np.array([row[0] for row in LEGS.values()]) / sum(row[0] for row in LEGS.values())
-ARM_WEIGHTS = np.array([row[0] for row in ARMS.values()]) / sum(row[0] for row in ARMS.values())
+@dataclass(frozen=True)
+class Activities:
+    """A table of what people do with their legs and trunk, and one of what they do with each arm, as LEGS and ARMS."""
+    legs: dict
+    arms: dict
+
+    @cached_property
+    def leg_table(self):
+        """Means, deviations and spans [3, legs, A]."""
+        return _table([row[3] for row in self.legs.values()], _BASE)
+
+    @cached_property
+    def arm_table(self):
+        """The same of the arms; NaN where a row says nothing."""
+        return _table([row[1] for row in self.arms.values()], {})
+
+    @cached_property
+    def weights(self):
+        """Shares of the legs' rows and of the arms' rows."""
+        return tuple(np.array([row[0] for row in rows.values()]) / sum(row[0] for row in rows.values())
+                     for rows in (self.legs, self.arms))
+
+    @cached_property
+    def forced_arms(self):
+        """Which row of arms each row of legs asks for, or -1."""
+        names = list(self.arms)
+        return np.array([names.index(row[2]) if row[2] else -1 for row in self.legs.values()])
+
+    @cached_property
+    def speeds(self):
+        """Speed of gait of each row of legs."""
+        return np.array([row[1] for row in self.legs.values()])
+
+
+PLAIN = Activities(LEGS, ARMS)
 _SIDES = {side: np.array([n.startswith(side) for n in ANGLE_NAMES]) for side in ('left', 'right')}
 # Column of the same angle on the other side; the trunk's sideways angles change sign.
 _MIRROR = np.array([ANGLE_INDEX[n.replace('left_', '@').replace('right_', 'left_').replace('@', 'right_')]
@@ -191,20 +222,27 @@ def swing_arms(angles, phase, speed):
 
 def walking_angles(phase):
     """Angles [N, A] of plain walking at the given phases [N] of the stride, without chance."""
-    mean = _LEG_TABLE[0, list(LEGS).index('walk')]
-    arms = _ARM_TABLE[0, _ARM_NAMES.index('hang')]
+    mean = PLAIN.leg_table[0, list(LEGS).index('walk')]
+    arms = PLAIN.arm_table[0, list(ARMS).index('hang')]
     angles = np.where(np.isfinite(arms), arms, mean) + gait_angles(phase, np.ones(len(phase)))
     swing_arms(angles, phase, np.ones(len(phase)))
     return angles
 
 
-def sample_angles(rng, count):
-    """Draw anatomical angles [count, A] in degrees of people at all activities, not yet clipped to the ranges."""
-    legs = rng.choice(len(LEG_WEIGHTS), size=count, p=LEG_WEIGHTS)
-    arms = np.repeat(rng.choice(len(ARM_WEIGHTS), size=(count, 1), p=ARM_WEIGHTS), 2, axis=1)
-    other = rng.choice(len(ARM_WEIGHTS), size=count, p=ARM_WEIGHTS)
+def sample_angles(rng, count, table=PLAIN, activity=None):
+    """Draw anatomical angles [count, A] in degrees of people at all activities, not yet clipped to the ranges.
+
+    table: Activities; activity: the one of its legs' rows that everybody does, or None.
+    """
+    leg_weights, arm_weights = table.weights
+    legs = rng.choice(len(leg_weights), size=count, p=leg_weights)
+    if activity is not None:
+        legs[:] = list(table.legs).index(activity)
+    arms = np.repeat(rng.choice(len(arm_weights), size=(count, 1), p=arm_weights), 2, axis=1)
+    other = rng.choice(len(arm_weights), size=count, p=arm_weights)
     arms[:, 1] = np.where(rng.random(count) < 0.5, other, arms[:, 1])
-    arms = np.where(_FORCED_ARMS[legs, None] >= 0, _FORCED_ARMS[legs, None], arms)
+    forced = table.forced_arms[legs, None]
+    arms = np.where(forced >= 0, forced, arms)
 
     common = rng.standard_normal((count, len(ANGLE_NAMES)))
     own = rng.standard_normal((count, len(ANGLE_NAMES)))
@@ -212,11 +250,11 @@ def sample_angles(rng, count):
     noise = np.sqrt(_SYMMETRY) * common + np.sqrt(1 - _SYMMETRY) * own
 
     phase, factors = rng.random(count), rng.random((count, 3))
-    speed = _SPEEDS[legs] * rng.uniform(0.75, 1.1, count)
-    mean, deviation, span = _LEG_TABLE[:, legs]
+    speed = table.speeds[legs] * rng.uniform(0.75, 1.1, count)
+    mean, deviation, span = table.leg_table[:, legs]
     angles = mean + span * factors[:, :1] + deviation * noise + gait_angles(phase, speed)
     for place, side in enumerate(('left', 'right')):
-        mean, deviation, span = _ARM_TABLE[:, arms[:, place]]
+        mean, deviation, span = table.arm_table[:, arms[:, place]]
         drawn = mean + span * factors[:, place + 1:place + 2] + deviation * noise
         angles = np.where(_SIDES[side] & np.isfinite(drawn), drawn, angles)
 

@@ -7,6 +7,7 @@ import warp as wp
 
 from datasets.synthetic import shading
 from datasets.synthetic.anatomy import JOINT
+from datasets.synthetic.photographs import CLOTH_SIDE
 from datasets.synthetic.shading import BOTTOM, EYE, GLOVE, HAIR, LIP, SHOE, SKIN, SOCK, SOLE, TOP, Cut, label_points
 
 _NOWHERE = 10.0
@@ -55,7 +56,8 @@ class Look:
     """Everything `shading.shade` needs to dress a body; arrays have one row a region (`shading.REGIONS`).
 
     first, second: linear colours [R,3] that the pattern mixes; texture [R,4]: frequency (1/m), phase, folds, gloss;
-    thickness [R]: metres by which the region stands off the skin; arm: |x| beyond which rings go around the arm.
+    thickness [R]: metres by which the region stands off the skin; arm: |x| beyond which rings go around the arm; cloth
+    [2,S,S,3]: linear colours of top and bottom where their pattern is a photograph; outfit: `garments.Garment`s.
     """
     cut: Cut
     first: np.ndarray
@@ -64,6 +66,8 @@ class Look:
     texture: np.ndarray
     thickness: np.ndarray
     arm: float
+    cloth: np.ndarray
+    outfit: tuple = ()
 
     def offsets(self, body, normals):
         """Metres [V,3] by which clothes and hair stand off the template's vertices, whose unit normals are given."""
@@ -71,8 +75,8 @@ class Look:
         return (self.thickness[region][:, None] * normals).astype(np.float32)
 
 
-def sample_look(rng, marks):
-    """Draw a Look for a body with these BodyMarks. rng: numpy Generator."""
+def sample_look(rng, marks, photos=None):
+    """Draw a Look for a body with these BodyMarks. rng: numpy Generator; photos: PhotoFolder that cloth is cut from."""
     skin, hair = _skin_colour(rng), _hair_colour(rng)
     first, second = np.tile(skin, (len(shading.REGIONS), 1)), np.tile(skin, (len(shading.REGIONS), 1))
     pattern = np.zeros(len(shading.REGIONS), np.int32)
@@ -98,8 +102,39 @@ def sample_look(rng, marks):
     first[EYE], first[LIP] = srgb_to_linear(np.array([.08, .06, .05])), skin * (.75, .5, .5)
     texture[[SKIN, LIP], 3], texture[HAIR, 3], texture[[SHOE, SOLE], 3] = rng.uniform(0, .25), .15, rng.uniform(0, .4)
     second[[EYE, LIP, SOLE]] = first[[EYE, LIP, SOLE]]
-    return Look(_sample_cut(rng, marks), first.astype(np.float32), second.astype(np.float32), pattern, texture,
-                thickness, float(marks.shoulder_x + .015))
+    cut, cloth = _sample_cut(rng, marks), np.zeros((2, 1, 1, 3), np.float32)
+    if photos is not None and photos.files:
+        cloth = _photographed_cloth(rng, photos, pattern, texture)
+    return Look(cut, first.astype(np.float32), second.astype(np.float32), pattern, texture, thickness,
+                float(marks.shoulder_x + .015), cloth)
+
+
+def _photographed_cloth(rng, photos, pattern, texture):
+    """Cut top and bottom from photographs, now and then -> cloth [2,S,S,3]; sets their rows of pattern and texture."""
+    pieces = np.zeros((2, CLOTH_SIDE, CLOTH_SIDE, 3), np.float32)
+    for number, (region, share) in enumerate(((TOP, .4), (BOTTOM, .25))):
+        if rng.random() >= share:
+            continue
+        piece = photos.cloth(rng)
+        if rng.random() < .5:  # dyed: the photograph gives no more than the weave
+            weave = piece.mean(-1, keepdims=True) / max(float(piece.mean()), .05)
+            piece = weave * sample_accent(rng) * rng.uniform(.4, 1)
+        pieces[number] = srgb_to_linear(np.clip(piece * rng.uniform(.6, 1.2), 0.01, 1))
+        pattern[region] = shading.PATTERNS.index('photo')
+        texture[region, 0] = 20 / rng.uniform(.1, .9)  # metres a piece
+    return pieces
+
+
+def sample_thing_look(rng):
+    """Draw the Look of a thing, all of which is of the region TOP."""
+    count = len(shading.REGIONS)
+    texture = np.zeros((count, 4), np.float32)
+    texture[:, 0], texture[:, 1] = 2 * np.pi / rng.uniform(.03, .2), rng.uniform(0, 6.28)
+    texture[:, 3] = rng.uniform(0, .5)
+    first, second = (np.tile(cloth_colour(rng), (count, 1)).astype(np.float32) for _ in range(2))
+    pattern = np.full(count, _draw(rng, {0: .8, 2: .1, 4: .1}), np.int32)
+    return Look(Cut(), first, second, pattern, texture, np.zeros(count, np.float32), _NOWHERE,
+                np.zeros((2, 1, 1, 3), np.float32))
 
 
 def _sample_cut(rng, marks):

@@ -1,14 +1,8 @@
-"""Backgrounds: procedural rooms, landscapes and clutter, or a user's pictures; and the shapes of things in front."""
+"""Drawn backgrounds: rooms, landscapes and clutter; and the shapes of things in front."""
 import cv2
 import numpy as np
 
 from datasets.synthetic.appearance import sample_accent
-from utils.errors import MissingFile, ProjectError
-from utils.logging import get_logger
-
-_PICTURE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'}
-# Lengths of the longest side, pixels, to which a user's pictures are reduced when they are kept in memory.
-_KEPT_SIDE = 640
 
 
 def _tone(rng):
@@ -211,42 +205,3 @@ def thing_outline(rng, centre, radius):
         points = np.stack([np.cos(angle), np.sin(angle)], 1) * radius * rng.uniform(.65, 1.2, (16, 1))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return np.round(points @ rotation.T + centre).astype(np.int32)
-
-
-class PictureFolder:
-    """A user's pictures as backgrounds. Pictures that cannot be read are left out and counted in the log.
-
-    Raises MissingFile for a missing folder, ProjectError for one without readable pictures.
-    """
-
-    def __init__(self, folder, quiet=False):
-        if not folder.is_dir():
-            raise MissingFile(f'{folder}: no such folder of backgrounds; name an existing one or omit --backgrounds')
-        files = sorted(f for f in folder.rglob('*') if f.suffix.lower() in _PICTURE_SUFFIXES)
-        self.files = [file for file in files if _is_readable(file)]
-        self.skipped = len(files) - len(self.files)
-        if not self.files:
-            raise ProjectError(f'{folder}: no readable picture among {len(files)} files with a picture\'s name; '
-                               'give a folder of JPEG or PNG files, or leave --backgrounds out')
-        if self.skipped and not quiet:
-            get_logger().warning('%s: %d of %d pictures cannot be read and are skipped', folder, self.skipped,
-                                 len(files))
-
-    def sample(self, rng, size):
-        """A random square of a random picture, half of the time mirrored: [size, size, 3] float32 RGB in [0, 1]."""
-        picture = cv2.imread(str(self.files[rng.integers(len(self.files))]), cv2.IMREAD_COLOR)
-        shortest = min(picture.shape[:2])
-        side = max(int(shortest * rng.uniform(.4, 1)), 1)
-        y, x = (int(rng.integers(n - side + 1)) for n in picture.shape[:2])
-        crop = picture[y:y + side, x:x + side, ::-1]
-        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
-        if rng.random() < .5:
-            crop = crop[:, ::-1]
-        return crop.astype(np.float32) / 255
-
-
-def _is_readable(file):
-    try:
-        return cv2.imread(str(file), cv2.IMREAD_REDUCED_COLOR_8) is not None
-    except cv2.error:
-        return False

@@ -9,11 +9,11 @@ _SKELETON = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13],
              [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
 
 
-def write_coco_keypoints(annotations, target, size):
-    """Write a set's people as COCO person keypoints. annotations: its `.npz`; target: JSON; size: pixels a side."""
+def write_coco_keypoints(annotations, target):
+    """Write a set's people as COCO person keypoints. annotations: its `.npz`; target: JSON."""
     arrays = load_npz(annotations)
-    images = [{'id': number, 'file_name': str(name), 'width': size, 'height': size}
-              for number, name in enumerate(arrays['imgname'], 1)]
+    images = [{'id': number, 'file_name': str(name), 'width': int(width), 'height': int(height)}
+              for number, (name, (width, height)) in enumerate(zip(arrays['imgname'], arrays['image_size']), 1)]
     save_json(target, {
         'info': {'description': 'people rendered from the free body', 'body_digest': str(arrays['body_digest'])},
         'licenses': [], 'images': images, 'annotations': [_person(arrays, row) for row in range(len(images))],

@@ -16,16 +16,20 @@ from utils.errors import BadFile
 from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
 from utils.safe_io import load_json, load_npy, load_npz
 
+# Metres from the template's ends within which the ends of every shape are.
+_END = 0.05
 _NEEDED = ('v_template', 'f', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
 
 
 @dataclass(frozen=True)
 class PosedBody:
-    """One person: vertices [V,3], SMPL's joints [24,3] and the 49 joints [49,3] in metres; rotations [24,3,3]."""
+    """One person: vertices [V,3], SMPL's joints [24,3] and the 49 joints [49,3] in metres; rotations [24,3,3];
+    transforms [24,12] of the joints (rotation row by row, then shift)."""
     vertices: np.ndarray
     smpl_joints: np.ndarray
     joints: np.ndarray
     rotations: np.ndarray
+    transforms: np.ndarray
 
 
 class FreeBody:
@@ -64,17 +68,32 @@ class FreeBody:
 
     def girth(self, betas):
         """How thick the body of betas [10] is for its height, relative to the template."""
-        return self._stoutness(self.shape(betas)[0]) / self._template_stoutness
+        return self._stoutness(np.asarray(betas)) / self._stoutness(np.zeros(10))
+
+    def _stoutness(self, betas):
+        """Radius over height of the cylinder that has the volume and the height of the body."""
+        one_and_betas = np.concatenate([[1.0], betas])
+        volume = self._volume_form @ one_and_betas @ one_and_betas @ one_and_betas
+        base, directions = self._ends
+        return np.sqrt(volume / np.ptp(base + directions @ betas) ** 3)
 
     @cached_property
-    def _template_stoutness(self):
-        return self._stoutness(self.template)
+    def _volume_form(self):
+        """[11,11,11]: the volume is a cubic form of 1 and the betas, as it is one of the vertices."""
+        basis = np.concatenate([self.template[None], self._shapedirs.T.reshape(10, -1, 3)]).astype(np.float64)
+        a, b, c = (basis[:, self.faces[:, corner]] for corner in range(3))
+        form = np.zeros((11, 11, 11))
+        for first in range(11):
+            for second in range(11):
+                form[first, second] = np.cross(a[first], b[second]).ravel() @ c.reshape(11, -1).T / 6
+        return form
 
-    def _stoutness(self, vertices):
-        """Radius over height of the cylinder that has the volume and the height of a mesh."""
-        a, b, c = (vertices[self.faces[:, i]] for i in range(3))
-        volume = np.einsum('fa,fa->', a, _cross(b, c)) / 6
-        return np.sqrt(volume / np.ptp(vertices[:, 1]) ** 3)
+    @cached_property
+    def _ends(self):
+        """Heights of the vertices at the head's top and the soles: template [K] and directions [K,10]."""
+        height = self.template[:, 1]
+        ends = (height > height.max() - _END) | (height < height.min() + _END)
+        return height[ends].astype(np.float64), self._shapedirs.reshape(-1, 3, 10)[ends, 1].astype(np.float64)
 
     def pose(self, betas, pose, offsets=None):
         """Pose the body: betas [10], pose [72] axis-angle -> PosedBody, its pelvis where SMPL puts it.
@@ -92,7 +111,7 @@ class FreeBody:
         blended = self._weights @ transforms
         landmarks = _skin(rest, blended)
         vertices = landmarks if offsets is None else _skin(rest + offsets, blended)
-        return PosedBody(vertices, joints, self._joints49(joints, landmarks), rotations)
+        return PosedBody(vertices, joints, self._joints49(joints, landmarks), rotations, transforms)
 
     def _joints49(self, smpl_joints, vertices):
         fingers_and_face = vertices[[self.vertex_ids[name] for name in VERTEX_JOINTS]]

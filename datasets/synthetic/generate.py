@@ -8,10 +8,11 @@ import argparse
 import time
 from pathlib import Path
 
-from datasets.synthetic.backgrounds import PictureFolder
 from datasets.synthetic.coco_file import write_coco_keypoints
 from datasets.synthetic.multiview import NUM_VIEWS
-from datasets.synthetic.scene import Cast
+from datasets.synthetic.people import Cast
+from datasets.synthetic.photographs import PhotoFolder
+from datasets.synthetic.realism import REALISM, read_realism
 from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
 from datasets.synthetic.walking import detections_file, write_walking
 from utils.assets import RESTORE, Assets, check_free_version, is_complete_free_folder
@@ -34,10 +35,12 @@ def parse_arguments(argv=None):
     parser.add_argument('--train', type=int, help='training images')
     parser.add_argument('--val', type=int, help='validation images')
     parser.add_argument('--multiview', type=int, help=f'multi-view scenes of {NUM_VIEWS} images each')
-    parser.add_argument('--size', type=int, help='pixels a side')
+    parser.add_argument('--size', type=int, help='pixels of the longer side')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--gendered', type=float, default=0.0, help='share of people with the male or female body')
-    parser.add_argument('--backgrounds', type=Path, help='folder of pictures to put people before')
+    parser.add_argument('--backgrounds', type=Path, help='folder of photographs: backgrounds and cloth')
+    parser.add_argument('--realism', default=','.join(REALISM),
+                        help=f'some of {",".join(REALISM)}, or "" for none (studio sets have none)')
     parser.add_argument('--workers', type=int, default=2, help='rendering processes')
     arguments = parser.parse_args(argv)
     for name, value in PRESETS[arguments.preset].items():
@@ -49,6 +52,8 @@ def parse_arguments(argv=None):
 
 def _check(arguments):
     arguments.what = arguments.what.split(',')
+    arguments.realism = tuple(name for name in arguments.realism.split(',') if name)
+    read_realism(arguments.realism, '--realism')
     for part in arguments.what:
         if part not in PARTS:
             raise BadConfig(f'--what {part}: unknown; use some of {",".join(PARTS)}')
@@ -65,24 +70,25 @@ def _check(arguments):
         raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); {RESTORE}')
     check_free_version(arguments.out)
     if arguments.backgrounds:
-        PictureFolder(arguments.backgrounds)
+        PhotoFolder(arguments.backgrounds)
 
 
 def recipes(arguments):
     """The sets that the arguments ask for."""
     common = {'size': arguments.size, 'seed': arguments.seed, 'gendered': arguments.gendered,
               'backgrounds': str(arguments.backgrounds or '')}
+    real = common | {'realism': arguments.realism}
     wanted = []
     if 'studio' in arguments.what:
         wanted += [Recipe(f'free-studio_{split}', f'studio_{split}', getattr(arguments, split), studio=True, **common)
                    for split in ('train', 'val')]
     if 'images' in arguments.what:
-        wanted += [Recipe('free_train', 'train', arguments.train, **common),
-                   Recipe('free_val', 'val', arguments.val, **common)]
+        wanted += [Recipe('free_train', 'train', arguments.train, **real),
+                   Recipe('free_val', 'val', arguments.val, **real)]
     if 'multiview' in arguments.what:
-        wanted += [Recipe('free_multiview_train', 'multiview_train', arguments.multiview, views=NUM_VIEWS, **common),
+        wanted += [Recipe('free_multiview_train', 'multiview_train', arguments.multiview, views=NUM_VIEWS, **real),
                    Recipe('free_multiview_val', 'multiview_val', _validation_scenes(arguments), views=NUM_VIEWS,
-                          **common)]
+                          **real)]
     if 'studio-multiview' in arguments.what:
         wanted += [Recipe(f'free-studio-multiview_{split}', f'studio_multiview_{split}', count, views=NUM_VIEWS,
                           studio=True, **common)
@@ -106,17 +112,17 @@ def main(argv=None):
         else:
             log.info('%s: complete already (%d images or more)', recipe.name, recipe.num_images)
     if 'coco' in arguments.what:
-        _write_coco(root, arguments.size)
+        _write_coco(root)
     if 'video' in arguments.what:
         _write_video(root, arguments.seed)
     return 0
 
 
-def _write_coco(root, size):
+def _write_coco(root):
     source, target = annotation_file(root, 'free_val'), root / 'annotations' / 'free_val_keypoints.json'
     if not source.exists():
         raise MissingFile(f'{source}: no such file; --what images makes it, and coco needs it')
-    write_coco_keypoints(source, target, size)
+    write_coco_keypoints(source, target)
     get_logger().info('%s: written', target)
 
 

@@ -29,7 +29,7 @@ from utils.errors import ProjectError, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_json, save_json, save_npy, save_npz, sha256_of
 
-FORMAT = 1
+FORMAT = 2  # 2: garments.npz
 DEFAULT_OUT = 'build/free_body'
 _SPACE_NEEDED = 200 << 20
 _ASIDE = '.making-'
@@ -116,6 +116,7 @@ def _write_all(folder, seed):
     digest = body_digest(neutral.template.astype('float32'), faces, neutral.shapedirs.astype('float32'))
     write_body(folder, body, digest)
     write_charts(folder, body.charts, digest)
+    save_npz(folder / 'garments.npz', **body.garments, body_digest=digest)
     save_npy(folder / 'vertex_texture.npy', part_texture(body.charts.part))
     save_npy(folder / 'cube_parts.npy', color_parts())
     report('coarser meshes')

@@ -2,25 +2,31 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from datasets.synthetic.activities import PLAIN
 from datasets.synthetic.anatomy import rotation_about, rotmat_to_pose
+from datasets.synthetic.more_activities import MORE
+from datasets.synthetic.people import dress, place, repose
 from datasets.synthetic.poses import WORLD_TO_CAMERA, sample_body_rotations
 from datasets.synthetic.render import draw, label
-from datasets.synthetic.scene import Scene, dress, frame_points, place, repose, sample_camera, sample_lighting
+from datasets.synthetic.scene import Scene, frame_points, sample_camera, sample_surroundings
 
 NUM_VIEWS = 4
 
 
-def render_views(rng, cast, size, pictures=None, studio=False):
+def render_views(rng, cast, size, photos=None, studio=False, realism=frozenset()):
     """Render one person from NUM_VIEWS sides -> [(image, row)], the rows with cam_K, cam_R [3,3] and cam_t [3].
 
     cam_R and cam_t take the world, metres, y up, the pelvis near the origin, to each camera's frame. Each row's pose
-    has its root in that camera's frame. studio: before a plain backdrop, with nothing in front.
+    has its root in that camera's frame. studio: before a plain backdrop, with nothing in front; realism: names of
+    `realism.REALISM`, of which those count that need one person and whole views.
     """
-    gender, betas = cast.draw(rng)
-    rotmat = sample_body_rotations(rng, 1, cast.bodies[gender].girth(betas))
-    model = dress(rng, cast, gender, betas, rotmat_to_pose(rotmat)[0])
+    realism &= {'shadows', 'garments', 'poses'}
+    gender, betas = cast.draw(rng, wide='poses' in realism)
+    table = MORE if 'poses' in realism else PLAIN
+    rotmat = sample_body_rotations(rng, 1, cast.bodies[gender].girth(betas), table)
+    model = dress(rng, cast, gender, betas, rotmat_to_pose(rotmat)[0], photos, realism)
     offsets = model.look.offsets(model.body, cast.normals[model.gender])
-    lighting, around = sample_lighting(rng), rng.uniform(0, 2 * np.pi)
+    (lighting, surroundings), around = sample_surroundings(rng, photos), rng.uniform(0, 2 * np.pi)
     views = []
     for number in range(NUM_VIEWS):
         azimuth = around + 2 * np.pi * number / NUM_VIEWS + rng.normal(0, np.deg2rad(12))
@@ -29,8 +35,8 @@ def render_views(rng, cast, size, pictures=None, studio=False):
         seen = repose(model.body, model.gender, model.betas, turn_root(model.pose, view), model.look, offsets)
         camera = sample_camera(rng, size)
         translation = frame_points(seen.posed.vertices[::7], camera, rng.uniform(.6, .92), rng.normal(0, .03, 2))
-        scene = Scene(place(seen, translation), camera, view, lighting)
-        drawing = draw(rng, scene, pictures, studio)
+        scene = Scene(place(seen, translation), camera, view, lighting, surroundings, realism=realism)
+        drawing = draw(rng, scene, photos, studio)
         # SMPL turns the root about the pelvis, a camera turns the world about its origin.
         pelvis = seen.posed.smpl_joints[0]
         row = label(scene, drawing) | {'view': number, 'cam_K': camera.matrix, 'cam_R': view,

@@ -1,6 +1,6 @@
 """From a Scene to a picture and its ground truth.
 
-The person is drawn at twice the picture's size inside its bounding box and averaged down, so that outlines are soft.
+People are drawn at twice the picture's size inside their bounding box and averaged down, so that outlines are soft.
 """
 from dataclasses import dataclass
 
@@ -8,16 +8,19 @@ import cv2
 import numpy as np
 import torch
 
-from datasets.synthetic.appearance import sample_accent
-from datasets.synthetic.backgrounds import backdrop, noise_octaves, procedural, thing_outline
+from datasets.synthetic.backgrounds import backdrop, procedural
+from datasets.synthetic.covers import cover
+from datasets.synthetic.extents import extent
 from datasets.synthetic.shading import shade
+from datasets.synthetic.shadows import no_shadow, openness, shadow_map
+from datasets.synthetic.stage import SUBJECT
 from utils.rasterizer import rasterize
 
 _SUPERSAMPLING = 2  # as `shade` has it
 # Joints lie inside the body: a surface that much nearer than a joint, in metres, hides it.
 _HIDDEN_BEHIND = 0.16
-# Share of the person's pixels that things in front may cover.
-_MOST_COVERED = 0.45
+# Share of the backgrounds that are drawn, where there are photographs.
+_DRAWN = 0.2
 
 
 @dataclass(frozen=True)
@@ -29,103 +32,119 @@ class Drawing:
     covered: np.ndarray
 
 
-def draw(rng, scene, pictures=None, studio=False):
+def draw(rng, scene, photos=None, studio=False):
     """Render a Scene with a random background, things in front and the faults of cameras -> Drawing.
 
-    pictures: PictureFolder, or None for procedural backgrounds. studio: a plain backdrop, and nothing in front.
+    photos: PhotoFolder, or None for drawn backgrounds. studio: a plain backdrop, unless there are photos, and nothing
+    in front.
     """
-    size = scene.camera.height
-    if pictures:
-        background = pictures.sample(rng, size)
-    else:
-        background = backdrop(rng, size) if studio else procedural(rng, size, scene.horizon)
-    return compose(rng, scene, background, things=not studio)
+    return compose(rng, scene, _background(rng, scene, photos, studio), things=not studio, photos=photos)
 
 
-def compose(rng, scene, background, faults=True, things=True):
-    """The scene's person over a background [H,W,3] float32 -> Drawing."""
+def _background(rng, scene, photos, studio):
+    """What is behind the person: [H,W,3] float32 sRGB in [0, 1]."""
+    camera = scene.camera
+    if scene.surroundings:
+        panorama, heading = scene.surroundings
+        return panorama.seen_by(camera, scene.view, heading)
+    if photos and photos.files and rng.random() >= _DRAWN:
+        return photos.sample(rng, camera.width, camera.height)
+    size = max(camera.width, camera.height)
+    square = backdrop(rng, size) if studio else procedural(rng, size, scene.horizon)
+    return square[:camera.height, :camera.width]
+
+
+def compose(rng, scene, background, faults=True, things=True, photos=None):
+    """The scene's people over a background [H,W,3] float32 -> Drawing. photos: PhotoFolder with cut-outs, or None."""
     canvas = background.copy()
     if rng.random() < .6:
         _darken_floor(canvas, scene, rng.uniform(.15, .6))
-    opacity, depth = draw_person(canvas, scene)
-    covered = _cover(rng, canvas, opacity) if things and rng.random() < .35 else np.zeros(opacity.shape, bool)
+    _, depth, subject = draw_people(canvas, scene)
+    covered = np.zeros(subject.shape, bool)
+    if things and rng.random() < .35:
+        covered = cover(rng, canvas, subject, photos if 'things' in scene.realism else None)
+    if faults and 'blur' in scene.realism and rng.random() < .15:
+        canvas = _shake(rng, canvas)
     image = _spoil(rng, canvas) if faults else canvas
     image = (np.clip(image, 0, 1) * 255 + .5).astype(np.uint8)
-    return Drawing(image, (opacity > .5) & ~covered, depth, covered)
+    return Drawing(image, subject & ~covered, depth, covered)
 
 
 def _bounds(pixels, camera, margin=2):
     """First and last column and row, cut to the picture, of projected points; None where all are outside."""
-    x0, y0 = np.maximum(np.floor(pixels[:, :2].min(0)).astype(int) - margin, 0)
-    x1, y1 = np.minimum(np.ceil(pixels[:, :2].max(0)).astype(int) + margin, (camera.width, camera.height))
+    if not len(pixels):
+        return None
+    low, high = (np.clip(edge, -1e6, 1e6) for edge in extent(pixels[:, :2]))
+    x0, y0 = np.maximum(np.floor(low).astype(int) - margin, 0)
+    x1, y1 = np.minimum(np.ceil(high).astype(int) + margin, (camera.width, camera.height))
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
-def draw_person(canvas, scene):
-    """Draw the person into canvas [H,W,3] in place. Returns opacity [H,W] in [0, 1] and depth [H,W] in metres."""
-    person, camera = scene.person, scene.camera
+def draw_people(canvas, scene):
+    """Draw everybody, and the things about them, into canvas [H,W,3] in place.
+
+    Returns opacity [H,W] in [0, 1] of all, depth [H,W] in metres, and where the scene's person is seen [H,W] bool.
+    """
+    camera, stage = scene.camera, scene.stage()
     opacity = np.zeros(canvas.shape[:2], np.float32)
     depth = np.full(canvas.shape[:2], np.inf, np.float32)
-    pixels = camera.project(person.vertices)
+    subject = np.zeros(canvas.shape[:2], bool)
+    pixels = camera.project(stage.places)
     bounds = _bounds(pixels[pixels[:, 2] > 0], camera)
     if bounds is None:
-        return opacity, depth
+        return opacity, depth, subject
     x0, y0, x1, y1 = bounds
     scaled = (pixels - (x0, y0, 0)) * (_SUPERSAMPLING, _SUPERSAMPLING, 1)
-    faces = torch.from_numpy(person.body.faces)
-    face_index, barycentric, near = rasterize(torch.from_numpy(scaled[None].astype(np.float32)), faces,
-                                              _SUPERSAMPLING * int(y1 - y0), _SUPERSAMPLING * int(x1 - x0),
-                                              cull_backfaces=True)
-    colour = shade(face_index[0], barycentric[0], person.body.faces, person.body.template, person.normals, person.look,
-                   scene.lighting.seen_from(scene.view))
+    face_index, barycentric, near = rasterize(torch.from_numpy(scaled[None].astype(np.float32)),
+                                              torch.from_numpy(stage.faces), _SUPERSAMPLING * int(y1 - y0),
+                                              _SUPERSAMPLING * int(x1 - x0), cull_backfaces=True)
+    near = near[0].numpy()[::_SUPERSAMPLING, ::_SUPERSAMPLING]
+    towards = scene.view @ scene.lighting.towards
+    shadowed = 'shadows' in scene.realism
+    colour, look = shade(face_index[0], barycentric[0], stage, scene.lighting.seen_from(scene.view),
+                         shadow_map(stage.places, stage.faces, towards) if shadowed else no_shadow(),
+                         openness(near, camera.focal) if shadowed else np.ones_like(near))
     part = canvas[y0:y1, x0:x1]
     part += colour[..., 3:] * (colour[..., :3] - part)
     opacity[y0:y1, x0:x1] = colour[..., 3]
-    near = near[0].numpy()[::_SUPERSAMPLING, ::_SUPERSAMPLING]
+    subject[y0:y1, x0:x1] = (look == SUBJECT) & (colour[..., 3] > .5)
     depth[y0:y1, x0:x1] = np.where(near > 0, near, np.inf)
-    return opacity, depth
+    return opacity, depth, subject
 
 
 def _darken_floor(canvas, scene, strength):
-    """Darken the background where the person, standing on the floor, casts a shadow."""
-    up = scene.view[:, 1]
-    vertices = scene.person.vertices
-    height = vertices @ up
-    height -= height.min()
-    towards = scene.view @ scene.lighting.towards
-    flat = vertices - (height / max(float(scene.lighting.towards[1]), .25))[:, None] * towards
-    flat = flat[flat[:, 2] > .2]
-    pixels = scene.camera.project(flat)[::2, :2] / 4
+    """Darken the background where those who stand on the floor cast a shadow."""
     rows, columns = (canvas.shape[0] + 3) // 4, (canvas.shape[1] + 3) // 4
-    inside = ((pixels >= 0) & (pixels < (columns, rows))).all(1)
     shadow = np.zeros((rows, columns), np.float32)
-    cells = pixels[inside].astype(int)
-    shadow[cells[:, 1], cells[:, 0]] = 1
+    for person in (scene.person, *scene.others):
+        cells = (_floor_shadow(scene, person.vertices[::2]) / 4).astype(int)
+        cells = cells[((cells >= 0) & (cells < (columns, rows))).all(1)]
+        shadow[cells[:, 1], cells[:, 0]] = 1
     shadow = cv2.GaussianBlur(cv2.dilate(shadow, np.ones((3, 3))), (0, 0), 1.2)
     shadow = cv2.resize(shadow, canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     canvas *= 1 - strength * shadow[..., None]
 
 
-def _cover(rng, canvas, opacity):
-    """Draw one to three things over the person in place. Returns the pixels [H,W] that they cover."""
-    covered = np.zeros(opacity.shape, bool)
-    rows, columns = np.nonzero(opacity > .5)
-    if not len(rows):
-        return covered
-    extent = max(np.ptp(rows), np.ptp(columns), 8)
-    for _ in range(rng.integers(1, 4)):
-        pick = rng.integers(len(rows))
-        centre = np.array([columns[pick], rows[pick]]) + rng.normal(0, .08, 2) * extent
-        outline = thing_outline(rng, centre, extent * rng.uniform(.04, .2))
-        layer = np.zeros(opacity.shape, np.float32)
-        cv2.fillPoly(layer, [outline], 1.0, cv2.LINE_AA)
-        candidate = covered | (layer > .5)
-        if candidate[rows, columns].mean() > _MOST_COVERED:
-            continue
-        covered = candidate
-        texture = sample_accent(rng) + rng.uniform(0, .15) * noise_octaves(rng, len(canvas), 4, 4, .8)
-        canvas += layer[..., None] * (texture[:canvas.shape[0], :canvas.shape[1]].astype(np.float32) - canvas)
-    return covered
+def _floor_shadow(scene, vertices):
+    """Pixels [K,2] of the shadow that vertices [N,3] cast on the floor under the lowest of them."""
+    up = scene.view[:, 1]
+    height = vertices @ up
+    height -= height.min()
+    towards = scene.view @ scene.lighting.towards
+    flat = vertices - (height / max(float(scene.lighting.towards[1]), .25))[:, None] * towards
+    return np.clip(scene.camera.project(flat[flat[:, 2] > .2])[:, :2], -1e4, 1e4)
+
+
+def _shake(rng, canvas):
+    """Blur along a line: a camera or a person that moves."""
+    length = int(max(canvas.shape) / 256 * rng.uniform(3, 12)) + 1
+    angle = rng.uniform(0, np.pi)
+    kernel = np.zeros((length, length), np.float32)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
+    middle = (length - 1) / 2
+    first, last = (tuple(int(round(v)) for v in middle + sign * reach) for sign in (-1, 1))
+    cv2.line(kernel, first, last, 1.0, 1)
+    return cv2.filter2D(canvas, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
 def _spoil(rng, canvas):
@@ -160,16 +179,17 @@ def label(scene, drawing):
 
     Keypoints have confidence 1 inside the picture and 0 outside, hidden or not; visibility [49] is COCO's: 2 seen,
     1 hidden by the body or a thing, 0 outside. S is in metres in the camera frame, less the pelvis. bbox [4]: x, y,
-    width and height of the person inside the picture; area: pixels that show it; focal: pixels; translation: metres.
+    width and height of the person inside the picture; area: pixels that show it; image_size: the picture's width and
+    height; focal: pixels; translation: metres.
     """
     person, camera = scene.person, scene.camera
     joints = camera.project(person.joints)
     points = _with_confidence(joints, camera)
-    vertices = camera.project(person.vertices)
-    first = np.clip(vertices[:, :2].min(0), 0, (camera.width, camera.height))
-    last = np.clip(vertices[:, :2].max(0), 0, (camera.width, camera.height))
+    vertices = camera.project(np.concatenate([piece.places for piece in person.pieces]))
+    first, last = (np.clip(edge, 0, (camera.width, camera.height)) for edge in extent(vertices[:, :2]))
     common = person.posed.joints[25:] - person.posed.smpl_joints[0]
     return {
+        'image_size': np.array([camera.width, camera.height], np.int32),
         'bbox': np.concatenate([first, last - first]).astype(np.float32), 'area': np.float32(drawing.mask.sum()),
         'center': (first + last) / 2, 'scale': float(max((last - first).max(), 8.0) * 1.2 / 200),
         'part': points[25:], 'openpose': points[:25],

@@ -1,4 +1,4 @@
-"""One person before a camera: who, in which pose, dressed how, lit how, seen how. No pixels yet.
+"""People before a camera: who, in which pose, dressed how, lit how, seen how. No pixels yet.
 
 Camera frame: x right, y down, z forward, metres; pixels as in the rest of the project (the first pixel's centre is at
 0.5, 0.5).
@@ -6,16 +6,16 @@ Camera frame: x right, y down, z forward, metres; pixels as in the rest of the p
 from dataclasses import dataclass
 
 import numpy as np
-import warp as wp
 
-from datasets.synthetic.appearance import BodyMarks, sample_look
-from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.crowd import sample_others
+from datasets.synthetic.extents import extent
+from datasets.synthetic.lighting import Lighting, sample_lighting
+from datasets.synthetic.people import Person, dress, place
 from datasets.synthetic.poses import sample_people
-from datasets.synthetic.shading import Light
+from datasets.synthetic.stage import set_stage
+from datasets.synthetic.things import sample_things
 from utils.keypoints import SMPL_JOINTS
 
-# Standard deviations at which the shape parameters are cut.
-MAX_BETA = 2.5
 _NEAREST = 0.35
 
 # What a picture shows: weight, joints whose skin may be outside, share of the picture's side that the rest fills.
@@ -24,29 +24,16 @@ _THIGHS = ('left_hip', 'right_hip')
 _FRAMINGS = (
     (.62, (), (.58, .95)), (.14, _LEGS, (.62, .98)), (.12, (*_LEGS, *_THIGHS, 'pelvis'), (.65, 1.0)),
     (.05, ('head', 'neck'), (.75, 1.05)), (.07, (), (.95, 1.35)))
+_BOLD_FRAMINGS = (
+    (.46, (), (.58, .97)), (.16, _LEGS, (.62, 1.05)), (.18, (*_LEGS, *_THIGHS, 'pelvis'), (.65, 1.1)),
+    (.07, ('head', 'neck'), (.75, 1.1)), (.13, (), (.95, 1.5)))
+# Width over height.
+_ASPECTS = (1, 1, 1, 3 / 4, 3 / 4, 4 / 3, 4 / 3, 2 / 3, 3 / 2, 9 / 16, 16 / 9)
 _STUDIO_FRAMING = ((1.0, (), (.7, .9)),)
 # Share of the picture's side by which its subject may be off the middle.
 _OFF_MIDDLE, _STUDIO_OFF_MIDDLE = .2, .04
-
-
-class Cast:
-    """The bodies that scenes draw from, with what is computed once a body. assets: utils.assets.Assets."""
-
-    def __init__(self, assets, gendered=0.0):
-        self.gendered = gendered
-        self.bodies = {'n': FreeBody(assets, 'neutral')}
-        if gendered > 0:
-            self.bodies |= {'m': FreeBody(assets, 'male'), 'f': FreeBody(assets, 'female')}
-        self.marks = {key: BodyMarks.of(body) for key, body in self.bodies.items()}
-        self.normals = {key: body.normals(body.template) for key, body in self.bodies.items()}
-        self.digest = self.bodies['n'].digest
-
-    def draw(self, rng):
-        """Who: a gender key ('n', or 'm' or 'f' for the gendered share) and betas [10]."""
-        gender = 'n'
-        if self.gendered > 0 and rng.random() < self.gendered:
-            gender = 'm' if rng.random() < .5 else 'f'
-        return gender, sample_betas(rng)
+# Share of the scenes that stand in a panorama, where there are any.
+_PANORAMAS = .45
 
 
 @dataclass(frozen=True)
@@ -59,7 +46,9 @@ class Camera:
 
     def project(self, points):
         """Points [N,3] of the camera frame -> [N,3]: pixels and depth."""
-        return np.concatenate([self.focal * points[:, :2] / points[:, 2:] + self.center, points[:, 2:]], 1)
+        depth = points[:, 2]
+        zoom = self.focal / depth
+        return np.stack([zoom * points[:, 0] + self.center[0], zoom * points[:, 1] + self.center[1], depth], 1)
 
     @property
     def matrix(self):
@@ -68,37 +57,25 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Person:
-    """A dressed, posed person: `posed` has its pelvis near the origin; `translation` [3] puts it before the camera."""
-    body: FreeBody
-    gender: str
-    betas: np.ndarray
-    pose: np.ndarray
-    look: object
-    posed: object
-    normals: np.ndarray
-    translation: np.ndarray
-
-    @property
-    def vertices(self):
-        return self.posed.vertices + self.translation.astype(np.float32)
-
-    @property
-    def joints(self):
-        return self.posed.joints + self.translation
-
-    @property
-    def smpl_joints(self):
-        return self.posed.smpl_joints + self.translation
-
-
-@dataclass(frozen=True)
 class Scene:
-    """A person, a camera, light, and which way is up: `view` [3,3] takes the world (y up) to the camera frame."""
+    """A person, a camera, light, and which way is up: `view` [3,3] takes the world (y up) to the camera frame.
+
+    surroundings: None, or a Panorama and the radians that it is turned by; others: more people, without labels; things:
+    `things.Thing`s; realism: names of `realism.REALISM`.
+    """
     person: Person
     camera: Camera
     view: np.ndarray
-    lighting: 'Lighting'
+    lighting: Lighting
+    surroundings: tuple = None
+    others: tuple = ()
+    things: tuple = ()
+    realism: frozenset = frozenset()
+
+    def stage(self):
+        """All that is drawn as a mesh -> Stage."""
+        groups = [(person.look, person.pieces) for person in (self.person, *self.others)]
+        return set_stage(groups + [(thing.look, thing.pieces) for thing in self.things])
 
     @property
     def horizon(self):
@@ -107,52 +84,43 @@ class Scene:
         return self.camera.focal * level[1] / max(level[2], 1e-3) + self.camera.center[1]
 
 
-def sample_betas(rng):
-    """Shape parameters [10]: standard normal, cut at MAX_BETA."""
-    betas = rng.standard_normal(10)
-    while (np.abs(betas) > MAX_BETA).any():
-        outside = np.abs(betas) > MAX_BETA
-        betas[outside] = rng.standard_normal(outside.sum())
-    return betas
+def sample_scene(rng, cast, size, studio=False, photos=None, realism=frozenset()):
+    """Draw a Scene for a picture whose longer side has `size` pixels. rng: numpy Generator.
 
-
-def sample_scene(rng, cast, size, studio=False):
-    """Draw a Scene for a square picture of `size` pixels. rng: numpy Generator.
-
-    studio: the whole person is in the picture and faces the camera more or less.
+    studio: the whole person is in a square picture and faces the camera more or less; photos: PhotoFolder, or None;
+    realism: names of `realism.REALISM`.
     """
-    gender, betas = cast.draw(rng)
-    poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas), facing=studio)
-    person = dress(rng, cast, gender, betas, poses[0])
-    camera = sample_camera(rng, size)
-    framing = (_STUDIO_FRAMING, _STUDIO_OFF_MIDDLE) if studio else (_FRAMINGS, _OFF_MIDDLE)
-    translation = _frame(rng, person, camera, *framing)
-    return Scene(place(person, translation), camera, views[0], sample_lighting(rng))
+    gender, betas = cast.draw(rng, wide='poses' in realism)
+    poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas), facing=studio, more='poses' in realism,
+                                 all_round='framing' in realism)
+    person = dress(rng, cast, gender, betas, poses[0], photos, realism)
+    camera = sample_camera(rng, size, free='framing' in realism)
+    framing = (_STUDIO_FRAMING, _STUDIO_OFF_MIDDLE) if studio else \
+        (_BOLD_FRAMINGS if 'framing' in realism else _FRAMINGS, _OFF_MIDDLE)
+    person = place(person, _frame(rng, person, camera, *framing))
+    lighting, surroundings = sample_surroundings(rng, photos)
+    others = sample_others(rng, cast, person, camera, views[0], photos, realism) if 'people' in realism else ()
+    things = sample_things(rng, (person, *others), views[0]) if 'things' in realism else ()
+    return Scene(person, camera, views[0], lighting, surroundings, others, things, realism)
 
 
-def dress(rng, cast, gender, betas, pose):
-    """Draw in which clothes somebody takes the pose [72] -> Person at the origin."""
-    body = cast.bodies[gender]
-    look = sample_look(rng, cast.marks[gender])
-    return repose(body, gender, betas, pose, look, look.offsets(body, cast.normals[gender]))
+def sample_surroundings(rng, photos=None):
+    """Draw the light, and now and then a panorama that it comes from: Lighting, and None or (Panorama, radians)."""
+    if photos is None or not photos.panoramas or rng.random() >= _PANORAMAS:
+        return sample_lighting(rng), None
+    panorama, heading = photos.panorama(rng), rng.uniform(0, 2 * np.pi)
+    return panorama.lighting_at(heading), (panorama, heading)
 
 
-def repose(body, gender, betas, pose, look, offsets):
-    """A Person at the origin in a given shape, pose and look; offsets [V,3] from `Look.offsets`."""
-    posed = body.pose(betas, pose, offsets)
-    return Person(body, gender, betas, pose, look, posed, body.normals(posed.vertices), np.zeros(3))
-
-
-def place(person, translation):
-    """The same person at another place."""
-    return Person(person.body, person.gender, person.betas, person.pose, person.look, person.posed, person.normals,
-                  np.asarray(translation, float))
-
-
-def sample_camera(rng, size):
-    """Draw a camera of 15 to 70 degrees' field of view, its principal point in the middle."""
+def sample_camera(rng, size, free=False):
+    """Draw a camera of 15 to 70 degrees' field of view along its longer side of `size` pixels, its principal point in
+    the middle. free: the picture may be higher than wide, or wider than high."""
     angle = np.deg2rad(rng.uniform(15, 45) if rng.random() < .7 else rng.uniform(45, 70))
-    return Camera(size / 2 / np.tan(angle / 2), (size / 2, size / 2), size, size)
+    width, height = size, size
+    if free:
+        aspect = rng.choice(_ASPECTS)
+        width, height = round(size * min(aspect, 1)), round(size * min(1 / aspect, 1))
+    return Camera(size / 2 / np.tan(angle / 2), (width / 2, height / 2), width, height)
 
 
 def _frame(rng, person, camera, framings, off_middle):
@@ -166,55 +134,17 @@ def _frame(rng, person, camera, framings, off_middle):
 
 
 def frame_points(points, camera, share, jitter=(0, 0)):
-    """Translation [3] at which points [N,3] fill `share` of the picture's height, about its middle plus `jitter`."""
-    low, high = points.min(0), points.max(0)
+    """Translation [3] at which points [N,3] fill `share` of the picture, about its middle plus `jitter`."""
+    low, high = extent(points)
     translation = -(low + high) / 2
-    translation[2] = camera.focal * (high - low)[:2].max() / (share * camera.height) - low[2]
-    middle = np.array([camera.width, camera.height]) * (.5 + np.asarray(jitter))
+    size = np.array([camera.width, camera.height])
+    translation[2] = camera.focal * ((high - low)[:2] / size).max() / share - low[2]
+    middle = size * (.5 + np.asarray(jitter))
     for _ in range(4):
         translation[2] = max(translation[2], _NEAREST - low[2])
         pixels = camera.project(points + translation)
-        first, last = pixels[:, :2].min(0), pixels[:, :2].max(0)
+        first, last = extent(pixels[:, :2])
         translation[:2] += (middle - (first + last) / 2) * translation[2] / camera.focal
-        translation[2] += translation[2] * ((last - first).max() / (share * camera.height) - 1) * .9
+        translation[2] += translation[2] * (((last - first) / size).max() / share - 1) * .9
     translation[2] = max(translation[2], _NEAREST - low[2])
     return translation
-
-
-@dataclass(frozen=True)
-class Lighting:
-    """Light of a scene in the world (y up). towards [3]: to the lamp or sun; colour, ambient, second: linear [3];
-    gradient [3,3]: change of the ambient light along each axis, one colour a row; axis [3]."""
-    towards: np.ndarray
-    colour: np.ndarray
-    ambient: np.ndarray
-    gradient: np.ndarray
-    axis: np.ndarray
-    second: np.ndarray
-
-    def seen_from(self, view):
-        """The light in a camera's frame; view [3,3]: world to camera -> shading.Light."""
-        light = Light()
-        light.direction, light.axis = _vec(view @ self.towards), _vec(view @ self.axis)
-        light.colour, light.ambient, light.second = _vec(self.colour), _vec(self.ambient), _vec(self.second)
-        light.gradient_x, light.gradient_y, light.gradient_z = (_vec(row) for row in view @ self.gradient)
-        return light
-
-
-def sample_lighting(rng):
-    """Draw ambient light, brighter from above, and a sun or lamp -> Lighting."""
-    azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(8, 80))
-    towards = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
-    strength = rng.uniform(0, 1.1)
-    colour = strength * (1 + rng.normal(0, .06, 3)) * (1 + rng.uniform(-.1, .1) * np.array([1, 0, -1]))
-    ambient = rng.uniform(.35, .8) * (1.15 - .5 * strength) * (1 + rng.normal(0, .05, 3))
-    gradient = np.array([0, rng.uniform(.05, .45), 0]) + rng.normal(0, .16, 3)
-    axis = rng.standard_normal(3)
-    return Lighting(towards, colour, ambient, gradient[:, None] * ambient * (1 + rng.normal(0, .08, (3, 3))),
-                    axis / np.linalg.norm(axis), ambient * rng.normal(0, .15))
-
-
-def _vec(values):
-    return wp.vec3(*(float(v) for v in values))
-
-

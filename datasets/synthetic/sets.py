@@ -18,9 +18,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from datasets.synthetic.backgrounds import PictureFolder
 from datasets.synthetic.multiview import render_views
-from datasets.synthetic.scene import Cast
+from datasets.synthetic.people import Cast
+from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.stream import SPLITS, render_person
 from utils.assets import MANIFEST, RESTORE, Assets, check_free_version, is_complete_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
@@ -30,7 +30,9 @@ from utils.safe_io import load_json, load_npz, save_npz
 from utils.threads import use_one_thread
 
 # Raise it when the code makes other bytes of the same recipe.
-_FORMAT = 2  # 2: Human3.6M's joints have the left leg first
+# 2: Human3.6M's joints have the left leg first; 3: cloth, panoramas and cut-outs from the folder of photographs,
+# and what `realism.REALISM` names.
+_FORMAT = 3
 _JPEG_QUALITY = 92
 # Bytes a pixel of a JPEG file, on average and rounded up, and of a row of labels.
 _BYTES_PER_PIXEL, _BYTES_PER_ROW, _SPARE_BYTES = 0.45, 3000, 64 << 20
@@ -39,7 +41,8 @@ _FILES_PER_FOLDER = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a set's bytes depend on, but the body. count: people, each of them `views` pictures."""
+    """Everything that a set's bytes depend on, but the body. count: people, each of them `views` pictures;
+    size: pixels of the longer side."""
     name: str
     split: str
     count: int
@@ -49,6 +52,7 @@ class Recipe:
     gendered: float = 0.0
     backgrounds: str = ''
     studio: bool = False
+    realism: tuple = ()
 
     @property
     def num_images(self):
@@ -62,16 +66,17 @@ class Painter:
         cv2.setNumThreads(1)
         self.recipe = recipe
         self.cast = Cast(Assets(Path(root), is_free=True), recipe.gendered)
-        self.pictures = PictureFolder(Path(recipe.backgrounds), quiet=True) if recipe.backgrounds else None
+        self.photos = PhotoFolder(recipe.backgrounds, quiet=True) if recipe.backgrounds else None
 
     def rows(self, index):
         """[(image [H,W,3] uint8 RGB, row)] of person `index`: one, or one a view."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, SPLITS[recipe.split], index])
+        realism = frozenset(recipe.realism)
         if recipe.views == 1:
-            return [render_person(rng, self.cast, recipe.size, self.pictures, recipe.studio)]
+            return [render_person(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
         return [(image, row | {'group': index}) for image, row in
-                render_views(rng, self.cast, recipe.size, self.pictures, recipe.studio)]
+                render_views(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
 
 
 def image_name(recipe, number):

@@ -1,4 +1,4 @@
-"""Colours of a person's pixels: which garment a point of the skin belongs to, its pattern, folds and light.
+"""Colours of people's pixels: which garment a point of the skin belongs to, its pattern, folds and light.
 
 Garments are regions of the template's T pose (sleeves end at some |x|, trousers at some height), so one formula in the
 template's coordinates dresses every shape and pose. It runs per pixel, in warp kernels: borders stay sharp at any size.
@@ -7,11 +7,17 @@ import numpy as np
 import torch
 import warp as wp
 
+from datasets.synthetic.shadows import ShadowMap, sunlit
 from utils.rasterizer import start_warp
 
 REGIONS = ('skin', 'hair', 'top', 'bottom', 'shoe', 'sole', 'sock', 'glove', 'eye', 'lip')
 SKIN, HAIR, TOP, BOTTOM, SHOE, SOLE, SOCK, GLOVE, EYE, LIP = range(len(REGIONS))
-PATTERNS = ('plain', 'rings', 'stripes', 'checks', 'camouflage', 'gradient', 'print', 'dots')
+PATTERNS = ('plain', 'rings', 'stripes', 'checks', 'camouflage', 'gradient', 'print', 'dots', 'photo')
+_PHOTO = len(PATTERNS) - 1
+
+_PHOTO_PATTERN = wp.constant(_PHOTO)
+_BOTTOM = wp.constant(BOTTOM)
+_REGIONS = wp.constant(len(REGIONS))
 
 wp.set_module_options({'enable_backward': False})
 
@@ -155,8 +161,11 @@ def _pattern(kind: int, p: wp.vec3, arm: float, frequency: float, phase: float):
 
 
 @wp.func
-def _lit(n: wp.vec3, light: Light, gloss: float):
-    """Linear light that leaves a surface of white colour with normal n (camera frame, towards the viewer is -z)."""
+def _lit(n: wp.vec3, light: Light, gloss: float, lamp: float, surroundings: float):
+    """Linear light that leaves a surface of white colour with normal n (camera frame, towards the viewer is -z).
+
+    lamp, surroundings: share of the lamp's and of the other light that arrives.
+    """
     along = wp.dot(n, light.axis)
     around = light.ambient + n[0] * light.gradient_x + n[1] * light.gradient_y + n[2] * light.gradient_z \
         + (along * along - 1.0 / 3.0) * light.second
@@ -164,7 +173,7 @@ def _lit(n: wp.vec3, light: Light, gloss: float):
     direct = wp.max(wp.dot(n, light.direction), 0.0)
     half = wp.normalize(light.direction + wp.vec3(0.0, 0.0, -1.0))
     shine = gloss * wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0)
-    return around + (direct + shine) * light.colour
+    return surroundings * around + (lamp * (direct + shine)) * light.colour
 
 
 @wp.kernel
@@ -174,21 +183,36 @@ def _label_points(points: wp.array(dtype=wp.vec3), cut: Cut, region: wp.array(dt
 
 
 @wp.func
-def _albedo(p: wp.vec3, region: int, first: wp.array(dtype=wp.vec3), second: wp.array(dtype=wp.vec3),
-            pattern: wp.array(dtype=wp.int32), texture: wp.array(dtype=wp.vec4), arm: float):
-    share = _pattern(pattern[region], p, arm, texture[region][0], texture[region][1])
-    return (1.0 - share) * first[region] + share * second[region]
+def _mirrored(t: float, side: int):
+    """Pixel of a texture of `side` pixels, repeated in mirror images, at a place t, 1 a repeat."""
+    folded = t - 2.0 * wp.floor(0.5 * t)
+    if folded > 1.0:
+        folded = 2.0 - folded
+    return wp.min(int(folded * float(side)), side - 1)
 
 
 @wp.func
-def _light_on(p: wp.vec3, normal: wp.vec3, texture: wp.vec4, light: Light):
+def _photo(p: wp.vec3, bottom: int, cloth: wp.array4d(dtype=wp.float32), arm: float, frequency: float):
+    """Linear colour of cloth that was cut from a photograph; top and bottom have one piece each."""
+    along = p[1]
+    across = p[0] + 0.7 * p[2]
+    if wp.abs(p[0]) > arm:
+        along = wp.abs(p[0])
+        across = p[2] + 0.7 * p[1]
+    row = _mirrored(0.05 * frequency * along, cloth.shape[1])
+    column = _mirrored(0.05 * frequency * across, cloth.shape[2])
+    return wp.vec3(cloth[bottom, row, column, 0], cloth[bottom, row, column, 1], cloth[bottom, row, column, 2])
+
+
+@wp.func
+def _light_on(p: wp.vec3, normal: wp.vec3, texture: wp.vec4, light: Light, lamp: float, surroundings: float):
     """Light that leaves a point of cloth or skin: folds turn the normal, grain makes it uneven."""
     phase = texture[1]
     fold = texture[2] * (_wave(38.0 * p[1] + 9.0 * p[0] + phase) * _wave(21.0 * p[0] + 13.0 * p[2] + 2.0 * phase)
                          + 0.6 * _wave(74.0 * p[0] - 33.0 * p[1] + 3.0 * phase))
     n = wp.normalize(wp.normalize(normal) + wp.vec3(0.7 * fold, fold, 0.0))
     grain = 1.0 + 0.05 * _waves(3.0 * p, phase) + 0.3 * texture[2] * fold
-    return grain * _lit(n, light, texture[3])
+    return grain * _lit(n, light, texture[3], lamp, surroundings)
 
 
 @wp.func
@@ -196,36 +220,85 @@ def _to_srgb(linear: float):
     return wp.pow(wp.clamp(linear, 0.0, 1.0), 1.0 / 2.2)
 
 
+@wp.struct
+class Looks:
+    """What people and things look like; tables have len(REGIONS) rows a look, `cloth` two pieces."""
+    cut: wp.array(dtype=Cut)
+    first: wp.array(dtype=wp.vec3)
+    second: wp.array(dtype=wp.vec3)
+    pattern: wp.array(dtype=wp.int32)
+    texture: wp.array(dtype=wp.vec4)
+    arm: wp.array(dtype=wp.float32)
+    cloth: wp.array4d(dtype=wp.float32)
+
+
+@wp.struct
+class Mesh:
+    """All that is drawn, as one mesh. points: of the template, metres; places: in the camera frame; look, region: of
+    each face, the region -1 where the point decides."""
+    faces: wp.array(dtype=wp.vec3i)
+    points: wp.array(dtype=wp.vec3)
+    places: wp.array(dtype=wp.vec3)
+    normals: wp.array(dtype=wp.vec3)
+    look: wp.array(dtype=wp.int32)
+    region: wp.array(dtype=wp.int32)
+
+
+@wp.func
+def _albedo(p: wp.vec3, look: int, region: int, looks: Looks):
+    row = look * _REGIONS + region
+    if looks.pattern[row] == _PHOTO_PATTERN:
+        return _photo(p, 2 * look + wp.where(region == _BOTTOM, 1, 0), looks.cloth, looks.arm[look],
+                      looks.texture[row][0])
+    share = _pattern(looks.pattern[row], p, looks.arm[look], looks.texture[row][0], looks.texture[row][1])
+    return (1.0 - share) * looks.first[row] + share * looks.second[row]
+
+
 @wp.kernel
-def _shade_pixels(face_index: wp.array2d(dtype=wp.int64), barycentric: wp.array2d(dtype=wp.vec3),
-                  faces: wp.array(dtype=wp.vec3i), canonical: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3),
-                  cut: Cut, light: Light, first: wp.array(dtype=wp.vec3), second: wp.array(dtype=wp.vec3),
-                  pattern: wp.array(dtype=wp.int32), texture: wp.array(dtype=wp.vec4), arm: float,
-                  colour: wp.array2d(dtype=wp.vec4)):
+def _shade_pixels(face_index: wp.array2d(dtype=wp.int64), barycentric: wp.array2d(dtype=wp.vec3), mesh: Mesh,
+                  looks: Looks, light: Light, shadow: ShadowMap, zbuffer: wp.array2d(dtype=wp.int64),
+                  openness: wp.array2d(dtype=wp.float32), colour: wp.array2d(dtype=wp.vec4),
+                  owner: wp.array2d(dtype=wp.int32)):
     row, column = wp.tid()
     covered = float(0.0)  # noqa: UP018 - a literal would be a constant to warp
+    alike = float(0.0)  # noqa: UP018
     albedo = wp.vec3(0.0, 0.0, 0.0)
     middle = wp.vec3(0.0, 0.0, 0.0)
+    place = wp.vec3(0.0, 0.0, 0.0)
     normal = wp.vec3(0.0, 0.0, 0.0)
     region = int(0)  # noqa: UP018
-    # Colour is averaged over four samples; light changes slowly and is computed once.
+    shown = int(-1)  # noqa: UP018
+    # Colour is averaged over four samples; light changes slowly and is computed once, for what the first one shows.
     for sample in range(4):
         y = 2 * row + sample // 2
         x = 2 * column + sample % 2
         f = int(face_index[y, x])
         if f >= 0:
-            face = faces[f]
+            face = mesh.faces[f]
+            look = mesh.look[f]
             w = barycentric[y, x]
-            p = w[0] * canonical[face[0]] + w[1] * canonical[face[1]] + w[2] * canonical[face[2]]
-            region = _region(p, cut)
+            p = w[0] * mesh.points[face[0]] + w[1] * mesh.points[face[1]] + w[2] * mesh.points[face[2]]
+            part = mesh.region[f]
+            if part < 0:
+                part = _region(p, looks.cut[look])
             covered += 1.0
-            middle += p
-            normal += w[0] * normals[face[0]] + w[1] * normals[face[1]] + w[2] * normals[face[2]]
-            albedo += _albedo(p, region, first, second, pattern, texture, arm)
+            albedo += _albedo(p, look, part, looks)
+            if shown < 0:
+                shown = look
+                region = part
+            if look == shown:
+                alike += 1.0
+                middle += p
+                place += w[0] * mesh.places[face[0]] + w[1] * mesh.places[face[1]] + w[2] * mesh.places[face[2]]
+                normal += w[0] * mesh.normals[face[0]] + w[1] * mesh.normals[face[1]] + w[2] * mesh.normals[face[2]]
+    owner[row, column] = shown
     if covered == 0.0:
         colour[row, column] = wp.vec4(0.0, 0.0, 0.0, 0.0)
         return
-    linear = wp.cw_mul(albedo / covered, _light_on(middle / covered, normal, texture[region], light))
+    direct = sunlit(place / alike, shadow, zbuffer)
+    received = _light_on(middle / alike, normal, looks.texture[shown * _REGIONS + region], light, direct,
+                         openness[row, column])
+    linear = wp.cw_mul(albedo / covered, received)
     colour[row, column] = wp.vec4(_to_srgb(linear[0]), _to_srgb(linear[1]), _to_srgb(linear[2]), 0.25 * covered)
 
 
@@ -242,18 +315,37 @@ def label_points(points, cut):
     return region
 
 
-def shade(face_index, barycentric, faces, canonical, normals, look, light):
-    """Colour of each pixel: [H,W,4] float32, sRGB in [0, 1] and opacity, from four samples a pixel.
+def shade(face_index, barycentric, stage, light, shadow, openness):
+    """Colour [H,W,4] float32, sRGB in [0, 1] and opacity, and look [H,W] int32 (-1: none), from four samples a pixel.
 
-    face_index [2H,2W], barycentric [2H,2W,3]: torch, from `rasterize` at twice the size; faces [F,3] int32; canonical
-    [V,3]: vertices of the template; normals [V,3]: of the posed body in the camera frame; look: appearance.Look.
+    face_index [2H,2W], barycentric [2H,2W,3]: torch, from `rasterize` at twice the size; stage: stage.Stage; light:
+    Light; shadow: what `shadows.shadow_map` gives; openness [H,W] float32: share of the surrounding light that arrives.
     """
     start_warp()
     height, width = face_index.shape[0] // 2, face_index.shape[1] // 2
-    colour = torch.empty(height, width, 4)
+    colour, owner = torch.empty(height, width, 4), torch.empty(height, width, dtype=torch.int32)
     wp.launch(_shade_pixels, dim=(height, width), device='cpu', inputs=[
-        wp.from_torch(face_index), wp.from_torch(barycentric, dtype=wp.vec3),
-        _array(faces, wp.vec3i), _array(canonical, wp.vec3), _array(normals.astype(np.float32), wp.vec3),
-        look.cut, light, _array(look.first, wp.vec3), _array(look.second, wp.vec3), _array(look.pattern, wp.int32),
-        _array(look.texture, wp.vec4), look.arm, wp.from_torch(colour, dtype=wp.vec4)])
-    return colour.numpy()
+        wp.from_torch(face_index), wp.from_torch(barycentric, dtype=wp.vec3), _mesh(stage), _looks(stage.looks), light,
+        *shadow, _array(openness, wp.float32), wp.from_torch(colour, dtype=wp.vec4), wp.from_torch(owner)])
+    return colour.numpy(), owner.numpy()
+
+
+def _mesh(stage):
+    mesh = Mesh()
+    mesh.faces, mesh.points = _array(stage.faces, wp.vec3i), _array(stage.points, wp.vec3)
+    mesh.places, mesh.normals = _array(stage.places, wp.vec3), _array(stage.normals, wp.vec3)
+    mesh.look, mesh.region = _array(stage.look, wp.int32), _array(stage.region, wp.int32)
+    return mesh
+
+
+def _looks(looks):
+    tables = Looks()
+    side = max(look.cloth.shape[1] for look in looks)
+    tables.cut = wp.array([look.cut for look in looks], dtype=Cut, device='cpu')
+    for name, dtype in (('first', wp.vec3), ('second', wp.vec3), ('pattern', wp.int32), ('texture', wp.vec4)):
+        setattr(tables, name, _array(np.concatenate([getattr(look, name) for look in looks]), dtype))
+    tables.arm = _array(np.array([look.arm for look in looks], np.float32), wp.float32)
+    cloth = [np.broadcast_to(look.cloth, (2, side, side, 3)) if look.cloth.shape[1] == 1 else look.cloth
+             for look in looks]
+    tables.cloth = _array(np.concatenate(cloth), wp.float32)
+    return tables

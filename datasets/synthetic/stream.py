@@ -1,8 +1,11 @@
 """People rendered on demand: the training images without files."""
 import numpy as np
 
+from datasets.synthetic.people import Cast
+from datasets.synthetic.photographs import PhotoFolder
+from datasets.synthetic.realism import REALISM, read_realism
 from datasets.synthetic.render import draw, label
-from datasets.synthetic.scene import Cast, sample_scene
+from datasets.synthetic.scene import sample_scene
 from utils.assets import Assets, find_assets
 from utils.errors import MissingFile
 
@@ -10,37 +13,46 @@ from utils.errors import MissingFile
 SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5, 'studio_train': 6,
           'studio_val': 7, 'studio_multiview_train': 8, 'studio_multiview_val': 9}
 DEFAULT_LENGTH = 4000
+# Pixels of a picture for one of the network's: larger ones would be rendered to be reduced.
+_LARGER_THAN_CROP = 8 / 7
 
 
-def render_person(rng, cast, size, pictures=None, studio=False):
-    """Render one picture -> image [size,size,3] uint8 RGB and its row of labels (`render.label`).
+def render_person(rng, cast, size, photos=None, studio=False, realism=frozenset()):
+    """Render one picture, its longer side `size` -> image [H,W,3] uint8 RGB and its row of labels (`render.label`).
 
-    studio: an easy one, whole and facing the camera, before a plain backdrop.
+    photos: PhotoFolder, or None; studio: an easy one, whole and facing the camera, before a plain backdrop; realism:
+    names of `realism.REALISM`.
     """
-    scene = sample_scene(rng, cast, size, studio)
-    drawing = draw(rng, scene, pictures, studio)
+    scene = sample_scene(rng, cast, size, studio, photos, realism)
+    drawing = draw(rng, scene, photos, studio)
     return drawing.image, label(scene, drawing)
 
 
 class FreeStream:
     """A source of rendered people: `sample(epoch, index)` depends on the seed and these two alone.
 
-    assets_root: a finished free asset folder; length: pictures an epoch; size: pixels a side. Bodies are read on
-    first use, in the process that uses them: the stream can be handed to loader workers before.
+    assets_root: a finished free asset folder; length: pictures an epoch; size: pixels of the longer side; photos:
+    folder of photographs (`photographs.PhotoFolder`), or ''; realism: names of `realism.REALISM`. Bodies are read on
+    first use, in the process that uses them: the stream can be handed to loader workers before. Raises MissingFile and
+    ProjectError for a folder of photographs that cannot be used, BadConfig for an unknown name.
     """
 
-    def __init__(self, assets_root, length=DEFAULT_LENGTH, seed=0, size=256):
+    def __init__(self, assets_root, length=DEFAULT_LENGTH, seed=0, size=256, photos='', realism=tuple(REALISM)):
         self.assets_root, self.length, self.seed, self.size = assets_root, length, seed, size
+        self.realism = read_realism(realism, 'DATA.STREAM.REALISM')
+        self.photos = PhotoFolder(photos) if photos else None
         self._cast = None
 
     @classmethod
     def from_config(cls, cfg):
-        """The stream of a run. Raises MissingFile where the assets in use are not the free ones."""
+        """The stream of a run, from DATA.STREAM. Raises MissingFile where the assets in use are not the free ones."""
         assets = find_assets(cfg.PATHS.DATA_DIR)
         if not assets.is_free:
             raise MissingFile(f'{assets.root}: people are rendered from the free body alone; set PATHS.DATA_DIR to its '
                               'folder, such as data/free')
-        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED)
+        stream = cfg.DATA.STREAM
+        size = stream.SIZE or round(cfg.DATA.IMG_RES * _LARGER_THAN_CROP)
+        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED, size, stream.PHOTOS, stream.REALISM)
 
     def __len__(self):
         return self.length
@@ -49,9 +61,9 @@ class FreeStream:
         return {**self.__dict__, '_cast': None}
 
     def sample(self, epoch, index):
-        """Picture `index` of an epoch: image [size,size,3] uint8 RGB and a row of labels under a SPIN file's keys."""
+        """Picture `index` of an epoch: image [H,W,3] uint8 RGB and a row of labels under a SPIN file's keys."""
         if self._cast is None:
             self._cast = Cast(Assets(self.assets_root, is_free=True))
         rng = np.random.default_rng([self.seed, SPLITS['stream'], epoch, index])
-        image, row = render_person(rng, self._cast, self.size)
+        image, row = render_person(rng, self._cast, self.size, self.photos, realism=self.realism)
         return image, row | {'body_digest': self._cast.digest}

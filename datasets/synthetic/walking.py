@@ -10,10 +10,12 @@ from scipy.ndimage import gaussian_filter1d
 from datasets.synthetic.activities import walking_angles
 from datasets.synthetic.anatomy import ANGLE_HIGH, ANGLE_LOW, JOINT, angles_to_rotmat, rotation_about, rotmat_to_pose
 from datasets.synthetic.backgrounds import room
+from datasets.synthetic.lighting import sample_lighting
 from datasets.synthetic.multiview import turn_root
+from datasets.synthetic.people import dress, place, repose
 from datasets.synthetic.poses import WORLD_TO_CAMERA
 from datasets.synthetic.render import compose
-from datasets.synthetic.scene import Camera, Scene, dress, frame_points, place, repose, sample_lighting
+from datasets.synthetic.scene import Camera, Scene, frame_points
 from utils.safe_io import atomic_write, save_json, save_npz
 
 _STRIDES_PER_SECOND = 0.95

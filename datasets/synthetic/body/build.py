@@ -5,6 +5,7 @@ import numpy as np
 
 from datasets.synthetic.body import joint_regressors, landmarks, skeleton
 from datasets.synthetic.body.anny_source import draw_adults, load_anny
+from datasets.synthetic.body.garments import build_garments
 from datasets.synthetic.body.outer_surface import left_outer_half, mirror_vertices
 from datasets.synthetic.body.shape_space import fit_shape_space, pose_shapes
 from datasets.synthetic.body.simplify import Surface, simplify_body
@@ -13,13 +14,15 @@ from utils.assets import GENDERS
 
 NUM_VERTICES = 6900
 _DRAWN_SHAPES = 4000  # half men, half women
+_GARMENT_STEP = 8  # of the drawn shapes, so many apart are enough for the clothes
 _OUTLINE_SHAPES = 64  # whose mean shape is simplified
 
 
 @dataclass(frozen=True)
 class FreeBodyArrays:
     """spaces: gender -> ShapeSpace; surface: faces and mirror; weights [V,24]; regressors [24|9|17, V];
-    vertex_ids: smplx's names -> vertex; charts: DensePose's 24."""
+    vertex_ids: smplx's names -> vertex; charts: DensePose's 24; garments: arrays of
+    garments.npz."""
     spaces: dict
     surface: Surface
     weights: np.ndarray
@@ -28,6 +31,7 @@ class FreeBodyArrays:
     h36m_regressor: np.ndarray
     vertex_ids: dict
     charts: Charts
+    garments: dict
 
     @property
     def template(self):
@@ -43,7 +47,8 @@ def build_body(seed, report):
     report('outer surface')
     surface, left = _build_surface(anny, rng, joint_matrix)
     report(f'{_DRAWN_SHAPES} adult shapes in the T pose')
-    shapes = pose_shapes(anny, draw_adults(rng, _DRAWN_SHAPES), surface.rows[:surface.half], joint_matrix)
+    drawn = draw_adults(rng, _DRAWN_SHAPES)
+    shapes = pose_shapes(anny, drawn, surface.rows[:surface.half], joint_matrix)
     report('shape spaces')
     men, women = slice(0, _DRAWN_SHAPES // 2), slice(_DRAWN_SHAPES // 2, None)
     spaces = {gender: fit_shape_space(shapes.half[part], surface, seed)
@@ -51,10 +56,14 @@ def build_body(seed, report):
     report('joint regressors')
     owner = skeleton.joint_of_bones(anny.bones, anny.parents)
     joint_regressor = joint_regressors.smpl_regressor(joint_matrix, shapes, surface)
+    report('clothes and hair')
+    some = slice(None, None, _GARMENT_STEP)
+    garments = build_garments({name: values[some] for name, values in drawn.items()}, shapes[some], spaces['neutral'],
+                              surface, joint_matrix)
     report('charts')
     template = spaces['neutral'].template
     return FreeBodyArrays(
-        spaces=spaces, surface=surface, vertex_ids=landmarks.vertex_ids(left, surface),
+        spaces=spaces, surface=surface, garments=garments, vertex_ids=landmarks.vertex_ids(left, surface),
         weights=skeleton.merge_weights(anny.weights[surface.rows], owner, surface.mirror),
         joint_regressor=joint_regressor, charts=make_charts(template, surface, joint_regressor @ template),
         extra_regressor=joint_regressors.extra_regressor(joint_matrix, shapes, surface, left),

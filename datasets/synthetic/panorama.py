@@ -1,0 +1,101 @@
+"""A panorama of a place, with its light: what a camera sees in it, and how it lights a person who stands there."""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from datasets.synthetic.lighting import Lighting
+from utils.errors import BadFile
+
+_KEPT_WIDTH = 1024
+# Radiance above so many times the mean is the sun's or a lamp's, and casts shadows.
+_LAMP = 6.0
+# Mean of the picture in linear light after exposure.
+_EXPOSURE = 0.33
+# Pixels between the points at which a view's mapping is computed.
+_STEP = 8
+
+
+@dataclass(frozen=True)
+class Panorama:
+    """picture [H,2H,3] uint8 sRGB, the horizon in its middle row; lighting: Lighting in its own frame, where the middle
+    column is the direction -z (where a camera looks)."""
+    picture: np.ndarray
+    lighting: Lighting
+
+    @property
+    def nbytes(self):
+        """Bytes of memory, as an array has them."""
+        return self.picture.nbytes
+
+    @classmethod
+    def read(cls, file):
+        """Read a Radiance HDR file. Raises BadFile."""
+        radiance = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        if radiance is None or radiance.dtype != np.float32 or radiance.shape[1] != 2 * radiance.shape[0]:
+            raise BadFile(f'{file}: not an equirectangular panorama in Radiance HDR form, twice as wide as high')
+        return cls.of(np.ascontiguousarray(radiance[..., ::-1]))
+
+    @classmethod
+    def of(cls, radiance):
+        """The Panorama of linear radiance [H,2H,3]."""
+        small = cv2.resize(radiance, (128, 64), interpolation=cv2.INTER_AREA)
+        mean = float(np.minimum(small, np.quantile(small, .95)).mean())
+        radiance, small = (a * np.float32(_EXPOSURE / max(mean, 1e-6)) for a in (radiance, small))
+        width = min(radiance.shape[1], _KEPT_WIDTH)
+        radiance = cv2.resize(radiance, (width, width // 2), interpolation=cv2.INTER_AREA)
+        picture = (np.clip(radiance, 0, 1) ** (1 / 2.2) * 255 + .5).astype(np.uint8)
+        return cls(picture, _lighting_of(small))
+
+    def seen_by(self, camera, view, heading):
+        """What a camera sees: [height, width, 3] float32 sRGB in [0, 1]. view [3,3]: world to camera; heading: radians
+        by which the panorama is turned about the vertical."""
+        columns = np.linspace(0, camera.width, -(-camera.width // _STEP) + 1, dtype=np.float32)
+        rows = np.linspace(0, camera.height, -(-camera.height // _STEP) + 1, dtype=np.float32)
+        x, y = np.meshgrid((columns - camera.center[0]) / camera.focal, (rows - camera.center[1]) / camera.focal)
+        world = np.stack([x, y, np.ones_like(x)], -1) @ view
+        world /= np.linalg.norm(world, axis=-1, keepdims=True)
+        azimuth = np.arctan2(world[..., 0], -world[..., 2])
+        middle = azimuth[len(azimuth) // 2, azimuth.shape[1] // 2]
+        azimuth = (azimuth - middle + np.pi) % (2 * np.pi) - np.pi  # no seam inside the view
+        height, width = self.picture.shape[:2]
+        shift = int((middle + heading) / (2 * np.pi) * width)
+        coarse = ((azimuth / (2 * np.pi) + .5) * width - .5, (.5 - np.arcsin(world[..., 1]) / np.pi) * height - .5)
+        maps = [cv2.resize(m.astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
+                for m in coarse]
+        turned = np.roll(self.picture, -shift, axis=1)
+        seen = cv2.remap(turned, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return seen.astype(np.float32) / 255
+
+    def lighting_at(self, heading):
+        """Lighting in the world of a camera for which the panorama is turned by `heading`."""
+        return self.lighting.turned(heading)
+
+
+def _lighting_of(radiance):
+    """Spherical harmonics of zeroth and first order of the irradiance, and the brightest lamp as a direction.
+
+    What a white surface sends on is its irradiance over pi: the mean radiance, plus twice the mean of radiance times
+    direction along the normal (Ramamoorthi and Hanrahan, SIGGRAPH 2001); a lamp of solid angle w and radiance L adds
+    L w / pi times the cosine.
+    """
+    height, width = radiance.shape[:2]
+    polar = (np.arange(height) + .5) / height * np.pi
+    azimuth = ((np.arange(width) + .5) / width - .5) * 2 * np.pi
+    along = np.stack(np.broadcast_arrays(np.sin(polar)[:, None] * np.sin(azimuth), np.cos(polar)[:, None],
+                                         -np.sin(polar)[:, None] * np.cos(azimuth)), -1)
+    solid = np.sin(polar)[:, None] * np.ones(width) * (np.pi / height) * (2 * np.pi / width)
+    grey = radiance.mean(-1)
+    # The share of a bright pixel's light that is beyond the sky's around it.
+    beyond = np.clip(1 - _LAMP * _EXPOSURE / np.maximum(grey, 1e-6), 0, 1)
+    lamp = radiance * beyond[..., None]
+    soft = radiance - lamp
+    strength = (lamp.mean(-1) * solid)[..., None]
+    towards = (along * strength).sum((0, 1))
+    length = np.linalg.norm(towards)
+    colour = (lamp * solid[..., None]).sum((0, 1)) / np.pi * (length / max(float(strength.sum()), 1e-9))
+    total = 4 * np.pi
+    ambient = (soft * solid[..., None]).sum((0, 1)) / total
+    gradient = 2 * np.einsum('hwa,hwc,hw->ac', along, soft, solid) / total
+    return Lighting(towards / length if length > 1e-9 else np.array([0., 1, 0]), colour, ambient, gradient,
+                    np.array([0., 1, 0]), np.zeros(3))

@@ -1,0 +1,105 @@
+"""Somebody in some shape, pose and clothes; not yet before a camera's background."""
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from datasets.synthetic.appearance import BodyMarks, sample_look
+from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.garments import Wardrobe, sample_outfit
+from datasets.synthetic.stage import Piece
+
+# Standard deviations at which the shape parameters are cut.
+MAX_BETA = 2.5
+
+
+class Cast:
+    """The bodies that scenes draw from, with what is computed once a body. assets: utils.assets.Assets."""
+
+    def __init__(self, assets, gendered=0.0):
+        self.gendered, self._assets = gendered, assets
+        self.bodies = {'n': FreeBody(assets, 'neutral')}
+        if gendered > 0:
+            self.bodies |= {'m': FreeBody(assets, 'male'), 'f': FreeBody(assets, 'female')}
+        self.marks = {key: BodyMarks.of(body) for key, body in self.bodies.items()}
+        self.normals = {key: body.normals(body.template) for key, body in self.bodies.items()}
+        self.digest = self.bodies['n'].digest
+
+    @cached_property
+    def wardrobe(self):
+        """Clothes and hair with a shape of their own. Raises MissingFile."""
+        return Wardrobe(self._assets)
+
+    def draw(self, rng, wide=False):
+        """Who: a gender key ('n', or 'm' or 'f' for the gendered share) and betas [10]; wide: more at the ends."""
+        gender = 'n'
+        if self.gendered > 0 and rng.random() < self.gendered:
+            gender = 'm' if rng.random() < .5 else 'f'
+        return gender, sample_betas(rng, wide)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A dressed, posed person: `posed` has its pelvis near the origin; `translation` [3] puts it before the camera.
+
+    garments: stage.Pieces of clothes with a shape of their own, near the origin as well.
+    """
+    body: FreeBody
+    gender: str
+    betas: np.ndarray
+    pose: np.ndarray
+    look: object
+    posed: object
+    normals: np.ndarray
+    translation: np.ndarray
+    garments: tuple = ()
+
+    @property
+    def vertices(self):
+        return self.posed.vertices + self.translation.astype(np.float32)
+
+    @property
+    def pieces(self):
+        """The meshes [stage.Piece] that show the person."""
+        skin = Piece(self.vertices, self.body.faces, self.body.template, self.normals)
+        return (skin, *(replace(piece, places=piece.places + self.translation) for piece in self.garments))
+
+    @property
+    def joints(self):
+        return self.posed.joints + self.translation
+
+    @property
+    def smpl_joints(self):
+        return self.posed.smpl_joints + self.translation
+
+
+def sample_betas(rng, wide=False):
+    """Shape parameters [10]: standard normal, cut at MAX_BETA; wide: half of the people's first three uniform."""
+    betas = rng.standard_normal(10)
+    if wide and rng.random() < .5:
+        betas[:3] = rng.uniform(-MAX_BETA, MAX_BETA, 3)
+    while (np.abs(betas) > MAX_BETA).any():
+        outside = np.abs(betas) > MAX_BETA
+        betas[outside] = rng.standard_normal(outside.sum())
+    return betas
+
+
+def dress(rng, cast, gender, betas, pose, photos=None, realism=frozenset()):
+    """Draw in which clothes somebody takes the pose [72] -> Person at the origin."""
+    body = cast.bodies[gender]
+    look = sample_look(rng, cast.marks[gender], photos)
+    if 'garments' in realism and gender == 'n':  # which alone they are fitted to
+        look = sample_outfit(rng, cast.wardrobe, cast.marks[gender], look)
+    return repose(body, gender, betas, pose, look, look.offsets(body, cast.normals[gender]))
+
+
+def repose(body, gender, betas, pose, look, offsets):
+    """A Person at the origin in a given shape, pose and look; offsets [V,3] from `Look.offsets`."""
+    posed = body.pose(betas, pose, offsets)
+    garments = tuple(garment.posed(betas, posed.transforms) for garment in look.outfit)
+    return Person(body, gender, betas, pose, look, posed, body.normals(posed.vertices), np.zeros(3), garments)
+
+
+def place(person, translation):
+    """The same person at another place."""
+    return replace(person, translation=np.asarray(translation, float))
