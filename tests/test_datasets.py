@@ -233,7 +233,7 @@ def test_short_epochs_walk_through_the_dataset(cfg, root):
 
 
 def test_absent_datasets(cfg, root, caplog):
-    with pytest.raises(MissingFile, match=r'h36m_mosh_train\.npz.*mpi_inf_3dhp_train\.npz'):
+    with pytest.raises(MissingFile, match=r'none of h36m, .*, mpi-inf-3dhp is here.*h36m_mosh_train\.npz'):
         MixedDataset(cfg)
     cfg.DATA.SINGLE_DATASET, cfg.DATA.SINGLE_NAME = True, 'coco'
     with pytest.raises(MissingFile, match=r"coco_2014_train\.npz.*python -m datasets\.preprocess\.coco"):
