@@ -16,7 +16,7 @@ from utils.full_camera import ray_rotation
 from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 
 # A fit with a larger mean distance to the limb joints, over the box's longer side, is not supervised with.
-MAX_ERROR = 0.06
+MAX_ERROR = 0.04
 
 
 @dataclass

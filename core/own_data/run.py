@@ -18,7 +18,6 @@ from datasets.catalog import IMAGE_FOLDER
 from datasets.fits import fits_beside
 from models.keypoints import build_pose_estimator
 from utils.errors import BadConfig, BadFile, ProjectError
-from utils.logging import get_logger
 from utils.safe_io import load_npz, save_npz
 
 
@@ -37,7 +36,7 @@ def label_own_data(cfg, pictures, out, fps=10.0, overwrite=False):
     labeller = Labeller(cfg, estimator)
     parts = _Parts(out.with_name(f'.{out.stem}.parts'), f'{labeller.body.digest}\n{estimator.name}\n{cfg.DEMO}')
     people, counts = _label(source, labeller, parts)
-    get_logger().info(_summary(people, counts))
+    print(_summary(people, counts))
     if not len(people):
         raise BadFile(f'{pictures}: nobody was found who can be labelled; nothing is written')
     valid = people.valid(cfg.SMPLIFY.MIN_JOINTS)
@@ -48,8 +47,8 @@ def label_own_data(cfg, pictures, out, fps=10.0, overwrite=False):
     annotations = annotations_of(people, os.path.relpath(source.images.resolve(), out.parent.resolve()))
     annotations.save(out)
     parts.remove()
-    get_logger().info(f'{len(people)} people, {valid.sum()} with a valid fit: {out}, {fits_beside(out).name}; look at '
-                      f'{out.stem}_sheet.jpg')
+    print(f'{len(people)} people, {valid.sum()} of them with a valid fit: {out}, {fits_beside(out).name}; look at '
+          f'{out.stem}_sheet.jpg')
     return annotations
 
 
