@@ -6,6 +6,7 @@ import pytest
 import smplx
 import torch
 
+from core.demo.options import parse_options
 from models.body import BodyModel
 from tests.recordings import make_recording
 from utils.export import save_results
@@ -32,7 +33,8 @@ def written(recording, body, folder, number=1):
 
 def posed_by_smplx(free_assets, file):
     """SMPL's first 22 joints [N,22,3], as a reader of AMASS's files computes them: the hands' two joints are flat."""
-    model = smplx.SMPL(str(free_assets / 'smpl'), gender=str(file['gender']))
+    with np.load(free_assets / 'smpl' / f'SMPL_{str(file["gender"]).upper()}.npz') as arrays:
+        model = smplx.SMPL('', data_struct=smplx.utils.Struct(**arrays))
     poses = torch.from_numpy(file['poses']).float()
     count = len(poses)
     with torch.no_grad():
@@ -88,3 +90,8 @@ def test_gaps_are_filled(recording, body, tmp_path):
     assert np.linalg.norm(np.diff(file['trans'], axis=0), axis=1).max() < 0.1
     seen = person.frames - person.frames[0]
     np.testing.assert_allclose(file['poses'][seen][:, 3:66], person.pose[:, 3:66], atol=1e-5)
+
+
+def test_the_flag_of_the_demo():
+    assert 'amass' in parse_options(['--img', 'a.png', '--save_amass'])[0].DEMO.FORMATS
+    assert 'amass' not in parse_options(['--img', 'a.png'])[0].DEMO.FORMATS

@@ -20,6 +20,7 @@ from core.training.fitting import FitsInTheLoop
 from core.training.supervision import check_labels
 from datasets.annotations import Annotations
 from datasets.build import build_train_dataset
+from datasets.catalog import find_dataset
 from datasets.fits import mean_parameters
 from datasets.from_pictures import main
 from models.body import BodyModel
@@ -173,6 +174,19 @@ def test_fits_that_are_not_used_are_pointed_at(people, cfg, free_assets, tmp_pat
     assert 'mine_fits.npz: these fits are not used; SMPLIFY.USE_FITS True' in caplog.text
 
 
+def test_where_the_pictures_are(people, cfg, free_assets, tmp_path, monkeypatch):
+    """Seen from the file, wherever training runs; PATHS.IMAGE_DIRS counts more."""
+    label_own_data(cfg, write_pictures(tmp_path / 'pictures', [0]), tmp_path / 'labels' / 'mine.npz')
+    monkeypatch.chdir(tmp_path)
+    keys = ['PATHS.DATA_DIR', str(free_assets)]
+    assert find_dataset(load_config(None, keys), 'labels/mine.npz').images.resolve() == tmp_path / 'pictures'
+    (tmp_path / 'pictures').rename(tmp_path / 'moved')
+    with pytest.raises(MissingFile, match=r"PATHS.IMAGE_DIRS to \['mine=FOLDER'\]"):
+        find_dataset(load_config(None, keys), 'labels/mine.npz')
+    found = find_dataset(load_config(None, [*keys, 'PATHS.IMAGE_DIRS', ['mine=moved']]), 'labels/mine.npz')
+    assert found.images.resolve() == tmp_path / 'moved'
+
+
 def test_a_stopped_run_goes_on_and_gives_the_same(people, cfg, tmp_path, monkeypatch):
     monkeypatch.setattr(core.own_data.sources, '_PICTURES_A_UNIT', 2)
     pictures = write_pictures(tmp_path / 'pictures', [0, 20, 40, 250, 0, 200])
@@ -232,6 +246,9 @@ def test_nothing_is_replaced_unless_asked(people, cfg, tmp_path):
     write_pictures(tmp_path / 'pictures', [0, 20])
     label_own_data(cfg, pictures, tmp_path / 'mine.npz', overwrite=True)
     assert len(Annotations.load(tmp_path / 'mine.npz')) == len(fits_of(tmp_path / 'mine.npz')['pose']) == 2
+    for _ in range(2):  # the sheet of the first lies among the pictures of the second
+        label_own_data(cfg, pictures, pictures / 'mine.npz', overwrite=True)
+        assert list(Annotations.load(pictures / 'mine.npz').imgname) == ['p0.png', 'p1.png']
     for changes in ({'out': tmp_path / 'mine.txt'}, {'fps': float('nan')}):
         with pytest.raises(BadConfig):
             label_own_data(cfg, pictures, **{'out': tmp_path / 'other.npz', **changes})

@@ -31,7 +31,8 @@ def label_own_data(cfg, pictures, out, fps=10.0, overwrite=False):
         raise BadConfig(f'--out is {out}; it wants the name of an .npz file')
     if out.exists() and not overwrite:
         raise ProjectError(f'{out}: there already; use --overwrite to replace it')
-    source = open_source(pictures, out.with_name(f'{out.stem}_frames'), fps)
+    sheet = out.with_name(f'{out.stem}_sheet.jpg')
+    source = open_source(pictures, out.with_name(f'{out.stem}_frames'), fps, sheet)
     estimator = build_pose_estimator(cfg.DEMO.KEYPOINTS, pick_device(cfg))
     labeller = Labeller(cfg, estimator)
     parts = _Parts(out.with_name(f'.{out.stem}.parts'), f'{labeller.body.digest}\n{estimator.name}\n{cfg.DEMO}')
@@ -43,12 +44,12 @@ def label_own_data(cfg, pictures, out, fps=10.0, overwrite=False):
     out.unlink(missing_ok=True)  # the fits that follow are not of its rows
     save_npz(fits_beside(out), pose=people.ray_pose(), betas=people.betas, valid_fit=valid, error=people.error,
              seen=people.seen, translation=people.translation, body_digest=np.array(labeller.body.digest))
-    save_picture(out.with_name(f'{out.stem}_sheet.jpg'), contact_sheet(people, valid, source.images, labeller.body))
+    save_picture(sheet, contact_sheet(people, valid, source.images, labeller.body))
     annotations = annotations_of(people, os.path.relpath(source.images.resolve(), out.parent.resolve()))
     annotations.save(out)
     parts.remove()
     print(f'{len(people)} people, {valid.sum()} of them with a valid fit: {out}, {fits_beside(out).name}; look at '
-          f'{out.stem}_sheet.jpg')
+          f'{sheet.name}')
     return annotations
 
 

@@ -25,12 +25,13 @@ class Unit:
 
 
 class PictureSet:
-    """The pictures of a folder, or one picture. images: the folder that their names are relative to."""
+    """The pictures of a folder but one, or one picture. images: the folder that their names are relative to."""
     is_video = False
 
-    def __init__(self, path):
+    def __init__(self, path, but=None):
         path = Path(path)
-        self._pictures = [path] if path.is_file() else list_pictures(path)
+        self._pictures = [path] if path.is_file() else [
+            picture for picture in list_pictures(path) if but is None or picture.resolve() != Path(but).resolve()]
         self.images, self.num_frames = self._pictures[0].parent, len(self._pictures)
 
     @property
@@ -106,16 +107,16 @@ class VideoFrames:
         return frame.index % self._step == 0
 
 
-def open_source(path, images, fps):
-    """Pictures of a folder or file, or a video by path. images: where a video's frames go. Raises MissingFile, BadFile,
-    BadConfig."""
+def open_source(path, images, fps, sheet=None):
+    """Pictures of a folder or file, or a video by path. images: where a video's frames go; sheet: the contact sheet of
+    an earlier run, which is none of a folder's pictures. Raises MissingFile, BadFile, BadConfig."""
     path = Path(path)
     if not fps >= 0:
         raise BadConfig(f'--fps is {fps:g}; it wants frames a second, or 0 for all')
     if path.is_dir() or is_picture(path):
         if not path.exists():
             raise MissingFile(f'{path}: no such picture')
-        return PictureSet(path)
+        return PictureSet(path, sheet)
     return VideoFrames(path, images, fps)
 
 
