@@ -10,12 +10,14 @@ from utils.assets import MANIFEST, find_assets
 from utils.body_file import read_body_file
 from utils.errors import BadConfig, BadFile, MissingFile, WrongBody
 from utils.logging import log_once
-from utils.safe_io import load_json
+from utils.safe_io import load_json, load_npz
 
 # Where annotation files lie below the asset folder: SPIN's and PyMAF's folder, and mmhuman3d's.
 _MMHUMAN3D_FOLDER = 'preprocessed_datasets'
 ANNOTATION_FOLDERS = ('dataset_extras', _MMHUMAN3D_FOLDER)
 STREAM = 'free-stream'
+# Key of an annotation file that says where its pictures are, from the file's own folder.
+IMAGE_FOLDER = 'image_folder'
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def find_dataset(cfg, name, split='train'):
         stem = file.stem
         if not file.exists():
             raise MissingFile(f'{file}: no such annotation file')
-        return Source(stem, file, _image_folder(cfg, assets, stem, stem))
+        return Source(stem, file, _image_folder(cfg, assets, stem, stem, own=_folder_of(file)))
     entry = entry_of(name)
     candidates = {'train': entry.train, 'val': entry.val, 'eval': entry.eval}[split]
     if not candidates:
@@ -188,12 +190,20 @@ def image_folder(cfg, name):
     return _image_folder(cfg, find_assets(cfg.PATHS.DATA_DIR), name, entry_of(name).images)
 
 
-def _image_folder(cfg, assets, name, default, theirs=''):
-    """The folder that PATHS.IMAGE_DIRS names, else the `default` one, else mmhuman3d's, `theirs`."""
+def _folder_of(file):
+    """The folder of the pictures that an annotation file names, None where it names none. Raises BadFile."""
+    named = load_npz(file, (IMAGE_FOLDER,)).get(IMAGE_FOLDER)
+    return None if named is None else file.parent / str(named)
+
+
+def _image_folder(cfg, assets, name, default, theirs='', own=None):
+    """The folder that PATHS.IMAGE_DIRS names, else the annotation file's `own`, else the `default` one, else
+    mmhuman3d's, `theirs`."""
     folders = dict(item.split('=', 1) for item in cfg.PATHS.IMAGE_DIRS if '=' in item)
     if len(folders) < len(cfg.PATHS.IMAGE_DIRS):
         raise BadConfig(f"PATHS.IMAGE_DIRS takes one 'dataset=folder' a dataset, got {list(cfg.PATHS.IMAGE_DIRS)}")
     chosen = folders.get(name, folders.get(default))
+    chosen = chosen or own
     folder = Path(chosen) if chosen else assets.root / ('images' if is_free(name) else f'datasets/{default}')
     if not chosen and theirs and not folder.is_dir() and (assets.root / 'datasets' / theirs).is_dir():
         folder = assets.root / 'datasets' / theirs

@@ -1,8 +1,9 @@
 """The best SMPL fit known of each training picture, kept as it stands in the file: neither mirrored nor turned.
 
 Files are SPIN's: `static_fits/<name>_fits.npy` [N,82], pose [72] and betas [10] in the order of the annotations, and
-`final_fits/<name>.npz` with pose, betas and valid_fit. A file made here has a `.json` beside it (an `.npz`: an entry
-inside) that names the body; one without belongs to SMPL.
+`final_fits/<name>.npz` with pose, betas and valid_fit; the latter may lie beside an annotation file too, as
+`<its stem>_fits.npz` (`python -m datasets.from_pictures`). A file made here has a `.json` beside it (an `.npz`: an
+entry inside) that names the body; one without belongs to SMPL.
 """
 import hashlib
 from dataclasses import dataclass
@@ -37,9 +38,10 @@ class DatasetFits:
 class FitStore:
     """Fits of the datasets of a mixture.
 
-    datasets: [(name, rows)] in the order of `dataset_index`; rows 0 for one whose pictures do not come again. assets:
-    where files lie; body_digest: the body in use; final: start from `final_fits/` instead of `static_fits/`. Rows
-    without a file start from the mean pose and are not `known`.
+    datasets: [(name, rows)] in the order of `dataset_index`, or [(name, rows, annotation file or None)]; rows 0 for one
+    whose pictures do not come again. assets: where files lie, unless they lie beside the annotation file; body_digest:
+    the body in use; final: start from `final_fits/` instead of `static_fits/`. Rows without a file start from the mean
+    pose and are not `known`.
 
     Several processes each hold a whole copy and stay equal: a step's new fits are gathered from all processes, and all
     put the same ones in. Of several for one picture the one with the least residual owns it, and of equals the first.
@@ -49,10 +51,10 @@ class FitStore:
     def __init__(self, datasets, assets, body_digest, final=False):
         self.body_digest = body_digest
         mean = mean_parameters(assets)
-        self.datasets = [self._open(name, rows, assets, mean, final) for name, rows in datasets]
+        self.datasets = [self._open(name, rows, assets, mean, final, *file) for name, rows, *file in datasets]
 
-    def _open(self, name, rows, assets, mean, final):
-        found = _find(assets, name, final) if rows else None
+    def _open(self, name, rows, assets, mean, final, annotations=None):
+        found = _find(assets, name, final, annotations) if rows else None
         if found is None:
             if rows:
                 kind = 'final' if final else 'static'
@@ -161,8 +163,15 @@ def fits_stems(name):
     return [other for other in (stem, _OTHER_STEMS.get(stem)) if other]
 
 
-def _find(assets, name, final):
+def fits_beside(annotations):
+    """Path of the fits that lie beside an annotation file, whether they are there or not."""
+    return Path(annotations).with_name(f'{Path(annotations).stem}_fits.npz')
+
+
+def _find(assets, name, final, annotations=None):
     """Path of a dataset's fits, or None."""
+    if annotations is not None and fits_beside(annotations).exists():
+        return fits_beside(annotations)
     for stem in fits_stems(name):
         candidates = [f'final_fits/{stem}.npz', f'final_fits/{stem}.npy'] if final else [f'static_fits/{stem}_fits.npy']
         for candidate in candidates:

@@ -359,7 +359,7 @@ def test_one_picture(recording, body, tmp_path):
                                              if name != 'person_id'})
     still = replace(recording, people=[person], times=np.zeros(1), names=['a "b".jpg'])
     written = save_results(still, body, tmp_path, 'still', FORMATS)
-    assert len(written) == 7
+    assert len(written) == 8
     assert read_json(tmp_path / 'still_person1.json')['frames'][0]['name'] == 'a "b".jpg'
     assert len(Bvh(tmp_path / 'still_person1.bvh').values) == 1
     Glb(tmp_path / 'still.glb').skinned('person1', 0)

@@ -182,7 +182,7 @@ _C.TEST.MIN_SCORE = 0.0  # detected boxes with a lower score are left out
 
 _C.DEMO = CN()
 _C.DEMO.OUTPUT_FOLDER = ''  # folder of results; '' takes 'output', and for --img the picture's own folder
-_C.DEMO.FORMATS = ['npz', 'json']  # also csv, obj, ply, glb, bvh
+_C.DEMO.FORMATS = ['npz', 'json']  # also csv, obj, ply, glb, bvh, amass
 _C.DEMO.VIEWER = False  # write a web page with the video beside the bodies
 _C.DEMO.DETECTOR = ''  # full_frame, fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector's own name
 _C.DEMO.DETECTOR_SIZE = 0  # pixels of a frame's shorter side in the detector; 0: the detector's own size

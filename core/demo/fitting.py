@@ -20,8 +20,8 @@ from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import NUM_JOINTS
 from utils.threads import one_torch_thread
 
-# A body is shown if so many of the 12 limb joints are seen, and it explains them to this mean distance over the box's
-# side in a pose that is not too strange. Of 1,000 people of LSP 1.1 % are left out, of sets of random points 91 %.
+# A body is shown if so many of the 12 limb joints are seen, or two and three of the face, and it explains them to this
+# mean distance over the box's side in a pose that is not too strange. Of 1,000 people of LSP 1.1 % are left out, of sets of random points 91 %.
 MIN_JOINTS, MAX_ERROR, MAX_STRANGENESS = 4, 0.1, 2.0
 
 
@@ -104,7 +104,8 @@ class FittingEstimator:
         """Estimates of a PeopleFit, None where it explains too little."""
         rotmat = axis_angle_to_rotmat(fit.state.body_pose.unflatten(1, (23, 3)))
         rotmat = torch.cat([fit.state.orient[:, None], rotmat], 1)
-        good = (fit.seen >= MIN_JOINTS) & (fit.error <= MAX_ERROR) & (fit.strangeness <= MAX_STRANGENESS)
+        enough = (fit.seen >= MIN_JOINTS) | ((fit.seen >= 2) & (fit.face >= 3))
+        good = enough & (fit.error <= MAX_ERROR) & (fit.strangeness <= MAX_STRANGENESS)
         good &= torch.isfinite(fit.keypoints_2d).flatten(1).all(1)
         with torch.inference_mode(), one_torch_thread(len(people) <= FEW):
             posed = self.body(fit.state.betas.to(self.body.faces.device), rotmat.to(self.body.faces.device))

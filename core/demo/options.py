@@ -38,7 +38,8 @@ SETTINGS = (
     flag('viewer', 'DEMO.VIEWER', 'write a web page with the video beside the bodies in 3D', True),
 )
 # Flags that add a result format.
-EXPORTS = ('csv', 'obj', 'ply', 'glb', 'bvh')
+EXPORTS = ('csv', 'obj', 'ply', 'glb', 'bvh', 'amass')
+_WHAT = {'amass': "AMASS's .npz"}
 # Detectors of PyMAF's demo that this project does not bring, and what takes their place.
 _OTHER_DETECTORS = {'yolo': 'fasterrcnn', 'yolov3': 'fasterrcnn', 'yolov8': 'fasterrcnn'}
 _SOURCES = ('img', 'img_file', 'img_dir', 'image_folder', 'vid_file', 'webcam')
@@ -100,7 +101,7 @@ def build_parser():
     parser.add_argument('--pre_load_imgs', action='store_true', help='understood; frames are streamed')
     parser.add_argument('--yolo_img_size', help='understood; see --detector_size')
     for name in EXPORTS:
-        parser.add_argument(f'--save_{name}', action='store_true', help=f'also write .{name}')
+        parser.add_argument(f'--save_{name}', action='store_true', help=f'also write {_WHAT.get(name, f".{name}")}')
     add_flags(parser, SETTINGS)
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
     return parser

@@ -18,10 +18,15 @@ def list_pictures(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingFile(f'{folder}: no such folder')
-    pictures = sorted((path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES), key=natural_key)
+    pictures = sorted(filter(is_picture, folder.iterdir()), key=natural_key)
     if not pictures:
         raise MissingFile(f'{folder}: no pictures here ({", ".join(sorted(_SUFFIXES))})')
     return pictures
+
+
+def is_picture(path):
+    """Whether a file is one by the ending of its name."""
+    return Path(path).suffix.lower() in _SUFFIXES
 
 
 def read_frame(path, index, time):

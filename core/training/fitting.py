@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed
 
-from core.training.supervision import first_view_only
+from core.training.supervision import annotation_file, first_view_only
 from datasets.fits import FitStore, unaugment_pose
 from models.smplify import build_smplify
 from models.targets import Targets
@@ -73,7 +73,7 @@ class FitsInTheLoop:
         self._over_joints = {'mean': torch.mean, 'sum': torch.sum}[options.THRESHOLD_ON]
         self.by_flags = options.USE_FINAL_FIT and not options.RUN
         self.smplify = build_smplify(cfg, body, fits=self.run).to(device)
-        rows = [(dataset.name, _rows_of(dataset)) for dataset in datasets]
+        rows = [(dataset.name, _rows_of(dataset), annotation_file(dataset)) for dataset in datasets]
         self.store = FitStore(rows, find_assets(cfg.PATHS.DATA_DIR), body.digest, options.USE_FINAL_FIT)
         self._sums, self._counts = defaultdict(float), defaultdict(float)
 

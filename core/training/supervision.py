@@ -1,6 +1,7 @@
 """Turns a batch into targets, and estimates and targets into named losses. Knows no architecture."""
 from dataclasses import replace
 
+from datasets.fits import fits_beside
 from models import losses as L
 from models.targets import Targets
 from utils.errors import BadConfig
@@ -43,8 +44,14 @@ def first_view_only(cfg, n_views):
     return n_views > 1 and cfg.MULTIVIEW.SUPERVISED == 'first'
 
 
+def annotation_file(dataset):
+    """Path of a data set's annotation file, None where it has none."""
+    return getattr(getattr(dataset, 'source', None), 'annotations', None)
+
+
 def check_labels(datasets, cfg):
-    """Warn about data sets of a mixture without a single label that this config's losses read."""
+    """Warn about data sets of a mixture without a single label that this config's losses read, and say which fits are
+    not used."""
     for dataset in datasets:
         labels = getattr(dataset, 'annotations', None)
         if labels is None:
@@ -55,6 +62,10 @@ def check_labels(datasets, cfg):
         if not (has_2d or has_3d or uses_fits(cfg)):
             get_logger().warning(f'{dataset.name}: has no label that this config trains with (keypoints, S, pose); '
                                  'its pictures teach nothing')
+        file = annotation_file(dataset)
+        if file is not None and fits_beside(file).exists() and not uses_fits(cfg):
+            get_logger().info(f'{fits_beside(file)}: these fits are not used; SMPLIFY.USE_FITS True supervises with '
+                              'them')
 
 
 def stage_losses(stage, targets, cfg):

@@ -18,6 +18,9 @@ BOX_SIDE = 224.0
 # The annotated hips count here, at this share: detectors are trained on hips like them.
 _HIPS, _HIP_SHARE = tuple(JOINT_NAMES.index(name) for name in ('right_hip', 'left_hip')), 0.5
 _NOT_FITTED = tuple(set(IGNORED) - set(_HIPS))
+# In 3D, estimators put the face too far forward, and bodies would lean after it.
+_FACE = tuple(row for row, name in enumerate(JOINT_NAMES)
+              if name.removeprefix('openpose_') in ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear'))
 # So many people are fitted faster by one thread.
 FEW = 16
 _SAME_SHAPE, _SHAPE = 100.0 ** 2, 5.0 ** 2
@@ -49,13 +52,14 @@ class People:
 class PeopleFit:
     """Fits of N people, in the cameras of their pictures. state: PersonState; joints [N,49,3] metres, before the
     translation; keypoints_2d [N,49,2] pixels; error [N], mean distance of the limb joints that are seen over the box's
-    side; seen [N], how many of the 12 are; strangeness [N] of the poses (`PosePrior.strangeness`); start [N]: 0 the
+    side; seen [N], how many of the 12 are; face [N], how many joints of the face are; strangeness [N] of the poses (`PosePrior.strangeness`); start [N]: 0 the
     network's estimate, 1 the 3D keypoints' torso, 2 headings, 3 the frame before."""
     state: PersonState
     joints: torch.Tensor
     keypoints_2d: torch.Tensor
     error: torch.Tensor
     seen: torch.Tensor
+    face: torch.Tensor
     strangeness: torch.Tensor
     start: torch.Tensor
 
@@ -147,9 +151,11 @@ class PeopleFitter:
         points = torch.where(weight[..., None] > 0, points * zoom[:, None, None], 0.0)
         ray = ray_rotation((people.center - people.size / 2) / people.focal[:, None])
         joints_3d = people.joints_3d[..., :3] @ ray.transpose(1, 2)
+        weight_3d = people.joints_3d[..., 3].clamp(0, 1).clone()
+        weight_3d[:, _FACE] = 0
         zeros = weight.new_zeros(count)
         return PersonObservations(
-            points, weight, people.focal * zoom, joints_3d, people.joints_3d[..., 3].clamp(0, 1),
+            points, weight, people.focal * zoom, joints_3d, weight_3d,
             self.mean_pose.expand(count, -1), zeros, self.mean_betas.expand(count, -1), zeros,
             torch.zeros_like(joints_3d), zeros, weight.new_zeros(count, 3), weight.new_zeros(count, 3))
 
@@ -218,9 +224,10 @@ class PeopleFitter:
         """PeopleFit of bodies."""
         joints = self.joints(state)
         pixels = perspective_projection(joints, state.translation, people.focal, people.size / 2)
-        seen = self.observe(people).weight[:, LIMBS] > 0
+        weight = self.observe(people).weight
+        seen, face = weight[:, LIMBS] > 0, (weight[:, _FACE] > 0).sum(1)
         distance = (pixels - people.keypoints[..., :2])[:, LIMBS].norm(dim=-1) / people.side[:, None]
         count = seen.sum(1)
         error = torch.where(seen, distance, 0.0).sum(1) / count.clamp_min(1)
-        return PeopleFit(state, joints, pixels, torch.where(count > 0, error, torch.inf), count,
+        return PeopleFit(state, joints, pixels, torch.where(count > 0, error, torch.inf), count, face,
                          self.pose_prior.strangeness(state.body_pose), start)

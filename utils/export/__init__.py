@@ -5,13 +5,15 @@ docs/demo_formats.md describes every file with its units. Nothing is pickled; ev
 from pathlib import Path
 
 from utils.errors import ProjectError
+from utils.export.amass import save_amass
 from utils.export.bvh import save_bvh
 from utils.export.gltf import save_glb
 from utils.export.meshes import save_meshes
 from utils.export.tables import save_csv, save_person_json, save_person_npz
 from utils.export.tracks import checked_recording
 
-_PER_PERSON = {'npz': save_person_npz, 'json': save_person_json, 'csv': save_csv, 'bvh': save_bvh}
+_PER_PERSON = {'npz': save_person_npz, 'json': save_person_json, 'csv': save_csv, 'bvh': save_bvh, 'amass': save_amass}
+_ENDINGS = {'amass': '_amass.npz'}  # of the others: the format's name
 _MESHES = ('obj', 'ply')
 FORMATS = (*_PER_PERSON, *_MESHES, 'glb')
 
@@ -31,10 +33,10 @@ def save_results(recording, body, folder, stem, formats):
         raise ProjectError(f'{stem!r} cannot begin the name of a file')
     recording = checked_recording(recording, body)
     folder, written = Path(folder), []
-    for extension in (name for name in _PER_PERSON if name in formats):
+    for name in (name for name in _PER_PERSON if name in formats):
         for person in recording.people:
-            path = folder / f'{stem}_person{person.person_id}.{extension}'
-            _PER_PERSON[extension](path, recording, person, body)
+            path = folder / f'{stem}_person{person.person_id}{_ENDINGS.get(name, f".{name}")}'
+            _PER_PERSON[name](path, recording, person, body)
             written.append(path)
     for extension in (name for name in _MESHES if name in formats):
         written += save_meshes(folder, stem, recording, body, extension)

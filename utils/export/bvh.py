@@ -2,8 +2,9 @@
 import warnings
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 
+from utils.export.motion import even_motion
 from utils.export.tracks import CAMERA_TO_Y_UP, mean_betas, rest_body, turned_root
 from utils.keypoints import SMPL_JOINTS
 from utils.safe_io import atomic_write
@@ -12,10 +13,6 @@ _CENTIMETRES = 100
 _EULER = 'ZXY'
 # Degrees from 90 about x, within which the other two angles are noise.
 _LOCKED = 1e-3
-# Of a frame's length: a recording whose frames are no farther than this from even spacing is taken as evenly spaced.
-_EVEN = 0.1
-# Of a single picture, which has no rate.
-_PICTURE_SECONDS = 1 / 30
 
 
 def save_bvh(path, recording, person, body):
@@ -24,7 +21,8 @@ def save_bvh(path, recording, person, body):
     The bones are those of the mean shape. Uneven times are resampled to as many evenly spaced ones.
     """
     _, rest = rest_body(body, mean_betas(person))
-    frame_time, place, angles = _resampled(recording, person, rest[0])
+    frame_time, place, rotations = even_motion(recording, person, rest[0])
+    place, angles = place * CAMERA_TO_Y_UP * _CENTIMETRES, _euler_angles(turned_root(rotations))
     channels = np.hstack([place, angles[:, _depth_first(body.parents)].reshape(len(angles), -1)])
     with atomic_write(path, 'w') as stream:
         stream.write('HIERARCHY\n')
@@ -58,44 +56,6 @@ def _depth_first(parents, joint=0):
 
 def _numbers(vector):
     return ' '.join(f'{value:.5f}' for value in vector)
-
-
-def _resampled(recording, person, root):
-    """(seconds a frame, root position [N,3] in centimetres, Euler angles [N,24,3] in degrees) at even times."""
-    times, frames = recording.times, person.frames
-    place = (person.translation + root) * CAMERA_TO_Y_UP
-    rotations = Rotation.from_rotvec(person.pose.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
-    rotations = turned_root(rotations)
-    count = int(frames[-1] - frames[0]) + 1
-    if len(frames) == 1:
-        return _mean_step(times), place * _CENTIMETRES, _euler_angles(rotations)
-    span = times[frames[0]:frames[-1] + 1]
-    places = _even_places(span, recording.numbers[frames[0]:frames[-1] + 1])
-    if places is not None:
-        step, at, wanted = (span[-1] - span[0]) / places[-1], places[frames - frames[0]], np.arange(places[-1] + 1.0)
-    else:
-        step, at = (span[-1] - span[0]) / (count - 1), times[frames]
-        wanted = (span[0] + step * np.arange(count)).clip(at[0], at[-1])
-    place = np.stack([np.interp(wanted, at, place[:, axis]) for axis in range(3)], axis=1)
-    turned = [Slerp(at, Rotation.from_matrix(rotations[:, joint]))(wanted).as_matrix() for joint in range(24)]
-    return step, place * _CENTIMETRES, _euler_angles(np.stack(turned, axis=1))
-
-
-def _even_places(span, numbers):
-    """The places [F] of frames in an even sequence that begins with the first; lost ones count, by the frames' numbers.
-    None where the times [F] are not evenly spaced."""
-    in_order = np.arange(float(len(span)))
-    by_number = (numbers - numbers[0]) / np.diff(numbers).min()
-    for places in (by_number, in_order):
-        step = (span[-1] - span[0]) / places[-1]
-        whole = (places == np.rint(places)).all()
-        if whole and np.abs(span - span[0] - step * places).max() <= _EVEN * step:
-            return places
-    return None
-
-
-def _mean_step(times):
-    return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else _PICTURE_SECONDS
 
 
 def _euler_angles(rotations):

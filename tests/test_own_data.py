@@ -1,0 +1,267 @@
+"""python -m datasets.from_pictures: what it writes, that training takes it, and that it goes on where it was stopped.
+
+The people are bodies of known pose before a known camera; what an estimator of keypoints would see of them is computed.
+"""
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from torch.utils.data import default_collate
+
+import core.own_data.run
+import core.own_data.sources
+from core.config import load_config
+from core.own_data.run import label_own_data
+from core.training.fitting import FitsInTheLoop
+from core.training.supervision import check_labels
+from datasets.annotations import Annotations
+from datasets.build import build_train_dataset
+from datasets.catalog import find_dataset
+from datasets.fits import mean_parameters
+from datasets.from_pictures import main
+from models.body import BodyModel
+from models.keypoints import PersonKeypoints
+from models.keypoints.files import has_weights
+from models.output import RegressorOutput, Stage
+from tests.demo_data import write_video
+from utils.assets import find_assets
+from utils.camera import look_at
+from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
+from utils.keypoints import JOINT_NAMES, NUM_OPENPOSE
+from utils.logging import get_logger
+
+REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
+WIDTH, HEIGHT, FOCAL = 640, 480, 800.0  # sqrt(640^2 + 480^2)
+CAMERA = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
+# Metres, right of the camera's axis, down, and away; the first stands 14 degrees off the axis.
+PLACES = [(0.85, 0.1, 3.5), (-0.2, 0.0, 4.0), (0.1, 0.1, 5.0)]
+# Upright: half a turn about x, and a turn of 0, 40 and -60 degrees about the body's own axis.
+HEADINGS = [(np.pi * np.cos(half), 0, np.pi * np.sin(half)) for half in np.radians([0, 20, -30])]
+
+
+class KnownPeople:
+    """What an estimator sees of bodies of known pose. The red of a picture's first pixel says which person it shows;
+    250 shows nobody, and 200 a person of whom the face and the arms are seen."""
+    name = 'known people'
+
+    def __init__(self, assets):
+        body = BodyModel(assets)
+        self.pose = np.repeat(mean_parameters(find_assets(assets))[None, :72], 3, 0)
+        self.pose[:, :3] = HEADINGS
+        with torch.no_grad():
+            joints = body(torch.zeros(3, 10), pose=torch.from_numpy(self.pose)).joints.numpy()
+        self._joints, self.asked, self.stop_at = joints, 0, None
+
+    def __call__(self, image, boxes=None):
+        self.asked += 1
+        if self.asked == self.stop_at:
+            raise KeyboardInterrupt
+        mark = int(image[:8, :8, 0].mean().round())
+        if mark > 245:
+            return []
+        return [self.person(0 if mark > 150 else mark // 20, half=mark > 150)]
+
+    def video(self):
+        return lambda image: [person.with_track(0) for person in self(image)]
+
+    def person(self, which, half=False):
+        placed = self._joints[which] + PLACES[which]
+        points = FOCAL * placed[:, :2] / placed[:, 2:] + (WIDTH / 2, HEIGHT / 2)
+        confidence = np.full(49, 0.9)
+        confidence[:NUM_OPENPOSE] = 0
+        if half:
+            seen = [JOINT_NAMES.index(name) for name in ('nose', 'left_eye', 'right_eye', *(
+                f'{side}_{joint}' for side in ('left', 'right') for joint in ('shoulder', 'elbow', 'wrist')))]
+            confidence[np.setdiff1d(np.arange(49), seen)] = 0
+        rectangle = points[confidence > 0]
+        middle = (rectangle.min(0) + rectangle.max(0)) / 2
+        turn = look_at(middle, CAMERA)
+        hips = [JOINT_NAMES.index(f'{side}_hip') for side in ('left', 'right')]
+        solid = (self._joints[which] - self._joints[which][hips].mean(0)) @ turn.T
+        return PersonKeypoints(np.concatenate([rectangle.min(0), rectangle.max(0)]), 0.9,
+                               np.concatenate([points, confidence[:, None]], 1) * (confidence[:, None] > 0),
+                               np.concatenate([solid, confidence[:, None]], 1))
+
+
+@pytest.fixture
+def people(free_assets, monkeypatch):
+    estimator = KnownPeople(free_assets)
+    monkeypatch.setattr(core.own_data.run, 'build_pose_estimator', lambda name, device: estimator)
+    return estimator
+
+
+@pytest.fixture
+def cfg(free_assets):
+    return load_config(None, ['DEMO.RENDER', False, 'PATHS.DATA_DIR', str(free_assets), 'DEVICE', 'cpu'])
+
+
+def write_pictures(folder, marks):
+    folder.mkdir(exist_ok=True)
+    for place, mark in enumerate(marks):
+        picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+        picture[:16, :16, 2] = mark
+        cv2.imwrite(str(folder / f'p{place}.png'), picture)
+    return folder
+
+
+def fits_of(out):
+    with np.load(out.with_name(f'{out.stem}_fits.npz')) as archive:
+        return dict(archive)
+
+
+def test_what_is_written(people, cfg, tmp_path, capsys):
+    pictures, out = write_pictures(tmp_path / 'pictures', [0, 20, 250, 40, 200]), tmp_path / 'out' / 'mine.npz'
+    (pictures / 'p9.png').write_bytes(b'no picture')
+    label_own_data(cfg, pictures, out)
+    assert sorted(path.name for path in out.parent.iterdir()) == ['mine.npz', 'mine_fits.npz', 'mine_sheet.jpg']
+    labels, fits = Annotations.load(out), fits_of(out)
+    assert list(labels.imgname) == ['p0.png', 'p1.png', 'p3.png', 'p4.png']
+    assert not labels.has_smpl.any() and not labels.has_joints_3d.any()  # a fit is no ground truth
+    np.testing.assert_allclose(labels.extra['focal'], FOCAL)
+    seen = people.person(0).keypoints
+    np.testing.assert_allclose(labels.keypoints_2d[0], seen, atol=1e-4)
+    left, top, right, bottom = people.person(0).box
+    np.testing.assert_allclose(labels.center[0], [(left + right) / 2, (top + bottom) / 2], atol=1e-3)
+    assert labels.scale[0] == pytest.approx(1.2 * max(right - left, bottom - top) / 200, rel=1e-5)
+    assert list(fits['valid_fit']) == [True, True, True, False] and fits['seen'][3] == 6
+    sheet = cv2.imread(str(out.with_name('mine_sheet.jpg')))
+    assert sheet.shape[0] > 200 and sheet.std() > 20
+    assert '5 frames, 4 people; 1 without a person; 1 skipped: unreadable pictures' in capsys.readouterr().out
+
+
+def test_joints_outside_of_the_picture_are_no_labels(people, cfg, tmp_path, monkeypatch):
+    """The person's left half lies beyond the picture's right edge."""
+    monkeypatch.setitem(globals(), 'PLACES', [(1.4, 0.1, 3.5)])
+    label_own_data(cfg, write_pictures(tmp_path / 'p', [0]), tmp_path / 'mine.npz')
+    points, guessed = Annotations.load(tmp_path / 'mine.npz').keypoints_2d[0], people.person(0).keypoints
+    beyond = guessed[:, 0] > WIDTH
+    assert beyond[NUM_OPENPOSE:].sum() > 3 and not points[beyond].any() and (points[~beyond] == guessed[~beyond]).all()
+
+
+def test_training_supervises_with_the_fits(people, cfg, free_assets, tmp_path):
+    """By the annotation file's path alone. A fit is stored along the crop's ray, as SPIN's fits are."""
+    out = tmp_path / 'mine.npz'
+    label_own_data(cfg, write_pictures(tmp_path / 'pictures', [0, 20, 40, 200]), out)
+    train = load_config(None, ['DATA.MIXTURE', [f'{out}:1'], 'PATHS.DATA_DIR', str(free_assets), 'DATA.IMG_RES', 64,
+                               'SMPLIFY.USE_FITS', True, 'DATA.FLIP', False, 'DATA.ROT_PROB', 0.0,
+                               'DATA.SCALE_FACTOR', 0.0])
+    data = build_train_dataset(train)
+    fits = FitsInTheLoop(train, BodyModel(free_assets), data.datasets)
+    batch = default_collate([data[(0, row)] for row in range(4)])
+    rows = batch['sample_index'].argsort()
+    stage = Stage(torch.eye(3).expand(4, 24, 3, 3), torch.zeros(4, 10), torch.tensor([[0.9, 0, 0]]).expand(4, 3),
+                  BodyModel(free_assets))
+    targets = fits.targets(batch, RegressorOutput([stage]))
+    assert targets.valid[rows].tolist() == [True, True, True, False]
+    assert fits.scalars()['residual'] < 20  # square pixels of a crop of 224
+    for row in range(3):
+        orient = Rotation.from_matrix(targets.rotmat[rows][row, 0].numpy())
+        ray = Rotation.from_matrix(look_at(Annotations.load(out).center[row], CAMERA))
+        truth = ray * Rotation.from_rotvec(people.pose[row, :3])
+        assert np.degrees((truth.inv() * orient).magnitude()) < 10
+        assert row or np.degrees(ray.magnitude()) > 12
+
+
+def test_fits_that_are_not_used_are_pointed_at(people, cfg, free_assets, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(get_logger(), 'propagate', True)
+    label_own_data(cfg, write_pictures(tmp_path / 'pictures', [0]), tmp_path / 'mine.npz')
+    train = load_config(None, ['DATA.MIXTURE', [f'{tmp_path / "mine.npz"}:1'], 'PATHS.DATA_DIR', str(free_assets)])
+    check_labels(build_train_dataset(train).datasets, train)
+    assert 'mine_fits.npz: these fits are not used; SMPLIFY.USE_FITS True' in caplog.text
+
+
+def test_where_the_pictures_are(people, cfg, free_assets, tmp_path, monkeypatch):
+    """Seen from the file, wherever training runs; PATHS.IMAGE_DIRS counts more."""
+    label_own_data(cfg, write_pictures(tmp_path / 'pictures', [0]), tmp_path / 'labels' / 'mine.npz')
+    monkeypatch.chdir(tmp_path)
+    keys = ['PATHS.DATA_DIR', str(free_assets)]
+    assert find_dataset(load_config(None, keys), 'labels/mine.npz').images.resolve() == tmp_path / 'pictures'
+    (tmp_path / 'pictures').rename(tmp_path / 'moved')
+    with pytest.raises(MissingFile, match=r"PATHS.IMAGE_DIRS to \['mine=FOLDER'\]"):
+        find_dataset(load_config(None, keys), 'labels/mine.npz')
+    found = find_dataset(load_config(None, [*keys, 'PATHS.IMAGE_DIRS', ['mine=moved']]), 'labels/mine.npz')
+    assert found.images.resolve() == tmp_path / 'moved'
+
+
+def test_a_stopped_run_goes_on_and_gives_the_same(people, cfg, tmp_path, monkeypatch):
+    monkeypatch.setattr(core.own_data.sources, '_PICTURES_A_UNIT', 2)
+    pictures = write_pictures(tmp_path / 'pictures', [0, 20, 40, 250, 0, 200])
+    label_own_data(cfg, pictures, tmp_path / 'whole.npz')
+    people.asked, people.stop_at = 0, 6
+    with pytest.raises(KeyboardInterrupt):
+        label_own_data(cfg, pictures, tmp_path / 'mine.npz')
+    assert not (tmp_path / 'mine.npz').exists() and not (tmp_path / 'mine_fits.npz').exists()
+    people.asked, people.stop_at = 0, None
+    cv2.imwrite(str(pictures / 'p1.png'), cv2.imread(str(pictures / 'p1.png')), [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    label_own_data(cfg, pictures, tmp_path / 'mine.npz')
+    assert people.asked == 4  # the first unit, of which a picture was written anew, and the last
+    for name in ('{}.npz', '{}_fits.npz', '{}_sheet.jpg'):
+        assert ((tmp_path / name.format('mine')).read_bytes() == (tmp_path / name.format('whole')).read_bytes()), name
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith('.')]
+
+
+def test_a_video_and_its_frames(people, cfg, tmp_path, monkeypatch):
+    """24 frames of 12 a second; of each second 4 are kept."""
+    monkeypatch.setattr(core.own_data.sources, '_SECONDS_A_UNIT', 1)
+    clip = write_video(tmp_path / 'clip.mp4', count=24, size=(WIDTH, HEIGHT))
+    monkeypatch.setattr(people, 'video', lambda: lambda image: (people(np.zeros_like(image)), [
+        people.person(0).with_track(0)])[1])
+    people.stop_at = 20
+    with pytest.raises(KeyboardInterrupt):
+        label_own_data(cfg, clip, tmp_path / 'mine.npz', fps=4)
+    people.asked, people.stop_at = 0, None
+    label_own_data(cfg, clip, tmp_path / 'mine.npz', fps=4)
+    assert people.asked == 12  # the first second was finished
+    labels = Annotations.load(tmp_path / 'mine.npz')
+    assert list(labels.imgname) == [f'{index:06d}.jpg' for index in range(0, 24, 3)]
+    assert sorted(path.name for path in (tmp_path / 'mine_frames').iterdir()) == list(labels.imgname)
+    assert fits_of(tmp_path / 'mine.npz')['valid_fit'].all()
+    frame = cv2.imread(str(tmp_path / 'mine_frames' / '000003.jpg'))
+    assert frame.shape == (HEIGHT, WIDTH, 3) and frame[:50, :50, 2].mean() > 200  # its corner is red
+
+
+@pytest.mark.parametrize('pictures, error', [
+    ('absent', MissingFile), ('empty', MissingFile), ('absent.jpg', MissingFile), ('text.mp4', BadFile),
+    ('nobody', BadFile), ('broken', BadFile)])
+def test_what_cannot_be_labelled_is_one_line(people, cfg, tmp_path, pictures, error):
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'text.mp4').write_text('no video')
+    write_pictures(tmp_path / 'nobody', [250, 250])
+    (write_pictures(tmp_path / 'broken', []) / 'a.jpg').write_bytes(b'no picture')
+    with pytest.raises(error) as raised:
+        label_own_data(cfg, tmp_path / pictures, tmp_path / 'out.npz')
+    assert '\n' not in str(raised.value) and pictures in str(raised.value)
+    assert not (tmp_path / 'out.npz').exists()
+
+
+def test_nothing_is_replaced_unless_asked(people, cfg, tmp_path):
+    pictures = write_pictures(tmp_path / 'pictures', [0])
+    label_own_data(cfg, pictures, tmp_path / 'mine.npz')
+    with pytest.raises(ProjectError, match='--overwrite'):
+        label_own_data(cfg, pictures, tmp_path / 'mine.npz')
+    write_pictures(tmp_path / 'pictures', [0, 20])
+    label_own_data(cfg, pictures, tmp_path / 'mine.npz', overwrite=True)
+    assert len(Annotations.load(tmp_path / 'mine.npz')) == len(fits_of(tmp_path / 'mine.npz')['pose']) == 2
+    for _ in range(2):  # the sheet of the first lies among the pictures of the second
+        label_own_data(cfg, pictures, pictures / 'mine.npz', overwrite=True)
+        assert list(Annotations.load(pictures / 'mine.npz').imgname) == ['p0.png', 'p1.png']
+    for changes in ({'out': tmp_path / 'mine.txt'}, {'fps': float('nan')}):
+        with pytest.raises(BadConfig):
+            label_own_data(cfg, pictures, **{'out': tmp_path / 'other.npz', **changes})
+
+
+@pytest.mark.skipif(not REAL.exists() or not has_weights('pose_detection.tflite'), reason='pictures or weights absent')
+def test_a_real_picture_by_the_command(free_assets, tmp_path, capsys):
+    """A man in a kick: one person, fitted; the annotated feet are apart by more than a third of the box."""
+    main(['--pictures', str(REAL / 'pictures/COCO_val2014_000000000589.jpg'), '--out', str(tmp_path / 'kick.npz'),
+          '--misc', 'PATHS.DATA_DIR', str(free_assets)])
+    labels, fits = Annotations.load(tmp_path / 'kick.npz'), fits_of(tmp_path / 'kick.npz')
+    assert len(labels) == 1 and fits['valid_fit'].all() and fits['error'].max() < 0.04
+    ankles = labels.keypoints_2d[0, [JOINT_NAMES.index(f'{side}_ankle') for side in ('left', 'right')], 0]
+    assert abs(ankles[0] - ankles[1]) > 200 * labels.scale[0] / 3
+    command = re.search(r'python train.py --misc (.*)', capsys.readouterr().out)
+    assert str(tmp_path / 'kick.npz') in command.group(1) and 'SMPLIFY.USE_FITS True' in command.group(1)
