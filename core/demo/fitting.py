@@ -21,7 +21,8 @@ from utils.keypoints import NUM_JOINTS
 from utils.threads import one_torch_thread
 
 # A body is shown if so many of the 12 limb joints are seen, or two and three of the face, and it explains them to this
-# mean distance over the box's side in a pose that is not too strange. Of 1,000 people of LSP 1.1 % are left out, of sets of random points 91 %.
+# mean distance over the box's side in a pose that is not too strange. Of LSP's 1,000 people 1.1 % are left out, of
+# sets of random points 91 %.
 MIN_JOINTS, MAX_ERROR, MAX_STRANGENESS = 4, 0.1, 2.0
 
 

@@ -52,19 +52,10 @@ class People:
 class PeopleFit:
     """Fits of N people, in the cameras of their pictures. state: PersonState; joints [N,49,3] metres, before the
     translation; keypoints_2d [N,49,2] pixels; error [N], mean distance of the limb joints that are seen over the box's
-    side; seen [N], how many of the 12 are; face [N], how many joints of the face are; strangeness [N] of the poses (`PosePrior.strangeness`); start [N]: 0 the
-    network's estimate, 1 the 3D keypoints' torso, 2 headings, 3 the frame before."""
-    state: PersonState
-    joints: torch.Tensor
-    keypoints_2d: torch.Tensor
-    error: torch.Tensor
-    seen: torch.Tensor
-    face: torch.Tensor
-    strangeness: torch.Tensor
-    start: torch.Tensor
-
-    def select(self, rows):
-        """The fits of some people."""
+    side; seen [N], how many of the 12 are; face [N], how many joints of the face are; strangeness [N] of the poses
+    (`PosePrior.strangeness`); start [N]: 0 the network's estimate, 1 the 3D keypoints' torso, 2 headings, 3 the frame
+    before.
+    """The fits of some people."""
         return PeopleFit(self.state.select(rows), *(value[rows] for value in list(vars(self).values())[1:]))
 
     @classmethod
