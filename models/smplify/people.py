@@ -54,8 +54,18 @@ class PeopleFit:
     translation; keypoints_2d [N,49,2] pixels; error [N], mean distance of the limb joints that are seen over the box's
     side; seen [N], how many of the 12 are; face [N], how many joints of the face are; strangeness [N] of the poses
     (`PosePrior.strangeness`); start [N]: 0 the network's estimate, 1 the 3D keypoints' torso, 2 headings, 3 the frame
-    before.
-    """The fits of some people."""
+    before."""
+    state: PersonState
+    joints: torch.Tensor
+    keypoints_2d: torch.Tensor
+    error: torch.Tensor
+    seen: torch.Tensor
+    face: torch.Tensor
+    strangeness: torch.Tensor
+    start: torch.Tensor
+
+    def select(self, rows):
+        """The fits of some people."""
         return PeopleFit(self.state.select(rows), *(value[rows] for value in list(vars(self).values())[1:]))
 
     @classmethod
