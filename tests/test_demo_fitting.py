@@ -113,6 +113,30 @@ def test_keypoints_that_no_body_explains_are_left_out(demo, tmp_path, capsys):
     assert MAX_ERROR < 0.2
 
 
+@there
+def test_keypoints_of_another_program_stand_for_the_estimators(demo, tmp_path):
+    """AlphaPose's list with COCO's 17 joints, two pictures: each gets its own person, where the file has it."""
+    pictures = []
+    for name in ('a', 'b'):
+        pictures.append(tmp_path / f'{name}.png')
+        cv2.imwrite(str(pictures[-1]), np.full((500, 400, 3), 90, np.uint8))
+    # Standing, facing the camera: COCO's order, nose to right ankle. Their left is on the right.
+    standing = np.array([[200, 60], [208, 52], [192, 52], [218, 56], [182, 56], [240, 110], [160, 110], [262, 180],
+                         [138, 180], [270, 245], [130, 245], [225, 250], [175, 250], [228, 350], [172, 350], [230, 450],
+                         [170, 450]], float)
+    rows = [{'image_id': path.name, 'keypoints': np.c_[standing + (shift, 0), np.ones(17)].ravel().tolist(),
+             'score': 0.9, 'category_id': 1} for path, shift in zip(pictures, (0, 60))]
+    file = tmp_path / 'alphapose.json'
+    file.write_text(json.dumps(rows))
+    recordings = demo('--img', *pictures, '--keypoint_file', file, '--no_render')
+    for recording, shift in zip(recordings, (0, 60)):
+        person, = recording.people
+        for joint, place in (('left_ankle', (230, 450)), ('right_wrist', (130, 245)), ('left_shoulder', (240, 110))):
+            assert np.linalg.norm(person.keypoints_2d[0, ROW(joint)] - np.add(place, (shift, 0))) < 20, joint
+    with pytest.raises(BadConfig, match='keypoint_model'):
+        demo('--img', *pictures, '--keypoints', 'rtmpose')
+
+
 def test_without_keypoints_the_network_stands_alone_and_says_so(demo, free_assets, tmp_path, monkeypatch, caplog):
     """BlazePose's files are not there: a line says how to get them; without a network too, that is an error."""
     monkeypatch.setattr('models.keypoints.files.FOLDER', tmp_path / 'nothing')

@@ -3,7 +3,7 @@ from collections import Counter
 from pathlib import Path
 
 from core.demo.detectors import TorchvisionDetector
-from core.demo.keypoints import KeypointFinder, PictureSource, VideoSource
+from core.demo.keypoints import FileSource, KeypointFinder, PictureSource, VideoSource
 from core.demo.people import (
     Detections,
     OpenPoseFolder,
@@ -103,9 +103,12 @@ def _named_finder(cfg, inputs, rule, track):
     """Finder of what a file says, None where none is given."""
     if inputs.truth:
         return Finder(cfg, TrackAnnotations(inputs.truth), track=track)
+    listed = inputs.paths if inputs.kind in ('img', 'img_file') else ()
+    same_names = len({Path(path).name for path in listed}) < len(listed)
+    if inputs.keypoint_file:
+        source = FileSource(inputs.keypoint_file, cfg.DEMO.KEYPOINT_FORMAT, rule, same_names, len(listed) or None)
+        return Finder(cfg, source, track=track)
     if inputs.detections:
-        listed = inputs.paths if inputs.kind in ('img', 'img_file') else ()
-        same_names = len({Path(path).name for path in listed}) < len(listed)
         return Finder(cfg, Detections(inputs.detections, cfg.DEMO.MIN_SCORE, same_names=same_names,
                                       listed=len(listed) or None, **rule), track=track)
     if inputs.openpose:

@@ -1,8 +1,9 @@
 """Keypoints for the people of the demo: found with them, or within the boxes that another source gives."""
 import numpy as np
 
+from core.demo.by_frame import ByFrame
 from core.demo.people import square_box
-from models.keypoints import build_pose_estimator
+from models.keypoints import build_pose_estimator, read_keypoints
 from utils.errors import BadConfig, MissingFile
 from utils.logging import get_logger
 
@@ -48,6 +49,32 @@ class KeypointFinder:
         return [person.with_keypoints(next(found)) if person.keypoints is None else person for person in people]
 
 
+class FileSource:
+    """People with keypoints out of a file that another program wrote (`models.keypoints.readers`). Entries of a file
+    that names no picture are those of every frame; same_names, listed: as of `ByFrame`."""
+
+    def __init__(self, path, form, rule, same_names=False, listed=None):
+        self._rule, self._by_frame, self._everywhere = rule, ByFrame(path, same_names, listed), []
+        tracked = []
+        for name, people in read_keypoints(path, form or None).items():
+            for person in people:
+                tracked.append(person.track is not None)
+                if name:
+                    self._by_frame.add(int(name) if name.isdigit() else name, person)
+                else:
+                    self._everywhere.append(person)
+        self.tracked = bool(tracked) and all(tracked)
+
+    def __call__(self, frame):
+        people = self._everywhere or self._by_frame(frame)
+        return [_box_of(person if self.tracked else person.with_track(None), self._rule) for person in people]
+
+    def check(self):
+        """Raises BadFile where no entry belonged to a frame."""
+        if not self._everywhere:
+            self._by_frame.check()
+
+
 def _box_of(person, rule):
     left, top, right, bottom = person.box.astype(float)
     box = square_box(left, top, right - left, bottom - top, score=person.score, person_id=person.track, **rule)
@@ -64,9 +91,22 @@ def open_estimator(cfg, device, needed):
     if cfg.DEMO.FIT == 'none':
         return None
     try:
-        return build_pose_estimator(cfg.DEMO.KEYPOINTS, device)
+        return build_pose_estimator(cfg.DEMO.KEYPOINTS, device, **_options(cfg))
     except MissingFile as error:
         if needed:
             raise
         get_logger().warning(f'{error}; bodies are the network\'s alone, without a fit to keypoints')
         return None
+
+
+def _options(cfg):
+    """What an estimator is built with: BlazePose's model, or RTMPose's files."""
+    name, model, detector = cfg.DEMO.KEYPOINTS, cfg.DEMO.KEYPOINT_MODEL, cfg.DEMO.KEYPOINT_DETECTOR
+    if name == 'blazepose':
+        return {'model': model or 'auto'}
+    if name == 'rtmpose':
+        if not model:
+            raise BadConfig('--keypoints rtmpose wants --keypoint_model FILE, RTMPose as ONNX; it finds people by '
+                            'itself with --keypoint_detector FILE, YOLOX as ONNX')
+        return {'pose': model, 'detector': detector or None}
+    return {}

@@ -17,6 +17,9 @@ SETTINGS = (
     flag('out_dir', 'DEMO.OUTPUT_FOLDER', 'the same'),
     flag('fit', 'DEMO.FIT', 'auto: fit bodies to keypoints where they are found; none: the network alone'),
     flag('keypoints', 'DEMO.KEYPOINTS', 'who finds keypoints: blazepose, keypointrcnn, rtmpose'),
+    flag('keypoint_model', 'DEMO.KEYPOINT_MODEL', 'blazepose: heavy or full; rtmpose: its ONNX file'),
+    flag('keypoint_detector', 'DEMO.KEYPOINT_DETECTOR', "rtmpose: YOLOX's ONNX file"),
+    flag('keypoint_format', 'DEMO.KEYPOINT_FORMAT', 'format of --keypoint_file, where its joints do not tell'),
     flag('tracking_method', 'DEMO.TRACKING_METHOD', 'bbox: boxes of the detector; pose: of OpenPose\'s joints'),
     flag('detector', 'DEMO.DETECTOR', 'full_frame, fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector'),
     flag('detector_size', 'DEMO.DETECTOR_SIZE', 'pixels of the shorter side in the detector'),
@@ -51,6 +54,7 @@ class Inputs:
 
     bbox, openpose: a file for each picture of --img; for a video or folder, one OpenPose folder. detections: boxes in
     COCO's results format. truth: annotations (--use_gt --anno_file). results: an earlier run's, to be drawn again.
+    keypoint_file: keypoints of another program.
     """
     kind: str
     paths: tuple
@@ -62,6 +66,7 @@ class Inputs:
     truth: str | None = None
     results: str | None = None
     viewer_port: int | None = None
+    keypoint_file: str | None = None
 
     @property
     def is_playback(self):
@@ -87,6 +92,8 @@ def build_parser():
     where.add_argument('--openpose', nargs='+', action='extend', metavar='FILE',
                        help="OpenPose's JSON of a picture, or its folder of a video")
     where.add_argument('--detections', metavar='FILE', help="boxes in COCO's results format (docs/demo.md)")
+    where.add_argument('--keypoint_file', metavar='FILE',
+                       help='keypoints that another program found (docs/keypoints.md)')
     where.add_argument('--use_gt', action='store_true', help='take the annotations of --anno_file')
     where.add_argument('--anno_file', metavar='FILE',
                        help='tracked boxes (.json), or bodies (.npz) in place of estimates')
@@ -127,7 +134,7 @@ def parse_options(argv=None):
     _say_what_is_not_needed(given)
     return cfg, Inputs(kind, paths, checkpoint, given['outfile'], tuple(given['bbox'] or ()),
                        tuple(given['openpose'] or ()), given['detections'], truth, given['recon_result_file'],
-                       given['viewer_port'])
+                       given['viewer_port'], given['keypoint_file'])
 
 
 def _source(given):
