@@ -3,7 +3,7 @@ import hashlib
 import http.server
 import threading
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 import torch
 
