@@ -88,6 +88,18 @@ def test_the_digest_is_compared_fetched_and_cached(server, tmp_path):
         local_file(f'{address}/model.pt#sha256={right}')
 
 
+def test_a_connection_that_ends_early_leaves_nothing(server, tmp_path, monkeypatch):
+    address, _ = server
+    (tmp_path / 'web/model.pt').write_bytes(b'weights')
+    whole = http.server.SimpleHTTPRequestHandler.send_header
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, 'send_header', lambda self, name, value: whole(
+        self, name, '1000' if name == 'Content-Length' else value))
+    with pytest.raises(MissingFile, match='after 7 of 1000 bytes'):
+        local_file(f'{address}/model.pt')
+    assert cached_file(f'{address}/model.pt') is None
+    assert not [path for path in (tmp_path / 'torch').rglob('*') if path.is_file() and path.suffix != '.lock']
+
+
 @pytest.mark.parametrize('address, said', [
     ('hf://somebody/model.pt', 'hf://OWNER/REPO/FILE'), ('https://host.example/', 'ends in no name'),
     ('https://host.example/a.pt#sha1=12345678', 'is no digest')])

@@ -1,16 +1,23 @@
 """Files by address: `hf://OWNER/REPO/FILE` out of huggingface_hub's cache, `https://...` out of torch.hub's."""
+import contextlib
 import functools
 import hashlib
+import http.client
 import re
+import urllib.request
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import huggingface_hub
 import torch
+from filelock import FileLock
+from tqdm import tqdm
 
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.logging import get_logger
-from utils.safe_io import sha256_of
+from utils.safe_io import atomic_write, sha256_of
+
+_TIMEOUT_S, _PIECE = 60, 1 << 20
 
 _ADDRESS = re.compile(r'(hf|https?)://')
 _HUB = re.compile(r'hf://(?:(spaces|datasets)/)?([^/@#]+/[^/@#]+)(?:@([^/#]+))?/([^#]+)')
@@ -76,14 +83,41 @@ def _from_hub(address):
 
 
 def _from_web(address):
+    """Fetch a file into the cache, whole or not at all; other processes that want it wait."""
     path = _web_place(address)
-    get_logger().info(f'{address}: fetching')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(address, str(path))
-    except Exception as error:  # of the network or of the disk
-        raise _unreachable(address, error) from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(path.name + '.lock')):
+        if not path.is_file():
+            get_logger().info(f'{address}: fetching')
+            with _network_errors(address):
+                request = urllib.request.Request(quote(address, safe=':/?&=%@,+~'),
+                                                 headers={'User-Agent': 'human-mesh-recovery'})
+                answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+            with answer, atomic_write(path) as stream:
+                _copy(answer, stream, address, path.name)
     return path
+
+
+def _copy(answer, stream, address, name):
+    size = int(answer.headers.get('Content-Length') or 0)
+    with tqdm(total=size or None, desc=name, unit='B', unit_scale=True, disable=None) as bar:
+        while True:
+            with _network_errors(address):
+                piece = answer.read(_PIECE)
+            if not piece:
+                break
+            stream.write(piece)
+            bar.update(len(piece))
+    if size and stream.tell() != size:  # urllib takes a connection that ends for the end of the file
+        raise _unreachable(address, f'it ended after {stream.tell()} of {size} bytes')
+
+
+@contextlib.contextmanager
+def _network_errors(address):
+    try:
+        yield
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _unreachable(address, error) from None
 
 
 def _web_place(address):
