@@ -1,4 +1,4 @@
-"""Lists the published checkpoints that load here: python -m core.zoo [--data_dir FOLDER]
+"""Lists the checkpoints that are known, published and of this repository: python -m core.zoo [--data_dir FOLDER]
 
 For each: the regressor that reads it, its address for --checkpoint, its licence, what it needs, and whether it is here.
 Nobody is asked: the list comes with the program, and only folders and caches are looked at.
@@ -6,7 +6,9 @@ Nobody is asked: the list comes with the program, and only folders and caches ar
 import argparse
 from pathlib import Path
 
+from core.config import CONFIG_FOLDER
 from models.published_families import FAMILIES
+from models.weights import checkpoint_regressor
 from models.zoo import PUBLISHED
 from utils.addresses import cached_file
 from utils.assets import find_assets
@@ -46,12 +48,22 @@ def describe(published, data_dir):
             f'  here        {place or "no"}']
 
 
+def own_checkpoints(folder=CONFIG_FOLDER.parent / 'pretrained'):
+    """The lines about each checkpoint that comes with the repository."""
+    for path in sorted(folder.glob('*.safetensors')):
+        regressor, _ = checkpoint_regressor(path)
+        yield [f'{path.name}  (of this repository; --regressor {regressor})', f'  checkpoint  {path}',
+               '  licence     that of this repository', '  needs       the free body, data/free',
+               f'  here        {path}']
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(prog='python -m core.zoo', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data_dir', default='data', help='asset folder (default: data)')
     folder = parser.parse_args(argv).data_dir
-    print('\n\n'.join('\n'.join(describe(published, folder)) for published in PUBLISHED))
+    known = [*own_checkpoints(), *(describe(published, folder) for published in PUBLISHED)]
+    print('\n\n'.join('\n'.join(lines) for lines in known))
     return 0
 
 

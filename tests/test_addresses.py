@@ -13,6 +13,7 @@ from models.weights import checkpoint_regressor
 from models.zoo import PUBLISHED
 from utils.addresses import _fetched, cached_file, is_address, local_file
 from utils.errors import BadConfig, BadFile, MissingFile
+from utils.torch_io import save_torch
 
 
 @pytest.fixture
@@ -141,3 +142,10 @@ def test_the_zoo_lists_what_is_here(hub, capsys, standin_assets, tmp_path):
     (tmp_path / 'pretrained_model').mkdir()
     (tmp_path / 'pretrained_model' / published.file).touch()
     assert zoo.place_of(published, tmp_path) == tmp_path / 'pretrained_model' / published.file
+
+
+def test_the_zoo_lists_the_repositorys_own(tmp_path):
+    save_torch(tmp_path / 'free_pymaf.safetensors', {'model': {'a': torch.zeros(1)}, 'regressor': 'pymaf_net',
+                                                     'config': 'SEED: 0\n'})
+    lines, = zoo.own_checkpoints(tmp_path)
+    assert 'pymaf_net' in lines[0] and str(tmp_path / 'free_pymaf.safetensors') in lines[-1]

@@ -59,7 +59,7 @@ def readme_lines():
 @needs_blazepose
 @pytest.mark.parametrize('first', ['import datasets\n', ''], ids=['datasets imported', 'datasets not imported'])
 def test_readmes_lines_run_beside_other_packages_of_these_names(elsewhere, first):
-    code = f'import sys\n{first}{readme_lines()}{CHECKS}'
+    code = f'import sys\nsys.modules["smplx"] = None  # not installed\n{first}{readme_lines()}{CHECKS}'
     result = subprocess.run([sys.executable, '-c', code], cwd=elsewhere, capture_output=True, text=True,
                             env={**os.environ, 'PYTHONPATH': str(elsewhere / 'installed')})
     assert result.returncode == 0, result.stderr
@@ -87,8 +87,7 @@ def test_what_is_no_picture_is_named():
         _frame(np.zeros((4, 4), np.float32))
 
 
-def test_torch_hub_has_an_entry_for_each_regressor(monkeypatch):
-    monkeypatch.setattr(sys, 'path', [*sys.path])
+def test_torch_hub_has_an_entry_for_each_regressor():
     code = ('import torch; print(*[name for name in dir(torch.hub._import_module("hubconf", "hubconf.py")) '
             'if not name.startswith("_")])')
     listed = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
