@@ -5,7 +5,7 @@ is found by itself; one that lies elsewhere is loaded by `utils.plugins.load_plu
 """
 from utils.plugins import Registry
 
-REGRESSORS = Registry('regressor', package='models')
+REGRESSORS = Registry('regressor', package=__name__)
 DEFAULT_REGRESSOR = 'pymaf_net'
 register = REGRESSORS.register
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 import torch
-from smplx.vertex_ids import vertex_ids as SMPLX_VERTEX_IDS
 from torch import nn
 
 from utils.assets import Assets, find_assets
 from utils.body_file import read_body_file
 from utils.errors import BadFile, MissingFile
 from utils.geometry import axis_angle_to_rotmat, in_full_precision
-from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
-from utils.safe_io import load_json, load_npy
+from utils.keypoints import BODY54_TO_J49
+from utils.landmarks import landmark_vertices
+from utils.safe_io import load_npy
 
 _DEEPEST = 5  # folders from a body file up to its asset folder
 
@@ -140,15 +140,9 @@ class BodyModel(nn.Module):
 
     def _landmark_matrix(self):
         """[30, V]: smplx's 21 vertex joints, then the nine rows of J_regressor_extra.npy."""
-        ids = self._vertex_ids()
-        vertices = scipy.sparse.csr_matrix((np.ones(21), (np.arange(21), [ids[name] for name in VERTEX_JOINTS])),
-                                           shape=(21, self.num_vertices))
+        columns = landmark_vertices(self._assets, self.origin == 'free')
+        vertices = scipy.sparse.csr_matrix((np.ones(21), (np.arange(21), columns)), shape=(21, self.num_vertices))
         return scipy.sparse.vstack([vertices, self.regressor_file('J_regressor_extra.npy', rows=9)])
-
-    def _vertex_ids(self):
-        if self.origin != 'free':
-            return SMPLX_VERTEX_IDS['smplh']
-        return load_json(self._assets.file('vertex_ids.json'))
 
     def regressor_file(self, name, rows):
         """A joint regressor [rows, V] of the asset folder, checked against this body. Raises BadFile."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from models.published_families import FAMILIES, family_of, variant_of
+from utils.addresses import local_file
 from utils.errors import BadFile, WrongBody
 from utils.logging import get_logger
 from utils.torch_io import load_torch
@@ -97,7 +98,9 @@ def log_report(report, name):
 
 
 def _read(path, keep=False):
-    """The content of a file, read anew unless it was kept and has not changed. Raises what load_torch raises."""
+    """The content of a file or address, read anew unless it was kept and has not changed. Raises what load_torch and
+    local_file raise."""
+    path = local_file(path)
     version = _version(path)
     content = _kept.pop(version, None)
     _kept.clear()

@@ -54,7 +54,7 @@ def test_a_published_file_is_read_once(standin_assets, tmp_path, monkeypatch):
         load_regressor(cfg, checkpoint, 'cpu')
         assert len(asked) == 1 and not weights._kept  # and its gigabytes are given back
         asked.clear()
-    parse_pose_options(['--checkpoint', checkpoint])
+    parse_pose_options(['--checkpoint', checkpoint, '--dataset', '3dpw'])  # named, so that no folder is looked for
     mmhuman3d_file(checkpoint)
     load_regressor(cfg, checkpoint, 'cpu')
     assert len(asked) == 2

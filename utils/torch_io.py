@@ -4,6 +4,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import safetensors.torch
 import torch
 
 from utils.errors import BadFile, MissingFile
@@ -12,6 +13,7 @@ from utils.pickled_arrays import PickledArray, PickledDtype, array_begin, plain,
 from utils.safe_io import atomic_write
 
 DIGEST_KEY = 'content_sha256'
+_SAFETENSORS = '.safetensors'
 # Plain numbers that published checkpoints hold beside their tensors.
 _SAFE = [(PickledArray, 'numpy.ndarray'), (PickledDtype, 'numpy.dtype'),
          *((stand_in, f'numpy.{core}.multiarray.{name}') for core in ('core', '_core')
@@ -39,6 +41,11 @@ def load_torch(path, map_location='cpu'):
 
 
 def _load(path, map_location):
+    if Path(path).suffix == _SAFETENSORS:
+        with safetensors.safe_open(str(path), 'pt', device=str(map_location)) as file:
+            names = sorted(file.keys())
+            return {**dict(sorted((file.metadata() or {}).items())), 'model': {name: file.get_tensor(name)
+                                                                                for name in names}}
     try:
         with torch.serialization.safe_globals(_SAFE):
             return plain(torch.load(path, map_location=map_location, weights_only=True))
@@ -64,9 +71,27 @@ def _is_intact(content):
 
 
 def save_torch(path, content):
-    """Write a dict of tensors and plain containers atomically, with its digest."""
+    """Write a dict of tensors and plain containers atomically, with its digest.
+
+    A `.safetensors` file holds the tensors of content['model'] and texts beside them: content has no other entries.
+    """
+    if Path(path).suffix == _SAFETENSORS:
+        write = _save_safetensors
+    else:
+        write = _save_pickled
     with atomic_write(path) as stream:
-        torch.save({**content, DIGEST_KEY: content_digest(content)}, stream)
+        write(stream, content)
+
+
+def _save_pickled(stream, content):
+    torch.save({**content, DIGEST_KEY: content_digest(content)}, stream)
+
+
+def _save_safetensors(stream, content):
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(content['model'].items())}
+    texts = {key: value for key, value in sorted(content.items()) if key != 'model'}
+    digest = content_digest({**texts, 'model': tensors})  # in the order in which the file is read
+    stream.write(safetensors.torch.save(tensors, metadata={**texts, DIGEST_KEY: digest}))
 
 
 def content_digest(value):

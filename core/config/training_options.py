@@ -26,7 +26,7 @@ FLAGS = (
     _flag('log_dir', 'LOG_DIR', 'folder of all experiments'),
     _flag('resume', 'TRAIN.RESUME', 'go on from the newest checkpoint of the experiment', True),
     _flag('checkpoint', 'TRAIN.CHECKPOINT', 'checkpoint to resume from'),
-    _flag('pretrained_checkpoint', 'TRAIN.PRETRAINED_CHECKPOINT', 'weights to start from, published or ours'),
+    _flag('pretrained_checkpoint', 'TRAIN.PRETRAINED_CHECKPOINT', 'weights to start from: a file or an address'),
     _flag('overwrite', 'TRAIN.OVERWRITE', 'start anew in a folder that holds a run', True),
     _flag('num_epochs', 'TRAIN.NUM_EPOCHS', 'epochs'),
     _flag('time_to_run', 'TRAIN.TIME_TO_RUN', 'seconds after which to save and stop'),

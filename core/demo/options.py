@@ -98,7 +98,8 @@ def build_parser():
     where.add_argument('--anno_file', metavar='FILE',
                        help='tracked boxes (.json), or bodies (.npz) in place of estimates')
     where.add_argument('--recon_result_file', metavar='FILE', help="an earlier run's .npz or .json: draw it again")
-    parser.add_argument('--checkpoint', help='weights; without it, those that `make train` made')
+    parser.add_argument('--checkpoint', help='weights: a file, hf://OWNER/REPO/FILE or https://...; without it, '
+                        'those that `make train` made')
     parser.add_argument('--cfg_file', '--cfg', help='YAML file instead of the checkpoint\'s own config')
     add_plugin_flag(parser)
     parser.add_argument('--outfile', help='what the names of the results of --img begin with')

@@ -51,8 +51,8 @@ def build_parser(prog, flags):
     """Parser of an evaluation script. Flags that are not given stay out of the result."""
     parser = Parser(prog=prog, argument_default=None, description=(
         'Evaluate a checkpoint. Each flag is an alias of a config key (core/config/defaults.py).'))
-    parser.add_argument('--checkpoint', help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...; without it, those that '
-                        '`make train` made')
+    parser.add_argument('--checkpoint', help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...; a file, '
+                        'hf://OWNER/REPO/FILE or https://...; without it, those that `make train` made')
     parser.add_argument('--cfg_file', '--danet_cfg_file', help='YAML file instead of the checkpoint\'s own config')
     parser.add_argument('--hrnet_cfg_file', help='published HRNet YAML; its width picks the backbone')
     add_plugin_flag(parser)

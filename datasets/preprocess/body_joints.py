@@ -6,12 +6,12 @@ depends on are shaped and posed (Loper et al., SIGGRAPH Asia 2015).
 import numpy as np
 import scipy.sparse
 from scipy.spatial.transform import Rotation
-from smplx.vertex_ids import vertex_ids as SMPLX_VERTEX_IDS
 
 from datasets.synthetic.collision import forward_kinematics
 from utils.errors import BadFile
-from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
-from utils.safe_io import load_json, load_npy, load_npz, load_pickle
+from utils.keypoints import BODY54_TO_J49
+from utils.landmarks import landmark_vertices
+from utils.safe_io import load_npy, load_npz, load_pickle
 
 _NEEDED = ('v_template', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
 
@@ -55,8 +55,7 @@ def _dense(value):
 
 def _landmarks(assets, count):
     """[30, V]: smplx's 21 vertex joints, then the nine rows of J_regressor_extra.npy."""
-    ids = load_json(assets.file('vertex_ids.json')) if assets.is_free else SMPLX_VERTEX_IDS['smplh']
-    columns = [ids[name] for name in VERTEX_JOINTS]
+    columns = landmark_vertices(assets, assets.is_free)
     path = assets.file('J_regressor_extra.npy')
     extra = load_npy(path)
     if extra.shape != (9, count):

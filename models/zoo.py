@@ -1,0 +1,60 @@
+"""Published checkpoints: where their authors put them, on what terms, and what they need here.
+
+Addresses are those that the authors' repositories name. None of them was asked from this project (docs/checkpoints.md).
+"""
+from dataclasses import dataclass
+
+from models.published_families import FAMILIES
+
+_MMHUMAN3D = 'https://openmmlab-share.oss-cn-hangzhou.aliyuncs.com/mmhuman3d/models'
+_READ_HERE = 'not read; see its repository'
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published checkpoint. family: key of FAMILIES. file: its published name. address: for --checkpoint; '' where
+    there is only a page that a browser opens. page: where the authors name it. licence: of the code that it was
+    published with. needs: what must be in PATHS.DATA_DIR, beside SMPL's neutral body."""
+    family: str
+    file: str
+    address: str
+    page: str
+    licence: str
+    needs: tuple = ()
+
+    @property
+    def regressor(self):
+        """The name here of the network that reads it."""
+        return FAMILIES[self.family].regressor
+
+
+PUBLISHED = (
+    Published('spin', 'model_checkpoint.pt', 'http://visiondata.cis.upenn.edu/spin/model_checkpoint.pt',
+              'https://github.com/nkolot/SPIN', 'BSD-3-Clause'),
+    Published('mmhuman3d', 'resnet50_hmr_pw3d-04f40f58_20211201.pth',
+              f'{_MMHUMAN3D}/hmr/resnet50_hmr_pw3d-04f40f58_20211201.pth',
+              'https://github.com/open-mmlab/mmhuman3d/tree/main/configs/hmr', 'Apache-2.0'),
+    Published('mmhuman3d', 'resnet50_spin_pw3d-e1857270_20211201.pth',
+              f'{_MMHUMAN3D}/spin/resnet50_spin_pw3d-e1857270_20211201.pth',
+              'https://github.com/open-mmlab/mmhuman3d/tree/main/configs/spin', 'Apache-2.0'),
+    Published('cliff', 'resnet50_cliff-8328e2e2_20230327.pth',
+              f'{_MMHUMAN3D}/cliff/resnet50_cliff-8328e2e2_20230327.pth',
+              'https://github.com/open-mmlab/mmhuman3d/tree/main/configs/cliff', 'Apache-2.0'),
+    Published('cliff', 'resnet50_cliff_new-1e639f1d_20230327.pth',
+              f'{_MMHUMAN3D}/cliff/resnet50_cliff_new-1e639f1d_20230327.pth',
+              'https://github.com/open-mmlab/mmhuman3d/tree/main/configs/cliff', 'Apache-2.0'),
+    Published('cliff', 'res50-PA45.7_MJE72.0_MVE85.3_3dpw.pt', '',
+              'https://drive.google.com/drive/folders/1EmSZwaDULhT9m1VvH7YOpCXwBWgYrgwP', _READ_HERE),
+    Published('cliff', 'hr48-PA43.0_MJE69.0_MVE81.2_3dpw.pt', '',
+              'https://drive.google.com/drive/folders/1EmSZwaDULhT9m1VvH7YOpCXwBWgYrgwP', _READ_HERE),
+    Published('hmr2', 'epoch=35-step=1000000.ckpt',
+              'hf://spaces/brjathu/HMR2.0/logs/train/multiruns/hmr2/0/checkpoints/epoch=35-step=1000000.ckpt',
+              'https://people.eecs.berkeley.edu/~jathushan/projects/4dhumans/hmr2_data.tar.gz (it is in this archive)',
+              _READ_HERE),
+    Published('pymaf', 'PyMAF_model_checkpoint.pt', '',
+              'https://drive.google.com/drive/folders/1R4_Vi4TpCQ26-6_b2PhjTBg-nBxZKjz6', 'non-commercial research',
+              ('mesh_downsampling.npz', 'UV_data/UV_Processed.mat')),
+    Published('danet', 'danet_model_h36m_itw.pt', '',
+              'https://drive.google.com/drive/folders/1vP3HxsMHdB3_2lthLDq1RTsVeBnOJlpC', _READ_HERE,
+              ('UV_data/UV_Processed.mat',)),
+)

@@ -1,0 +1,61 @@
+"""What smplx's licence does not allow everybody is not needed: everything on the free body runs without the package."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Before anything of the project, as on a machine without smplx.
+BLOCKED = 'import sys; sys.modules["smplx"] = None\n'
+BODY_AND_NETWORK = """
+import torch
+from core.config import load_config
+from models import build_regressor
+from datasets.preprocess.body_joints import BodyJoints
+from utils.assets import find_assets
+import numpy as np
+regressor = build_regressor(load_config('free/pymaf_quick.yaml', ['PATHS.DATA_DIR', 'data/free'])).eval()
+with torch.no_grad():
+    joints = regressor(torch.zeros(1, 3, 224, 224)).final.joints
+assert joints.shape == (1, 49, 3)
+assert BodyJoints(find_assets('data/free'), 'neutral')(np.zeros(10), np.zeros(72))[1].shape == (49, 3)
+"""
+LICENSED = """
+from models.body import BodyModel
+from utils.errors import MissingFile
+try:
+    BodyModel(sys.argv[1])
+except MissingFile as error:
+    text = str(error)
+    assert 'smplx' in text and 'pip install' in text and '\\n' not in text, text
+else:
+    raise SystemExit('SMPL without its landmarks')
+"""
+
+
+def run(code, *arguments):
+    command = [sys.executable, '-c', BLOCKED + code, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_free_body_needs_no_smplx(free_assets):
+    run(BODY_AND_NETWORK)
+
+
+@pytest.mark.parametrize('script', ['train.py', 'eval.py', 'demo.py', 'eval_coco.py'])
+def test_scripts_begin_without_smplx(script):
+    run(f'sys.argv = [{script!r}, "--help"]\nimport runpy\ntry:\n    runpy.run_path({script!r}, run_name="__main__")\n'
+        'except SystemExit as end:\n    assert not end.code')
+
+
+def test_no_module_imports_smplx_at_its_top():
+    wanted = [path for layer in ('utils', 'models', 'datasets', 'core') for path in (ROOT / layer).rglob('*.py')
+              if re.search(r'^(import|from) smplx', path.read_text(encoding='utf-8'), re.MULTILINE)]
+    assert not wanted
+
+
+def test_smpl_without_smplx_is_one_line(standin_assets):
+    run(LICENSED, str(standin_assets))
