@@ -22,13 +22,15 @@ from utils.logging import get_logger
 from utils.rendering import person_color
 from utils.safe_io import atomic_write
 
-_PICTURES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff'}
-_PICTURE_SIDE, _JPEG_QUALITY = 400, 60
+_PICTURES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff'}
+_PICTURE_SIDE, _JPEG_QUALITY = 360, 60
 # Poses are rounded to 2^-14 (0.06 mm, 0.007 degrees): the zeros compress.
 _STEPS = 1 << 14
 # Person-frames of one page. A browser holds each as 50 messages.
 _MOST_POSES = 10_000
 _PICTURE_SECONDS = 1 / 30
+# viser keeps its canvas pale until a map of the surroundings has loaded; this scene has none.
+_OPAQUE = '<style>canvas { opacity: 1 !important; }</style>'
 # Depth of the image plane over that of the farthest body; without a body, metres.
 _BEHIND, _EMPTY_DEPTH = 1.25, 4.0
 
@@ -46,7 +48,7 @@ def write_page(recording, body, shown, path):
     finally:
         _quietly(server.stop)
     title = html.escape(Path(scene.recording.source).name or 'Bodies')
-    page = page.replace('<title>Viser</title>', f'<title>{title}</title>', 1)
+    page = page.replace('<title>Viser</title>', f'<title>{title}</title>{_OPAQUE}', 1)
     with atomic_write(path) as stream:
         stream.write(page.encode('utf-8', 'replace'))
     return Path(path)
@@ -58,8 +60,8 @@ def inline_page(path, height=480):
         page = Path(path).read_text(encoding='utf-8')
     except OSError as error:
         raise MissingFile(f'{path}: cannot be read ({error.strerror}); --viewer makes such a page') from None
-    return (f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: {int(height)}px; border: 0" '
-            'sandbox="allow-scripts"></iframe>')
+    return (f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: {int(height)}px; border: 0">'
+            '</iframe>')
 
 
 def serve(recording, body, shown, port=8080, host='127.0.0.1'):
@@ -67,28 +69,24 @@ def serve(recording, body, shown, port=8080, host='127.0.0.1'):
 
     A port in use is replaced by the next free one. The log names the address. Raises ProjectError.
     """
-    server = _started(host, port)
-    try:
-        controls = _Controls(server, _Scene(server, recording, body, shown))
-        get_logger().info(f'http://{host}:{server.get_port()}/ shows the bodies; stop with Ctrl-C')
-        controls.run()
-    except KeyboardInterrupt:
-        get_logger().info('stopped')
-    finally:
-        _quietly(server.stop)
+    with LiveView(recording, body, shown, port, host) as view:
+        get_logger().info(f'{view.address} shows the bodies; stop with Ctrl-C')
+        with contextlib.suppress(KeyboardInterrupt):
+            view.run()
+    get_logger().info('stopped')
 
 
 def _started(host, port):
     """A server that listens. viser tries 1,000 ports and then waits forever, so the number is checked first."""
     if not 0 <= port <= 65535:
         raise ProjectError(f'cannot listen on port {port}; ports are 0 to 65535')
-    return viser.ViserServer(host, port, verbose=False)
+    return _quietly(viser.ViserServer, host, port, verbose=False)
 
 
-def _quietly(stop):
-    """viser prints a line when it stops."""
+def _quietly(call, *args, **kwargs):
+    """Call without what viser prints when it starts and stops."""
     with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
-        stop()
+        return call(*args, **kwargs)
 
 
 class _Scene:
@@ -107,23 +105,27 @@ class _Scene:
         half, aspect = recording.height / 2 / recording.focal_length, recording.width / max(recording.height, 1)
         depth = _BEHIND * max(depths, default=_EMPTY_DEPTH)
         scene.set_up_direction('-y')
+        # Lights alone: a map of the surroundings adds 50 kB and loads late.
+        scene.configure_environment_map(None)
+        scene.add_light_hemisphere('/light', sky_color=(255, 255, 255), ground_color=(150, 150, 150), intensity=2.0)
         view = self.view = self._server.initial_camera
         view.position, view.look_at, view.up = (0, 0, 0), (0, 0, np.median(depths) if depths else depth), (0, -1, 0)
         view.fov, view.far = 2 * np.arctan(half), 20 * depth
         # viser scales a frustum to the volume of scale^3, so this puts the image plane at `depth`.
         scale = depth * np.cbrt(half * half * aspect / 3)
-        return scene.add_camera_frustum('/camera', 2 * np.arctan(half), aspect, scale=scale, thickness=0.004 * depth,
+        return scene.add_camera_frustum('/camera', 2 * np.arctan(half), aspect, scale=scale, thickness=0.002 * depth,
                                         format='jpeg', jpeg_quality=_JPEG_QUALITY, cast_shadow=False,
                                         receive_shadow=False)
 
     def show(self, frame):
         """Bring everything to a frame of the recording."""
-        if frame in self._jpegs:
-            self._camera.image = cv2.imdecode(self._jpegs[frame], cv2.IMREAD_COLOR_RGB)
-        if self._name:
-            self._name.text = self.recording.names[frame]
-        for person in self.people:
-            person.show(frame)
+        with self._server.atomic():
+            if frame in self._jpegs:
+                self._camera.image = cv2.imdecode(self._jpegs[frame], cv2.IMREAD_COLOR)[..., ::-1]
+            if self._name:
+                self._name.text = self.recording.names[frame]
+            for person in self.people:
+                person.show(frame)
 
     def played(self):
         """viser's serializer after the recording has been played from its start to its end."""
@@ -160,7 +162,7 @@ class _Person:
             bone_wxyzs=np.tile([1.0, 0, 0, 0], (len(joints), 1)), skin_weights=body.mesh.weights.cpu().numpy(),
             color=tuple(int(255 * value) for value in person_color(person.person_id)), visible=False,
             receive_shadow=False)
-        self.is_wanted = True
+        self.label, self.is_wanted = f'Person {person.person_id}', True
 
     def show(self, frame):
         row = int(np.searchsorted(self.frames, frame))
@@ -208,17 +210,39 @@ def _jpeg(image, recording):
     return cv2.imencode('.jpg', small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
 
 
-class _Controls:
-    """The panel of the live page: a timeline, play, the view of the camera, a box for each person."""
+class LiveView:
+    """A server of a recording, a context manager. Its panel has a timeline, the camera's view, a box for each person.
 
-    def __init__(self, server, scene):
-        self._scene, self._times = scene, scene.recording.times
-        gui, last = server.gui, len(self._times) - 1
+    port: 0 takes a free one.
+    """
+
+    def __init__(self, recording, body, shown, port=8080, host='127.0.0.1'):
+        self._server = _started(host, port)
+        try:
+            self._scene = _Scene(self._server, recording, body, shown)
+            self._add_controls(self._server.gui)
+        except BaseException:
+            self.close()
+            raise
+        self.address = f'http://{host}:{self._server.get_port()}/'
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        _quietly(self._server.stop)
+
+    def _add_controls(self, gui):
+        self._times = self._scene.recording.times
+        last = len(self._times) - 1
         self._frame = gui.add_slider('Frame', 0, max(last, 1), 1, 0, disabled=last < 1)
-        self._playing = gui.add_checkbox('Play', last > 0)
+        self._playing = gui.add_checkbox('Play', last > 0, disabled=last < 1)
         gui.add_button('View of the camera').on_click(self._see_as_camera)
-        for person in scene.people:
-            box = gui.add_checkbox(person.mesh.name.strip('/').capitalize(), True)
+        for person in self._scene.people:
+            box = gui.add_checkbox(person.label, True)
             box.on_update(lambda event, person=person: self._want(person, event.target.value))
         self._frame.on_update(lambda _: self._show())
         self._show()
