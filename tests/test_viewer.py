@@ -53,7 +53,7 @@ def page(recording, body, video, tmp_path_factory):
 def browser(tmp_path_factory):
     if not find_chromium():
         pytest.skip('no chromium on this machine')
-    with Chromium(tmp_path_factory.mktemp('profile'), seconds=120) as tab:
+    with Chromium(tmp_path_factory.mktemp('profile'), seconds=60) as tab:
         yield tab
 
 
