@@ -113,9 +113,9 @@ class _Scene:
         view.fov, view.far = 2 * np.arctan(half), 20 * depth
         # viser scales a frustum to the volume of scale^3, so this puts the image plane at `depth`.
         scale = depth * np.cbrt(half * half * aspect / 3)
-        return scene.add_camera_frustum('/camera', 2 * np.arctan(half), aspect, scale=scale, thickness=2, thickness_units='screen',
-                                        format='jpeg', jpeg_quality=_JPEG_QUALITY, cast_shadow=False,
-                                        receive_shadow=False)
+        return scene.add_camera_frustum('/camera', 2 * np.arctan(half), aspect, scale=scale, thickness=2,
+                                        thickness_units='screen', format='jpeg', jpeg_quality=_JPEG_QUALITY,
+                                        cast_shadow=False, receive_shadow=False)
 
     def show(self, frame):
         """Bring everything to a frame of the recording."""
