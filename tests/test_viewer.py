@@ -107,7 +107,7 @@ def assert_bodies_fit(scene, expected):
     mask = colored(scene)
     assert mask.sum() > 4000
     # Every vertex lies on a coloured pixel, and no colour is far from a vertex. A skin has no pose correctives.
-    assert mask[expected].mean() > 0.95
+    assert mask[expected].mean() > 0.92
     for axis in (0, 1):
         found, wanted = np.flatnonzero(mask.any(axis)), np.flatnonzero(expected.any(axis))
         np.testing.assert_allclose([found[0], found[-1]], [wanted[0], wanted[-1]], atol=4)
@@ -118,7 +118,8 @@ def test_page_shows_bodies_and_picture_where_the_camera_saw_them(browser, page, 
     seek(browser, 10.5 / 30)
     shape = SHAPE
     expected = vertex_pixels(recording, body, 10, *shape)
-    scene = eventually(browser, lambda scene: scene.shape[:2] == SHAPE and colored(scene)[expected].mean() > 0.95)
+    scene = eventually(browser, lambda scene: scene.shape[:2] == SHAPE and colored(scene)[expected].mean() > 0.92
+                       and scene[30, 150:250].max() < 64)
     assert_bodies_fit(scene, expected)
     # The bar of the video's frame 10, above the bodies.
     above = scene[20:40].min(axis=(0, 2))
@@ -144,7 +145,7 @@ def test_absent_people_are_hidden(browser, recording, body, tmp_path):
     alone = replace(recording, people=recording.people[:1])
     expected = vertex_pixels(alone, body, 15, *SHAPE)
     right = np.flatnonzero(expected.any(0))[-1] + 5
-    scene = eventually(browser, lambda scene: scene.shape[:2] == SHAPE and colored(scene)[expected].mean() > 0.95
+    scene = eventually(browser, lambda scene: scene.shape[:2] == SHAPE and colored(scene)[expected].mean() > 0.92
                        and not colored(scene)[:, right:].any())
     assert_bodies_fit(scene, expected)
 
@@ -158,7 +159,7 @@ def test_a_picture_needs_no_timeline(browser, body, tmp_path):
     shape = (600, 1000)
     expected = vertex_pixels(one, body, 0, *shape)
     assert_bodies_fit(eventually(browser, lambda scene: scene.shape[:2] == shape
-                                 and colored(scene)[expected].mean() > 0.95), expected)
+                                 and colored(scene)[expected].mean() > 0.92), expected)
 
 
 def test_live_view_shows_and_hides(browser, recording, body):
