@@ -68,7 +68,7 @@ def test_runs_from_first_cell_to_last(small_assets, tmp_path):
     shown = [output.data for output in outputs if output.output_type == 'display_data']
     assert sum('image/png' in data for data in shown) == 3
     pages = [data['text/html'] for data in shown if 'text/html' in data]
-    assert any('<video' in page for page in pages) and any('RECORDING' in page for page in pages)
+    assert any('<video' in page for page in pages) and any('__VISER_EMBED_DATA__' in page for page in pages)
     written = {path.name for path in (tmp_path / 'results' / 'walking').iterdir()}
-    assert {'walking_result.mp4', 'walking.glb', 'walking_viewer'} <= written
+    assert {'walking_result.mp4', 'walking.glb', 'walking_viewer.html'} <= written
     assert 'left wrist' in ''.join(output.get('text', '') for output in outputs)

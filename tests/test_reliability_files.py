@@ -256,41 +256,13 @@ def test_arrays_of_every_protocol_come_back(tmp_path):
     assert read['best'] == .25 and np.array_equal(read['mean'], [0, 1, 2]) and read['state_dict']['w'].sum() == 2
 
 
-@pytest.mark.parametrize('compressed', [True, False])
-def test_mat_files_are_read_as_scipy_reads_them(tmp_path, compressed):
-    cells = np.empty((2, 2), object)
-    cells[:] = [[np.eye(2), 'abc'], [np.zeros((0, 3)), np.arange(3, dtype=np.int16)]]
-    nested = np.empty((1, 1), object)
-    nested[0, 0] = cells
-    content = {'numbers': np.arange(6.).reshape(2, 3), 'bytes': np.arange(4, dtype=np.uint8), 'text': 'übung',
-               'rows': np.array(['ab', 'cde']), 'cells': cells, 'nested': nested, 'complex': np.array([[1 + 2j]]),
-               'deep': np.arange(24).reshape(2, 3, 4), 'yes': np.array([True, False]), 'half': np.float32(.5)}
-    scipy.io.savemat(tmp_path / 'x.mat', content, do_compression=compressed)
-    ours, theirs = safe_io.load_mat(tmp_path / 'x.mat'), scipy.io.loadmat(tmp_path / 'x.mat')
-
-    def same(a, b):
-        assert a.shape == b.shape and a.dtype.kind == b.dtype.kind
-        if a.dtype.kind == 'O':
-            assert all(same(x, y) for x, y in zip(a.ravel(), b.ravel()))
-        else:
-            assert np.array_equal(a, b)
-        return True
-    assert ours.keys() == content.keys() and all(same(ours[name], theirs[name]) for name in content)
-
-
-def test_a_type_code_outside_of_matlabs_is_not_followed(tmp_path):
-    """scipy's reader looks it up in a table without looking how long that is, and the process ends."""
-    scipy.io.savemat(tmp_path / 'x.mat', {'U': np.arange(100.)})
+def test_a_damaged_mat_file_is_one_line(tmp_path):
+    scipy.io.savemat(tmp_path / 'x.mat', {'U': np.arange(100.)}, do_compression=True)
     intact = (tmp_path / 'x.mat').read_bytes()
-    for place in range(128, 200):
-        for value in (0, 3, 16, 77, 250, 255):
-            content = bytearray(intact)
-            content[place] = value
-            (tmp_path / 'x.mat').write_bytes(content)
-            try:
-                safe_io.load_mat(tmp_path / 'x.mat')
-            except BadFile as error:
-                assert 'x.mat' in str(error)
+    for content in (intact[:60], intact[:130], intact[:-20], b'', intact[:140] + bytes(20) + intact[160:]):
+        (tmp_path / 'x.mat').write_bytes(content)
+        with pytest.raises(BadFile, match='x.mat'):
+            safe_io.load_mat(tmp_path / 'x.mat')
 
 
 def test_classes_in_mat_files_are_not_numbers(tmp_path):

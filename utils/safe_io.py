@@ -23,7 +23,6 @@ import scipy.io
 
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import log_once
-from utils.mat_files import read_mat
 from utils.pickled_arrays import CHUMPY, SPARSE, StandIn, numpy_stand_in, plain, unknown
 
 
@@ -138,10 +137,14 @@ def _read_member(archive, member, path):
 
 
 def load_mat(path):
-    """Read the arrays of a MATLAB `.mat` file (version 5 to 7) into a dict. Raises MissingFile, BadFile."""
+    """Read the variables of a MATLAB `.mat` file (version 4 to 7) into a dict. Raises MissingFile, BadFile.
+
+    No code of the file runs. A file made to break `scipy.io.loadmat` can end the process.
+    """
     with _open(path) as stream:
         try:
-            return {name: array for name, array in read_mat(stream.read()).items() if array is not None}
+            content = scipy.io.loadmat(stream)
+            return {name: value for name, value in content.items() if not name.startswith('__')}
         except Exception as error:
             raise BadFile(f'{path}: not a readable .mat file ({_one_line(error)})') from None
 

@@ -38,7 +38,7 @@ SETTINGS = (
     flag('empty_bg', 'DEMO.EMPTY_BG', 'the bodies on black beside the overlay', True),
     flag('sideview', 'DEMO.SIDEVIEW', 'the bodies from the side beside the overlay', True),
     flag('display', 'DEMO.DISPLAY', 'show the overlays in a window', True),
-    flag('viewer', 'DEMO.VIEWER', 'write a web page with the video beside the bodies in 3D', True),
+    flag('viewer', 'DEMO.VIEWER', 'write one HTML file that shows the bodies in 3D', True),
 )
 # Flags that add a result format.
 EXPORTS = ('csv', 'obj', 'ply', 'glb', 'bvh', 'amass')
@@ -103,7 +103,7 @@ def build_parser():
     parser.add_argument('--cfg_file', '--cfg', help='YAML file instead of the checkpoint\'s own config')
     add_plugin_flag(parser)
     parser.add_argument('--outfile', help='what the names of the results of --img begin with')
-    parser.add_argument('--viewer_port', type=int, metavar='PORT', help='serve the web page of --viewer on this port')
+    parser.add_argument('--viewer_port', type=int, metavar='PORT', help='show the bodies in a browser, on this port')
     parser.add_argument('--use_opendr', action='store_true', help='understood; front and side views need no opendr')
     parser.add_argument('--staf_dir', help='understood; poses are read from --openpose')
     parser.add_argument('--pre_load_imgs', action='store_true', help='understood; frames are streamed')

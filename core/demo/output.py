@@ -1,4 +1,4 @@
-"""What a run says and leaves: counts of what was left out, result files, the web page."""
+"""What a run says and leaves: counts of what was left out, result files, the 3D page."""
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -47,15 +47,17 @@ def check_writable(folder):
 def export(cfg, inputs, recording, body, folder, stem, shown=None, is_whole=True):
     """Write the result files and, where asked for, the web page. shown: the overlay video or picture, or None.
 
-    is_whole: the run came to its end; the page of one that did not is written and not served.
+    is_whole: the run came to its end. The bodies of one that did not are not shown live.
     """
     from utils.export import save_results
     for path in save_results(recording, body, folder, stem, tuple(cfg.DEMO.FORMATS)):
         print(f'results: {path}')
+    if not cfg.DEMO.VIEWER and inputs.viewer_port is None:
+        return
+    from core.demo.viewer import serve, write_page
+    # The page shows the input where that is one file, else the overlay.
+    shown = recording.source if Path(recording.source).is_file() else shown
     if cfg.DEMO.VIEWER:
-        from core.demo.viewer import serve, write_page
-        page = Path(folder) / f'{stem}_viewer'
-        write_page(recording, body, shown, page)
-        print(f'web page: {page / "index.html"}')
-        if inputs.viewer_port is not None and is_whole:
-            serve(page, inputs.viewer_port)
+        print(f'web page: {write_page(recording, body, shown, Path(folder) / f"{stem}_viewer.html")}')
+    if inputs.viewer_port is not None and is_whole:
+        serve(recording, body, shown, inputs.viewer_port)

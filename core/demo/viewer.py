@@ -1,140 +1,274 @@
-"""A web page with the video beside the bodies in 3D, made of files that any browser opens, from disk or served.
+"""Shows a recording in 3D with viser: bodies, the camera, and the picture in its image plane.
 
-The page draws with WebGL 2 and skins the bodies itself, so it holds a rest mesh and joint rotations, not meshes over
-time: some 270 bytes a person and frame. Nothing is fetched from elsewhere.
+`write_page` writes one HTML file that opens from disk. `serve` shows the same scene live. The world frame is the
+recording's camera frame: x right, y down, z forward, metres.
 """
-import base64
+import contextlib
 import html
-import json
-import mimetypes
-import re
-import shutil
+import os
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
+import viser
 from scipy.spatial.transform import Rotation
 
-from core.demo.page_server import serve
-from utils.errors import MissingFile
-from utils.export.gltf import joint_quaternions, skin_weights
-from utils.export.tracks import CAMERA_TO_Y_UP, checked_recording, mean_betas, rest_body, turned_root
+from core.demo.pictures import read_frame
+from datasets.video import VideoReader
+from utils.errors import MissingFile, ProjectError
+from utils.export.tracks import checked_recording, mean_betas, posed, rest_body
+from utils.logging import get_logger
 from utils.rendering import person_color
 from utils.safe_io import atomic_write
 
-__all__ = ['inline_page', 'serve', 'write_page']
+_PICTURES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff'}
+_PICTURE_SIDE, _JPEG_QUALITY = 360, 60
+# Poses are rounded to 2^-14 (0.06 mm, 0.007 degrees): the zeros compress.
+_STEPS = 1 << 14
+# Person-frames of one page. A browser holds each as 50 messages.
+_MOST_POSES = 10_000
+_PICTURE_SECONDS = 1 / 30
+# viser keeps its canvas pale until a map of the surroundings has loaded; this scene has none.
+_OPAQUE = '<style>canvas { opacity: 1 !important; }</style>'
+# Depth of the image plane over that of the farthest body; without a body, metres.
+_BEHIND, _EMPTY_DEPTH = 1.25, 4.0
 
-_TEMPLATE = Path(__file__).parent / 'viewer_page'
-_STATIC = ('index.html', 'style.css', 'matrices.js', 'motion.js', 'glb.js', 'scene.js', 'viewer.js')
-_PICTURES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif'}
-_DATA_START = 'const RECORDING = '
-_LARGEST_INLINE = 20e6
 
+def write_page(recording, body, shown, path):
+    """Write the page of a recording to the HTML file `path`; returns the path.
 
-def write_page(recording, body, video_path, folder):
-    """Write the page of a recording into a folder; returns the path of its index.html.
-
-    video_path: a video or picture that is copied beside the page, or None. The page shows a video that the browser
-    cannot play as missing, and plays the bodies without it. Raises ProjectError.
+    shown: the picture or video that the image plane shows, or None. A long recording is thinned to 10,000 poses of
+    all people together. Raises ProjectError.
     """
-    folder = Path(folder)
-    media = _media(video_path)
-    for name in _STATIC:
-        _write_text(folder / name, _read_text(_TEMPLATE / name))
-    if media['kind']:
-        _copy(Path(video_path), folder / media['file'])
-    _write_text(folder / 'data.js', _as_script(_page_data(recording, body) | {'media': media}))
-    return folder / 'index.html'
-
-
-def inline_page(folder, height=480):
-    """A page that `write_page` made as one piece of HTML, an <iframe> that holds everything, for a notebook.
-
-    A video of more than 20 MB is left out. Raises MissingFile.
-    """
-    folder = Path(folder)
-    data = json.loads(_read_text(folder / 'data.js').removeprefix(_DATA_START).rstrip(';\n'))
-    data['media'] = _inline_media(folder, data['media'])
-
-    def script(found):
-        return f'<script>{_as_script(data) if found[1] == "data.js" else _read_text(folder / found[1])}</script>'
-    page = re.sub(r'<link rel="stylesheet" href="([a-z.]+)">',
-                  lambda found: f'<style>{_read_text(folder / found[1])}</style>', _read_text(folder / 'index.html'))
-    page = re.sub(r'<script src="([a-z.]+)"></script>', script, page)
-    return (f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: {int(height)}px; border: 0" '
-            'sandbox="allow-scripts"></iframe>')
-
-
-def _inline_media(folder, media):
-    path = folder / media['file']
-    if not media['kind'] or path.stat().st_size > _LARGEST_INLINE:
-        return {'kind': '', 'file': ''}
-    content = base64.b64encode(path.read_bytes()).decode()
-    kind = mimetypes.guess_type(path.name)[0] or 'application/octet-stream'
-    return {'kind': media['kind'], 'file': f'data:{kind};base64,{content}'}
-
-
-def _media(path):
-    """What is shown beside the bodies; the name in the folder is ours, whatever the file was called."""
-    if path is None:
-        return {'kind': '', 'file': ''}
-    suffix = Path(path).suffix.lower()
-    kind = 'picture' if suffix in _PICTURES else 'video'
-    return {'kind': kind, 'file': kind + (suffix if re.fullmatch(r'\.[a-z0-9]{1,5}', suffix) else '')}
-
-
-def _as_script(data):
-    """JavaScript that defines RECORDING; no character in it can end a script element."""
-    text = json.dumps(data, allow_nan=False, separators=(',', ':')).replace('<', '\\u003c')
-    return f'{_DATA_START}{text};\n'
-
-
-def _page_data(recording, body):
-    """Everything the page needs, y up and in metres; arrays in base64, little-endian."""
-    recording = checked_recording(recording, body)
-    faces = body.faces.cpu().numpy()
-    index, weights = skin_weights(body.mesh.weights.cpu().numpy())
-    wide = body.num_vertices > np.iinfo(np.uint16).max
-    return {
-        'title': Path(recording.source).name or str(recording.source), 'names': list(recording.names),
-        'width': recording.width, 'height': recording.height, 'focal_length': float(recording.focal_length),
-        'times': _packed(recording.times, '<f8'),
-        'body': {'parents': list(body.parents), 'wide_faces': wide, 'faces': _packed(faces, '<u4' if wide else '<u2'),
-                 'joint_index': _packed(index, 'u1'), 'weights': _packed((weights * 65535).round(), '<u2')},
-        'people': [_person_data(person, body) for person in recording.people]}
-
-
-def _person_data(person, body):
-    vertices, joints = rest_body(body, mean_betas(person))
-    matrices = Rotation.from_rotvec(person.pose.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
-    quaternions = joint_quaternions(turned_root(matrices))
-    return {'id': int(person.person_id), 'color': [float(value) for value in person_color(person.person_id)],
-            'vertices': _packed(vertices, '<f4'), 'joints': _packed(joints, '<f4'),
-            'frames': _packed(person.frames, '<i4'), 'rotations': _packed((quaternions * 32767).round(), '<i2'),
-            'places': _packed((person.translation + joints[0]) * CAMERA_TO_Y_UP, '<f4')}
-
-
-def _packed(values, dtype):
-    return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode()
-
-
-def _read_text(path):
+    server = _started('127.0.0.1', 0)
     try:
-        return path.read_text(encoding='utf-8')
+        scene = _Scene(server, recording, body, shown)
+        page = scene.played().as_html()
+    finally:
+        _quietly(server.stop)
+    title = html.escape(Path(scene.recording.source).name or 'Bodies')
+    page = page.replace('<title>Viser</title>', f'<title>{title}</title>{_OPAQUE}', 1)
+    with atomic_write(path) as stream:
+        stream.write(page.encode('utf-8', 'replace'))
+    return Path(path)
+
+
+def inline_page(path, height=480):
+    """A page that `write_page` wrote as an <iframe> for a notebook. Raises MissingFile."""
+    try:
+        page = Path(path).read_text(encoding='utf-8')
     except OSError as error:
         raise MissingFile(f'{path}: cannot be read ({error.strerror}); --viewer makes such a page') from None
+    return (f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: {int(height)}px; border: 0">'
+            '</iframe>')
 
 
-def _write_text(path, text):
-    with atomic_write(path) as stream:
-        stream.write(text.encode('utf-8'))
+def serve(recording, body, shown, port=8080, host='127.0.0.1'):
+    """Show a recording live until interrupted. Other machines see it only where `host` is set, e.g. to 0.0.0.0.
+
+    A port in use is replaced by the next free one. The log names the address. Raises ProjectError.
+    """
+    with LiveView(recording, body, shown, port, host) as view:
+        get_logger().info(f'{view.address} shows the bodies; stop with Ctrl-C')
+        with contextlib.suppress(KeyboardInterrupt):
+            view.run()
+    get_logger().info('stopped')
 
 
-def _copy(source, target):
-    try:
-        with open(source, 'rb') as video:
-            if target.exists() and target.samefile(source):
-                return
-            with atomic_write(target) as stream:
-                shutil.copyfileobj(video, stream, 1 << 20)
-    except OSError as error:
-        raise MissingFile(f'{source}: cannot be read ({error.strerror or error})') from None
+def _started(host, port):
+    """A server that listens. viser tries 1,000 ports and then waits forever, so the number is checked first."""
+    if not 0 <= port <= 65535:
+        raise ProjectError(f'cannot listen on port {port}; ports are 0 to 65535')
+    return _quietly(viser.ViserServer, host, port, verbose=False)
+
+
+def _quietly(call, *args, **kwargs):
+    """Call without what viser prints when it starts and stops."""
+    with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
+        return call(*args, **kwargs)
+
+
+class _Scene:
+    """A recording as nodes of viser: the camera with its picture, and a skinned mesh for each person."""
+
+    def __init__(self, server, recording, body, shown):
+        self._server, self.recording = server, checked_recording(recording, body)
+        self.people = [_Person(server, person, body) for person in self.recording.people]
+        self._jpegs = _small_pictures(shown, self.recording)
+        self._camera = self._add_camera()
+        self._name = server.scene.add_label('/name', '') if self.recording.names else None
+
+    def _add_camera(self):
+        scene, recording = self._server.scene, self.recording
+        depths = [person.depth for person in self.people]
+        half, aspect = recording.height / 2 / recording.focal_length, recording.width / max(recording.height, 1)
+        depth = _BEHIND * max(depths, default=_EMPTY_DEPTH)
+        scene.set_up_direction('-y')
+        # Lights alone: a map of the surroundings adds 50 kB and loads late.
+        scene.configure_environment_map(None)
+        scene.add_light_hemisphere('/light', sky_color=(255, 255, 255), ground_color=(150, 150, 150), intensity=2.0)
+        view = self.view = self._server.initial_camera
+        view.position, view.look_at, view.up = (0, 0, 0), (0, 0, np.median(depths) if depths else depth), (0, -1, 0)
+        view.fov, view.far = 2 * np.arctan(half), 20 * depth
+        # viser scales a frustum to the volume of scale^3, so this puts the image plane at `depth`.
+        scale = depth * np.cbrt(half * half * aspect / 3)
+        return scene.add_camera_frustum('/camera', 2 * np.arctan(half), aspect, scale=scale, thickness=2,
+                                        thickness_units='screen', format='jpeg', jpeg_quality=_JPEG_QUALITY,
+                                        cast_shadow=False, receive_shadow=False)
+
+    def show(self, frame):
+        """Bring everything to a frame of the recording."""
+        with self._server.atomic():
+            if frame in self._jpegs:
+                self._camera.image = cv2.imdecode(self._jpegs[frame], cv2.IMREAD_COLOR)[..., ::-1]
+            if self._name:
+                self._name.text = self.recording.names[frame]
+            for person in self.people:
+                person.show(frame)
+
+    def played(self):
+        """viser's serializer after the recording has been played from its start to its end."""
+        times = self.recording.times
+        serializer = self._server.get_scene_serializer()
+        shown = range(0, len(times), self._stride())
+        for number, frame in enumerate(shown):
+            self.show(frame)
+            if len(times) > 1:
+                after = times[shown[number + 1]] if number + 1 < len(shown) else times[-1] + _PICTURE_SECONDS
+                serializer.insert_sleep(float(after - times[frame]))
+        return serializer
+
+    def _stride(self):
+        poses = sum(len(person) for person in self.recording.people)
+        stride = max(1, -(-poses // _MOST_POSES))
+        if stride > 1:
+            get_logger().warning(f'{self.recording.source}: the page shows every {stride}th frame; '
+                                 '--viewer_port shows all')
+        return stride
+
+
+class _Person:
+    """A skinned mesh, and the poses of its bones in every row of the track."""
+
+    def __init__(self, server, person, body):
+        betas = mean_betas(person)
+        vertices, joints = rest_body(body, betas)
+        self.frames, self.depth = person.frames, float(person.translation[:, 2].max())
+        self._places = _rounded(person.translation)
+        self._wxyzs, self._positions = _bones(body, betas, person.pose)
+        self.mesh = server.scene.add_mesh_skinned(
+            f'/person {person.person_id}', vertices, body.faces.cpu().numpy(), bone_positions=joints,
+            bone_wxyzs=np.tile([1.0, 0, 0, 0], (len(joints), 1)), skin_weights=body.mesh.weights.cpu().numpy(),
+            color=tuple(int(255 * value) for value in person_color(person.person_id)), visible=False,
+            receive_shadow=False)
+        self.label, self.is_wanted = f'Person {person.person_id}', True
+
+    def show(self, frame):
+        row = int(np.searchsorted(self.frames, frame))
+        self.mesh.visible = self.is_wanted and row < len(self.frames) and self.frames[row] == frame
+        if not self.mesh.visible:
+            return
+        self.mesh.position = self._places[row]
+        for bone, wxyz, position in zip(self.mesh.bones, self._wxyzs[row], self._positions[row]):
+            bone.wxyz, bone.position = wxyz, position
+
+
+def _bones(body, betas, pose):
+    """(wxyz [T,24,4], position [T,24,3]) of the bones in the body's frame, in every row of pose [T,72]."""
+    skeletons = [out.skeleton for _, out in posed(body, betas, pose)]
+    rotations = np.concatenate([s.transforms.cpu().numpy().reshape(-1, 24, 3, 4)[..., :3] for s in skeletons])
+    wxyz = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_quat()[:, [3, 0, 1, 2]].reshape(-1, 24, 4)
+    return _rounded(wxyz), _rounded(np.concatenate([s.joints.cpu().numpy() for s in skeletons]))
+
+
+def _rounded(values):
+    return np.round(np.asarray(values, np.float64) * _STEPS) / _STEPS
+
+
+def _small_pictures(shown, recording):
+    """{frame: JPEG} of a picture or video, small. Raises MissingFile, BadFile."""
+    if shown is None:
+        return {}
+    if Path(shown).suffix.lower() in _PICTURES:
+        return {0: _jpeg(read_frame(Path(shown), 0, 0).image, recording)}
+    reader, jpegs = VideoReader(str(shown)), {}
+    for frame in reader:
+        place = int(np.abs(recording.times - frame.time).argmin())
+        if place not in jpegs:
+            jpegs[place] = _jpeg(frame.image, recording)
+    return jpegs
+
+
+def _jpeg(image, recording):
+    """The leftmost panel of a picture [H,W,3], of the recording's aspect, as a JPEG."""
+    height, width = image.shape[:2]
+    image = image[:, :min(width, round(height * recording.width / recording.height))]
+    ratio = min(1, _PICTURE_SIDE / max(image.shape[:2]))
+    small = cv2.resize(image, [max(1, round(side * ratio)) for side in image.shape[1::-1]],
+                       interpolation=cv2.INTER_AREA)
+    return cv2.imencode('.jpg', small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+
+
+class LiveView:
+    """A server of a recording, a context manager. Its panel has a timeline, the camera's view, a box for each person.
+
+    port: 0 takes a free one.
+    """
+
+    def __init__(self, recording, body, shown, port=8080, host='127.0.0.1'):
+        self._server = _started(host, port)
+        try:
+            self._scene = _Scene(self._server, recording, body, shown)
+            self._add_controls(self._server.gui)
+        except BaseException:
+            self.close()
+            raise
+        self.address = f'http://{host}:{self._server.get_port()}/'
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        _quietly(self._server.stop)
+
+    def _add_controls(self, gui):
+        self._times = self._scene.recording.times
+        last = len(self._times) - 1
+        self._frame = gui.add_slider('Frame', 0, max(last, 1), 1, 0, disabled=last < 1)
+        self._playing = gui.add_checkbox('Play', last > 0, disabled=last < 1)
+        gui.add_button('View of the camera').on_click(self._see_as_camera)
+        for person in self._scene.people:
+            box = gui.add_checkbox(person.label, True)
+            box.on_update(lambda event, person=person: self._want(person, event.target.value))
+        self._frame.on_update(lambda _: self._show())
+        self._show()
+
+    def run(self):
+        """Play until interrupted."""
+        while True:
+            frame = self._frame.value
+            if not self._playing.value:
+                time.sleep(0.05)
+                continue
+            after = (frame + 1) % len(self._times)
+            time.sleep(max(1e-3, self._times[after] - self._times[frame]) if after else _PICTURE_SECONDS)
+            if self._frame.value == frame:
+                self._frame.value = after
+
+    def _show(self):
+        if len(self._times):
+            self._scene.show(min(int(self._frame.value), len(self._times) - 1))
+
+    def _want(self, person, is_wanted):
+        person.is_wanted = is_wanted
+        self._show()
+
+    def _see_as_camera(self, event):
+        view, camera = self._scene.view, event.client.camera
+        with event.client.atomic():
+            camera.position, camera.look_at, camera.up_direction = view.position, view.look_at, view.up
+            camera.fov = view.fov
