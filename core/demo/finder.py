@@ -22,7 +22,8 @@ class Finder:
 
     source: called with one frame, or with a list of them where `batched`; gives PersonBoxes. track: number people over
     time; otherwise, and where the source brings numbers, they are numbered within the frame. left_out: how many boxes
-    were left out, by reason; skipped: what of the source could not be read.
+    were left out, by reason; skipped: what of the source could not be read. runs_ahead: a thread of its
+    own makes it faster.
     """
 
     def __init__(self, cfg, source, batched=False, track=False):
@@ -30,6 +31,7 @@ class Finder:
         numbered = getattr(source, 'tracked', False)
         self._tracker = PersonTracker(cfg.DEMO.MAX_GAP) if track and not numbered else None
         self.left_out, self.skipped = Counter(), getattr(source, 'skipped', Counter())
+        self.runs_ahead = getattr(source, 'runs_ahead', False)
 
     def check(self):
         """After the last frame: raises BadFile where nothing of the source belonged to a frame."""

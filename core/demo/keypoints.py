@@ -23,6 +23,7 @@ class PictureSource:
 class VideoSource:
     """People with keypoints and numbers in the frames of a video, in their order."""
     tracked = True
+    runs_ahead = True  # one thread is all that it takes, and the fit wants another
 
     def __init__(self, estimator, rule):
         self._tracker, self._rule = estimator.video(), rule

@@ -97,23 +97,32 @@ class _VideoRun:
             max(1, min(self._cfg.DEMO.TRACKER_BATCH_SIZE, _CHUNK_BYTES // first.image.nbytes)))
         frames = itertools.chain([first], frames)
         # A camera must not be read ahead, and a window belongs to the main thread.
-        ahead = None if self._live else Ahead(frames, size)
+        ahead = [] if self._live else [Ahead(frames, size)]
+        chunks = self._chunks(frames if self._live else iter(ahead[0]), size)
+        if not self._live and getattr(self._finder, 'runs_ahead', False):
+            ahead.insert(0, Ahead(chunks, 1))
+            chunks = iter(ahead[0])
         behind = Behind(self._draw, size) if self._drawer and not self._window else None
         start = time.monotonic()
         try:
-            self._stream(frames if self._live else iter(ahead), size, behind or self._draw)
+            self._stream(chunks, behind or self._draw)
             if behind:
                 behind.wait()
         finally:
-            self._finish(ahead, behind)
+            self._finish([*ahead, *([behind] if behind else [])])
         self._say(time.monotonic() - start)
         if not self._stopped:
             (self._estimator if self._known else self._finder).check()
 
-    def _stream(self, frames, size, draw):
+    def _chunks(self, frames, size):
+        """(frames, who is where in each of them) of up to `size` frames at a time; known bodies are found by nobody."""
+        while chunk := list(itertools.islice(frames, size)):
+            yield chunk, None if self._known else self._finder(chunk)
+
+    def _stream(self, chunks, draw):
         progress = tqdm(total=getattr(self._source, 'num_frames', None), desc='frames', leave=False)
-        while not self._stopped and (chunk := list(itertools.islice(frames, size))):
-            estimates = self._look(chunk)
+        for chunk, found in chunks:
+            estimates = self._look(chunk, found)
             if self._smoother:
                 self._smoother(chunk, estimates, self._focus)
             for frame, people in zip(chunk, estimates):
@@ -122,13 +131,14 @@ class _VideoRun:
                 if self._drawer:
                     draw((frame, people))
             progress.update(len(chunk))
+            if self._stopped:
+                break
         progress.close()
 
-    def _look(self, chunk):
+    def _look(self, chunk, found):
         """The Estimates in each frame of a chunk."""
         if self._known:
             return [self._estimator(frame) for frame in chunk]
-        found = self._finder(chunk)
         people = [(frame, person) for frame, boxes in zip(chunk, found) for person in boxes]
         estimates = self._estimator(people, self._focus)
         rest = iter(estimates)
@@ -145,11 +155,10 @@ class _VideoRun:
         if self._window and not self._window.show(picture):
             self.stop()
 
-    def _finish(self, ahead, behind):
-        """End the threads, then what they work on."""
-        for thread in (ahead, behind):
-            if thread:
-                thread.end()
+    def _finish(self, threads):
+        """End the threads, one that waits for another before it, then what they work on."""
+        for thread in threads:
+            thread.end()
         if self._writer:
             self._writer.close()
         if self._window:
