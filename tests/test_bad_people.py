@@ -45,7 +45,7 @@ def quick(monkeypatch):
     """The smaller of BlazePose's networks."""
     for module in (core.demo.keypoints, core.own_data.run):
         monkeypatch.setattr(module, 'build_pose_estimator',
-                            lambda name, device: build_pose_estimator(name, device, model='full'))
+                            lambda name, device, **options: build_pose_estimator(name, device, model='full'))
 
 
 @there
