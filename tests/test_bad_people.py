@@ -5,7 +5,6 @@ import pytest
 import skimage.data
 
 import core.demo.keypoints
-import core.own_data.run
 from core.config import load_config
 from core.demo.options import parse_options
 from core.demo.run import run_demo
@@ -43,9 +42,8 @@ def pictures(tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """The smaller of BlazePose's networks."""
-    for module in (core.demo.keypoints, core.own_data.run):
-        monkeypatch.setattr(module, 'build_pose_estimator',
-                            lambda name, device, **options: build_pose_estimator(name, device, model='full'))
+    monkeypatch.setattr(core.demo.keypoints, 'build_pose_estimator',
+                        lambda name, device, **options: build_pose_estimator(name, device, model='full'))
 
 
 @there
@@ -89,7 +87,7 @@ def test_keypoints_that_are_all_wrong(free_assets, tmp_path, monkeypatch, capsys
             points = np.concatenate([rng.uniform(0, 100, (NUM_JOINTS, 2)), np.full((NUM_JOINTS, 1), confidence)], 1)
             points[:NUM_OPENPOSE] = 0
             return [PersonKeypoints([0, 0, 100, 100], 0.9, points)]
-    monkeypatch.setattr(core.own_data.run, 'build_pose_estimator', lambda name, device: Wrong())
+    monkeypatch.setattr(core.demo.keypoints, 'build_pose_estimator', lambda name, device, **options: Wrong())
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((100, 100, 3), np.uint8))
     cfg = load_config(None, ['DEMO.RENDER', False, 'PATHS.DATA_DIR', str(free_assets), 'DEVICE', 'cpu'])
     with pytest.raises(BadFile, match='nobody was found') as raised:

@@ -10,9 +10,10 @@ import torch
 from core.metrics import pa_mpjpe
 from datasets.annotations import Annotations
 from datasets.fits import mean_parameters
+from datasets.image_io import read_picture
 from datasets.synthetic.poses import sample_people
 from models.body import BodyModel
-from models.smplify.people import BOX_SIDE, People, PeopleFitter
+from models.smplify.people import People, PeopleFitter
 from models.smplify.person_stage import PersonObservations, PersonStage, PersonState
 from models.smplify.priors import PosePrior
 from models.smplify.sequence import SequenceFitter
@@ -173,7 +174,6 @@ def test_real_people_from_their_annotated_keypoints(fitter):
     """Ten real people, none of whom the weights were chosen on: on their keypoints, and 75 mm from measured joints."""
     rows = Annotations.load(REAL / 'people.npz')
     images = [REAL / 'images' / str(name).split('/')[-1] for name in rows.imgname]
-    from datasets.image_io import read_picture
     size = torch.tensor([read_picture(path).pixels.shape[1::-1] for path in images], dtype=torch.float32)
     side = torch.as_tensor(np.asarray(rows.scale), dtype=torch.float32) * 200
     people = People(torch.as_tensor(rows.keypoints_2d, dtype=torch.float32),
@@ -246,5 +246,4 @@ def test_weights_mean_the_same_at_every_size(fitter):
     people = seen_by(fitter, bodies(fitter, 3), noise=1.0)
     large = replace(people, keypoints=people.keypoints * torch.tensor([2.0, 2.0, 1.0]), center=2 * people.center,
                     side=2 * people.side, focal=2 * people.focal, size=2 * people.size)
-    assert BOX_SIDE == 224
     assert torch.allclose(fitter(people).joints, fitter(large).joints, atol=2e-3)

@@ -43,7 +43,7 @@ def with_free_recipe(cfg, path, overrides):
     free = load_config(file, wanted)
     if not any(_has(free, name) for name in _training_sets(free)) and not free.DATA.N_VIEWS:
         wanted = ['DATA.EPOCH_LENGTH', _STREAM_EPOCH, *wanted, 'DATA.MIXTURE', [f'{STREAM}:1']]
-    if 'DATA.EVAL_DATASET' not in overrides and not has_validation_split(free, free.DATA.EVAL_DATASET):
+    if 'DATA.EVAL_DATASET' not in overrides[::2] and not has_validation_split(free, free.DATA.EVAL_DATASET):
         wanted += ['DATA.EVAL_DATASET', '']
     free = load_config(file, wanted)
     log_once(f'none of {", ".join(names)} is here: training {_short(file)} on {", ".join(_training_sets(free))}'

@@ -13,6 +13,7 @@ from utils.geometry import rotmat_to_axis_angle
 
 # Camera scale below which a body is a dot in its own crop.
 _FARTHEST = 0.02
+BEHIND_CAMERA = 'the network puts the body behind the camera'
 
 
 @dataclass
@@ -92,7 +93,7 @@ class Estimator:
         usable = torch.stack([torch.isfinite(column).flatten(1).all(1) for column in columns]).all(0)
         usable &= columns[2][:, 0] > _FARTHEST
         if not usable.all():
-            self.left_out['the network puts the body behind the camera'] += int((~usable).sum())
+            self.left_out[BEHIND_CAMERA] += int((~usable).sum())
         columns = [column.numpy() for column in columns]
         return [Estimate(person.person_id or 0, person.box.astype(np.float32), *(column[i] for column in columns))
                 if usable[i] else None for i, (_, person) in enumerate(people)]

@@ -5,7 +5,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from core.demo.estimate import Estimate
+from core.demo.estimate import BEHIND_CAMERA, Estimate
 from datasets.fits import mean_parameters
 from models.body import BodyModel
 from models.regressor import Regressor
@@ -24,6 +24,7 @@ from utils.threads import one_torch_thread
 # mean distance over the box's side in a pose that is not too strange. Of LSP's 1,000 people 1.1 % are left out, of
 # sets of random points 91 %.
 MIN_JOINTS, MAX_ERROR, MAX_STRANGENESS = 4, 0.1, 2.0
+NO_BODY = 'no body explains the keypoints'
 
 
 class FittingEstimator:
@@ -39,10 +40,11 @@ class FittingEstimator:
         self.network, self.keypoints, self._draws = network, keypoints, cfg.DEMO.RENDER
         self.body = network.body if network else BodyModel(assets.root)
         self.regressor = network.regressor if network else Regressor
-        body = self.body.cpu() if network is None else BodyModel(assets.root)
+        # Few people are fitted faster on the CPU, wherever the network is.
+        body = BodyModel(assets.root) if network else self.body
         self._fitter = PeopleFitter(body, PosePrior(assets.file('gmm_08.pkl')), mean_parameters(assets))
         self._sequence = SequenceFitter(self._fitter) if video else None
-        self.left_out = network.left_out if network else Counter()
+        self.left_out = Counter()
 
     @property
     def on_output(self):
@@ -68,14 +70,14 @@ class FittingEstimator:
         return estimates
 
     def _picture(self, people, focus):
-        estimates = self.network(people, focus) if self.network else [None] * len(people)
+        estimates = self._asked(people, focus)
         rows = [row for row, (_, person) in enumerate(people) if person.keypoints is not None]
         if rows:
             chosen = [people[row] for row in rows]
             fit = self._fitter(people_of(chosen, focus), _states([estimates[row] for row in rows]))
             for row, estimate in zip(rows, self._estimates(chosen, fit, focus)):
                 estimates[row] = estimate
-        return self._judged(people, estimates)
+        return self._counted(people, estimates)
 
     def _frame(self, people, focus):
         """The people of one frame of a video; the network is asked about those alone whom it can tell something."""
@@ -83,22 +85,25 @@ class FittingEstimator:
         fitted = [item for item in people if item[1].keypoints is not None]
         ask = [item for item in people if item[1].keypoints is None
                or self._sequence.is_new(item[1].person_id, frame.time)]
-        seen = self.network(ask, focus) if self.network and ask else [None] * len(ask)
-        by_person = {item[1].person_id: estimate for item, estimate in zip(ask, seen)}
+        by_person = {item[1].person_id: estimate for item, estimate in zip(ask, self._asked(ask, focus))}
         if fitted:
             new = [by_person[item[1].person_id] for item in fitted if item[1].person_id in by_person]
             fit = self._sequence(people_of(fitted, focus), [item[1].person_id for item in fitted], frame.time,
                                  _states(new))
             by_person |= {item[1].person_id: estimate
                           for item, estimate in zip(fitted, self._estimates(fitted, fit, focus))}
-        return self._judged(people, [by_person.get(item[1].person_id) for item in people])
+        return self._counted(people, [by_person.get(item[1].person_id) for item in people])
 
-    def _judged(self, people, estimates):
-        """The estimates, None where nothing supports one."""
+    def _asked(self, people, focus):
+        """The network's estimates, all None where there is no network."""
+        return self.network(people, focus) if self.network and people else [None] * len(people)
+
+    def _counted(self, people, estimates):
+        """The estimates; those that are None are counted, whatever the network alone would have said."""
         for (_, person), estimate in zip(people, estimates):
-            if estimate is None and (person.keypoints is not None or self.network is None):
-                self.left_out['no body explains the keypoints' if person.keypoints is not None
-                              else 'no keypoints, and no network'] += 1
+            if estimate is None:
+                self.left_out[NO_BODY if person.keypoints is not None
+                              else BEHIND_CAMERA if self.network else 'no keypoints, and no network'] += 1
         return estimates
 
     def _estimates(self, people, fit, focus):

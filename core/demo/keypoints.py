@@ -92,7 +92,7 @@ def open_estimator(cfg, device, needed):
     if cfg.DEMO.FIT == 'none':
         return None
     try:
-        return build_pose_estimator(cfg.DEMO.KEYPOINTS, device, **_options(cfg))
+        return pose_estimator(cfg, device)
     except MissingFile as error:
         if needed:
             raise
@@ -100,14 +100,16 @@ def open_estimator(cfg, device, needed):
         return None
 
 
-def _options(cfg):
-    """What an estimator is built with: BlazePose's model, or RTMPose's files."""
+def pose_estimator(cfg, device):
+    """The estimator of DEMO.KEYPOINTS, with BlazePose's model or RTMPose's files. Raises BadConfig, MissingFile,
+    BadFile."""
     name, model, detector = cfg.DEMO.KEYPOINTS, cfg.DEMO.KEYPOINT_MODEL, cfg.DEMO.KEYPOINT_DETECTOR
+    options = {}
     if name == 'blazepose':
-        return {'model': model or 'auto'}
-    if name == 'rtmpose':
+        options = {'model': model or 'auto'}
+    elif name == 'rtmpose':
         if not model:
             raise BadConfig('--keypoints rtmpose wants --keypoint_model FILE, RTMPose as ONNX; it finds people by '
                             'itself with --keypoint_detector FILE, YOLOX as ONNX')
-        return {'pose': model, 'detector': detector or None}
-    return {}
+        options = {'pose': model, 'detector': detector or None}
+    return build_pose_estimator(name, device, **options)

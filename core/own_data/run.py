@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from core.demo.keypoints import pose_estimator
 from core.devices import pick_device
 from core.evaluation.pictures import save_picture
 from core.own_data.people import Labeller, People
@@ -16,7 +17,6 @@ from core.own_data.sources import open_source
 from datasets.annotations import Annotations
 from datasets.catalog import IMAGE_FOLDER
 from datasets.fits import fits_beside
-from models.keypoints import build_pose_estimator
 from utils.errors import BadConfig, BadFile, ProjectError
 from utils.safe_io import load_npz, save_npz
 
@@ -33,7 +33,7 @@ def label_own_data(cfg, pictures, out, fps=10.0, overwrite=False):
         raise ProjectError(f'{out}: there already; use --overwrite to replace it')
     sheet = out.with_name(f'{out.stem}_sheet.jpg')
     source = open_source(pictures, out.with_name(f'{out.stem}_frames'), fps, sheet)
-    estimator = build_pose_estimator(cfg.DEMO.KEYPOINTS, pick_device(cfg))
+    estimator = pose_estimator(cfg, pick_device(cfg))
     labeller = Labeller(cfg, estimator)
     parts = _Parts(out.with_name(f'.{out.stem}.parts'), f'{labeller.body.digest}\n{estimator.name}\n{cfg.DEMO}')
     people, counts = _label(source, labeller, parts)

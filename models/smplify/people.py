@@ -143,12 +143,8 @@ class PeopleFitter:
     def observe(self, people):
         """PersonObservations of people, held by nothing."""
         count, zoom = len(people.side), (BOX_SIDE / people.side)
-        points = (people.keypoints[..., :2] - people.size[:, None] / 2)
-        inside = ((people.keypoints[..., :2] >= 0) & (people.keypoints[..., :2] <= people.size[:, None])).all(-1)
-        confidence = torch.where(inside & torch.isfinite(people.keypoints).all(-1), people.keypoints[..., 2], 0.0)
-        weight = confidence.clamp(0, 1).square()
-        weight[:, _NOT_FITTED] = 0
-        weight[:, _HIPS] *= _HIP_SHARE
+        weight = keypoint_weights(people)
+        points = people.keypoints[..., :2] - people.size[:, None] / 2
         points = torch.where(weight[..., None] > 0, points * zoom[:, None, None], 0.0)
         ray = ray_rotation((people.center - people.size / 2) / people.focal[:, None])
         joints_3d = people.joints_3d[..., :3] @ ray.transpose(1, 2)
@@ -225,10 +221,20 @@ class PeopleFitter:
         """PeopleFit of bodies."""
         joints = self.joints(state)
         pixels = perspective_projection(joints, state.translation, people.focal, people.size / 2)
-        weight = self.observe(people).weight
+        weight = keypoint_weights(people)
         seen, face = weight[:, LIMBS] > 0, (weight[:, _FACE] > 0).sum(1)
         distance = (pixels - people.keypoints[..., :2])[:, LIMBS].norm(dim=-1) / people.side[:, None]
         count = seen.sum(1)
         error = torch.where(seen, distance, 0.0).sum(1) / count.clamp_min(1)
         return PeopleFit(state, joints, pixels, torch.where(count > 0, error, torch.inf), count, face,
                          self.pose_prior.strangeness(state.body_pose), start)
+
+
+def keypoint_weights(people):
+    """[N,49] squared confidence of the keypoints that are fitted, zero outside of the picture."""
+    inside = ((people.keypoints[..., :2] >= 0) & (people.keypoints[..., :2] <= people.size[:, None])).all(-1)
+    confidence = torch.where(inside & torch.isfinite(people.keypoints).all(-1), people.keypoints[..., 2], 0.0)
+    weight = confidence.clamp(0, 1).square()
+    weight[:, _NOT_FITTED] = 0
+    weight[:, _HIPS] *= _HIP_SHARE
+    return weight
