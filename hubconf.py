@@ -8,8 +8,9 @@ import functools as _functools
 import sys as _sys
 from pathlib import Path as _Path
 
-dependencies = ['accelerate', 'av', 'cv2', 'numpy', 'PIL', 'roma', 'safetensors', 'scipy', 'skimage', 'timm', 'torch',
-                'torchvision', 'tqdm', 'trimesh', 'warp', 'yacs']
+dependencies = ['accelerate', 'av', 'cv2', 'filelock', 'huggingface_hub', 'norfair', 'numpy', 'PIL', 'pycocotools',
+                'roma', 'safetensors', 'scipy', 'skimage', 'threadpoolctl', 'timm', 'torch', 'torchvision', 'tqdm',
+                'trimesh', 'warp', 'yacs', 'yaml']
 _ROOT = str(_Path(__file__).resolve().parent)
 
 

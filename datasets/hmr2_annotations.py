@@ -35,6 +35,8 @@ def as_spin(raw, path):
     if 'extra_keypoints_2d' not in raw and np.shape(raw.get('part'))[1:] != (NUM_COMMON, 3):
         raw.pop('part', None)  # PoseTrack's own 17, which body_keypoints_2d has too
     if 'S' in raw:
+        if np.shape(raw['S']) != (file.n, NUM_COMMON, 4):
+            raise BadFile(f"{path}: key 'S' has shape {list(np.shape(raw['S']))}, wanted is {[file.n, NUM_COMMON, 4]}")
         raw['has_joints_3d'] = (raw['S'][..., 3] > 0).any(1)
     if 'body_pose' in raw and 'betas' in raw:
         raw.update(has_smpl=file.has_smpl(), pose=raw.pop('body_pose'), shape=raw.pop('betas'))

@@ -8,6 +8,7 @@ from accelerate.state import AcceleratorState
 
 from datasets.synthetic.check_assets import check_assets
 from tests.reference.standin import write_assets
+from utils import logging as project_logging
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(min(2, os.cpu_count() or 1))
@@ -39,3 +40,12 @@ def free_assets():
 def no_assets(tmp_path, monkeypatch):
     """A working folder without any assets, where published recipes hold: the free body has recipes of its own."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Lines of the log so far."""
+    lines = []
+    monkeypatch.setattr(project_logging, '_said', set())
+    monkeypatch.setattr(project_logging.get_logger(), 'log', lambda level, message: lines.append(message))
+    return lines

@@ -14,13 +14,12 @@ from skimage import data as pictures_of_skimage
 from core.api import BodyEstimator, load_regressor, repository_checkpoint
 from core.config import load_config, to_text
 from models import build_regressor, regressor_names
-from models.keypoints.files import has_weights
+from tests.blazepose import there
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.torch_io import load_torch, save_torch
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ('core', 'datasets', 'models', 'utils')
-needs_blazepose = pytest.mark.skipif(not has_weights('pose_detection.tflite'), reason='BlazePose is not fetched')
 CHECKS = """
 import datasets as after
 assert after.OWNER == 'somebody else' and after is sys.modules['datasets']
@@ -56,7 +55,7 @@ def readme_lines():
     return block
 
 
-@needs_blazepose
+@there
 @pytest.mark.parametrize('first', ['import datasets\n', ''], ids=['datasets imported', 'datasets not imported'])
 def test_readmes_lines_run_beside_other_packages_of_these_names(elsewhere, first):
     code = f'import sys\nsys.modules["smplx"] = None  # not installed\n{first}{readme_lines()}{CHECKS}'
@@ -66,7 +65,7 @@ def test_readmes_lines_run_beside_other_packages_of_these_names(elsewhere, first
     assert 'whole human_mesh_recovery.models.' in result.stdout and '(1, 6843, 3)' in result.stdout
 
 
-@needs_blazepose
+@there
 def test_a_picture_a_path_and_an_array_give_the_same_body(elsewhere, astronaut):
     estimator = BodyEstimator()
     Image.fromarray(astronaut).save(elsewhere / 'person.png')

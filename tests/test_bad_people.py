@@ -11,12 +11,10 @@ from core.demo.run import run_demo
 from core.own_data.run import label_own_data
 from datasets.annotations import Annotations
 from models.keypoints import PersonKeypoints, build_pose_estimator
-from models.keypoints.files import has_weights
+from tests.blazepose import there
 from utils.errors import BadFile
 from utils.keypoints import NUM_JOINTS, NUM_OPENPOSE
 
-there = pytest.mark.skipif(not all(has_weights(f'pose_{name}.tflite') for name in ('detection', 'landmark_full')),
-                           reason='the files of BlazePose are not here (python -m models.keypoints.fetch)')
 NOBODY = ('a_cup', 'b_cat', 'c_hand', 'd_noise')
 
 

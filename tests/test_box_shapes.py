@@ -68,7 +68,7 @@ def test_crop_is_the_published_one_of_a_files_boxes(folder, standin_assets, arra
     assert np.allclose(crops(folder, standin_assets), SIDES)
     (folder / 'people.npz').unlink()
     write_humandata(annotations, folder / 'people.npz')
-    with np.load(folder / 'people.npz', allow_pickle=True) as file:
+    with np.load(folder / 'people.npz') as file:
         assert np.allclose(file['bbox_xywh'][:, 2:4], SIZES) and np.allclose(
             file['bbox_xywh'][:, :2], CENTERS - SIZES / 2)
     assert np.allclose(crops(folder, standin_assets), SIDES)
@@ -130,7 +130,7 @@ def test_evaluation_files_of_4d_humans(tmp_path):
 @pytest.mark.parametrize('name', ['coco_2014_train', 'mpii_train', 'h36m_train', 'mpi_inf_3dhp_test'])
 def test_boxes_of_mmhuman3ds_files(name):
     path = REAL / f'assets/mmhuman3d/sample_{name}.npz'
-    width, height = np.load(path, allow_pickle=True)['bbox_xywh'][0, 2:4]
+    width, height = np.load(path)['bbox_xywh'][0, 2:4]
     found = Annotations.load(path).person(0).bbox_size
     assert found is None if width == height else np.allclose(found, (width, height))
 

@@ -17,16 +17,14 @@ from core.demo.run import run_demo
 from datasets.video import Frame
 from models.body import BodyModel
 from models.keypoints import PersonKeypoints
-from models.keypoints.files import has_weights
 from models.regressor import Regressor
+from tests.blazepose import there
 from tests.demo_data import networks_are_read_once, write_checkpoint  # noqa: F401
-from utils.errors import BadConfig, MissingFile
+from utils.errors import BadConfig, MissingFile, ProjectError
 from utils.keypoints import COCO_JOINTS, JOINT_NAMES
 
 REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
 ASTRONAUT = Path(skimage.__file__).parent / 'data' / 'astronaut.png'
-there = pytest.mark.skipif(not all(has_weights(f'pose_{name}.tflite') for name in ('detection', 'landmark_full')),
-                           reason='the files of BlazePose are not here (python -m models.keypoints.fetch)')
 real = pytest.mark.skipif(not REAL.exists(), reason='real pictures are not here')
 pytestmark = pytest.mark.usefixtures('networks_are_read_once')
 ROW = JOINT_NAMES.index
@@ -115,12 +113,12 @@ def test_nobody_is_made_up(demo, tmp_path, capsys):
 
 @there
 def test_keypoints_that_no_body_explains_are_left_out(demo, tmp_path, capsys):
-    """OpenPose's file with limbs thrown about: nobody is drawn; the same file with a person's limbs: one body."""
+    """OpenPose's file with limbs thrown about: nobody is drawn, and the error says why."""
     points = np.zeros((25, 3))
     points[:] = np.c_[np.random.default_rng(0).uniform(0, 500, (25, 2)), np.ones(25)]
     wrong = tmp_path / 'wrong_keypoints.json'
     wrong.write_text(json.dumps({'people': [{'pose_keypoints_2d': points.ravel().tolist()}]}))
-    with pytest.raises(Exception, match='no person found.*no body explains the keypoints'):
+    with pytest.raises(ProjectError, match='no person found.*no body explains the keypoints'):
         demo('--img', ASTRONAUT, '--openpose', wrong)
 
 

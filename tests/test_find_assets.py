@@ -6,21 +6,11 @@ import shutil
 import pytest
 
 from models.body import BodyModel
-from utils import logging as project_logging
 from utils.assets import GENDERS, find_assets
 from utils.errors import MissingFile
 
 NEUTRAL = 'basicModel_neutral_lbs_10_207_0_v1.0.0.pkl'
 MALE_11, FEMALE_11 = (f'basicmodel_{letter}_lbs_10_207_0_v1.1.0.pkl' for letter in 'mf')
-
-
-@pytest.fixture
-def said(monkeypatch):
-    """Lines of the log so far."""
-    lines = []
-    monkeypatch.setattr(project_logging, '_said', set())
-    monkeypatch.setattr(project_logging.get_logger(), 'log', lambda level, message: lines.append(message))
-    return lines
 
 
 def put(root, *names):

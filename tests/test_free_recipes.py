@@ -20,7 +20,6 @@ from datasets.mixed import MixedDataset
 from datasets.synthetic.generate import main as generate
 from tests.demo_data import write_checkpoint
 from tests.tiny_data import write_tiny_dataset
-from utils import logging as project_logging
 from utils.errors import MissingFile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,15 +40,6 @@ def rendered(bare):
     """The same with a few rendered people, and their COCO file."""
     generate(['--train', '2', '--val', '2', '--size', '64', '--what', 'images,coco', '--workers', '1'])
     return bare
-
-
-@pytest.fixture
-def said(monkeypatch):
-    """Lines of the log so far."""
-    lines = []
-    monkeypatch.setattr(project_logging, '_said', set())
-    monkeypatch.setattr(project_logging.get_logger(), 'log', lambda level, message: lines.append(message))
-    return lines
 
 
 def parse(line):

@@ -13,14 +13,13 @@ from core.demo.keypoints import PictureSource
 from core.demo.pictures import read_frame
 from models.body import BodyModel
 from models.keypoints import build_pose_estimator
-from models.keypoints.files import has_weights
+from tests.blazepose import there
 from tests.public_photographs import PHOTOGRAPHS, known
 from utils.keypoints import JOINT_NAMES, SMPL_JOINTS
 from utils.safe_io import load_pickle
 
 UP = np.array([0.0, -1.0, 0.0])
-pytestmark = pytest.mark.skipif(not all(has_weights(f'pose_{name}.tflite') for name in ('detection', 'landmark_full')),
-                                reason='the files of BlazePose are not here (python -m models.keypoints.fetch)')
+pytestmark = there
 
 
 @pytest.fixture(scope='module', params=PHOTOGRAPHS)

@@ -12,16 +12,14 @@ from models.keypoints.blazepose.detector import anchor_centers, tiles_of
 from models.keypoints.blazepose.landmarks import Landmarks
 from models.keypoints.blazepose.region import Region
 from models.keypoints.files import has_weights
+from tests.blazepose import there
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.keypoints import JOINT_NAMES, NUM_OPENPOSE
-from utils.safe_io import sha256_of
 
 REAL = Path(__file__).resolve().parents[2] / 'shared/real'
 SKIMAGE = Path(skimage.__file__).parent / 'data'
 ROW = JOINT_NAMES.index
 LIMBS = slice(NUM_OPENPOSE, NUM_OPENPOSE + 12)
-there = pytest.mark.skipif(not all(has_weights(f'pose_{name}.tflite') for name in ('detection', 'landmark_full')),
-                           reason='the files of BlazePose are not here (python -m models.keypoints.fetch)')
 real = pytest.mark.skipif(not REAL.exists(), reason='real pictures are not here')
 
 
@@ -167,7 +165,8 @@ def test_twenty_people(full, astronaut):
 def test_one_of_30_pixels(full, astronaut):
     scene = np.full((480, 640, 3), 120, np.uint8)
     scene[200:230, 300:330] = cv2.resize(astronaut, (30, 30), interpolation=cv2.INTER_AREA)
-    assert all(abs(person.box[0] - 300) < 60 for person in full(scene))
+    people = full(scene)
+    assert len(people) <= 1 and all(abs(person.box[0] - 300) < 60 for person in people)
 
 
 @there
@@ -194,13 +193,12 @@ def test_a_video_keeps_numbers_and_looks_at_the_past_alone(full, astronaut):
 @real
 @pytest.mark.parametrize('model, error, pck, pa', [('full', 0.051, 0.90, 66), ('heavy', 0.037, 0.97, 79)])
 def test_ten_real_people(model, error, pck, pa):
-    """The issue's figures, measured elsewhere by somebody else."""
+    """Figures of another run of BlazePose on these people, by somebody else; ours are in docs/keypoints.md."""
     if not has_weights(f'pose_landmark_{model}.tflite'):
         pytest.skip('that model is not here')
     people, pictures = real_people.read_people(REAL / 'people/people.npz', REAL / 'people/images')
     score = real_people.score(model, people, real_people.keypoints(people, pictures, model))
-    assert score.limbs.mean() == pytest.approx(error, abs=0.008)
-    assert (score.limbs <= 0.1).mean() == pytest.approx(pck, abs=0.03)
+    assert score.limbs.mean() < error + 0.002 and (score.limbs <= 0.1).mean() > pck - 0.01
     assert score.pa.mean() == pytest.approx(pa, abs=8)
 
 
@@ -220,6 +218,5 @@ def test_what_the_user_can_get_wrong(tmp_path):
     with pytest.raises(MissingFile, match='models.keypoints.fetch'):
         build_pose_estimator('blazepose', folder=tmp_path)
     (tmp_path / 'pose_landmark_full.tflite').write_bytes(b'something else')
-    assert sha256_of(tmp_path / 'pose_landmark_full.tflite')
     with pytest.raises(BadFile, match='SHA-256'):
         build_pose_estimator('blazepose', folder=tmp_path)

@@ -25,8 +25,8 @@ from datasets.fits import mean_parameters
 from datasets.from_pictures import main
 from models.body import BodyModel
 from models.keypoints import PersonKeypoints
-from models.keypoints.files import has_weights
 from models.output import RegressorOutput, Stage
+from tests.blazepose import there
 from tests.demo_data import write_video
 from utils.assets import find_assets
 from utils.camera import look_at
@@ -254,7 +254,8 @@ def test_nothing_is_replaced_unless_asked(people, cfg, tmp_path):
             label_own_data(cfg, pictures, **{'out': tmp_path / 'other.npz', **changes})
 
 
-@pytest.mark.skipif(not REAL.exists() or not has_weights('pose_detection.tflite'), reason='pictures or weights absent')
+@there
+@pytest.mark.skipif(not REAL.exists(), reason='real pictures are not here')
 def test_a_real_picture_by_the_command(free_assets, tmp_path, capsys):
     """A man in a kick: one person, fitted; the annotated feet are apart by more than a third of the box."""
     main(['--pictures', str(REAL / 'pictures/COCO_val2014_000000000589.jpg'), '--out', str(tmp_path / 'kick.npz'),

@@ -23,6 +23,7 @@ from datasets import image_io
 from datasets.annotations import Annotations
 from datasets.synthetic import generate, photographs, sets, shading, things
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.panorama import Panorama
 from datasets.synthetic.people import MAX_BETA, Cast
 from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.poses import sample_poses
@@ -461,6 +462,18 @@ def test_a_panorama_lights_from_where_its_lamp_is_seen(photo_folder, heading):
     assert abs(rows.mean() - 64) < 6 and abs(columns.mean() - 64) < 6
     brightest = (light.seen_from(view).direction[2])
     assert brightest > .99
+
+
+def test_a_pixel_sees_the_azimuth_of_its_ray():
+    """A panorama whose grey is the azimuth between -45 and 45 degrees, seen by a camera that looks at its middle."""
+    azimuth = ((np.arange(2048) + .5) / 2048 - .5) * 2 * np.pi
+    grey = np.clip((azimuth / (np.pi / 2) + .5) * 255, 0, 255)
+    panorama = Panorama(np.broadcast_to(grey[None, :, None], (1024, 2048, 3)).round().astype(np.uint8), None)
+    camera = Camera(200.0, (128, 96), 256, 192)
+    row = panorama.seen_by(camera, np.diag([1.0, -1, -1]), 0.0)[96, :, 0].astype(float)
+    seen = (row - .5) * np.pi / 2
+    wanted = np.arctan((np.arange(256) + .5 - 128) / 200)
+    assert np.abs((seen - seen[128]) - (wanted - wanted[128])).max() < .009  # half a grey level is .003
 
 
 def test_stream_with_photographs_repeats(free_assets, photo_folder):

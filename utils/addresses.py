@@ -30,7 +30,8 @@ def is_address(path):
 
 
 def local_file(path):
-    """Path of a file here: an address is fetched unless it is in its cache, a path stays as it is.
+    """Path of a file here: an address is fetched unless it is in its cache (of `hf://`, the hub is asked first
+    whether there is a newer file), a path stays as it is.
 
     `hf://OWNER/REPO/FILE`, `hf://OWNER/REPO@REVISION/FILE`, `hf://spaces/OWNER/REPO/FILE`, `https://...`. With
     `#sha256=HEX` at its end (8 digits or more) the file is compared with it. Raises MissingFile where the address
@@ -85,8 +86,10 @@ def _from_hub(address):
 def _from_web(address):
     """Fetch a file into the cache, whole or not at all; other processes that want it wait."""
     path = _web_place(address)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(path.name + '.lock')):
+    with _network_errors(address):  # the cache may be a folder that cannot be written
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(path.name + '.lock')).acquire()
+    with lock:
         if not path.is_file():
             get_logger().info(f'{address}: fetching')
             with _network_errors(address):

@@ -160,6 +160,13 @@ def check_free_version(folder):
                       f'move it away; {RESTORE}')
 
 
+def check_free_folder(folder):
+    """Raise MissingFile where `folder` is no finished free asset folder, BadFile where another version made it."""
+    if not is_complete_free_folder(folder):
+        raise MissingFile(f'{folder}: no finished free asset folder here ({MANIFEST}); {RESTORE}')
+    check_free_version(folder)
+
+
 def body_digest(v_template, faces, shapedirs):
     """16 hex digits that name a body by its template [V,3], faces [F,3] and shape space [V,3,>=10].
 

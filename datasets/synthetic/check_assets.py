@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.assets import MANIFEST, RESTORE, check_free_version, is_complete_free_folder
+from utils.assets import MANIFEST, RESTORE, check_free_folder
 from utils.errors import BadFile, MissingFile, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_json, sha256_of
@@ -15,9 +15,7 @@ from utils.safe_io import load_json, sha256_of
 def check_assets(folder):
     """Return the manifest of a free asset folder. Raises MissingFile or BadFile where it is not whole."""
     folder = Path(folder)
-    if not is_complete_free_folder(folder):
-        raise MissingFile(f'{folder}: no finished free asset folder here ({MANIFEST}); {RESTORE}')
-    check_free_version(folder)
+    check_free_folder(folder)
     manifest = load_json(folder / MANIFEST)
     for name, digest in manifest.get('files', {}).items():
         if not (folder / name).is_file():

@@ -18,6 +18,7 @@ import numpy as np
 import skimage
 import sklearn
 
+from datasets.synthetic.photographs import reduced
 from utils.errors import MissingFile, ProjectError, run_main
 from utils.logging import get_logger
 from utils.safe_io import atomic_write
@@ -65,7 +66,7 @@ def collect(folder):
         for name in names:
             if (place / name).exists():
                 _write_photo(cv2.imread(str(place / name)), folder / f'python-{name}')
-                notes.append(f'python-{name}: {licence}')
+                notes.append(f'python-{Path(name).stem}.jpg: {licence}')
                 count += 1
     for source in SOURCES:
         try:
@@ -129,20 +130,15 @@ def _write(file, target, folder):
     elif folder == 'cutouts':
         pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         if pixels is not None and pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8:
-            cv2.imwrite(str(target.with_suffix('.png')), _at_most(pixels, 256))
+            cv2.imwrite(str(target.with_suffix('.png')), reduced(pixels, 256))
     else:
         _write_photo(cv2.imread(str(file)), target)
 
 
 def _write_photo(pixels, target):
     if pixels is not None:
-        cv2.imwrite(str(target.with_suffix('.jpg')), _at_most(pixels, _LONGEST_SIDE),
+        cv2.imwrite(str(target.with_suffix('.jpg')), reduced(pixels, _LONGEST_SIDE),
                     [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-
-
-def _at_most(pixels, side):
-    factor = side / max(pixels.shape[:2])
-    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else pixels
 
 
 def _read_exr(file):

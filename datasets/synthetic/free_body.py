@@ -109,8 +109,8 @@ class FreeBody:
         shift = joints - np.einsum('jab,jb->ja', turned, rest_joints)
         transforms = np.concatenate([turned.reshape(24, 9), shift], 1).astype(np.float32)
         blended = self._weights @ transforms
-        landmarks = _skin(rest, blended)
-        vertices = landmarks if offsets is None else _skin(rest + offsets, blended)
+        landmarks = skin(rest, blended)
+        vertices = landmarks if offsets is None else skin(rest + offsets, blended)
         return PosedBody(vertices, joints, self._joints49(joints, landmarks), rotations, transforms)
 
     def _joints49(self, smpl_joints, vertices):
@@ -137,7 +137,7 @@ class FreeBody:
         return normals / np.maximum(np.sqrt(np.einsum('va,va->v', normals, normals)), 1e-12)[:, None]
 
 
-def _skin(rest, blended):
+def skin(rest, blended):
     """Rest vertices [V,3] moved by blended transforms [V,12] (rotation row by row, then shift)."""
     return np.einsum('vab,vb->va', blended[:, :9].reshape(-1, 3, 3), rest) + blended[:, 9:]
 

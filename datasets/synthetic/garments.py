@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from datasets.synthetic.free_body import skin
 from datasets.synthetic.shading import BOTTOM, HAIR, TOP
 from datasets.synthetic.stage import Piece
 from utils.safe_io import load_npz
@@ -33,7 +34,7 @@ class Garment:
         rest = self.wardrobe.shape(betas, self.vertices) + self.offsets
         blended = np.einsum('nk,nkc->nc', self.wardrobe.weights[self.vertices],
                             transforms[self.wardrobe.joints[self.vertices]])
-        places = np.einsum('nab,nb->na', blended[:, :9].reshape(-1, 3, 3), rest) + blended[:, 9:]
+        places = skin(rest, blended)
         normals = _normals(places, self.faces)
         # Seen from inside too: the same faces turned around.
         count = len(places)

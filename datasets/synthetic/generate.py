@@ -15,7 +15,7 @@ from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.realism import REALISM, read_realism
 from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
 from datasets.synthetic.walking import detections_file, write_walking
-from utils.assets import RESTORE, Assets, check_free_version, is_complete_free_folder
+from utils.assets import Assets, check_free_folder
 from utils.errors import BadConfig, MissingFile, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_npz
@@ -66,9 +66,7 @@ def _check(arguments):
         raise BadConfig(f'--seed is {arguments.seed}; it must not be negative')
     if not 0 <= arguments.gendered <= 1:
         raise BadConfig(f'--gendered is {arguments.gendered}; it is a share, 0 to 1')
-    if not is_complete_free_folder(arguments.out):
-        raise MissingFile(f'{arguments.out}: no finished free asset folder here (MANIFEST.json); {RESTORE}')
-    check_free_version(arguments.out)
+    check_free_folder(arguments.out)
     if arguments.backgrounds:
         PhotoFolder(arguments.backgrounds)
 

@@ -3,6 +3,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from datasets.synthetic.lighting import Lighting
 from utils.errors import BadFile
@@ -50,8 +52,8 @@ class Panorama:
     def seen_by(self, camera, view, heading):
         """What a camera sees: [height, width, 3] float32 sRGB in [0, 1]. view [3,3]: world to camera; heading: radians
         by which the panorama is turned about the vertical."""
-        columns = np.linspace(0, camera.width, -(-camera.width // _STEP) + 1, dtype=np.float32)
-        rows = np.linspace(0, camera.height, -(-camera.height // _STEP) + 1, dtype=np.float32)
+        columns = np.linspace(.5, camera.width - .5, -(-camera.width // _STEP) + 1, dtype=np.float32)
+        rows = np.linspace(.5, camera.height - .5, -(-camera.height // _STEP) + 1, dtype=np.float32)
         x, y = np.meshgrid((columns - camera.center[0]) / camera.focal, (rows - camera.center[1]) / camera.focal)
         world = np.stack([x, y, np.ones_like(x)], -1) @ view
         world /= np.linalg.norm(world, axis=-1, keepdims=True)
@@ -61,8 +63,9 @@ class Panorama:
         height, width = self.picture.shape[:2]
         shift = int((middle + heading) / (2 * np.pi) * width)
         coarse = ((azimuth / (2 * np.pi) + .5) * width - .5, (.5 - np.arcsin(world[..., 1]) / np.pi) * height - .5)
-        maps = [cv2.resize(m.astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
-                for m in coarse]
+        # The coarse points lie on the middles of the first and the last pixel: corners are aligned.
+        maps = F.interpolate(torch.from_numpy(np.stack(coarse)[None].astype(np.float32)),
+                             (camera.height, camera.width), mode='bilinear', align_corners=True)[0].numpy()
         turned = np.roll(self.picture, -shift, axis=1)
         seen = cv2.remap(turned, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return seen.astype(np.float32) / 255

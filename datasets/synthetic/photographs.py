@@ -111,7 +111,7 @@ class PhotoFolder:
 
     def _read_picture(self, file):
         pixels = read_picture(file, max(self._sizes[file]) / _KEPT_SIDE).pixels
-        return np.ascontiguousarray(_reduced(pixels, _KEPT_SIDE)[..., ::-1])
+        return np.ascontiguousarray(reduced(pixels, _KEPT_SIDE)[..., ::-1])
 
 
 def _size_of(file):
@@ -123,7 +123,7 @@ def _size_of(file):
         return None
 
 
-def _reduced(pixels, side):
+def reduced(pixels, side):
     factor = side / max(pixels.shape[:2])
     return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else pixels
 
@@ -132,7 +132,7 @@ def _read_cutout(file):
     pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4 or pixels.dtype != np.uint8:
         raise BadFile(f'{file}: not a PNG with opacity')
-    pixels = _reduced(pixels, _CUTOUT_SIDE)
+    pixels = reduced(pixels, _CUTOUT_SIDE)
     return np.ascontiguousarray(pixels[..., [2, 1, 0, 3]])
 
 

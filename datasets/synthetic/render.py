@@ -59,7 +59,7 @@ def compose(rng, scene, background, faults=True, things=True, photos=None):
     canvas = background.copy()
     if rng.random() < .6:
         _darken_floor(canvas, scene, rng.uniform(.15, .6))
-    _, depth, subject = draw_people(canvas, scene)
+    depth, subject = draw_people(canvas, scene)
     covered = np.zeros(subject.shape, bool)
     if things and rng.random() < .35:
         covered = cover(rng, canvas, subject, photos if 'things' in scene.realism else None)
@@ -83,16 +83,15 @@ def _bounds(pixels, camera, margin=2):
 def draw_people(canvas, scene):
     """Draw everybody, and the things about them, into canvas [H,W,3] in place.
 
-    Returns opacity [H,W] in [0, 1] of all, depth [H,W] in metres, and where the scene's person is seen [H,W] bool.
+    Returns depth [H,W] in metres, and where the scene's person is seen [H,W] bool.
     """
     camera, stage = scene.camera, scene.stage()
-    opacity = np.zeros(canvas.shape[:2], np.float32)
     depth = np.full(canvas.shape[:2], np.inf, np.float32)
     subject = np.zeros(canvas.shape[:2], bool)
     pixels = camera.project(stage.places)
     bounds = _bounds(pixels[pixels[:, 2] > 0], camera)
     if bounds is None:
-        return opacity, depth, subject
+        return depth, subject
     x0, y0, x1, y1 = bounds
     scaled = (pixels - (x0, y0, 0)) * (_SUPERSAMPLING, _SUPERSAMPLING, 1)
     face_index, barycentric, near = rasterize(torch.from_numpy(scaled[None].astype(np.float32)),
@@ -106,10 +105,9 @@ def draw_people(canvas, scene):
                          openness(near, camera.focal) if shadowed else np.ones_like(near))
     part = canvas[y0:y1, x0:x1]
     part += colour[..., 3:] * (colour[..., :3] - part)
-    opacity[y0:y1, x0:x1] = colour[..., 3]
     subject[y0:y1, x0:x1] = (look == SUBJECT) & (colour[..., 3] > .5)
     depth[y0:y1, x0:x1] = np.where(near > 0, near, np.inf)
-    return opacity, depth, subject
+    return depth, subject
 
 
 def _darken_floor(canvas, scene, strength):
@@ -117,7 +115,7 @@ def _darken_floor(canvas, scene, strength):
     rows, columns = (canvas.shape[0] + 3) // 4, (canvas.shape[1] + 3) // 4
     shadow = np.zeros((rows, columns), np.float32)
     for person in (scene.person, *scene.others):
-        cells = (_floor_shadow(scene, person.vertices[::2]) / 4).astype(int)
+        cells = np.floor(_floor_shadow(scene, person.vertices[::2]) / 4).astype(int)
         cells = cells[((cells >= 0) & (cells < (columns, rows))).all(1)]
         shadow[cells[:, 1], cells[:, 0]] = 1
     shadow = cv2.GaussianBlur(cv2.dilate(shadow, np.ones((3, 3))), (0, 0), 1.2)

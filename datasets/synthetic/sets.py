@@ -22,7 +22,7 @@ from datasets.synthetic.multiview import render_views
 from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.stream import SPLITS, render_person
-from utils.assets import MANIFEST, RESTORE, Assets, check_free_version, is_complete_free_folder
+from utils.assets import MANIFEST, Assets, check_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import get_logger
 from utils.pixels import PIXEL_CENTER
@@ -32,7 +32,7 @@ from utils.threads import use_one_thread
 # Raise it when the code makes other bytes of the same recipe.
 # 2: Human3.6M's joints have the left leg first; 3: cloth, panoramas and cut-outs from the folder of photographs,
 # and what `realism.REALISM` names.
-_FORMAT = 3
+_FORMAT = 4
 _JPEG_QUALITY = 92
 # Bytes a pixel of a JPEG file, on average and rounded up, and of a row of labels.
 _BYTES_PER_PIXEL, _BYTES_PER_ROW, _SPARE_BYTES = 0.45, 3000, 64 << 20
@@ -114,9 +114,7 @@ def write_set(root, recipe, workers):
 
 def _fingerprint(root, recipe):
     """JSON of the recipe, the body it is rendered from and the pictures behind."""
-    if not is_complete_free_folder(root):
-        raise MissingFile(f'{root}: no finished free asset folder here (MANIFEST.json); {RESTORE}')
-    check_free_version(root)
+    check_free_folder(root)
     pictures = ''
     if recipe.backgrounds:
         files = sorted(Path(recipe.backgrounds).rglob('*'))

@@ -47,7 +47,7 @@ def _sits(person, up):
 
 
 def _seat(rng, person, up):
-    """A seat under a person: [3,3] of the seat's frame is right, up, forward."""
+    """A Thing under a person; the rows of its frame [3,3] are right, up and forward."""
     hips = (_joint(person, 'left_hip') + _joint(person, 'right_hip')) / 2
     forward = (_joint(person, 'left_knee') + _joint(person, 'right_knee')) / 2 - hips
     forward -= forward @ up * up

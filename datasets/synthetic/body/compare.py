@@ -43,7 +43,7 @@ def _difference(one, two, where):
         return max((_difference(*pair, where) for pair in zip(one.flat, two.flat)), default=0.0)
     if one.dtype.kind not in 'biuf' or not one.size:
         return 0.0
-    return float(np.abs(one.astype(np.float64) - two.astype(np.float64)).max())
+    return float(np.nan_to_num(np.abs(one.astype(np.float64) - two.astype(np.float64)), nan=np.inf).max())
 
 
 def main(arguments=None):
