@@ -90,7 +90,7 @@ class KnownPeople:
 @pytest.fixture
 def people(free_assets, monkeypatch):
     estimator = KnownPeople(free_assets)
-    monkeypatch.setattr(core.own_data.run, 'build_pose_estimator', lambda name, device: estimator)
+    monkeypatch.setattr(core.own_data.run, 'pose_estimator', lambda cfg, device: estimator)
     return estimator
 
 
