@@ -1,16 +1,19 @@
 """How near estimates of real people come to their annotations.
 
-python -m benchmarks.real_people PEOPLE.npz --images FOLDER [--checkpoint FILE] [--data data] [--model heavy full]
+python -m benchmarks.real_people PEOPLE.npz --images FOLDER [--checkpoint FILE ...] [--data data] [--model [heavy full]]
 
 PEOPLE.npz: SPIN's form (docs/data.md), with 2D limb joints. Every row is given the annotated box:
 
 - mean pose: the mean body, upright, under the mean camera: what is known without looking;
-- network: a checkpoint's regressor;
+- network: a checkpoint's regressor, one row for each;
 - keypoints: BlazePose, by each model whose file is there, and its own 3D joints;
-- fit: the body that demo.py fits to these keypoints, from the checkpoint's estimate where there is one.
+- fit: the body that demo.py fits to these keypoints, from the last checkpoint's estimate where there is one.
+
+`--model` without a name leaves keypoints and fits out.
 
 error: mean distance of the 12 limb joints, over the box's side; PCK: share of them within 0.05 and 0.1 of the side. A
-joint that is not estimated counts as if it were at the middle of the box. PA-MPJPE: millimetres over the limb joints
+joint that is not estimated counts as if it were at the middle of the box. halves: the error of the rows 0, 2, ... and
+of 1, 3, ...: what is chosen by the first is judged by the second. PA-MPJPE: millimetres over the limb joints
 that both have, mean and the first eight, of the people whose 3D joints are annotated. missed: joints that are not
 estimated. ms: wall time a person on one thread.
 """
@@ -61,9 +64,13 @@ class Guess:
 
 @dataclass
 class Score:
-    """Errors of one kind of estimate. limbs: [K] distances over the box's side; pa: [M] mm, one a person with 3D."""
+    """Errors of one kind of estimate.
+
+    limbs: [K] distances over the box's side; rows: [K] the person of each; pa: [M] mm, one a person with 3D.
+    """
     name: str
     limbs: np.ndarray
+    rows: np.ndarray
     missed: int
     pa: np.ndarray
     ms: float
@@ -71,11 +78,13 @@ class Score:
     def __str__(self):
         pck = ' | '.join(f'{(self.limbs <= share).mean():.3f}' for share in PCK)
         each = f'{self.pa.mean():.0f} ({", ".join(f"{value:.0f}" for value in self.pa[:8])})' if len(self.pa) else '-'
-        return f'| {self.name} | {self.limbs.mean():.4f} | {pck} | {each} | {self.missed} | {self.ms:.0f} |'
+        halves = ', '.join(f'{self.limbs[half].mean():.4f}' for half in (self.rows % 2 == 0, self.rows % 2 == 1)
+                           if half.any())
+        return f'| {self.name} | {self.limbs.mean():.4f} | {halves} | {pck} | {each} | {self.missed} | {self.ms:.0f} |'
 
 
-HEADER = ('| | error | PCK 0.05 | PCK 0.1 | PA-MPJPE | missed | ms |\n'
-          '| --- | ---: | ---: | ---: | ---: | ---: | ---: |')
+HEADER = ('| | error | halves | PCK 0.05 | PCK 0.1 | PA-MPJPE | missed | ms |\n'
+          '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |')
 
 
 def limb_joints(values):
@@ -86,7 +95,7 @@ def limb_joints(values):
 
 def score(name, people, guess_of):
     """Score of `guess_of(index) -> Guess or None` on the people of Annotations."""
-    distances, missed, pa, spent = [], 0, [], 0.0
+    distances, rows, missed, pa, spent = [], [], 0, [], 0.0
     for index in range(len(people.imgname)):
         start = time.perf_counter()
         guess = guess_of(index)
@@ -97,9 +106,11 @@ def score(name, people, guess_of):
         found[found[:, 2] <= 0, :2] = people.center[index]
         missed += int((found[known, 2] <= 0).sum())
         distances.append(np.linalg.norm(found[known, :2] - truth[known, :2], axis=1) / side)
+        rows.append(np.full(known.sum(), index))
         if people.has_joints_3d[index] and guess and guess.joints_3d is not None:
             pa.append(aligned_error(guess.joints_3d, people.joints_3d[index]))
-    return Score(name, np.concatenate(distances), missed, np.array(pa), 1e3 * spent / len(people.imgname))
+    return Score(name, np.concatenate(distances), np.concatenate(rows), missed, np.array(pa),
+                 1e3 * spent / len(people.imgname))
 
 
 def aligned_error(joints_3d, truth):
@@ -191,18 +202,18 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('people', type=Path, help='annotation file, .npz')
     parser.add_argument('--images', type=Path, required=True, help='folder of its pictures')
-    parser.add_argument('--checkpoint', type=Path, help='a regressor')
+    parser.add_argument('--checkpoint', type=Path, nargs='*', default=[], help='regressors')
     parser.add_argument('--data', default=load_config().PATHS.DATA_DIR, help='asset folder')
-    parser.add_argument('--model', nargs='+', choices=('heavy', 'full'), default=('heavy', 'full'))
+    parser.add_argument('--model', nargs='*', choices=('heavy', 'full'), default=('heavy', 'full'))
     options = parser.parse_args(argv)
     use_one_thread()
     people, pictures = read_people(options.people, options.images)
     print(f'{len(people.imgname)} people, {int(people.has_joints_3d.sum())} with 3D joints\n\n{HEADER}')
     print(score('mean pose', people, mean_pose(people, options.data)), flush=True)
-    if options.checkpoint:
-        seen = network(people, pictures, str(options.checkpoint), options.data)
-        print(score(f'network {options.checkpoint.name}', people, seen), flush=True)
-    checkpoint = options.checkpoint and str(options.checkpoint)
+    for checkpoint in options.checkpoint:
+        seen = network(people, pictures, str(checkpoint), options.data)
+        print(score(f'network {checkpoint.name}', people, seen), flush=True)
+    checkpoint = str(options.checkpoint[-1]) if options.checkpoint else None
     for model in options.model:
         if has_weights(f'pose_landmark_{model}.tflite'):
             print(score(f'keypoints, BlazePose {model}', people, keypoints(people, pictures, model)), flush=True)
