@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from models.backbones.depthwise import keep_depthwise_in_float32
 from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.keypoints import IMAGE_MEAN, IMAGE_STD
 from utils.torch_io import load_torch
@@ -35,7 +36,7 @@ class TimmBackbone(nn.Module):
     def __init__(self, name):
         super().__init__()
         self.name, self._timm_name = name, name.removeprefix(PREFIX)
-        self.network = _create(self._timm_name)
+        self.network = keep_depthwise_in_float32(_create(self._timm_name))
         self.out_channels = self.network.feature_info.channels()[-1]
         settings = self.network.pretrained_cfg
         own_mean, own_std = (torch.tensor(settings[key]).view(3, 1, 1) for key in ('mean', 'std'))
