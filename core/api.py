@@ -18,7 +18,7 @@ from datasets.video import Frame
 from models import build_regressor, regressor_class
 from models.keypoints.fetch import fetch
 from models.keypoints.files import has_weights
-from utils.errors import BadConfig, MissingFile
+from utils.errors import BadConfig
 from utils.logging import get_logger
 
 _ROOT = CONFIG_FOLDER.parent
@@ -62,15 +62,6 @@ def load_regressor(name, checkpoint='', data_dir='', device='auto', config=()):
     if regressor_class(cfg.MODEL.REGRESSOR) is not cls:
         raise BadConfig(f'{checkpoint}: a checkpoint of {cfg.MODEL.REGRESSOR}, not of {name}')
     return load_with_weights(cfg, checkpoint, pick_device(cfg))
-
-
-def repository_checkpoint(name):
-    """Path of a checkpoint that comes with the repository, pretrained/NAME.safetensors. Raises MissingFile."""
-    path = _ROOT / 'pretrained' / f'{name}.safetensors'
-    if not path.is_file():
-        raise MissingFile(f'{path}: this copy of the repository has no weights of {name}; train some with `make train` '
-                          'and give them as checkpoint=FILE to the entry of their regressor')
-    return path
 
 
 class BodyEstimator:

@@ -6,7 +6,7 @@ Nobody is asked: the list comes with the program, and only folders and caches ar
 import argparse
 from pathlib import Path
 
-from core.config import CONFIG_FOLDER
+from core.pretrained import PRETRAINED
 from models.published_families import FAMILIES
 from models.weights import checkpoint_regressor
 from models.zoo import PUBLISHED
@@ -48,7 +48,7 @@ def describe(published, data_dir):
             f'  here        {place or "no"}']
 
 
-def own_checkpoints(folder=CONFIG_FOLDER.parent / 'pretrained'):
+def own_checkpoints(folder=PRETRAINED):
     """The lines about each checkpoint that comes with the repository."""
     for path in sorted(folder.glob('*.safetensors')):
         regressor, _ = checkpoint_regressor(path)

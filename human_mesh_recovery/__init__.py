@@ -7,7 +7,8 @@ from human_mesh_recovery import _private_imports
 
 _private_imports.install()
 
-from human_mesh_recovery.core.api import Bodies, BodyEstimator, load_regressor, repository_checkpoint  # noqa: E402  needs the line above
+from human_mesh_recovery.core.api import Bodies, BodyEstimator, load_regressor  # noqa: E402  needs the line above
+from human_mesh_recovery.core.pretrained import repository_checkpoint  # noqa: E402
 from human_mesh_recovery.models import regressor_names  # noqa: E402
 
 __all__ = ['Bodies', 'BodyEstimator', 'load_regressor', 'regressor_names', 'repository_checkpoint']

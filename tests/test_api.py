@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from skimage import data as pictures_of_skimage
 
-from core.api import BodyEstimator, load_regressor, repository_checkpoint
+from core.api import BodyEstimator, load_regressor
 from core.config import load_config, to_text
+from core.pretrained import repository_checkpoint
 from models import build_regressor, regressor_names
 from tests.blazepose import there
 from utils.errors import BadConfig, BadFile, MissingFile
@@ -94,7 +95,7 @@ def test_torch_hub_has_an_entry_for_each_regressor():
 
 
 def test_weights_of_the_repository_or_one_line(monkeypatch, tmp_path):
-    monkeypatch.setattr('core.api._ROOT', tmp_path)
+    monkeypatch.setattr('core.pretrained.PRETRAINED', tmp_path)
     with pytest.raises(MissingFile, match='has no weights of free_pymaf') as caught:
         repository_checkpoint('free_pymaf')
     assert '\n' not in str(caught.value)

@@ -32,7 +32,7 @@ def with_free_recipe(cfg, path, overrides):
     overrides: [KEY, VALUE, ...] of the command line, which hold in both. The log says what was taken.
     """
     names = _training_sets(cfg)
-    if _NAMES_TRAINING & set(overrides[::2]) or not _on_free_body(cfg) or any(_has(cfg, name) for name in names):
+    if _NAMES_TRAINING & set(overrides[::2]) or any(_has(cfg, name) for name in names) or not _uses_free_body(cfg):
         return cfg
     file = free_yaml(cfg.MODEL.REGRESSOR)
     if file is None:
@@ -65,7 +65,7 @@ def free_people(cfg, overrides):
     """[KEY, VALUE] that evaluates on free people, where the command line names no data set, that of the config is not
     here and the free body is in use; else []. Raises MissingFile where free people are wanted and none are rendered."""
     name = cfg.DATA.EVAL_DATASET
-    if 'DATA.EVAL_DATASET' in overrides[::2] or not _on_free_body(cfg) or name and _has(cfg, name, 'eval'):
+    if 'DATA.EVAL_DATASET' in overrides[::2] or not _uses_free_body(cfg) or name and _has(cfg, name, 'eval'):
         return []
     kinds = ('free-multiview', 'free-studio-multiview') if cfg.TEST.N_VIEWS else ('free', 'free-studio')
     found = next((kind for kind in kinds if _has(cfg, kind, 'eval')), None)
@@ -80,7 +80,7 @@ def free_people(cfg, overrides):
 def free_coco(cfg, overrides):
     """[KEY, VALUE, ...] that scores free people in COCO's form, where the command line names nothing of COCO, COCO is
     not here and the free body is in use; else []. Raises MissingFile where neither is there."""
-    if _NAMES_COCO & set(overrides[::2]) or not _on_free_body(cfg):
+    if _NAMES_COCO & set(overrides[::2]) or not _uses_free_body(cfg):
         return []
     try:
         default_annotations(cfg)
@@ -111,9 +111,14 @@ def _has(cfg, name, split='train'):
     return True
 
 
-def _on_free_body(cfg):
+def _uses_free_body(cfg):
+    return on_free_body(cfg.PATHS.DATA_DIR)
+
+
+def on_free_body(data_dir):
+    """Whether an asset folder gives the free body."""
     try:
-        return find_assets(cfg.PATHS.DATA_DIR).is_free
+        return find_assets(data_dir).is_free
     except MissingFile:  # which the program says where it reads them
         return False
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from core.config import load_config
 from core.config.flags import Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
-from core.evaluation.options import checkpoint_config, default_checkpoint, no_checkpoint
+from core.evaluation.options import checkpoint_config
+from core.pretrained import default_checkpoint, no_checkpoint
 from utils.errors import BadConfig
 from utils.logging import get_logger, log_once
 
@@ -45,6 +46,7 @@ EXPORTS = ('csv', 'obj', 'ply', 'glb', 'bvh', 'amass')
 _WHAT = {'amass': "AMASS's .npz"}
 # Detectors of PyMAF's demo that this project does not bring, and what takes their place.
 _OTHER_DETECTORS = {'yolo': 'fasterrcnn', 'yolov3': 'fasterrcnn', 'yolov8': 'fasterrcnn'}
+NO_NETWORK = 'none'
 _SOURCES = ('img', 'img_file', 'img_dir', 'image_folder', 'vid_file', 'webcam')
 
 
@@ -99,7 +101,7 @@ def build_parser():
                        help='tracked boxes (.json), or bodies (.npz) in place of estimates')
     where.add_argument('--recon_result_file', metavar='FILE', help="an earlier run's .npz or .json: draw it again")
     parser.add_argument('--checkpoint', help='weights: a file, hf://OWNER/REPO/FILE or https://...; without it, '
-                        'those that `make train` made')
+                        f'those of the repository (pretrained/); {NO_NETWORK}: no network')
     parser.add_argument('--cfg_file', '--cfg', help='YAML file instead of the checkpoint\'s own config')
     add_plugin_flag(parser)
     parser.add_argument('--outfile', help='what the names of the results of --img begin with')
@@ -122,8 +124,8 @@ def parse_options(argv=None):
     kind, paths = _source(given)
     truth = _truth(given)
     needs_network = given['recon_result_file'] is None and not _holds_bodies(truth)
-    checkpoint = (given['checkpoint'] or default_checkpoint()) if needs_network else None
     overrides = [*_settings(given), *given['misc']]
+    checkpoint = _checkpoint(given, overrides) if needs_network else None
     cfg = checkpoint_config(checkpoint, overrides, given['cfg_file']) if checkpoint else load_config(
         given['cfg_file'], overrides)
     if needs_network and not checkpoint and cfg.DEMO.FIT == 'none':
@@ -136,6 +138,13 @@ def parse_options(argv=None):
     return cfg, Inputs(kind, paths, checkpoint, given['outfile'], tuple(given['bbox'] or ()),
                        tuple(given['openpose'] or ()), given['detections'], truth, given['recon_result_file'],
                        given['viewer_port'], given['keypoint_file'])
+
+
+def _checkpoint(given, overrides):
+    """What --checkpoint says, None for 'none', and the default where it is not given."""
+    if given['checkpoint']:
+        return None if given['checkpoint'] == NO_NETWORK else given['checkpoint']
+    return default_checkpoint(load_config(given['cfg_file'], overrides).PATHS.DATA_DIR)
 
 
 def _source(given):

@@ -9,12 +9,10 @@ from core.config import default_yaml, load_config, load_stored_config
 from core.config.flags import Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
 from core.config.free_recipe import free_coco, free_people
 from core.config.published_flags import hrnet_of_file
-from core.training.checkpoint import CheckpointStore
+from core.pretrained import default_checkpoint, no_checkpoint
 from models.weights import checkpoint_regressor, published_config
-from utils.errors import BadConfig, MissingFile
-from utils.logging import get_logger
+from utils.errors import BadConfig
 
-DEFAULT_RUN = Path('logs/pymaf_quick')
 COMMON_FLAGS = (
     flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say (see --plugin)'),
     flag('batch_size', 'TEST.BATCH_SIZE', 'samples a batch'),
@@ -52,7 +50,7 @@ def build_parser(prog, flags):
     parser = Parser(prog=prog, argument_default=None, description=(
         'Evaluate a checkpoint. Each flag is an alias of a config key (core/config/defaults.py).'))
     parser.add_argument('--checkpoint', help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...; a file, '
-                        'hf://OWNER/REPO/FILE or https://...; without it, those that `make train` made')
+                        'hf://OWNER/REPO/FILE or https://...; without it, those of the repository (pretrained/)')
     parser.add_argument('--cfg_file', '--danet_cfg_file', help='YAML file instead of the checkpoint\'s own config')
     parser.add_argument('--hrnet_cfg_file', help='published HRNet YAML; its width picks the backbone')
     add_plugin_flag(parser)
@@ -90,27 +88,12 @@ def _parse(parser, flags, argv, free_data):
         overrides += ['TEST.N_VIEWS', given['n_views'][-1], 'TEST.VIEW_COUNTS', given['n_views']]
     if given['report']:
         overrides += ['TEST.REPORT', given['report']]
-    checkpoint = given['checkpoint'] or default_checkpoint()
+    checkpoint = given['checkpoint'] or default_checkpoint(load_config(given['cfg_file'], overrides).PATHS.DATA_DIR)
     if checkpoint is None:
         raise no_checkpoint()
     cfg = checkpoint_config(checkpoint, overrides, given['cfg_file'])
     free = [] if given['cfg_file'] else free_data(cfg, overrides)
     return (checkpoint_config(checkpoint, [*overrides, *free]) if free else cfg), checkpoint
-
-
-def no_checkpoint():
-    """The error where one is needed."""
-    return MissingFile(f'no --checkpoint given, and {DEFAULT_RUN} holds none; run `make train` first, or give one')
-
-
-def default_checkpoint():
-    """What `make train` made, None where it has not run."""
-    try:
-        path = CheckpointStore(DEFAULT_RUN / 'checkpoints').best()
-    except MissingFile:
-        return None
-    get_logger().info(f'no --checkpoint given: using {path}, which `make train` made')
-    return str(path)
 
 
 def checkpoint_config(checkpoint, overrides=(), cfg_file=None):

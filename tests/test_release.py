@@ -1,0 +1,88 @@
+"""A run's checkpoint as a file to hand out, and which weights a program takes where none are given."""
+import numpy as np
+import pytest
+import safetensors
+import torch
+
+from core.config import load_config, load_stored_config, to_text
+from core.evaluation.options import parse_pose_options
+from core.export.release import main, release
+from core.pretrained import default_checkpoint
+from models import build_regressor
+from models.weights import checkpoint_regressor, load_weights
+from utils.errors import BadFile
+from utils.torch_io import save_torch
+
+
+@pytest.fixture(scope='module')
+def run_checkpoint(free_assets, tmp_path_factory):
+    """(cfg, path) of a checkpoint as a training of a narrow PyMAF writes it, on a machine with paths of its own."""
+    folder = tmp_path_factory.mktemp('run')
+    cfg = load_config('free/pymaf.yaml', [
+        'PATHS.DATA_DIR', str(free_assets), 'DEVICE', 'cpu', 'DATA.STREAM.PHOTOS', str(folder), 'LOG_DIR', str(folder),
+        'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '', 'MODEL.PyMAF.HIDDEN', 32,
+        'MODEL.PyMAF.DECONV_FILTERS', [16, 16, 16], 'MODEL.PyMAF.MLP_DIM', [16, 8, 8, 4]])
+    torch.manual_seed(0)
+    regressor = build_regressor(cfg).eval()
+    path = folder / 'step_00000001.pt'
+    save_torch(path, {'model': regressor.state_dict(), 'regressor': 'pymaf_net', 'regressor_class': 'PyMAF',
+                      'config': to_text(cfg), 'body_digest': regressor.body.digest, 'optimizer': {'state': {}}})
+    return cfg, path
+
+
+def test_the_file_has_half_precision_texts_and_no_path(run_checkpoint, tmp_path):
+    cfg, checkpoint = run_checkpoint
+    out = tmp_path / 'free.safetensors'
+    gap = release(checkpoint, out)
+    with safetensors.safe_open(str(out), 'pt') as file:
+        types = {name: file.get_tensor(name).dtype for name in sorted(file.keys())}
+        texts = file.metadata()
+    assert set(texts) == {'regressor', 'regressor_class', 'config', 'body_digest', 'content_sha256'}
+    assert str(checkpoint.parent) not in texts['config'] and str(cfg.PATHS.DATA_DIR) not in texts['config']
+    assert all(kind == (torch.float32 if 'running' in name else torch.float16)
+               for name, kind in types.items() if 'num_batches' not in name)
+    assert out.stat().st_size < 0.6 * checkpoint.stat().st_size
+    # 11 bits of each weight, of bodies that are 1.7 m tall.
+    assert 0 < gap < 10
+
+
+def test_the_file_rebuilds_the_network(run_checkpoint, tmp_path):
+    cfg, checkpoint = run_checkpoint
+    out = tmp_path / 'free.safetensors'
+    release(checkpoint, out)
+    name, text = checkpoint_regressor(out)
+    again = load_stored_config(text, out, ['PATHS.DATA_DIR', cfg.PATHS.DATA_DIR])
+    assert name == 'pymaf_net' and again.MODEL == cfg.MODEL and again.DATA.STREAM.PHOTOS == ''
+    regressor, images = build_regressor(again).eval(), torch.zeros(1, 3, 128, 128)
+    load_weights(regressor, checkpoint)
+    with torch.no_grad():
+        wanted = regressor(images).final.vertices
+        load_weights(regressor, out)
+        found = regressor(images).final.vertices
+    assert np.abs((found - wanted).numpy()).max() < 0.01
+
+
+def test_weights_of_others_are_not_handed_out(tmp_path):
+    path = tmp_path / 'others.pt'
+    save_torch(path, {'model': {'conv1.weight': torch.zeros(1)}})
+    with pytest.raises(BadFile, match='not a checkpoint of a training of this project'):
+        release(path, tmp_path / 'out.safetensors')
+    assert not (tmp_path / 'out.safetensors').exists()
+
+
+def test_the_name_says_the_format(run_checkpoint, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(['--checkpoint', str(run_checkpoint[1]), '--out', str(tmp_path / 'out.pt')])
+    assert '.safetensors' in capsys.readouterr().err
+
+
+def test_programs_take_the_weights_of_the_repository_on_the_free_body(run_checkpoint, free_assets, tmp_path,
+                                                                      monkeypatch, caplog):
+    monkeypatch.setattr('core.pretrained.PRETRAINED', tmp_path)
+    monkeypatch.setattr('core.pretrained.DEFAULT_RUN', tmp_path / 'no_run')
+    assert default_checkpoint(str(free_assets)) is None
+    release(run_checkpoint[1], tmp_path / 'free_pymaf.safetensors')
+    cfg, checkpoint = parse_pose_options(['--dataset', 'free', '--misc', 'PATHS.DATA_DIR', str(free_assets)])
+    assert checkpoint == str(tmp_path / 'free_pymaf.safetensors') and cfg.MODEL.PyMAF.HIDDEN == 32
+    assert 'which comes with the repository' in caplog.text
+    assert default_checkpoint(str(tmp_path)) is None  # no body there, hence no free one
