@@ -61,6 +61,11 @@ def free_yaml(regressor):
     return None
 
 
+def own_pictures_yaml():
+    """Path of the file that fine-tunes the repository's weights on a user's pictures."""
+    return CONFIG_FOLDER / 'free' / 'pymaf_own.yaml'
+
+
 def free_people(cfg, overrides):
     """[KEY, VALUE] that evaluates on free people, where the command line names no data set, that of the config is not
     here and the free body is in use; else []. Raises MissingFile where free people are wanted and none are rendered."""
