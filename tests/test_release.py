@@ -5,6 +5,7 @@ import safetensors
 import torch
 
 from core.config import load_config, load_stored_config, to_text
+from core.config.training_options import parse_training_options
 from core.evaluation.options import parse_pose_options
 from core.export.release import main, release
 from core.pretrained import default_checkpoint
@@ -86,3 +87,17 @@ def test_programs_take_the_weights_of_the_repository_on_the_free_body(run_checkp
     assert checkpoint == str(tmp_path / 'free_pymaf.safetensors') and cfg.MODEL.PyMAF.HIDDEN == 32
     assert 'which comes with the repository' in capsys.readouterr().err
     assert default_checkpoint(str(tmp_path)) is None  # no body there, hence no free one
+
+
+@pytest.mark.parametrize('other', [(), ('--regressor', 'hmr'), ('--pretrained_checkpoint', 'none.pt')])
+def test_smplify_in_the_loop_on_own_pictures_starts_from_the_free_network(other, free_assets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'pretrained').mkdir()
+    (tmp_path / 'pretrained' / 'free_pymaf.safetensors').touch()
+    save_torch(tmp_path / 'none.pt', {'model': {'a': torch.zeros(1)}, 'regressor': 'hmr', 'config': ''})
+    cfg, _ = parse_training_options(['--run_smplify', *other, '--misc', 'PATHS.DATA_DIR', str(free_assets),
+                                     'DATA.MIXTURE', "['mine.npz:1']"])
+    takes_it = cfg.TRAIN.PRETRAINED_CHECKPOINT == 'pretrained/free_pymaf.safetensors'
+    assert takes_it == (not other) and cfg.SMPLIFY.RUN
+    assert cfg.DATA.MIXTURE == ['mine.npz:1']
+    assert (cfg.MODEL.BACKBONE.NAME == 'timm/tf_efficientnet_lite0') == takes_it
