@@ -49,3 +49,9 @@ def said(monkeypatch):
     monkeypatch.setattr(project_logging, '_said', set())
     monkeypatch.setattr(project_logging.get_logger(), 'log', lambda level, message: lines.append(message))
     return lines
+
+
+@pytest.fixture
+def without_own_weights(monkeypatch, tmp_path):
+    """A copy of the repository that has no weights of its own."""
+    monkeypatch.setattr('core.pretrained.PRETRAINED', tmp_path / 'no_weights')

@@ -49,7 +49,7 @@ def demo(free_assets, tmp_path, monkeypatch):
 @there
 def test_a_picture_needs_no_network_and_no_box(demo, capsys, tmp_path):
     """An astronaut, seen to the hips: one body, her shoulders and face where they are (read off the picture)."""
-    [recording] = demo('--img', ASTRONAUT, '--no_render')
+    [recording] = demo('--checkpoint', 'none', '--img', ASTRONAUT, '--no_render')
     person, = recording.people
     seen = person.keypoints_2d[0]
     # Her left shoulder is on the picture's right.
@@ -170,10 +170,10 @@ def test_without_keypoints_the_network_stands_alone_and_says_so(demo, free_asset
     assert len(recording.people) == 1 and "the network's alone" in caplog.text
     assert 'rendered people only' not in caplog.text
     with pytest.raises(MissingFile, match='models.keypoints.fetch'):
-        demo('--img', ASTRONAUT)
+        demo('--img', ASTRONAUT, '--checkpoint', 'none')
 
 
-def test_wrong_values_of_fit_and_keypoints_are_named(demo):
+def test_wrong_values_of_fit_and_keypoints_are_named(demo, without_own_weights):
     with pytest.raises(BadConfig, match='--fit'):
         demo('--img', ASTRONAUT, '--fit', 'always')
     with pytest.raises(BadConfig, match='blazepose'):

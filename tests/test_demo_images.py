@@ -81,7 +81,8 @@ def test_wrong_flags_are_one_line_errors(line, message, checkpoint):
     assert '\n' not in str(error.value)
 
 
-def test_without_a_checkpoint_the_quick_training_is_used(checkpoint, picture, tmp_path, monkeypatch):
+def test_without_weights_of_the_repository_the_quick_training_is_used(checkpoint, picture, tmp_path, monkeypatch,
+                                                                      without_own_weights):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingFile, match='make train'):
         demo('--img', picture)

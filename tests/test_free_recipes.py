@@ -129,7 +129,7 @@ def test_without_rendered_people_the_command_that_makes_them_is_said(bare):
         assert len(str(caught.value)) < LONGEST and '\n' not in str(caught.value)
 
 
-def test_evaluation_without_a_checkpoint_takes_that_of_make_train(rendered):
+def test_evaluation_without_weights_of_the_repository_takes_that_of_make_train(rendered, without_own_weights):
     with pytest.raises(MissingFile, match='make train'):
         parse_pose_options([])
     (rendered / 'logs/pymaf_quick/checkpoints').mkdir(parents=True)
