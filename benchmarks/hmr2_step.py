@@ -25,7 +25,7 @@ _KINDS = (nn.Linear, nn.Conv2d)
 
 
 def trainer_of(backbone, batch_size, data_dir, precision='no', device='cpu'):
-    """A Trainer of HMR2.0 on people that are rendered as it sees them, without what a start from published weights needs."""
+    """A Trainer of HMR2.0 on people that are rendered as it sees them; its weights are random."""
     AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
     return Trainer(load_config('hmr2.yaml', [
         'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-stream:1'],

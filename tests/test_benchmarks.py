@@ -47,7 +47,7 @@ def test_a_variant_that_fails_leaves_the_others(monkeypatch):
     monkeypatch.setattr(training_step, 'trainer_of', lambda batch, data, backbone, res, name, device: _Trainer(name))
     monkeypatch.setattr(training_step, 'step_of', lambda trainer: step_of(trainer.name))
     monkeypatch.setattr(training_step, 'floor_of', lambda network, images: lambda: None)
-    monkeypatch.setattr(training_step, 'in_turns', lambda calls, *_, **__: {name: 1.0 for name in calls})
+    monkeypatch.setattr(training_step, 'in_turns', lambda calls, *_, **__: dict.fromkeys(calls, 1.0))
     seconds, losses, failures = training_step.measure(2, 'data', list(variants))
     assert set(losses) == {'float32'} and 'float32' in seconds and 'convolutions' in seconds
     assert 'compiled' not in seconds and str(failures['compiled']) == 'Cannot convert expression to float'
