@@ -32,10 +32,10 @@ VARIANTS = {'float32': _variant(), 'bfloat16': _variant(bf16=True), 'channels la
             'compiled, channels last': _variant(channels_last=True, compiled=True)}
 
 
-def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=(), device='cpu'):
-    """A Trainer of PyMAF on people that are rendered as it sees them, so that no data set is needed."""
+def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=(), device='cpu', config='pymaf.yaml'):
+    """A Trainer of PyMAF, or of another config, on people that are rendered as it sees them: no data set is needed."""
     AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
-    return Trainer(load_config('pymaf.yaml', [
+    return Trainer(load_config(config, [
         'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-stream:1'],
         'DATA.EVAL_DATASET', '', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
         'DATA.IMG_RES', res, 'TRAIN.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', 0, *overrides]))
