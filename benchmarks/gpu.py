@@ -61,8 +61,9 @@ PARTS = {
     'rasterizer': Part(('-m', 'benchmarks.rasterizer'), 30, ('-m', 'benchmarks.rasterizer')),
     'table': Part(('-m', 'benchmarks', '--device', 'cuda', '--quick'), 90,
                   ('-m', 'benchmarks', '--only', 'rasterizer', '--quick')),
-    'training': Part(_training(60, 'TRAIN.NUM_WORKERS', str(os.cpu_count())), 85, _training(5, 'TRAIN.BATCH_SIZE', '2', 'TRAIN.NUM_WORKERS', '0',
-                                                  'DATA.IMG_RES', '64', 'TRAIN.MAX_STEPS', '2', 'DEVICE', 'cpu'))}
+    'training': Part(_training(60, 'TRAIN.NUM_WORKERS', str(os.cpu_count())), 85,
+                     _training(5, 'TRAIN.NUM_WORKERS', '0', 'TRAIN.BATCH_SIZE', '2', 'DATA.IMG_RES', '64',
+                               'TRAIN.MAX_STEPS', '2', 'DEVICE', 'cpu'))}
 
 
 def run_parts(parts, out, limit=_LIMIT, clock=time.monotonic):
