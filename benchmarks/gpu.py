@@ -53,7 +53,7 @@ def _training(seconds, *overrides):
 PARTS = {
     'pymaf': _step('pymaf', 'resnet18'),
     'hmr2': _step('hmr2', 'vit_s'),
-    'danet': _step('danet', 'hrnet_w32'),
+    'danet': _step('danet', 'hrnet_w18'),
     'renderer': Part(('-m', 'utils.build_neural_renderer'), 100,
                      ('-m', 'pytest', '-q', 'tests/test_build_neural_renderer.py')),
     'tests': Part(('-m', 'pytest', '-m', 'cuda', '-v', '-rs'), 90,

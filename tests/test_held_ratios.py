@@ -1,4 +1,4 @@
-"""The benchmark that fails when a training step grows by a tenth over its floor. Stand-ins measure; nothing is timed."""
+"""The benchmark that fails when a step grows by a tenth over its floor. Stand-ins measure; nothing is timed."""
 import json
 
 import pytest
