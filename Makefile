@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
 
-.PHONY: train test test-slow test-cuda lint assets body body-tools venv neural-renderer benchmarks clean
+.PHONY: train test test-slow test-cuda lint assets body body-tools venv neural-renderer benchmarks held-ratios gpu clean
 
 venv: .venv/installed
 
@@ -48,6 +48,14 @@ neural-renderer: venv
 
 benchmarks: venv
 	$(PY) -m benchmarks
+
+# Fails where a training step has grown by a tenth over its floor.
+held-ratios: venv
+	$(PY) -m benchmarks.held_ratios
+
+# Six minutes on a machine with a GPU; results go to gpu.jsonl. PARTS="pymaf tests" chooses.
+gpu: venv
+	$(PY) -m benchmarks.gpu $(if $(PARTS),--parts $(PARTS))
 
 clean:
 	rm -rf .venv

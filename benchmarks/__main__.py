@@ -3,7 +3,8 @@
 Columns are milliseconds an image, of the part and of its floor, and their ratio. Networks are timed in processor
 seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that should be
 idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG alone;
-what grows has its smallest case for a floor. The whole takes half an hour; with --quick there are
+what grows has its smallest case for a floor. A row that cannot be measured says why; the others go on, and the exit
+status is then 1. The whole takes half an hour; with --quick there are
 batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. With --device cuda there are the parts that a GPU works
 at, in seconds until it is done. Figures that take a training have commands of their own, listed at the end.
 """
@@ -11,7 +12,7 @@ import argparse
 import contextlib
 import io
 import tempfile
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 
 from benchmarks import demo, evaluation, growth, inference, loader, rasterizer, rows, smplify, synthetic, training_step
 from benchmarks.floors import ConvolutionsAlone, in_turns
+from benchmarks.table import HEADER, FailedRow, Row, rows_of
 from core.config import load_config
 from core.devices import prepared
 from models.backbones import build_backbone
@@ -31,48 +33,44 @@ OTHERS = ('benchmarks.variants', 'benchmarks.danet', 'benchmarks.multiview', 'be
           'benchmarks.lsp_fits FOLDER', 'benchmarks.regressors', 'benchmarks.demo memory', 'benchmarks.soak')
 
 
-@dataclass
-class Row:
-    """One line: milliseconds an image of the part and of its floor; aim: the ratio to stay below, or None."""
-    part: str
-    took: float
-    floor_name: str
-    floor: float
-    aim: float | None = None
-
-    def __str__(self):
-        aim = '' if self.aim is None else f'{self.aim:.2f}'
-        return (f'| {self.part} | {self.took:.2f} | {self.floor_name} | {self.floor:.2f} | '
-                f'{self.took / self.floor:.2f} | {aim} |')
-
-
 def training_rows(options):
     """The training step over forward, backward and Adam of the network's convolutions."""
     for batch in (8,) if options.quick else (8, 32):
-        variants = ['channels last', 'bfloat16, channels last']
-        if not options.quick:
-            variants = list(training_step.VARIANTS) if batch == 8 else ['float32', *variants, 'compiled, channels last']
-        seconds, _ = training_step.measure(batch, options.data_dir, variants, device=options.device)
-        for name, floor in (('its backbone alone', 'backbone'), ('channels last', 'convolutions, channels last')):
-            yield Row(f'floor: PyMAF\'s convolutions, batch {batch}', 1e3 * seconds['convolutions'] / batch, name,
-                      1e3 * seconds[floor] / batch)
-        for name in variants:
-            yield Row(f'PyMAF step, batch {batch}, {name}', 1e3 * seconds[name] / batch,
-                      'its convolutions, float32: forward, backward, Adam', 1e3 * seconds['convolutions'] / batch,
-                      1.10 if 'bfloat16' not in name else None)
+        yield from rows_of(f'PyMAF step, batch {batch}', partial(_training_rows, options, batch))
+
+
+def _training_rows(options, batch):
+    variants = ['channels last', 'bfloat16, channels last']
+    if not options.quick:
+        variants = list(training_step.VARIANTS) if batch == 8 else ['float32', *variants, 'compiled, channels last']
+    seconds, _, failures = training_step.measure(batch, options.data_dir, variants, device=options.device)
+    for name, floor in (('its backbone alone', 'backbone'), ('channels last', 'convolutions, channels last')):
+        yield Row(f'floor: PyMAF\'s convolutions, batch {batch}', 1e3 * seconds['convolutions'] / batch, name,
+                  1e3 * seconds[floor] / batch)
+    for name in variants:
+        title = f'PyMAF step, batch {batch}, {name}'
+        if name in failures:
+            yield FailedRow(title, failures[name])
+        else:
+            yield Row(title, 1e3 * seconds[name] / batch, 'its convolutions, float32: forward, backward, Adam',
+                      1e3 * seconds['convolutions'] / batch, 1.10 if 'bfloat16' not in name else None)
 
 
 def inference_rows(options):
     """Networks with their body's mesh over their convolutions' forward pass."""
+    for name in ('hmr', 'pymaf_net') if options.quick else inference.CONFIGS:
+        for batch in (1,) if options.quick else (1, 16):
+            yield from rows_of(f'{name} forward, batch {batch}', partial(_inference_rows, options, name, batch))
+
+
+def _inference_rows(options, name, batch):
     formats = ('torch', 'onnx') if options.quick else ('torch', 'onnx', 'int8')
     if options.device == 'cuda':  # onnxruntime is measured on the CPU
         formats = ('torch',)
-    for name in ('hmr', 'pymaf_net') if options.quick else inference.CONFIGS:
-        for batch in (1,) if options.quick else (1, 16):
-            seconds = inference.measure(name, batch, options.data_dir, formats, device=options.device)
-            for kind in formats:
-                yield Row(f'{name} forward, batch {batch}, {kind}', 1e3 * seconds[kind] / batch,
-                          'its convolutions: forward', 1e3 * seconds['convolutions'] / batch)
+    seconds = inference.measure(name, batch, options.data_dir, formats, device=options.device)
+    for kind in formats:
+        yield Row(f'{name} forward, batch {batch}, {kind}', 1e3 * seconds[kind] / batch,
+                  'its convolutions: forward', 1e3 * seconds['convolutions'] / batch)
 
 
 def loader_rows(options):
@@ -177,12 +175,22 @@ def main():
     prepared(torch.device('cpu'))
     if options.device == 'cuda':
         print(f'{torch.cuda.get_device_name()}\n')
-    print('| part | ms an image | floor | ms an image | ratio | aim |\n| --- | ---: | --- | ---: | ---: | ---: |')
-    for name in options.only or parts:
-        for row in PARTS[name](options):
-            print(row, flush=True)
+    failed = print_table(options.only or parts, options)
     print(f'\nMore, each by a command of its own: {", ".join(f"python -m {name}" for name in OTHERS)}')
-    return 0
+    return int(failed > 0)
+
+
+def print_table(parts, options):
+    """Print the rows of some of PARTS, each as it is measured -> how many could not be."""
+    print(HEADER, flush=True)
+    failed = 0
+    for name in parts:
+        for row in rows_of(name, partial(PARTS[name], options)):
+            print(row, flush=True)
+            failed += isinstance(row, FailedRow)
+    if failed:
+        print(f'\n{failed} rows could not be measured', flush=True)
+    return failed
 
 
 if __name__ == '__main__':

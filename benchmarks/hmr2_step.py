@@ -24,14 +24,14 @@ from utils.errors import run_main
 _KINDS = (nn.Linear, nn.Conv2d)
 
 
-def trainer_of(backbone, batch_size, data_dir, precision='no', device='cpu'):
-    """A Trainer of HMR2.0 on free studio people, without what a start from published weights needs."""
+def trainer_of(backbone, batch_size, data_dir, precision='no', device='cpu', overrides=()):
+    """A Trainer of HMR2.0 on people that are rendered as it sees them; its weights are random."""
     AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
     return Trainer(load_config('hmr2.yaml', [
-        'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-studio:1'],
+        'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-stream:1'],
         'DATA.EVAL_DATASET', '', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
         'MODEL.HMR2.DROP_PATH', 0.0, 'ADVERSARY.SAMPLES', '', 'TRAIN.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', 0,
-        'TRAIN.MIXED_PRECISION', precision]))
+        'TRAIN.MIXED_PRECISION', precision, *overrides]))
 
 
 class ProductsAlone:

@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState
 from torch.utils.data import DataLoader
 
 from benchmarks.floors import ConvolutionsAlone, adam, in_turns
+from benchmarks.table import one_line
 from core import devices
 from core.batches import flatten_views
 from core.config import load_config
@@ -31,12 +32,12 @@ VARIANTS = {'float32': _variant(), 'bfloat16': _variant(bf16=True), 'channels la
             'compiled, channels last': _variant(channels_last=True, compiled=True)}
 
 
-def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=(), device='cpu'):
-    """A Trainer of PyMAF on free studio people."""
+def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=(), device='cpu', config='pymaf.yaml'):
+    """A Trainer of PyMAF, or of another config, on people that are rendered as it sees them: no data set is needed."""
     AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
-    return Trainer(load_config('pymaf.yaml', [
-        'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-studio:1'],
-        'DATA.EVAL_DATASET', 'free-studio', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
+    return Trainer(load_config(config, [
+        'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-stream:1'],
+        'DATA.EVAL_DATASET', '', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
         'DATA.IMG_RES', res, 'TRAIN.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', 0, *overrides]))
 
 
@@ -56,21 +57,26 @@ def floor_of(network, images):
 
 
 def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', res=224, rounds=3, device='cpu'):
-    """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': seconds of `in_turns`}; and
-    {variant: loss of the first step}, from equal weights, pictures and dropout."""
-    calls = {name: step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name], device))
-             for name in variants}
-    losses = {}
-    for name, call in calls.items():
+    """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': seconds of `in_turns`};
+    {variant: loss of the first step}, from equal weights, pictures and dropout; and {variant: error} of those whose
+    first step failed, which are in neither of the others."""
+    calls, losses, failures = {}, {}, {}
+    for name in variants:
+        call = step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name], device))
         seed_everything(0)
-        losses[name] = float(call()[0])
+        try:
+            losses[name] = float(call()[0])
+        except Exception as error:  # of a compiler, or for want of memory: the other variants have none of it
+            failures[name] = error
+        else:
+            calls[name] = call
     network = trainer_of(batch_size, data_dir, backbone, res, VARIANTS['float32'], device).regressor
     images = torch.randn(batch_size, 3, res, res, device=device)
     floors = {'convolutions': floor_of(network, images), 'backbone': floor_of(network.backbone, images)}
     floors['convolutions, channels last'] = floor_of(network.to(memory_format=torch.channels_last),
                                                      images.to(memory_format=torch.channels_last))
     # Two steps and more pass before a process has the memory that it then keeps (utils/memory.py).
-    return in_turns({**calls, **floors}, rounds, warm_up=3, device=device), losses
+    return in_turns({**calls, **floors}, rounds, warm_up=3, device=device), losses, failures
 
 
 def main():
@@ -91,12 +97,16 @@ def main():
           'over the backbone\'s | first loss over float32\'s |')
     print('| --- | --- | ---: | ---: | ---: | ---: | ---: |')
     for batch in options.batch:
-        table, losses = measure(batch, options.data_dir, options.variants, options.backbone, options.res,
-                                options.rounds, options.device)
+        table, losses, failures = measure(batch, options.data_dir, options.variants, options.backbone, options.res,
+                                          options.rounds, options.device)
         for name in options.variants:
+            if name in failures:
+                print(f'| {batch} | {name} | failed: {one_line(failures[name])} | | | | |', flush=True)
+                continue
+            first = losses[name] / next(iter(losses.values()))
             print(f'| {batch} | {name} | {table[name]:.2f} | {table[name] / table["convolutions"]:.2f} | '
                   f'{table[name] / table["convolutions, channels last"]:.2f} | {table[name] / table["backbone"]:.2f} | '
-                  f'{losses[name] / losses[options.variants[0]]:.5f} |', flush=True)
+                  f'{first:.5f} |', flush=True)
     return 0
 
 

@@ -8,7 +8,12 @@ from utils.memory import keep_freed_memory
 
 
 def pick_device(cfg):
-    """torch.device of cfg.DEVICE, made ready. Raises BadConfig where CUDA is asked for and absent."""
+    """torch.device of cfg.DEVICE, made ready; onnxruntime computes on the CPU. Raises BadConfig where CUDA is asked for
+    and absent, or asked of onnxruntime."""
+    if cfg.INFERENCE.BACKEND == 'onnx':
+        if cfg.DEVICE == 'cuda':
+            raise BadConfig('DEVICE is cuda, and --backend onnx computes on the CPU; use DEVICE cpu or auto')
+        return prepared(torch.device('cpu'))
     if cfg.DEVICE == 'cuda' and not torch.cuda.is_available():
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
     use_cuda = cfg.DEVICE != 'cpu' and torch.cuda.is_available()

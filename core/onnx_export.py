@@ -1,8 +1,8 @@
 """A trained network as one ONNX file: python -m core.onnx_export --checkpoint FILE --out FILE.onnx [--int8]
 
-The work is in core/export/onnx.py.
+The work is in core/export/command.py.
 """
-from core.export.onnx import main
+from core.export.command import main
 from utils.errors import run_main
 
 if __name__ == '__main__':

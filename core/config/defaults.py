@@ -212,6 +212,10 @@ _C.DEMO.EMPTY_BG = False  # the bodies on black beside the overlay
 _C.DEMO.SIDEVIEW = False  # the bodies from the side beside the overlay
 _C.DEMO.DISPLAY = False  # show the overlays in a window while they are made
 
+_C.INFERENCE = CN()  # of eval.py, eval_coco.py and demo.py
+_C.INFERENCE.BACKEND = 'torch'  # 'torch', or 'onnx': the network by onnxruntime, on the CPU
+_C.INFERENCE.ONNX_FILE = ''  # the network's ONNX file, made where it is not there; '' takes one in the cache
+
 _C.SMPLIFY = CN()
 _C.SMPLIFY.RUN = False  # fit SMPL to each training sample's keypoints, from the network's estimate
 _C.SMPLIFY.THRESHOLD = 100.0  # fits with a larger residual are not supervised with; OBJECTIVE pixels: square pixels

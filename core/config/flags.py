@@ -21,6 +21,12 @@ def flag(name, keys, text, value=None):
     return Flag(name, (keys,) if isinstance(keys, str) else keys, text, value)
 
 
+BACKEND_FLAGS = (
+    flag('backend', 'INFERENCE.BACKEND', 'library that runs the network: torch, or onnx (onnxruntime, on the CPU)'),
+    flag('onnx_file', 'INFERENCE.ONNX_FILE', 'the network\'s ONNX file for --backend onnx, made where it is not there'),
+)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with the project's one-line errors."""
 

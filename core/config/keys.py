@@ -22,7 +22,7 @@ _CHOICES = {
     'MODEL.CAMERA': ('crop', 'picture'), 'SOLVER.NAME': ('adam', 'adamw'),
     'TRAIN.MIXED_PRECISION': ('no', 'bf16', 'fp16', 'auto'), 'SMPLIFY.METHOD': ('lm', 'adam'),
     'SMPLIFY.OBJECTIVE': ('pixels', 'normalized'), 'SMPLIFY.TORSO': ('seen', 'annotated'),
-    'SMPLIFY.THRESHOLD_ON': ('mean', 'sum'),
+    'SMPLIFY.THRESHOLD_ON': ('mean', 'sum'), 'INFERENCE.BACKEND': ('torch', 'onnx'),
     'TEST.OCCLUDE': ('', 'face', 'grid'), 'TEST.COCO_SUBSET': ('val2014', 'val2017')}
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
              'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'SMPLIFY.NUM_ITERS', 'TEST.OCCLUSION_PATCH',

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import load_config
-from core.config.flags import Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
+from core.config.flags import BACKEND_FLAGS, Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
 from core.evaluation.options import checkpoint_config
 from core.pretrained import default_checkpoint, no_checkpoint
 from utils.errors import BadConfig
@@ -40,6 +40,7 @@ SETTINGS = (
     flag('sideview', 'DEMO.SIDEVIEW', 'the bodies from the side beside the overlay', True),
     flag('display', 'DEMO.DISPLAY', 'show the overlays in a window', True),
     flag('viewer', 'DEMO.VIEWER', 'write one HTML file that shows the bodies in 3D', True),
+    *BACKEND_FLAGS,
 )
 # Flags that add a result format.
 EXPORTS = ('csv', 'obj', 'ply', 'glb', 'bvh', 'amass')

@@ -6,7 +6,7 @@ regressor's config and its source's crop. Flags and `--misc` come on top.
 from pathlib import Path
 
 from core.config import default_yaml, load_config, load_stored_config
-from core.config.flags import Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
+from core.config.flags import BACKEND_FLAGS, Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
 from core.config.free_recipe import free_coco, free_people
 from core.config.published_flags import hrnet_of_file
 from core.pretrained import default_checkpoint, no_checkpoint
@@ -27,6 +27,7 @@ COMMON_FLAGS = (
     flag('overwrite', 'TEST.OVERWRITE', 'replace result files that exist', True),
     flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'a published crop (default for most published weights)', True),
     flag('affine_crop', 'DATA.LEGACY_CROP_EVAL', 'this project\'s crop (default for its own weights)', False),
+    *BACKEND_FLAGS,
 )
 POSE_FLAGS = COMMON_FLAGS + (
     flag('dataset', 'DATA.EVAL_DATASET', 'h36m-p1, h36m-p2, h36m-p2-mosh, 3dpw, mpi-inf-3dhp, mpi-inf-3dhp-s8 (several '

@@ -9,6 +9,7 @@ from core.evaluation.pictures import PictureGrid
 from core.evaluation.protocols import protocol_of
 from core.evaluation.results import ResultWriter
 from core.evaluation.segmentation import SegmentationEvaluator
+from core.export.backend import in_backend
 from datasets.build import build_eval_dataset
 from models import build_regressor
 from models.weights import load_weights, log_report
@@ -18,13 +19,14 @@ from utils.logging import get_logger
 
 
 def load_regressor(cfg, checkpoint, device):
-    """The regressor of a config with a checkpoint's weights, on a device, in evaluation mode."""
+    """The regressor of a config with a checkpoint's weights, on a device, in evaluation mode; or in its place what
+    INFERENCE.BACKEND names."""
     regressor = build_regressor(cfg)
     regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
     if regressor.assets.is_free:
         get_logger().info(f'no licensed SMPL body found: using the free body in {regressor.assets.root}')
     log_report(load_weights(regressor, checkpoint), checkpoint)
-    return regressor.to(device).eval()
+    return in_backend(cfg, regressor.to(device).eval())
 
 
 def run_evaluation(cfg, checkpoint):

@@ -1,11 +1,8 @@
-"""A trained network, body included, as one ONNX file: python -m core.onnx_export --checkpoint FILE --out FILE.onnx
+"""A regressor, body included, as an ONNX file, and that file in the regressor's place.
 
-The estimate is in the frame of MODEL.CAMERA: with 'crop', that of the ray through the crop's middle. The file is run by
-onnxruntime at once and compared with torch; nothing is written where they differ by more than 1e-4. --int8 also writes
-NAME.int8.onnx, whose convolutions compute with 8-bit integers, calibrated on the pictures of the config's
-DATA.EVAL_DATASET, and prints both files' errors on it. Needs `pip install human-mesh-recovery[onnx]`.
+The estimate is in the frame of MODEL.CAMERA: with 'crop', that of the ray through the crop's middle. A file is run by
+onnxruntime at once and compared with torch; nothing is written where they differ by more than TOLERANCE.
 """
-import argparse
 import inspect
 import tempfile
 import warnings
@@ -15,24 +12,21 @@ import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.data import DataLoader
 
-from core.batches import example_inputs
-from core.config.flags import add_plugin_flag, load_plugins
-from core.evaluation.evaluator import Evaluator
-from core.evaluation.options import checkpoint_config
-from core.evaluation.run import load_regressor
-from datasets.build import build_eval_dataset
 from models.output import RegressorOutput, Stage
-from utils.errors import BadConfig, ProjectError
+from utils.errors import BadConfig, BadFile, ProjectError
 from utils.safe_io import atomic_write
 
 # What the file returns, all [B, ...] of the last stage.
 OUTPUTS = ('vertices', 'joints', 'rotmat', 'betas', 'camera', 'keypoints_2d')
+_PARAMETERS, _DERIVED = ('rotmat', 'betas', 'camera'), ('vertices', 'joints', 'keypoints_2d')
 TOLERANCE = 1e-4
 # The first with affine_grid, which DaNet's crops use.
 _OPSET = 20
-_CALIBRATION_PICTURES = 64
+_MOST_BYTES = 2 ** 31 - 2 ** 24  # a file holds less than 2 GiB
+_KEY = 'human-mesh-recovery network'  # the name of the key among the file's own properties
+# What the harness asks of a regressor and a file does not know.
+_OF_THE_REGRESSOR = ('assets', 'camera_frame', 'box_margin', 'box_aspect', 'takes_views')
 
 
 class FinalStage(nn.Module):
@@ -50,17 +44,27 @@ class FinalStage(nn.Module):
 class OnnxRegressor(nn.Module):
     """An exported file in the place of a regressor: images, and its other inputs -> RegressorOutput of one stage.
 
-    A batch with fewer images than the file takes is filled up with zeros. Raises ProjectError without onnxruntime.
+    A batch with fewer images than the file takes is filled up with zeros. threads: 0 takes all cores. regressor: what
+    the file was made of, whose camera and boxes hold. key: what `export` was given, '' where it was given nothing.
+    Raises ProjectError without onnxruntime, BadFile for what is no ONNX file, BadConfig for images of another shape.
     """
 
-    def __init__(self, path, body, threads=0):
+    def __init__(self, path, body, threads=0, regressor=None):
         super().__init__()
-        self.body = body
-        options = _onnxruntime().SessionOptions()
+        self.body, self._path = body, path
+        runtime = _onnxruntime()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        self.session = _onnxruntime().InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+        try:
+            self.session = runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+        except Exception as error:  # onnxruntime has an error of its own for each of its states
+            raise BadFile(f'{path}: not a readable ONNX file ({type(error).__name__})') from None
+        self.key = self.session.get_modelmeta().custom_metadata_map.get(_KEY, '')
         self._inputs = self.session.get_inputs()
         self.inputs = tuple(entry.name for entry in self._inputs[1:])
+        if regressor is not None:
+            for name in _OF_THE_REGRESSOR:
+                setattr(self, name, getattr(regressor, name))
 
     def run(self, *inputs):
         """numpy images [B,...] and other inputs -> {name: array}"""
@@ -68,17 +72,23 @@ class OnnxRegressor(nn.Module):
         return dict(zip(OUTPUTS, self.session.run(OUTPUTS, given)))
 
     def forward(self, images, *extra):
-        size, rows = self._inputs[0].shape[0], []
+        size, *shape = self._inputs[0].shape
+        if list(images.shape[1:]) != shape:
+            raise BadConfig(f'{self._path}: takes images of shape {shape}, and is given {list(images.shape[1:])}; '
+                            'an ONNX file has one size and one number of views; use --backend torch for others')
+        rows = []
         n_views = images.shape[1] if images.dim() == 5 else 1
         parts = [images.cpu().split(size), *(values.cpu().split(size * n_views) for values in extra)]
         for part in zip(*parts):
             count = len(part[0])
             out = self.run(*(_filled(values, size * len(values) // count).numpy() for values in part))
             rows.append([torch.from_numpy(out[name])[:count * n_views]
-                         for name in ('rotmat', 'betas', 'camera', 'keypoints_2d')])
-        *parameters, keypoints_2d = (torch.cat(column) for column in zip(*rows))
-        stage = Stage(*parameters, self.body, n_views=n_views)
-        stage.keypoints_2d = keypoints_2d  # of the file: which camera saw them is known in there alone
+                         for name in (*_PARAMETERS, *_DERIVED)])
+        values = [torch.cat(column).to(images.device) for column in zip(*rows)]
+        stage = Stage(*values[:len(_PARAMETERS)], self.body, n_views=n_views)
+        # The file has computed these; which camera saw the keypoints is known in there alone.
+        for name, value in zip(_DERIVED, values[len(_PARAMETERS):]):
+            setattr(stage, name, value)
         return RegressorOutput([stage])
 
 
@@ -107,14 +117,19 @@ class _MovesWrittenOut(TorchFunctionMode):
         return values.permute(order)
 
 
-def export(regressor, path, inputs):
+def export(regressor, path, inputs, key=''):
     """Write a regressor (on the CPU, evaluation mode) as ONNX for batches of the shape of `inputs`: images, and what
     `Regressor.inputs` names.
 
-    -> {output: largest difference between onnxruntime and torch on them}. Raises ProjectError, and writes nothing,
-    where one is above TOLERANCE or the optional packages are absent.
+    key: a text that the file keeps (`OnnxRegressor.key`). -> {output: largest difference between onnxruntime and torch
+    on the inputs}. Raises ProjectError, and writes nothing, where one is above TOLERANCE, the network is larger than a
+    file can be, or the optional packages are absent.
     """
     _onnxruntime()
+    num_bytes = sum(value.numel() * value.element_size() for value in (*regressor.parameters(), *regressor.buffers()))
+    if num_bytes > _MOST_BYTES:
+        raise ProjectError(f'{path}: not written: the network has {num_bytes / 2 ** 30:.1f} GiB, and an ONNX file '
+                           'holds less than 2; run it by torch')
     network = FinalStage(regressor).eval()
     # Tracing: torch's newer exporter takes minutes over a body's constants.
     tracing = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
@@ -129,6 +144,7 @@ def export(regressor, path, inputs):
                                   output_names=list(OUTPUTS), opset_version=_OPSET, **tracing)
             except ImportError as error:
                 raise ProjectError(f"{error.name} is not installed; pip install 'human-mesh-recovery[onnx]'") from None
+        _keep_key(aside, key)
         found = OnnxRegressor(aside, regressor.body).run(*(values.numpy() for values in inputs))
         gaps = {name: float(np.abs(found[name] - wanted[name].numpy()).max()) for name in OUTPUTS}
         if not max(gaps.values()) <= TOLERANCE:
@@ -137,8 +153,17 @@ def export(regressor, path, inputs):
     return gaps
 
 
+def _keep_key(path, key):
+    """Write the key into a file."""
+    if key:
+        import onnx
+        model = onnx.load(str(path))
+        onnx.helper.set_model_props(model, {_KEY: key})
+        onnx.save(model, str(path))
+
+
 def quantize(path, out, batches):
-    """Write `path` with 8-bit convolutions to `out`, calibrated on batches, each {input: numpy array}."""
+    """Write `path` with 8-bit convolutions and the same key to `out`, calibrated on batches of {input: numpy array}."""
     _onnxruntime()
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -156,45 +181,10 @@ def quantize(path, out, batches):
         # The heads' and the body's products stay in float32: they are few, and poses are sums of many small steps.
         quantize_static(str(prepared), str(aside), Batches(), op_types_to_quantize=['Conv'], per_channel=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+        _keep_key(aside, OnnxRegressor(path, None).key)
         _copy(aside, out)
 
 
 def _copy(source, path):
     with atomic_write(path) as stream:
         stream.write(source.read_bytes())
-
-
-def quantize_and_compare(cfg, regressor, path, out, batch_size):
-    """Write the 8-bit file and evaluate both on DATA.EVAL_DATASET -> {file name: Evaluation}."""
-    data = build_eval_dataset(cfg)
-    loader = DataLoader(data, batch_size, drop_last=True)
-    batches = [{'images': batch['img'].numpy(), **{name: batch[name].numpy() for name in regressor.inputs}}
-               for batch, _ in zip(loader, range(_CALIBRATION_PICTURES // batch_size or 1))]
-    quantize(path, out, batches)
-    evaluator = Evaluator(cfg, regressor.body)
-    return {file.name: evaluator.evaluate(OnnxRegressor(file, regressor.body), data, data.name, torch.device('cpu'))
-            for file in (path, out)}
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--checkpoint', required=True)
-    parser.add_argument('--out', required=True, type=Path)
-    parser.add_argument('--batch_size', type=int, default=1, help='images that the file takes at a time')
-    parser.add_argument('--int8', action='store_true', help='also write 8-bit convolutions')
-    add_plugin_flag(parser)
-    parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
-    options = parser.parse_args()
-    load_plugins(vars(options))
-    if options.batch_size < 1:
-        raise BadConfig(f'--batch_size is {options.batch_size}; at least 1 is wanted')
-    cfg = checkpoint_config(options.checkpoint, ['DEVICE', 'cpu', *options.misc])
-    regressor = load_regressor(cfg, options.checkpoint, torch.device('cpu'))
-    gaps = export(regressor, options.out, example_inputs(regressor, cfg, options.batch_size))
-    print(f'{options.out}: {options.out.stat().st_size / 2 ** 20:.0f} MiB; largest differences from torch: '
-          + ', '.join(f'{name} {gap:.1e}' for name, gap in gaps.items()))
-    if options.int8:
-        small = options.out.with_suffix('.int8.onnx')
-        for name, evaluation in quantize_and_compare(cfg, regressor, options.out, small, options.batch_size).items():
-            print(f'{name}: ' + ', '.join(f'{metric} {evaluation.mean(metric):.2f} mm' for metric in evaluation.errors))
-    return 0

@@ -74,14 +74,6 @@ def build_iuv_renderer(cfg, assets, device):
                        backend=cfg.IUV.BACKEND).to(device)
 
 
-def convolutional_parts(regressor):
-    """The largest submodules that hold convolutions, which torch.compile joins with what lies between them."""
-    parts = [part for child in regressor.children()
-             for part in (child if isinstance(child, nn.ModuleList) else [child])]
-    kinds = (nn.Conv2d, nn.ConvTranspose2d)
-    return [part for part in parts if any(isinstance(module, kinds) for module in part.modules())]
-
-
 class Forward(nn.Module):
     """The regressor as accelerate wraps it. The regressor itself stays as it is, and validates in float32."""
 

@@ -16,6 +16,7 @@ from core.config.training_options import command_line
 from core.evaluation.evaluator import Evaluator
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
 from core.training.adversary import build_adversary
+from core.training.compiling import compile_parts
 from core.training.fitting import FitsInTheLoop
 from core.training.interrupts import on_interrupt
 from core.training.random_streams import seed_everything
@@ -27,7 +28,6 @@ from core.training.setup import (
     build_accelerator,
     build_iuv_renderer,
     build_optimizer,
-    convolutional_parts,
 )
 from core.training.step_watch import StepWatch
 from core.training.summary import panel
@@ -129,8 +129,7 @@ class Trainer:
         if options.SYNC_BATCHNORM and accelerator.num_processes > 1:
             self.regressor = with_shared_statistics(self.regressor, accelerator.device)
         if options.COMPILE:
-            for part in convolutional_parts(self.regressor):
-                part.compile()
+            compile_parts(self.regressor)
         optimizer, self._base_rates = build_optimizer(self.cfg, self.regressor)
         self.network, self.optimizer = accelerator.prepare(Forward(self.regressor), optimizer)
         self.adversary = build_adversary(self.cfg, self.regressor, accelerator)

@@ -1,0 +1,62 @@
+"""A trained network, body included, as one ONNX file: python -m core.onnx_export --checkpoint FILE --out FILE.onnx
+
+The estimate is in the frame of MODEL.CAMERA: with 'crop', that of the ray through the crop's middle. The file is run by
+onnxruntime at once and compared with torch; nothing is written where they differ by more than 1e-4. --int8 also writes
+NAME.int8.onnx, whose convolutions compute with 8-bit integers, calibrated on the pictures of the config's
+DATA.EVAL_DATASET, and prints both files' errors on it. `--onnx_file` of demo.py and eval.py takes either file. Needs
+`pip install human-mesh-recovery[onnx]`.
+"""
+import argparse
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from core.batches import example_inputs
+from core.config.flags import add_plugin_flag, load_plugins
+from core.evaluation.evaluator import Evaluator
+from core.evaluation.options import checkpoint_config
+from core.evaluation.run import load_regressor
+from core.export.backend import network_key
+from core.export.onnx import OnnxRegressor, export, quantize
+from datasets.build import build_eval_dataset
+from utils.errors import BadConfig
+
+_CALIBRATION_PICTURES = 64
+
+
+def quantize_and_compare(cfg, regressor, path, out, batch_size):
+    """Write the 8-bit file and evaluate both on DATA.EVAL_DATASET -> {file name: Evaluation}."""
+    data = build_eval_dataset(cfg)
+    loader = DataLoader(data, batch_size, drop_last=True)
+    batches = [{'images': batch['img'].numpy(), **{name: batch[name].numpy() for name in regressor.inputs}}
+               for batch, _ in zip(loader, range(_CALIBRATION_PICTURES // batch_size or 1))]
+    quantize(path, out, batches)
+    evaluator = Evaluator(cfg, regressor.body)
+    return {file.name: evaluator.evaluate(OnnxRegressor(file, regressor.body), data, data.name, torch.device('cpu'))
+            for file in (path, out)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--checkpoint', required=True)
+    parser.add_argument('--out', required=True, type=Path)
+    parser.add_argument('--batch_size', type=int, default=1, help='images that the file takes at a time')
+    parser.add_argument('--int8', action='store_true', help='also write 8-bit convolutions')
+    add_plugin_flag(parser)
+    parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
+    options = parser.parse_args()
+    load_plugins(vars(options))
+    if options.batch_size < 1:
+        raise BadConfig(f'--batch_size is {options.batch_size}; at least 1 is wanted')
+    cfg = checkpoint_config(options.checkpoint, ['DEVICE', 'cpu', *options.misc, 'INFERENCE.BACKEND', 'torch'])
+    regressor = load_regressor(cfg, options.checkpoint, torch.device('cpu'))
+    gaps = export(regressor, options.out, example_inputs(regressor, cfg, options.batch_size),
+                  network_key(cfg, regressor))
+    print(f'{options.out}: {options.out.stat().st_size / 2 ** 20:.0f} MiB; largest differences from torch: '
+          + ', '.join(f'{name} {gap:.1e}' for name, gap in gaps.items()))
+    if options.int8:
+        small = options.out.with_suffix('.int8.onnx')
+        for name, evaluation in quantize_and_compare(cfg, regressor, options.out, small, options.batch_size).items():
+            print(f'{name}: ' + ', '.join(f'{metric} {evaluation.mean(metric):.2f} mm' for metric in evaluation.errors))
+    return 0

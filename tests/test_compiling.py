@@ -1,0 +1,74 @@
+"""TRAIN.COMPILE: what Inductor fails on runs in torch, and one line says so."""
+import pytest
+import torch
+from torch import nn
+
+from core.config import load_config
+from core.training import compiling
+from core.training.trainer import Trainer
+from tests.tiny_data import write_tiny_dataset
+
+
+class TwoParts(nn.Module):
+    """What has a convolution is compiled; what has none is left alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images):
+        return self.head(self.backbone(images).mean((2, 3)))
+
+
+def gradients_of(network, images):
+    """(output, gradients) of a training pass."""
+    network.zero_grad()
+    out = network.train()(images)
+    out.square().sum().backward()
+    return out.detach(), [parameter.grad.clone() for parameter in network.parameters()]
+
+
+def test_what_inductor_fails_on_runs_in_torch(monkeypatch, said):
+    def broken(graph, inputs):
+        raise TypeError('Cannot convert expression to float\nwith a second line')
+
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    network, images = TwoParts(), torch.rand(2, 3, 8, 8)
+    wanted, wanted_gradients = gradients_of(network, images)
+    monkeypatch.setattr(compiling, 'lookup_backend', lambda name: broken)
+    compiling.compile_parts(network)
+    found, found_gradients = gradients_of(network, images)
+    # The batch statistics moved in the pass before; what a training pass gives does not depend on them.
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(found_gradients, wanted_gradients)
+    lines = [line for line in said if 'TRAIN.COMPILE' in line]
+    assert len(lines) == 1 and 'TypeError: Cannot convert expression to float)' in lines[0] and '\n' not in lines[0]
+    assert torch.__version__ in lines[0]
+
+
+def test_only_parts_with_convolutions_are_compiled():
+    network = TwoParts()
+    assert compiling.convolutional_parts(network) == [network.backbone]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_a_compiled_training_learns_what_a_plain_one_learns(standin_assets, tmp_path, channels_last):
+    """By the real Inductor, with a last batch of the validation that is smaller than the others."""
+    torch._dynamo.reset()
+    write_tiny_dataset(standin_assets, 'tiny', 'train', count=8)
+    write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
+    errors = []
+    for compiled in (False, True):
+        cfg = load_config(None, [
+            'PATHS.DATA_DIR', str(standin_assets), 'LOG_DIR', str(tmp_path), 'NAME', f'compiled_{compiled}',
+            'DEVICE', 'cpu', 'MODEL.REGRESSOR', 'pymaf_net', 'MODEL.BACKBONE.NAME', 'resnet18',
+            'MODEL.BACKBONE.PRETRAINED', '', 'MODEL.PyMAF.DECONV_FILTERS', [16, 16, 16],
+            'MODEL.PyMAF.MLP_DIM', [16, 8, 8, 5], 'MODEL.PyMAF.HIDDEN', 32, 'MODEL.HEAD_DROPOUT', 0.0, 'IUV.SIZE', 16,
+            'DATA.IMG_RES', 64, 'DATA.MIXTURE', ['tiny:1'], 'DATA.EVAL_DATASET', 'tiny', 'TRAIN.BATCH_SIZE', 4,
+            'TEST.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0, 'TRAIN.COMPILE', compiled,
+            'TRAIN.CHANNELS_LAST', channels_last])
+        errors.append(Trainer(cfg).fit().errors['mpjpe'])
+    assert (errors[0] - errors[1]).abs().max() < 1  # millimetres; kernels add up in other orders
