@@ -21,6 +21,7 @@ from core.batches import example_inputs
 from core.config.flags import add_plugin_flag, load_plugins
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.options import checkpoint_config
+from core.evaluation.protocols import METRIC_UNITS
 from core.evaluation.run import load_regressor
 from datasets.build import build_eval_dataset
 from models.output import RegressorOutput, Stage
@@ -196,5 +197,6 @@ def main():
     if options.int8:
         small = options.out.with_suffix('.int8.onnx')
         for name, evaluation in quantize_and_compare(cfg, regressor, options.out, small, options.batch_size).items():
-            print(f'{name}: ' + ', '.join(f'{metric} {evaluation.mean(metric):.2f} mm' for metric in evaluation.errors))
+            print(f'{name}: ' + ', '.join(f'{metric} {evaluation.mean(metric):.2f} {METRIC_UNITS[metric]}'
+                                          for metric in evaluation.errors))
     return 0

@@ -14,6 +14,7 @@ from core.batches import extra_inputs, flatten_views
 from core.config import lasting_text
 from core.config.training_options import command_line
 from core.evaluation.evaluator import Evaluator
+from core.evaluation.protocols import METRIC_UNITS
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
 from core.training.adversary import build_adversary
 from core.training.fitting import FitsInTheLoop
@@ -343,10 +344,11 @@ class Trainer:
                                              stop=lambda: bool(self._stop_wish))
         if evaluation is not None and self.is_main:
             values = {f'{metric}/stage_{stage}': evaluation.mean(metric, stage)
-                      for metric, errors in evaluation.errors.items() for stage in range(errors.shape[1])}
+                      for metric, errors in evaluation.errors.items() for stage in range(errors.shape[1])
+                      if not errors[:, stage].isnan().all()}
             self.folder.summary.scalars(values, self.state.progress.global_step, 'validation')
             self.log.info(f'epoch {self.state.progress.epoch}: ' + ', '.join(
-                f'{metric} {evaluation.mean(metric):.1f} mm' for metric in evaluation.errors))
+                f'{metric} {evaluation.mean(metric):.1f} {METRIC_UNITS[metric]}' for metric in evaluation.errors))
         return evaluation
 
     def _save(self, evaluation=None):
