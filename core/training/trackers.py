@@ -13,6 +13,8 @@ TENSORBOARD = 'tensorboard'
 _PROJECT = 'human-mesh-recovery'
 # Which run of a service the folder's run is, so that a resumed one goes on in it.
 _IDS = 'trackers.json'
+# Trackers whose `log_images` takes an image under each name, not a list of them.
+_ONE_IMAGE = ('aim', 'clearml')
 _PACKAGES = {'comet_ml': 'comet-ml'}
 
 
@@ -90,7 +92,7 @@ class Trackers:
             if tracker.name == TENSORBOARD:
                 tracker.log_images({name: pixels[None]}, step=step, dataformats='NHWC')
             elif hasattr(tracker, 'log_images'):
-                tracker.log_images({name: [pixels]}, step=step)
+                tracker.log_images({name: pixels if tracker.name in _ONE_IMAGE else [pixels]}, step=step)
 
     def close(self):
         for tracker in self._trackers:
