@@ -5,7 +5,9 @@ Source of the layout: the list of fields and the scripts of BEDLAM's repository 
 
 `pose_cam` is the pose in the picture's camera: of SMPL [N,72], or of SMPL-X [N,66] and more. `gtkps` [N,J,3] are the
 body's joints, projected by `cam_int` [N,3,3], whose principal point is the middle of the picture: they are continuous.
-`shape` belongs to the neutral body, whatever `gender` says of the person.
+`shape` belongs to the neutral body, whatever `gender` says of the person. Files of its evaluation (`eval_data_parsed`)
+have no `gtkps`; their bodies are of the person's gender. Of SMPL-X, they keep `smplx_pose` [N,66] and `smplx_shape`
+[N,10].
 """
 import numpy as np
 
@@ -14,6 +16,7 @@ from utils.keypoints import BODY54_TO_J49, NUM_OPENPOSE, SMPL_JOINTS, VERTEX_JOI
 from utils.logging import log_once
 from utils.pixels import PIXEL_CENTER
 
+SMPLX_POSE, SMPLX_SHAPE = 'smplx_pose', 'smplx_shape'
 _SMPL_POSE = 3 * len(SMPL_JOINTS)
 # SMPL-X's joints begin with SMPL's up to the wrists; smplx puts the vertex joints behind its 55.
 _BODY_JOINTS, _SMPLX_JOINTS = 22, 55
@@ -23,14 +26,32 @@ _BEDLAM2 = 'hand_det_conf'
 
 def is_bedlam_file(raw):
     """Whether a dict of raw arrays is one of BEDLAM's files."""
-    return {'imgname', 'pose_cam', 'gtkps'} <= raw.keys()
+    return {'imgname', 'pose_cam'} <= raw.keys() and ('gtkps' in raw or 'shape' in raw)
 
 
 def as_spin(raw, path):
     """The same labels under SPIN's keys; `path` is for messages. Empties `raw`. Raises BadFile.
 
-    Pose and shape of SMPL-X are left out, and the log says so: they are of another body than SMPL.
+    In training, pose and shape of SMPL-X are left out, and the log says so: they are of another body than SMPL.
     """
+    spin = _training(raw, path) if 'gtkps' in raw else _evaluation(raw, path)
+    raw.clear()
+    return spin
+
+
+def _evaluation(raw, path):
+    count = len(raw['imgname'])
+    pose, shape = _numbers(raw, 'pose_cam', path, count, 2), _numbers(raw, 'shape', path, count, 2)[:, :10]
+    spin = {key: raw[key] for key in ('imgname', 'center', 'scale', 'gender') if key in raw}
+    if pose.shape[1] == _SMPL_POSE:
+        return {**spin, 'pose': pose, 'shape': shape}
+    if pose.shape[1] < 3 * _BODY_JOINTS or shape.shape[1] < 10:
+        raise BadFile(f"{path}: keys 'pose_cam' and 'shape' have shapes {list(pose.shape)} and {list(shape.shape)}; "
+                      f"SMPL's are {[count, _SMPL_POSE]}, SMPL-X's {[count, 3 * _BODY_JOINTS]} or wider, and 10 betas")
+    return {**spin, SMPLX_POSE: pose[:, :3 * _BODY_JOINTS], SMPLX_SHAPE: shape}
+
+
+def _training(raw, path):
     count = len(raw['imgname'])
     pose, points = _numbers(raw, 'pose_cam', path, count, 2), _numbers(raw, 'gtkps', path, count, 3)
     spin = {key: raw[key] for key in ('imgname', 'center', 'scale', 'sub') if key in raw}
@@ -43,7 +64,6 @@ def as_spin(raw, path):
         log_once(f'{path}: its pose and shape are of SMPL-X and are left out; its 2D joints count')
     spin.update(_openpose(points, path) if _BEDLAM2 in raw else
                 _joints(points, pose.shape[1] == _SMPL_POSE, path))
-    raw.clear()
     return spin
 
 

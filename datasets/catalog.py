@@ -87,6 +87,7 @@ CATALOG = {
                              subjects={'train': SUBJECTS[:7], 'eval': SUBJECTS[7:]}, view_seed=10),
     '3dpw': Entry(('3dpw_train.npz', 'pw3d_train.npz'), ('3dpw_test.npz', 'spin_pw3d_test.npz', 'pw3d_test.npz'),
                   '3dpw', _preprocess('pw3d'), '', 'pw3d', ('3dpw_validation.npz', 'pw3d_validation.npz')),
+    'rich': Entry((), ('rich_test.npz',), 'rich'),
     'bedlam': Entry(('bedlam_train.npz',), (), 'bedlam', _preprocess('bedlam')),
     'emdb1': Entry((), ('emdb1_test.npz',), 'emdb', _preprocess('emdb')),
     'emdb2': Entry((), ('emdb2_test.npz',), 'emdb', _preprocess('emdb')),

@@ -10,6 +10,7 @@ from core.evaluation import report
 from core.evaluation.motion import Motion
 from core.evaluation.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
 from core.evaluation.sharding import ErrorTable, share_of
+from core.evaluation.smplx_truth import SmplxTruth
 from core.loading import batches_of, worker_options
 from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, pve
 from models.body import BodyModel
@@ -99,6 +100,7 @@ class Evaluator:
         self.cfg = cfg
         self.bodies = {'neutral': body}  # by gender; the others are read when a sample needs them
         self.joints = body.vertex_set(body.regressor_file('J_regressor_h36m.npy', rows=17))
+        self._mesh_joints, self._smplx = None, None  # made where a protocol asks for them, by `read_bodies`
 
     @torch.no_grad()
     def evaluate(self, regressor, dataset, name, device, progress=True, protocol=None, observers=(), log_every=0,
@@ -115,6 +117,7 @@ class Evaluator:
         was_training = regressor.training
         regressor.eval()
         share_buffers(regressor)
+        self.read_bodies(dataset, protocol)
         table, seen, batches = ErrorTable(), set(), self.batches(dataset)
         motion = Motion.of(dataset, protocol)
         try:
@@ -171,7 +174,7 @@ class Evaluator:
         with in_full_precision(torch.device(device).type):
             truth = self._ground_truth(batch, protocol, device)
             h36m = [stage.points(self.joints) for stage in out.stages]
-            compared = [_compared(points, stage.smpl_joints, protocol.joints)
+            compared = [_compared(points, self._smpl_joints(stage, protocol), protocol.joints)
                         for points, stage in zip(h36m, out.stages)]
             errors, last = self._errors(out.stages, compared, truth, protocol)
         fresh = torch.ones(len(batch['gender']), dtype=torch.bool)
@@ -195,15 +198,23 @@ class Evaluator:
         return {name: torch.stack([column[name] for column in columns], 1).float().cpu()
                 for name in METRIC_TITLES if name in columns[0]}, distances
 
+    def _smpl_joints(self, stage, protocol):
+        return stage.points(self._mesh_joints.to(stage.betas.device)) if protocol.joints.of_mesh else stage.smpl_joints
+
     def _ground_truth(self, batch, protocol, device):
         has_body = batch['has_smpl'].bool()
-        vertices, smpl_joints = self._true_bodies(batch, has_body, protocol.gendered, device)
+        if protocol.truth == 'smplx':
+            has_body = torch.ones_like(has_body)
+            vertices = self._smplx(batch['sample_index'], device)
+            smpl_joints = self._mesh_joints.to(device).matrix @ vertices[:, self._mesh_joints.vertex_index]
+        else:
+            vertices, smpl_joints = self._true_bodies(batch, has_body, protocol.gendered, device)
         has_body = has_body.to(device)
         compared = _compared(self.joints.matrix @ vertices[:, self.joints.vertex_index], smpl_joints, protocol.joints)
         from_body = _centred(compared)
         annotated, valid, rooted = _annotated_joints(batch['joints_3d'].to(device), protocol.joints)
         valid &= batch['has_joints_3d'].to(device).bool()[:, None]
-        use_body = has_body if protocol.truth == 'body' else has_body & ~(valid.any(1) & rooted)
+        use_body = has_body & ~(valid.any(1) & rooted) if protocol.truth == 'joints' else has_body
         return Truth(torch.where(use_body[:, None, None], from_body, annotated), valid | use_body[:, None],
                      rooted | use_body, vertices, has_body, compared[:, -1:])
 
@@ -234,9 +245,15 @@ class Evaluator:
 
     def read_bodies(self, dataset, protocol=None):
         """Read the bodies that a dataset needs, so that one that is absent is known before the first batch. Raises
-        MissingFile."""
-        people = getattr(dataset, 'annotations', None)
-        if people is not None and (protocol or protocol_of(dataset.name)).gendered:
+        MissingFile, BadFile, WrongBody."""
+        people, protocol = getattr(dataset, 'annotations', None), protocol or protocol_of(dataset.name)
+        neutral = self.bodies['neutral']
+        if protocol.joints.of_mesh and self._mesh_joints is None:
+            self._mesh_joints = neutral.vertex_set(neutral.joint_regressor)
+        if protocol.truth == 'smplx':
+            if self._smplx is None or self._smplx.annotations is not people:
+                self._smplx = SmplxTruth(self.cfg, people, dataset.source_name, neutral.num_vertices)
+        elif people is not None and protocol.gendered:
             for code, name in ((0, 'male'), (1, 'female')):
                 if (people.has_smpl & (people.gender == code)).any():
                     self._body(name)
