@@ -69,8 +69,8 @@ class _File:
         return np.concatenate([values, np.zeros((self.n, NUM_COMMON - _EXTRA, channels), values.dtype)], 1)
 
     def has_smpl(self):
-        """[N] bool: which rows have a body that can be compared with. Without its mask, 4D-Humans takes neither pose nor
-        betas."""
+        """[N] bool: which rows have a body that can be compared with: 4D-Humans takes pose and betas with their masks
+        alone."""
         known = np.ones(self.n, bool)
         for key in ('has_body_pose', 'has_betas'):
             known &= self.columns(key) > 0 if key in self.raw else False
