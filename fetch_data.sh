@@ -133,6 +133,13 @@ datasets/upi-s1h|http://files.is.tuebingen.mpg.de/classner/up/datasets/upi-s1h.z
 datasets/mpii|https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/mpii_human_pose_v1.tar.gz
 datasets/coco|http://images.cocodataset.org/zips/{train2014,val2014}.zip, .../annotations/annotations_trainval2014.zip
 datasets/3doh50k|https://www.yangangwang.com/papers/ZHANG-OOH-2020-03.html
+datasets/bedlam|https://bedlam.is.tue.mpg.de (registration)
+datasets/emdb|https://emdb.ait.ethz.ch (form)
+dataset_extras/rich_test.npz|https://bedlam.is.tue.mpg.de (registration), eval_data_parsed.zip
+body_models/smplx/SMPLX_MALE.npz|https://smpl-x.is.tue.mpg.de (registration)
+body_models/smplx/SMPLX_FEMALE.npz|https://smpl-x.is.tue.mpg.de (registration)
+smplx2smpl.pkl|https://bedlam.is.tue.mpg.de (registration), in its data/utils
+datasets/rich|https://rich.is.tue.mpg.de (registration)
 "
 
 # split and data set | its annotation files, any of, in dataset_extras/ or preprocessed_datasets/ | its pictures, and
@@ -151,6 +158,10 @@ train mpi-inf-3dhp|mpi_inf_3dhp_train.npz spin_mpi_inf_3dhp_train.npz|datasets/m
 train mpi-inf-3dhp-s8|mpi_inf_3dhp_train.npz mpi_inf_3dhp_train_s1-7.npz spin_mpi_inf_3dhp_train.npz|datasets/mpi-inf-3dhp datasets/mpi_inf_3dhp
 eval h36m-p1|h36m_valid_protocol1.npz h36m_valid_protocol1_newpath.npz|datasets/h36m
 eval h36m-p2|h36m_valid_protocol2.npz h36m_valid_protocol2_newpath.npz|datasets/h36m
+train bedlam|bedlam_train.npz|datasets/bedlam
+eval emdb1|emdb1_test.npz|datasets/emdb
+eval rich|rich_test.npz|datasets/rich
+eval emdb2|emdb2_test.npz|datasets/emdb
 eval 3dpw|3dpw_test.npz spin_pw3d_test.npz pw3d_test.npz|datasets/3dpw datasets/pw3d
 eval mpi-inf-3dhp|mpi_inf_3dhp_test.npz mpi_inf_3dhp_valid.npz|datasets/mpi-inf-3dhp datasets/mpi_inf_3dhp
 eval mpi-inf-3dhp-s8|mpi_inf_3dhp_train.npz mpi_inf_3dhp_test_s8.npz spin_mpi_inf_3dhp_train.npz|datasets/mpi-inf-3dhp datasets/mpi_inf_3dhp
@@ -171,6 +182,9 @@ train.py --regressor pymaf_net|$hmr $both mesh_downsampling.npz UV_data/UV_Proce
 train.py --regressor danet|$mesh $both UV_data/UV_Processed.mat UV_data/UV_symmetry_transforms.mat pretrained_model/learned_ratio.pkl pretrained_model/pose_hrnet_w48_256x192.pth|h36m dp_coco|3dpw
 train.py --regressor multi_spin|$hmr $resnet gmm_08.pkl|mpi-inf-3dhp-s8|mpi-inf-3dhp-s8
 eval.py --dataset 3dpw|$mesh $both||3dpw
+eval.py --dataset emdb1|$mesh $both||emdb1
+eval.py --dataset emdb2|$mesh $both||emdb2
+eval.py --dataset rich|$mesh body_models/smplx/SMPLX_MALE.npz body_models/smplx/SMPLX_FEMALE.npz smplx2smpl.pkl||rich
 eval.py --dataset h36m-p1|$mesh||h36m-p1
 eval.py --dataset h36m-p2|$mesh||h36m-p2
 eval.py --dataset mpi-inf-3dhp|$mesh||mpi-inf-3dhp

@@ -1,4 +1,4 @@
-"""Errors of 3D poses and meshes: metres in, millimetres (or percent) out, one value a sample."""
+"""Errors of 3D poses and meshes: metres in, millimetres (or percent) out, one value a sample; and of their motion."""
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -57,6 +57,27 @@ def auc(errors, valid=None, thresholds=AUC_THRESHOLDS):
     """Mean PCK over all thresholds -> [B] percent. Threshold 0 counts, which no error is below: at best 96.8."""
     steps = torch.tensor(thresholds, dtype=errors.dtype, device=errors.device)
     return 100.0 * masked_mean((errors.unsqueeze(-1) < steps).float().mean(-1), valid)
+
+
+def acceleration_error(predicted, target, fps, valid=None):
+    """Mean distance of the joints' accelerations, second differences over frames: [T,J,3] metres of one sequence ->
+    [T-2] m/s^2 (VIBE, Kocabas et al., CVPR 2020; times fps^2 as in WHAM, Shin et al., CVPR 2024). 1 mm/frame^2 is
+    0.9 m/s^2 at 30 frames a second.
+
+    valid [T,J]: joints of the ground truth; one counts where it is there in all three frames. NaN where none is.
+    """
+    difference = predicted - target
+    accelerations = (difference[:-2] - 2 * difference[1:-1] + difference[2:]).norm(dim=-1) * fps ** 2
+    if valid is None:
+        return masked_mean(accelerations)
+    return masked_mean(accelerations, valid[:-2] & valid[1:-1] & valid[2:])
+
+
+def jitter(joints, fps):
+    """Mean jerk of the joints, third differences over frames: [T,J,3] metres of one sequence -> [T-3] in 10 m/s^3, as
+    EMDB's and WHAM's evaluation print it (Flash and Hogan, 1985)."""
+    jerk = joints[3:] - 3 * joints[2:-1] + 3 * joints[1:-2] - joints[:-3]
+    return jerk.norm(dim=-1).mean(-1) * fps ** 3 / 10
 
 
 def masked_mean(values, valid=None):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.hmr2_annotations import as_spin, is_hmr2_file
+from datasets import bedlam_annotations, hmr2_annotations
 from utils.errors import BadFile, WrongBody
 from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE, has_root
 from utils.logging import log_once
@@ -18,7 +18,8 @@ GENDER_CODES = {'m': 0, 'male': 0, 'f': 1, 'female': 1, 'n': -1, 'neutral': -1, 
 # Keys that are read here or by datasets/humandata.py. What a file has beside them is kept where it can be read.
 _NEEDED = ('imgname', 'center', 'scale', 'openpose', 'part', 'S', 'has_joints_3d', 'pose', 'shape', 'has_smpl',
            'gender', 'smpl_2dkps', 'maskname', 'partname', 'body_digest', 'first_pixel', 'bbox_size', 'image_path',
-           'bbox_xywh', 'smpl', 'meta', 'keypoints2d', 'keypoints2d_mask', 'keypoints3d', 'keypoints3d_mask', 'config')
+           'pose_cam', 'gtkps', 'cam_int', 'bbox_xywh', 'smpl', 'meta', 'keypoints2d', 'keypoints2d_mask',
+           'keypoints3d', 'keypoints3d_mask', 'config')
 # Pixels by which the middle of a box of whole pixels may miss the written centre.
 _SAME_CENTER = 1.0
 _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
@@ -95,8 +96,8 @@ class Annotations:
 
     @classmethod
     def load(cls, path):
-        """Read a SPIN `.npz`, one of 4D-Humans' evaluation, or an mmhuman3d HumanData `.npz`. Other keys that hold
-        objects are left out.
+        """Read a SPIN `.npz`, one of 4D-Humans' evaluation, one of BEDLAM's, or an mmhuman3d HumanData `.npz`. Other
+        keys that hold objects are left out.
 
         A file that does not say where its first pixel lies is a published one where it has such a name, else it is
         continuous; a HumanData file counts pixels. Raises MissingFile, and BadFile naming file, key, the shape found
@@ -110,7 +111,7 @@ class Annotations:
             annotations = read_humandata(raw, path, COUNTED_FROM_1 if counted_from_1 else COUNTED_FROM_0)
         else:
             first_pixel = COUNTED_FROM_1 if counted_from_1 else COUNTED_FROM_0 if counted_from_0 else PIXEL_CENTER
-            annotations = cls.from_spin(as_spin(raw, path) if is_hmr2_file(raw) else raw, path, first_pixel)
+            annotations = cls.from_spin(_as_spin(raw, path), path, first_pixel)
         annotations._say_rootless(path)
         return annotations
 
@@ -242,6 +243,13 @@ class Annotations:
                                                      ('partname', self.partname), ('body_digest', self.body_digest))
                        if value is not None})
         save_npz(path, **{**self.extra, **self.whole, **arrays})
+
+
+def _as_spin(raw, path):
+    """A file's arrays under SPIN's keys, whoever made it."""
+    if hmr2_annotations.is_hmr2_file(raw):
+        return hmr2_annotations.as_spin(raw, path)
+    return bedlam_annotations.as_spin(raw, path) if bedlam_annotations.is_bedlam_file(raw) else raw
 
 
 def with_slashes(names):

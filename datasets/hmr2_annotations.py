@@ -69,12 +69,12 @@ class _File:
         return np.concatenate([values, np.zeros((self.n, NUM_COMMON - _EXTRA, channels), values.dtype)], 1)
 
     def has_smpl(self):
-        """[N] bool: which rows have a body that can be compared with."""
+        """[N] bool: which rows have a body that can be compared with: 4D-Humans takes pose and betas with their masks
+        alone."""
         known = np.ones(self.n, bool)
         for key in ('has_body_pose', 'has_betas'):
-            if key in self.raw:
-                known &= self.columns(key) > 0
-                self.raw.pop(key)
+            known &= self.columns(key) > 0 if key in self.raw else False
+            self.raw.pop(key, None)
         if 'gender' not in self.raw and 'S' in self.raw:
             without = known & self.raw['has_joints_3d']
             if without.any():

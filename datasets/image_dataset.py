@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from datasets.augmentation import draw_augmentation
+from datasets.bedlam_annotations import SMPLX_POSE
 from datasets.catalog import find_dataset, load_annotations
 from datasets.dense_points import DenseLabels, drop_dense_labels
 from datasets.framing import framed
@@ -201,7 +202,8 @@ class ImageDataset(RowsDataset):
         return self.source.annotations
 
     def has_3d_truth(self):
-        return bool(self.annotations.has_smpl.any() or self.annotations.has_joints_3d.any())
+        people = self.annotations
+        return bool(people.has_smpl.any() or people.has_joints_3d.any() or SMPLX_POSE in people.extra)
 
     def image_path(self, row):
         return os.path.join(self.source.images, self.annotations.imgname[row])

@@ -51,46 +51,60 @@ class ShardWriter:
         index, shards = np.zeros(len(self.annotations), INDEX_DTYPE), []
         for number, group in enumerate(progress(groups)):
             path = self.folder / f'{self.name}-{number:06d}.tar'
-            labels = [self._labels(names[picture], rows_of[picture]) for picture in group]
+            labels = [labels_text(self.annotations, names[picture], rows_of[picture]) for picture in group]
             digest = hashlib.sha256(b'\n'.join(labels)).hexdigest()
-            entry = self._existing(path, digest) or self._write_shard(path, group, names, labels, digest)
+            entry = existing_shard(path, digest)
+            if entry is None:
+                entry = write_shard(path, self._members(group, names, labels), digest)
             for picture, place in zip(group, entry.pop('places')):
                 for person, row in enumerate(rows_of[picture]):
                     index[row] = (number, person, *place)
             shards.append(entry)
-        save_npy(self.folder / INDEX, index)
-        save_json(self.folder / MANIFEST, {
-            'format': FORMAT, 'name': self.name, 'rows': len(index), 'pictures': len(names),
-            'has_smpl': bool(self.annotations.has_smpl.any()), 'body_digest': self.annotations.body_digest,
-            'index_bytes': (self.folder / INDEX).stat().st_size, 'index_sha256': sha256_of(self.folder / INDEX),
-            'shards': shards})
-        return self.folder / MANIFEST
+        return save_manifest(self.folder, index, shards, name=self.name, pictures=len(names),
+                             has_smpl=bool(self.annotations.has_smpl.any()), body_digest=self.annotations.body_digest)
 
-    def _labels(self, name, rows):
-        people = [person_labels(self.annotations, row) for row in rows]
-        return json.dumps({'imgname': name, 'first_pixel': PIXEL_CENTER, 'people': people},
-                          separators=(',', ':')).encode()
+    def _members(self, group, names, labels):
+        for picture, text in zip(group, labels):
+            yield picture, Path(names[picture]).suffix, _read(self.images / names[picture]), text
 
-    def _existing(self, path, digest):
-        """What `_write_shard` returned for a shard of the same labels that is whole, or None."""
-        side = path.with_suffix('.json')
-        if not (path.exists() and side.exists()):
-            return None
-        entry = load_json(side)
-        return entry if entry['labels'] == digest and path.stat().st_size == entry['bytes'] else None
 
-    def _write_shard(self, path, group, names, labels, digest):
-        places = []
-        with atomic_write(path) as stream, tarfile.open(fileobj=stream, mode='w', format=tarfile.USTAR_FORMAT) as tar:
-            for picture, text in zip(group, labels):
-                content = _read(self.images / names[picture])
-                suffix = Path(names[picture]).suffix.lower() or '.jpg'
-                at_picture = _add(tar, f'{picture:09d}{suffix}', content)
-                places.append((at_picture, _add(tar, f'{picture:09d}.json', text), len(content), len(text)))
-        entry = {'file': path.name, 'bytes': path.stat().st_size, 'sha256': sha256_of(path), 'labels': digest,
-                 'places': places}
-        save_json(path.with_suffix('.json'), entry, indent=None)
-        return entry
+def labels_text(annotations, name, rows):
+    """The JSON of a picture `name` and of the people in it, rows of Annotations."""
+    people = [person_labels(annotations, row) for row in rows]
+    return json.dumps({'imgname': name, 'first_pixel': PIXEL_CENTER, 'people': people}, separators=(',', ':')).encode()
+
+
+def existing_shard(path, digest):
+    """What `write_shard` returned for a shard of the same source that is whole, or None."""
+    side = path.with_suffix('.json')
+    if not (path.exists() and side.exists()):
+        return None
+    entry = load_json(side)
+    return entry if entry['labels'] == digest and path.stat().st_size == entry['bytes'] else None
+
+
+def write_shard(path, pictures, digest, **others):
+    """Write a shard of pictures (number, suffix, content, labels) -> its entry in shards.json, with `places` of each
+    picture: where it and its labels start, and their sizes. digest: tells of what it was made; others: kept as well."""
+    places = []
+    with atomic_write(path) as stream, tarfile.open(fileobj=stream, mode='w', format=tarfile.USTAR_FORMAT) as tar:
+        for number, suffix, content, text in pictures:
+            at_picture = _add(tar, f'{number:09d}{suffix.lower() or ".jpg"}', content)
+            places.append((at_picture, _add(tar, f'{number:09d}.json', text), len(content), len(text)))
+    entry = {'file': path.name, 'bytes': path.stat().st_size, 'sha256': sha256_of(path), 'labels': digest,
+             'places': places, **others}
+    save_json(path.with_suffix('.json'), entry, indent=None)
+    return entry
+
+
+def save_manifest(folder, index, shards, **about):
+    """Write the index, then shards.json -> its path. shards: entries without `places`; about: name, pictures, has_smpl
+    and body_digest."""
+    save_npy(folder / INDEX, index)
+    save_json(folder / MANIFEST, {
+        'format': FORMAT, 'rows': len(index), **about,
+        'index_bytes': (folder / INDEX).stat().st_size, 'index_sha256': sha256_of(folder / INDEX), 'shards': shards})
+    return folder / MANIFEST
 
 
 def _pictures(imgnames):

@@ -152,6 +152,11 @@ class BodyModel(nn.Module):
             raise BadFile(f'{path}: shape {list(matrix.shape)}, but {self.file} needs [{rows}, {self.num_vertices}]')
         return matrix
 
+    @property
+    def joint_regressor(self):
+        """[24, V] of the body file: SMPL's joints out of a mesh."""
+        return self._arrays['J_regressor']
+
     def vertex_set(self, matrix):
         """A VertexSet of this body from a [P, V] matrix; it moves with the module it is assigned to."""
         return VertexSet(self._arrays, self.num_betas, matrix)

@@ -393,7 +393,8 @@ RECIPES = {
             Row('SUPPRESS_KP_CONF_THRESH', 0.3, 'DATA.MIN_CONFIDENCE'),
             Row('FILTER_NUM_KP: more than 4', 5, 'DATA.MIN_KEYPOINTS'),
             Row('SUPPRESS_BETAS_THRESH, with POSES_BETAS_SIMULTANEOUS', 3.0, 'DATA.MAX_BETAS'),
-            behaviour('FILTER_REPROJ_THRESH', 31000, 'no such filter', 'annotation files hold no residuals of fits'),
+            behaviour('FILTER_REPROJ_THRESH', 31000, '--max_reprojection of datasets.preprocess.hmr2_tars',
+                      'annotation files hold no residuals of fits; the published tars do'),
             behaviour('SUPPRESS_BAD_POSES', 'by a histogram of AMASS\'s poses', 'no such filter',
                       'its histogram of poses is none of the assets that are read here')],
         'hmr2/configs_hydra/data/mix_all.yaml': [

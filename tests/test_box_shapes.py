@@ -115,6 +115,8 @@ def test_evaluation_files_of_4d_humans(tmp_path):
     assert np.allclose(read.keypoints_2d[:, 25:44], arrays['extra_keypoints_2d'])
     assert not read.keypoints_2d[:, 44:].any()
     assert read.has_smpl.tolist() == [True, False] and np.allclose(read.pose[0], arrays['body_pose'][0])
+    np.savez(tmp_path / 'e.npz', **{key: value for key, value in arrays.items() if key != 'has_betas'})
+    assert not Annotations.load(tmp_path / 'e.npz').has_smpl.any()  # a label without its mask is none to its loader
     solid = rng.uniform(0.1, 1, (2, 19, 4))
     np.savez(tmp_path / 'b.npz', **arrays, extra_keypoints_3d=solid)
     read = Annotations.load(tmp_path / 'b.npz')  # whose bodies they are is not said: its evaluation takes the joints

@@ -9,6 +9,8 @@ from models import DEFAULT_REGRESSOR
 _C = CN()
 _C.NAME = ''  # experiment; logs go to LOG_DIR/NAME. '' takes the regressor's name
 _C.LOG_DIR = 'logs'  # folder of all experiments
+_C.LOG = CN()
+_C.LOG.TRACKERS = ['tensorboard']  # trackers of accelerate, by name: tensorboard, wandb, mlflow, trackio, ...
 _C.SEED = 0  # seed of weights, augmentation, sampling and dropout
 _C.DEVICE = 'auto'  # 'auto' (CUDA where there is one), 'cuda' or 'cpu'
 
@@ -144,8 +146,8 @@ _C.TRAIN.CHANNELS_LAST = True  # memory layout of the network: faster than torch
 _C.TRAIN.COMPILE = False  # torch.compile what has convolutions
 _C.TRAIN.SYNC_BATCHNORM = False  # several processes: normalize by the batches of all of them
 _C.TRAIN.EMA = 0.0  # decay of the averaged weights that are validated and handed out; 0: none. It rises to this
-_C.TRAIN.SUMMARY_STEPS = 100  # steps between TensorBoard scalars
-_C.TRAIN.VIS_INTERVAL = 1000  # steps between TensorBoard pictures
+_C.TRAIN.SUMMARY_STEPS = 100  # steps between logged scalars
+_C.TRAIN.VIS_INTERVAL = 1000  # steps between logged pictures
 _C.TRAIN.CHECKPOINT_STEPS = 10000  # steps between checkpoints within an epoch
 _C.TRAIN.TEST_STEPS = 0  # steps between validations within an epoch; 0: at its end only
 _C.TRAIN.KEEP_CHECKPOINTS = 3  # newest checkpoints kept, besides the best

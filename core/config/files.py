@@ -15,7 +15,7 @@ _BASE = '_BASE_'
 _DEEPEST = 3
 # Keys that say what is written, and where.
 _WRITTEN = ('TEST.RESULT_FILE', 'TEST.REPORT', 'TEST.OVERWRITE', 'TEST.OUTPUT_DIR', 'TEST.VIS_DEMO', 'LOG_DIR',
-            'TRAIN.OVERWRITE', 'DATA.SHARD_CACHE')
+            'TRAIN.OVERWRITE', 'DATA.SHARD_CACHE', 'LOG.TRACKERS')
 
 # How a run began. What goes on from its folder says so anew.
 _ONE_START = ('TRAIN.RESUME', 'TRAIN.CHECKPOINT', 'TRAIN.OVERWRITE')

@@ -7,21 +7,25 @@ from tqdm import tqdm
 
 from core.batches import extra_inputs, flatten_views
 from core.evaluation import report
+from core.evaluation.motion import Motion
 from core.evaluation.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
 from core.evaluation.sharding import ErrorTable, share_of
+from core.evaluation.smplx_truth import SmplxTruth
 from core.loading import batches_of, worker_options
 from core.metrics import auc, joint_errors, masked_mean, pck, procrustes_align, pve
 from models.body import BodyModel
 from utils.distributed import gathered, share_buffers
 from utils.errors import MissingFile
 from utils.geometry import in_full_precision
-from utils.keypoints import HIPS, PELVIS, has_root
+from utils.keypoints import HIPS, PELVIS, SMPL_JOINTS, has_root
 from utils.logging import get_logger
+
+_SMPL_HIPS = [SMPL_JOINTS.index('left_hip'), SMPL_JOINTS.index('right_hip')]
 
 
 @dataclass
 class Evaluation:
-    """Errors in millimetres (PCK and AUC: percent). errors: {metric: [N, stages]}, NaN where a sample has no ground
+    """Errors in millimetres (others: `METRIC_UNITS`). errors: {metric: [N, stages]}, NaN where a sample has no ground
     truth for it; stage 0 is the mean pose where there is one. groups: one name a sample, or empty."""
     dataset: str
     errors: dict
@@ -54,12 +58,13 @@ class Evaluation:
 @dataclass
 class Truth:
     """Ground truth of a batch. joints [B,J,3] metres, centred in the rows of has_root [B]; valid [B,J]; vertices
-    [B,V,3], zeros but for rows of has_body [B]."""
+    [B,V,3] and the body's root [B,1,3], zeros but for rows of has_body [B]."""
     joints: torch.Tensor
     valid: torch.Tensor
     has_root: torch.Tensor
     vertices: torch.Tensor
     has_body: torch.Tensor
+    root: torch.Tensor
 
     @property
     def placed(self):
@@ -71,13 +76,15 @@ class Truth:
 class Observation:
     """What an observer of an evaluation gets for each batch; rows are flattened views, B first.
 
-    joints: the last stage's 17 H36M joints [B,17,3]; errors: {metric: [B, stages]}; joint_errors [B,J] millimetres of
-    the last stage, where truth.placed; fresh [B]: False for a row that stands in for an unreadable picture.
+    joints: the last stage's 17 H36M joints [B,17,3]; compared: those of the protocol and, last, their root [B,J+1,3];
+    errors: {metric: [B, stages]}; joint_errors [B,J] millimetres of the last stage, where truth.placed; fresh [B]:
+    False for a row that stands in for an unreadable picture.
     """
     batch: dict
     out: object
     truth: Truth
     joints: torch.Tensor
+    compared: torch.Tensor
     errors: dict
     joint_errors: torch.Tensor
     fresh: torch.Tensor
@@ -93,6 +100,7 @@ class Evaluator:
         self.cfg = cfg
         self.bodies = {'neutral': body}  # by gender; the others are read when a sample needs them
         self.joints = body.vertex_set(body.regressor_file('J_regressor_h36m.npy', rows=17))
+        self._mesh_joints, self._smplx = None, None  # made where a protocol asks for them, by `read_bodies`
 
     @torch.no_grad()
     def evaluate(self, regressor, dataset, name, device, progress=True, protocol=None, observers=(), log_every=0,
@@ -109,7 +117,9 @@ class Evaluator:
         was_training = regressor.training
         regressor.eval()
         share_buffers(regressor)
+        self.read_bodies(dataset, protocol)
         table, seen, batches = ErrorTable(), set(), self.batches(dataset)
+        motion = Motion.of(dataset, protocol)
         try:
             bar = tqdm(batches, total=self.num_batches(dataset), desc=f'evaluate {name}',
                        disable=not progress)
@@ -120,7 +130,8 @@ class Evaluator:
                 observed.fresh = _fresh_rows(observed.batch, seen)
                 for observer in observers:
                     observer(observed)
-                table.add(observed.errors, _groups_of(observed.batch, protocol), observed.fresh,
+                kept = motion.columns(observed) if motion else {}
+                table.add({**observed.errors, **kept}, _groups_of(observed.batch, protocol), observed.fresh,
                           _unique_rows(observed.batch))
                 if log_every and step % log_every == 0:
                     _log_running_means(name, table.running())
@@ -130,6 +141,8 @@ class Evaluator:
         if stop is not None and any(gathered(bool(stop()))):
             return None
         errors, groups = table.joined(self.cfg.TEST.N_VIEWS or 1)
+        if motion and errors:
+            motion.errors(errors)
         return Evaluation(name, _measured(errors), groups if protocol.groups else [], protocol.groups)
 
     def num_batches(self, dataset):
@@ -160,50 +173,65 @@ class Evaluator:
         out = regressor(images, *extra_inputs(regressor, batch, device))
         with in_full_precision(torch.device(device).type):
             truth = self._ground_truth(batch, protocol, device)
-            joints = [stage.points(self.joints) for stage in out.stages]
-            errors, last = self._errors(out.stages, joints, truth, protocol)
+            h36m = [stage.points(self.joints) for stage in out.stages]
+            compared = [_compared(points, self._smpl_joints(stage, protocol), protocol.joints)
+                        for points, stage in zip(h36m, out.stages)]
+            errors, last = self._errors(out.stages, compared, truth, protocol)
         fresh = torch.ones(len(batch['gender']), dtype=torch.bool)
-        return Observation(batch, out, truth, joints[-1], errors, last, fresh)
+        return Observation(batch, out, truth, h36m[-1], compared[-1], errors, last, fresh)
 
-    def _errors(self, stages, joints, truth, protocol):
+    def _errors(self, stages, compared, truth, protocol):
         """{metric: [B, stages]} on the CPU, and the last stage's joint errors [B,J]."""
         columns = []
-        for stage, h36m in zip(stages, joints):
-            distances = joint_errors(_centred(h36m, protocol.joints), truth.joints)
-            aligned = joint_errors(*procrustes_align(_centred(h36m, protocol.joints), truth.joints, truth.valid))
+        for stage, points in zip(stages, compared):
+            distances = joint_errors(_centred(points), truth.joints)
+            aligned = joint_errors(*procrustes_align(_centred(points), truth.joints, truth.valid))
             column = {'mpjpe': masked_mean(distances, truth.placed), 'pa_mpjpe': masked_mean(aligned, truth.valid)}
             if 'pck' in protocol.metrics:
                 valid, placed = truth.valid[:, :14], truth.placed[:, :14]
                 column.update(pck=pck(distances[:, :14], placed), auc=auc(distances[:, :14], placed),
                               pa_pck=pck(aligned[:, :14], valid), pa_auc=auc(aligned[:, :14], valid))
             if self.cfg.TEST.EVAL_PVE:
-                column['pve'] = torch.where(truth.has_body, pve(stage.vertices, truth.vertices), torch.nan)
+                shift = points[:, -1:] - truth.root if protocol.joints.of_smpl else 0
+                column['pve'] = torch.where(truth.has_body, pve(stage.vertices - shift, truth.vertices), torch.nan)
             columns.append(column)
         return {name: torch.stack([column[name] for column in columns], 1).float().cpu()
                 for name in METRIC_TITLES if name in columns[0]}, distances
 
+    def _smpl_joints(self, stage, protocol):
+        return stage.points(self._mesh_joints.to(stage.betas.device)) if protocol.joints.of_mesh else stage.smpl_joints
+
     def _ground_truth(self, batch, protocol, device):
         has_body = batch['has_smpl'].bool()
-        vertices = self._true_vertices(batch, has_body, protocol.gendered, device)
+        if protocol.truth == 'smplx':
+            has_body = torch.ones_like(has_body)
+            vertices = self._smplx(batch['sample_index'], device)
+            smpl_joints = self._mesh_joints.to(device).matrix @ vertices[:, self._mesh_joints.vertex_index]
+        else:
+            vertices, smpl_joints = self._true_bodies(batch, has_body, protocol.gendered, device)
         has_body = has_body.to(device)
-        from_body = _centred(self.joints.matrix @ vertices[:, self.joints.vertex_index], protocol.joints)
+        compared = _compared(self.joints.matrix @ vertices[:, self.joints.vertex_index], smpl_joints, protocol.joints)
+        from_body = _centred(compared)
         annotated, valid, rooted = _annotated_joints(batch['joints_3d'].to(device), protocol.joints)
         valid &= batch['has_joints_3d'].to(device).bool()[:, None]
-        use_body = has_body if protocol.truth == 'body' else has_body & ~(valid.any(1) & rooted)
+        use_body = has_body & ~(valid.any(1) & rooted) if protocol.truth == 'joints' else has_body
         return Truth(torch.where(use_body[:, None, None], from_body, annotated), valid | use_body[:, None],
-                     rooted | use_body, vertices, has_body)
+                     rooted | use_body, vertices, has_body, compared[:, -1:])
 
-    def _true_vertices(self, batch, has_body, gendered, device):
-        """Meshes [B,V,3] of the rows with a ground-truth body, each from the body of its gender; zeros elsewhere."""
+    def _true_bodies(self, batch, has_body, gendered, device):
+        """Meshes [B,V,3] and SMPL's joints [B,24,3] of the rows with a ground-truth body, each from the body of its
+        gender; zeros elsewhere."""
         neutral = self.bodies['neutral']
         vertices = torch.zeros(len(has_body), neutral.num_vertices, 3, device=device)
+        smpl_joints = torch.zeros(len(has_body), len(SMPL_JOINTS), 3, device=device)
         gender = batch['gender'] if gendered else torch.full_like(batch['gender'], -1)
         for code, name in ((-1, 'neutral'), (0, 'male'), (1, 'female')):
             rows = torch.nonzero(has_body & (gender == code)).flatten()
             if len(rows):
                 betas, pose = batch['betas'][rows].to(device), batch['pose'][rows].to(device)
-                vertices[rows.to(device)] = self._body(name).to(device)(betas, pose=pose).vertices
-        return vertices
+                body = self._body(name).to(device)(betas, pose=pose)
+                vertices[rows.to(device)], smpl_joints[rows.to(device)] = body.vertices, body.smpl_joints
+        return vertices, smpl_joints
 
     def _body(self, gender):
         """The body of a gender. Raises MissingFile: with another body the errors would be of another protocol."""
@@ -217,17 +245,31 @@ class Evaluator:
 
     def read_bodies(self, dataset, protocol=None):
         """Read the bodies that a dataset needs, so that one that is absent is known before the first batch. Raises
-        MissingFile."""
-        people = getattr(dataset, 'annotations', None)
-        if people is not None and (protocol or protocol_of(dataset.name)).gendered:
+        MissingFile, BadFile, WrongBody."""
+        people, protocol = getattr(dataset, 'annotations', None), protocol or protocol_of(dataset.name)
+        neutral = self.bodies['neutral']
+        if protocol.joints.of_mesh and self._mesh_joints is None:
+            self._mesh_joints = neutral.vertex_set(neutral.joint_regressor)
+        if protocol.truth == 'smplx':
+            if self._smplx is None or self._smplx.annotations is not people:
+                self._smplx = SmplxTruth(self.cfg, people, dataset.source_name, neutral.num_vertices)
+        elif people is not None and protocol.gendered:
             for code, name in ((0, 'male'), (1, 'female')):
                 if (people.has_smpl & (people.gender == code)).any():
                     self._body(name)
 
 
-def _centred(h36m_joints, joint_set):
-    """17 H36M joints -> those of a JointSet, relative to the pelvis."""
-    return h36m_joints[:, joint_set.from_h36m] - h36m_joints[:, :1]
+def _compared(h36m_joints, smpl_joints, joint_set):
+    """Joints of a JointSet and, last, their root [B,J+1,3], out of a body's 17 H36M joints and SMPL's 24: the pelvis of
+    the first, or the middle of the hips of the second."""
+    if joint_set.of_smpl:
+        return torch.cat([smpl_joints, smpl_joints[:, _SMPL_HIPS].mean(1, keepdim=True)], 1)
+    return torch.cat([h36m_joints[:, joint_set.from_h36m], h36m_joints[:, :1]], 1)
+
+
+def _centred(compared):
+    """Joints and root [B,J+1,3] -> joints relative to the root [B,J,3]."""
+    return compared[:, :-1] - compared[:, -1:]
 
 
 def _annotated_joints(joints, joint_set):
@@ -237,6 +279,8 @@ def _annotated_joints(joints, joint_set):
     pelvis, hips = joints[:, PELVIS], joints[:, HIPS, :3].mean(1)
     rooted = has_root(joints[..., 3])
     root = torch.where(pelvis[:, 3:] > 0, pelvis[:, :3], hips) * rooted[:, None]
+    if joint_set.of_smpl:  # which nobody annotates
+        return joints.new_zeros(joints.shape[:2] + (3,)), joints.new_zeros(joints.shape[:2], dtype=torch.bool), rooted
     chosen = joints[:, joint_set.from_common]
     return chosen[..., :3] - root[:, None], chosen[..., 3] > 0, rooted
 
@@ -263,7 +307,8 @@ def _unique_rows(batch):
 
 def _measured(errors):
     """Without the metrics that no sample has ground truth for."""
-    return {name: values for name, values in errors.items() if name in POSE_METRICS[:2] or not values.isnan().all()}
+    return {name: values for name, values in errors.items()
+            if name in POSE_METRICS[:2] or name in METRIC_TITLES and not values.isnan().all()}
 
 
 def _log_running_means(name, errors):

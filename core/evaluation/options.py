@@ -31,7 +31,7 @@ COMMON_FLAGS = (
 )
 POSE_FLAGS = COMMON_FLAGS + (
     flag('dataset', 'DATA.EVAL_DATASET', 'h36m-p1, h36m-p2, h36m-p2-mosh, 3dpw, mpi-inf-3dhp, mpi-inf-3dhp-s8 (several '
-         'views), 3doh50k, lsp, free, a dataset of your own, or an .npz'),
+         'views), 3doh50k, emdb1, emdb2, rich, lsp, free, a dataset of your own, or an .npz'),
     flag('result_file', 'TEST.RESULT_FILE', 'also --result: .npz for joints, pose, betas, cameras and image names'),
     flag('eval_pve', 'TEST.EVAL_PVE', 'per-vertex errors (the default)', True),
     flag('occlude', 'TEST.OCCLUDE', 'face: black out the face; grid: slide a patch and write the error map'),

@@ -7,32 +7,42 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from datasets.mpi_inf_3dhp import read_shot
-from utils.keypoints import COMMON_JOINTS, H36M_TO_J14, H36M_TO_J17, J24_TO_J14, J24_TO_J17
+from utils.keypoints import COMMON_JOINTS, H36M_TO_J14, H36M_TO_J17, J24_TO_J14, J24_TO_J17, SMPL_JOINTS
 
 POSE_METRICS = ('mpjpe', 'pa_mpjpe', 'pve')
+MOTION_UNITS = {'accel': 'm/s^2', 'jitter': '10 m/s^3'}
 PCK_METRICS = ('pck', 'auc', 'pa_pck', 'pa_auc')
 # COCO's keypoint scores, in the order of COCOeval.stats.
 COCO_METRICS = ('AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR', 'AR .5', 'AR .75', 'AR (M)', 'AR (L)')
 METRIC_TITLES = {
     'mpjpe': 'MPJPE', 'pa_mpjpe': 'PA-MPJPE', 'pve': 'PVE', 'pck': 'PCK@150', 'auc': 'AUC', 'pa_pck': 'PA-PCK@150',
-    'pa_auc': 'PA-AUC', 'mask_accuracy': 'mask accuracy', 'mask_f1': 'mask F1', 'part_accuracy': 'part accuracy',
+    'pa_auc': 'PA-AUC', 'accel': 'acceleration error', 'jitter': 'jitter',
+    'mask_accuracy': 'mask accuracy', 'mask_f1': 'mask F1', 'part_accuracy': 'part accuracy',
     'part_f1': 'part F1', **{name: name for name in COCO_METRICS}}
-METRIC_UNITS = {name: 'mm' if name in POSE_METRICS else '%' for name in METRIC_TITLES}
+METRIC_UNITS = {name: 'mm' if name in POSE_METRICS else MOTION_UNITS.get(name, '%') for name in METRIC_TITLES}
 
 
 @dataclass(frozen=True)
 class JointSet:
-    """Rows of the 17 H36M joints and of the 24 common joints that are compared, in the same order."""
-    from_h36m: tuple
-    from_common: tuple
+    """Rows of the 17 H36M joints and of the 24 common joints that are compared, in the same order. of_smpl: SMPL's own
+    24 joints are, relative to the middle of its hips; of_mesh: as its joint regressor gives them on the posed mesh.
+    """
+    from_h36m: tuple = ()
+    from_common: tuple = ()
+    of_smpl: bool = False
+    of_mesh: bool = False
 
     @property
     def names(self):
-        return tuple(COMMON_JOINTS[i] for i in self.from_common)
+        return SMPL_JOINTS if self.of_smpl else tuple(COMMON_JOINTS[i] for i in self.from_common)
 
 
 J14 = JointSet(tuple(H36M_TO_J14), tuple(J24_TO_J14))
 J17 = JointSet(tuple(H36M_TO_J17), tuple(J24_TO_J17))
+SMPL24 = JointSet(of_smpl=True)
+SMPL24_OF_MESH = JointSet(of_smpl=True, of_mesh=True)
+# SMPL joints that EMDB's jitter holds still: pelvis, ankles, feet, wrists, hands. They count as 0 in its mean over 24.
+_EMDB_STILL = (0, 7, 8, 10, 11, 20, 21, 22, 23)
 
 
 @dataclass(frozen=True)
@@ -40,9 +50,11 @@ class Protocol:
     """One benchmark.
 
     truth: 'joints' takes the annotated 3D joints, 'body' the joints of the ground-truth mesh where a sample has one,
-    else the annotated ones. gendered: that mesh is of the person's gender, as 3DPW asks; otherwise neutral.
+    else the annotated ones; 'smplx' those of SMPL-X's mesh, brought to SMPL's vertices.
+    gendered: that mesh is of the person's gender, as 3DPW asks; otherwise neutral.
     groups: what tables are cut by ('action', 'sequence' or ''), found by `group_of`. PCK and AUC are over the first
-    14 joints. segmentation: the benchmark compares silhouettes and parts instead of joints.
+    14 joints. segmentation: the benchmark compares silhouettes and parts instead of joints. still_joints: those whose
+    jitter counts as 0. Acceleration error and jitter are measured where the rows are frames of sequences.
     """
     joints: JointSet = J14
     truth: str = 'body'
@@ -50,6 +62,7 @@ class Protocol:
     metrics: tuple = POSE_METRICS
     groups: str = ''
     segmentation: bool = False
+    still_joints: tuple = ()
 
 
 PROTOCOLS = {
@@ -63,6 +76,11 @@ PROTOCOLS = {
                                 groups='sequence'),
     '3doh50k': Protocol(truth='joints', gendered=False),
     'lsp': Protocol(segmentation=True),
+    # evaluate_rich.py of WHAM's repository, hmr_trainer.py of BEDLAM's.
+    'rich': Protocol(joints=SMPL24_OF_MESH, truth='smplx', groups='sequence'),
+    # compute_positional_errors and compute_jitter of EMDB's repository.
+    'emdb1': Protocol(joints=SMPL24, groups='sequence', still_joints=_EMDB_STILL),
+    'emdb2': Protocol(joints=SMPL24, groups='sequence', still_joints=_EMDB_STILL),
 }
 DEFAULT = Protocol()
 
@@ -77,7 +95,8 @@ def group_of(protocol, imgname):
 
     Human3.6M: '.../S9_Walking_1.60457274_000001.jpg' is of action Walking. 3DPW: 'imageFiles/SEQUENCE/image_00000.jpg'.
     MPI-INF-3DHP: 'mpi_inf_3dhp_test_set/TS1/imageSequence/img_000001.jpg' is of sequence TS1, and
-    'S8/Seq1/imageFrames/video_0/frame_000001.jpg' of S8/Seq1.
+    'S8/Seq1/imageFrames/video_0/frame_000001.jpg' of S8/Seq1. EMDB: 'P0/SEQUENCE/images/00000.jpg' is of P0/SEQUENCE.
+    RICH: 'test/SEQUENCE/cam_00/00150_00.jpeg' is of SEQUENCE.
     """
     path = PurePosixPath(imgname.replace('\\', '/'))
     if protocol.groups == 'action':
@@ -87,6 +106,8 @@ def group_of(protocol, imgname):
         shot = read_shot(imgname)
         if shot is not None:
             return f'S{shot.subject}/Seq{shot.sequence}'
+        if path.parent.name == 'images':
+            return '/'.join(path.parts[-4:-2])
         parents = path.parent.name, path.parent.parent.name
-        return parents[1] if parents[0].startswith('imageSequence') else parents[0]
+        return parents[1] if parents[0].startswith(('imageSequence', 'cam_')) else parents[0]
     return ''

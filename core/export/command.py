@@ -16,6 +16,7 @@ from core.batches import example_inputs
 from core.config.flags import add_plugin_flag, load_plugins
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.options import checkpoint_config
+from core.evaluation.protocols import METRIC_UNITS
 from core.evaluation.run import load_regressor
 from core.export.backend import network_key
 from core.export.onnx import OnnxRegressor, export, quantize
@@ -58,5 +59,6 @@ def main():
     if options.int8:
         small = options.out.with_suffix('.int8.onnx')
         for name, evaluation in quantize_and_compare(cfg, regressor, options.out, small, options.batch_size).items():
-            print(f'{name}: ' + ', '.join(f'{metric} {evaluation.mean(metric):.2f} mm' for metric in evaluation.errors))
+            print(f'{name}: ' + ', '.join(f'{metric} {evaluation.mean(metric):.2f} {METRIC_UNITS[metric]}'
+                                          for metric in evaluation.errors))
     return 0

@@ -1,19 +1,17 @@
-"""The folder of one run: its config, checkpoints, TensorBoard files, final table and picture."""
+"""The folder of one run: its config, checkpoints, trackers' files, final table and picture."""
 from pathlib import Path
 
 from torchvision.utils import save_image
 
 from core.config import lasting_text
 from core.training.checkpoint import CheckpointStore
-from core.training.summary import Summary
+from core.training.trackers import TENSORBOARD, Trackers, check_trackers
 from utils.errors import ProjectError
 from utils.safe_io import atomic_write
 
-_TENSORBOARD = 'tensorboard'
-
 
 class RunFolder:
-    """LOG_DIR/NAME. Only the main process writes; `summary` is None in the others until `open`, and there for ever.
+    """LOG_DIR/NAME. Only the main process writes; `trackers` is None in the others until `open`, and there for ever.
 
     With TRAIN.OVERWRITE an earlier run's files stay until the first checkpoint of the new run is written.
     Raises ProjectError where the folder holds a run that is neither resumed nor to be overwritten, and where it holds
@@ -23,13 +21,15 @@ class RunFolder:
     def __init__(self, cfg, is_main):
         self.path = Path(cfg.LOG_DIR) / cfg.NAME
         self.store = CheckpointStore(self.path / 'checkpoints', cfg.TRAIN.KEEP_CHECKPOINTS)
-        self.summary, self._text, self._is_main = None, lasting_text(cfg), is_main
+        self.trackers, self._text, self._is_main = None, lasting_text(cfg), is_main
+        self._tracker_names = list(cfg.LOG.TRACKERS)
+        check_trackers(self._tracker_names)
         resuming = cfg.TRAIN.RESUME or cfg.TRAIN.CHECKPOINT
         existing = list(self.store.folder.glob('*.pt'))
         if existing and not (resuming or cfg.TRAIN.OVERWRITE):
             raise ProjectError(f'{self.path}: holds a run already; use --resume to go on, --overwrite to start anew, '
                                'or another --name')
-        self._stale = [] if resuming else [*existing, *(self.path / _TENSORBOARD).glob('events.*')]
+        self._stale = [] if resuming else [*existing, *(self.path / TENSORBOARD).glob('events.*')]
         start = cfg.TRAIN.PRETRAINED_CHECKPOINT
         if self._stale and start and self.path.resolve() in Path(start).resolve().parents:
             raise ProjectError(f'{start}: lies in the run that --overwrite would clear, {self.path}; use another '
@@ -45,7 +45,7 @@ class RunFolder:
         self._resumed_from = resumed_step
         if not self._stale:
             self._write_config()
-        self.summary = Summary(self.path / _TENSORBOARD, None if resumed_step is None else resumed_step + 1)
+        self.trackers = Trackers(self._tracker_names, self.path, self.path.name, resumed_step)
 
     def save(self, content, step, best):
         """Write a checkpoint. The first one clears what it takes the place of: an overwritten run is removed, later

@@ -1,33 +1,9 @@
-"""What a run leaves to look at: TensorBoard scalars and picture panels."""
+"""What a run leaves to look at: panels of pictures."""
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from core.evaluation.pictures import denormalize
 from utils.iuv_maps import maps_to_iuv
 from utils.rendering import colorize_iuv, overlay_batch
-
-
-class Summary:
-    """TensorBoard writer of one run. Only the main process has one."""
-
-    def __init__(self, folder, purge_step=None):
-        """purge_step: hides what an earlier, cut run wrote from that step on."""
-        self._writer = SummaryWriter(str(folder), purge_step=purge_step)
-
-    def scalars(self, values, step, group='losses'):
-        """{name: number} at a step."""
-        for name, value in values.items():
-            self._writer.add_scalar(f'{group}/{name}', value, step)
-
-    def text(self, name, text):
-        self._writer.add_text(name, text)
-
-    def picture(self, name, image, step):
-        """One picture [3,H,W] in [0, 1]."""
-        self._writer.add_image(name, image, step)
-
-    def close(self):
-        self._writer.close()
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from core.batches import extra_inputs, flatten_views
 from core.config import lasting_text
 from core.config.training_options import command_line
 from core.evaluation.evaluator import Evaluator
+from core.evaluation.protocols import METRIC_UNITS
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
 from core.training.adversary import build_adversary
 from core.training.compiling import compile_parts
@@ -151,7 +152,7 @@ class Trainer:
     def fit(self):
         """Train to the last epoch, or until a step or time limit or a signal -> last Evaluation, or None."""
         if self.is_main:
-            self.folder.summary.text('command', command_line())
+            self.folder.trackers.text('command', command_line())
             self.log.info(f'{self.cfg.NAME}: {len(self.train_data)} samples an epoch, logs in {self.folder.path}')
         with on_interrupt(self._on_signal):
             try:
@@ -315,20 +316,20 @@ class Trainer:
         self.stop_reason = 'TRAIN.MAX_STEPS' if at_the_end else self._agreed_stop()
 
     def _summarize(self, bar, total, losses, picture, rate):
-        summary, progress = self.folder.summary, self.state.progress
+        trackers, progress = self.folder.trackers, self.state.progress
         step = progress.global_step
         if step % self.cfg.TRAIN.SUMMARY_STEPS == 0 or step == 1:
-            summary.scalars({'total': float(total), **{name: float(loss.detach()) for name, loss in losses.items()}},
-                            step)
-            summary.scalars({'learning_rate': self.optimizer.param_groups[0]['lr'], 'images_per_second': rate,
-                             'skipped_steps': progress.skipped_steps, 'skipped_images': self.train_data.skipped},
-                            step, 'run')
-            summary.scalars(self.supervisor.scalars(), step, 'fits')
+            trackers.scalars({'total': float(total), **{name: float(loss.detach()) for name, loss in losses.items()}},
+                             step)
+            trackers.scalars({'learning_rate': self.optimizer.param_groups[0]['lr'], 'images_per_second': rate,
+                              'skipped_steps': progress.skipped_steps, 'skipped_images': self.train_data.skipped},
+                             step, 'run')
+            trackers.scalars(self.supervisor.scalars(), step, 'fits')
         if step % _PROGRESS_BAR_STEPS == 0:
             bar.set_postfix({'loss': f'{float(total):.2f}', 'img/s': f'{rate:.0f}',
                              **{name: f'{value:.2f}' for name, value in _last_stage(losses).items()}})
         if picture is not None:
-            summary.picture('train', picture, step)
+            trackers.picture('train', picture, step)
 
     # Validation, checkpoints, end
 
@@ -342,10 +343,11 @@ class Trainer:
                                              stop=lambda: bool(self._stop_wish))
         if evaluation is not None and self.is_main:
             values = {f'{metric}/stage_{stage}': evaluation.mean(metric, stage)
-                      for metric, errors in evaluation.errors.items() for stage in range(errors.shape[1])}
-            self.folder.summary.scalars(values, self.state.progress.global_step, 'validation')
+                      for metric, errors in evaluation.errors.items() for stage in range(errors.shape[1])
+                      if not errors[:, stage].isnan().all()}
+            self.folder.trackers.scalars(values, self.state.progress.global_step, 'validation')
             self.log.info(f'epoch {self.state.progress.epoch}: ' + ', '.join(
-                f'{metric} {evaluation.mean(metric):.1f} mm' for metric in evaluation.errors))
+                f'{metric} {evaluation.mean(metric):.1f} {METRIC_UNITS[metric]}' for metric in evaluation.errors))
         return evaluation
 
     def _save(self, evaluation=None):
@@ -372,7 +374,7 @@ class Trainer:
             self.folder.write_report(evaluation, self._held_out_picture())
         else:
             print(f'\ncheckpoint: {self.folder.store.best()}')
-        self.folder.summary.close()
+        self.folder.trackers.close()
 
     @torch.no_grad()
     def _held_out_picture(self, rows=6):

@@ -3,9 +3,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.catalog import image_folder
+from datasets.preprocess.bedlam import convert_bedlam
 from datasets.preprocess.coco import convert_coco
 from datasets.preprocess.dp_coco import convert_dp_coco
 from datasets.preprocess.eft import convert_eft
+from datasets.preprocess.emdb import convert_emdb
 from datasets.preprocess.h36m import convert_h36m
 from datasets.preprocess.lsp import convert_lsp
 from datasets.preprocess.lsp_original import convert_lsp_original
@@ -112,11 +114,14 @@ JOBS = (
     Job('coco-full_train_eft.npz', 'eft', _eft('coco_2014_train_fit', 'COCO2014-All-ver01.json'), True),
     Job('hr-lspet_train_eft.npz', 'eft', _eft('LSPet_fit', 'LSPet_ver01.json'), True),
     Job('mpii_train_eft.npz', 'eft', _eft('MPII_fit', 'MPII_ver01.json'), True),
+    Job('bedlam_train.npz', 'bedlam', lambda root, out, _: convert_bedlam(root, out), True),
     Job('h36m_valid_protocol1.npz', 'h36m', _h36m('protocol1'), False),
     Job('h36m_valid_protocol2.npz', 'h36m', _h36m('protocol2'), False),
     Job('h36m_mosh_valid_p2.npz', 'h36m', _h36m('protocol2', with_mosh=True), False),
     Job('mpi_inf_3dhp_test.npz', 'mpi-inf-3dhp', _mpi_inf_3dhp('test'), False),
     Job('3dpw_test.npz', '3dpw', _pw3d('test'), False),
+    Job('emdb1_test.npz', 'emdb', lambda root, out, _: convert_emdb(root, out, 'emdb1'), False),
+    Job('emdb2_test.npz', 'emdb', lambda root, out, _: convert_emdb(root, out, 'emdb2'), False),
     Job('lsp_dataset_test.npz', 'lsp', lambda root, out, _: convert_lsp(root, out), False),
     Job('threeDOH50K_testset.npz', '3doh50k', lambda root, out, _: convert_oh50k(root, out, 'testset'), False),
     Job('dp_coco_2014_minival.npz', 'coco', _dp_coco('minival', 'val2014'), False),

@@ -72,7 +72,8 @@ def _convert_sequence(path, rows, bodies, pictures):
                 if name not in pictures:
                     rows.leave_out(ABSENT)
                     continue
-                labels = {'pose': rotated_root(poses[frame], cameras[frame, :3, :3]), 'betas': betas, 'gender': code}
+                labels = {'pose': rotated_root(poses[frame], cameras[frame, :3, :3]), 'betas': betas, 'gender': code,
+                          'sequence': f'{sequence}/{number}', 'frame': frame}
                 if bodies:
                     labels.update(_joints(bodies[code], betas, poses[frame], content['trans'][number][frame],
                                           cameras[frame], np.asarray(content['cam_intrinsics'], np.float64)))
