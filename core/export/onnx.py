@@ -3,7 +3,7 @@
 The estimate is in the frame of MODEL.CAMERA: with 'crop', that of the ray through the crop's middle. The file is run by
 onnxruntime at once and compared with torch; nothing is written where they differ by more than 1e-4. --int8 also writes
 NAME.int8.onnx, whose convolutions compute with 8-bit integers, calibrated on the pictures of the config's
-DATA.EVAL_DATASET, and prints both files' errors on it. Needs `pip install human-mesh-recovery[onnx]`.
+DATA.EVAL_DATASET, and prints both files' errors on it. Needs `pip install '.[onnx]'`.
 """
 import argparse
 import inspect
@@ -25,6 +25,7 @@ from core.evaluation.run import load_regressor
 from datasets.build import build_eval_dataset
 from models.output import RegressorOutput, Stage
 from utils.errors import BadConfig, ProjectError
+from utils.optional_packages import import_package
 from utils.safe_io import atomic_write
 
 # What the file returns, all [B, ...] of the last stage.
@@ -88,11 +89,13 @@ def _filled(values, size):
 
 
 def _onnxruntime():
-    try:
-        import onnxruntime
-        return onnxruntime
-    except ImportError:
-        raise ProjectError("onnxruntime is not installed; pip install 'human-mesh-recovery[onnx]'") from None
+    return import_package('onnxruntime', 'an ONNX file', 'onnx')
+
+
+def _need_onnx():
+    """Both packages are needed to write a file: torch's exporter and the quantizer import onnx."""
+    import_package('onnx', 'an ONNX file', 'onnx')
+    _onnxruntime()
 
 
 class _MovesWrittenOut(TorchFunctionMode):
@@ -114,7 +117,7 @@ def export(regressor, path, inputs):
     -> {output: largest difference between onnxruntime and torch on them}. Raises ProjectError, and writes nothing,
     where one is above TOLERANCE or the optional packages are absent.
     """
-    _onnxruntime()
+    _need_onnx()
     network = FinalStage(regressor).eval()
     # Tracing: torch's newer exporter takes minutes over a body's constants.
     tracing = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
@@ -124,11 +127,8 @@ def export(regressor, path, inputs):
             # Of tracing, which fixes sizes and branches; what that might spoil, the comparison below shows.
             warnings.simplefilter('ignore')
             wanted = dict(zip(OUTPUTS, network(*inputs)))
-            try:
-                torch.onnx.export(network, tuple(inputs), str(aside), input_names=['images', *regressor.inputs],
-                                  output_names=list(OUTPUTS), opset_version=_OPSET, **tracing)
-            except ImportError as error:
-                raise ProjectError(f"{error.name} is not installed; pip install 'human-mesh-recovery[onnx]'") from None
+            torch.onnx.export(network, tuple(inputs), str(aside), input_names=['images', *regressor.inputs],
+                              output_names=list(OUTPUTS), opset_version=_OPSET, **tracing)
         found = OnnxRegressor(aside, regressor.body).run(*(values.numpy() for values in inputs))
         gaps = {name: float(np.abs(found[name] - wanted[name].numpy()).max()) for name in OUTPUTS}
         if not max(gaps.values()) <= TOLERANCE:
@@ -139,7 +139,7 @@ def export(regressor, path, inputs):
 
 def quantize(path, out, batches):
     """Write `path` with 8-bit convolutions to `out`, calibrated on batches, each {input: numpy array}."""
-    _onnxruntime()
+    _need_onnx()
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
