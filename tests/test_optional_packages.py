@@ -24,7 +24,7 @@ LAYERS = ('core', 'datasets', 'models', 'utils')
 NOT_BY_IMPORT_PACKAGE = {'neural_renderer', 'pyrender'}
 # Tools of the build, which no part of the project imports.
 TOOLS = {'pip', 'uv'}
-IGNORED = {'.venv', 'tests', 'build', 'output', 'logs', 'results', 'node_modules'}
+IGNORED = {'.venv', '.versions', '.pytest_cache', 'tests', 'build', 'output', 'logs', 'results', 'node_modules'}
 TEXTS = ('*.py', '*.md', '*.yaml', '*.yml', '*.toml', '*.sh', '*.ipynb', '*.slurm', 'Makefile', 'run', 'versions')
 # Up to the end of the command: a quote of prose, a bracket of prose, an end of line.
 COMMAND = re.compile(r'pip3? install((?:[ \t]+(?:-[\w-]+|\'[^\'\s]+\'|"[^"\s]+"|[\w.\[\]$({}=><~-]+))+)')
@@ -47,11 +47,9 @@ EXTRAS = {extra: packages_of(extra) for extra in ('', *PROJECT['optional-depende
 
 def files():
     """Sources, pages and recipes; the message of `import_package` has a test of its own."""
-    for pattern in TEXTS:
-        for path in ROOT.rglob(pattern):
-            parts = path.relative_to(ROOT).parts
-            if path.is_file() and not IGNORED & set(parts) and path.name != 'optional_packages.py':
-                yield path
+    found = {path for pattern in TEXTS for path in ROOT.rglob(pattern) if path.is_file()}
+    return sorted(path for path in found
+                  if not IGNORED & set(path.relative_to(ROOT).parts) and path.name != 'optional_packages.py')
 
 
 def pip_arguments(text):
@@ -77,6 +75,10 @@ def test_every_pip_install_names_what_exists(path):
             assert set((extra[1] or '').split(',')) <= set(EXTRAS), f'pip install {argument}: no such extra'
         elif not argument.startswith('$'):
             assert canonicalize_name(Requirement(argument).name) in known, f'pip install {argument}'
+
+
+def test_the_tests_have_every_extra():
+    assert EXTRAS['dev'] >= set.union(*(EXTRAS[extra] for extra in PROJECT['optional-dependencies']))
 
 
 def test_an_error_names_an_extra_that_brings_the_package():
