@@ -16,7 +16,7 @@ venv: .venv/installed
 .venv/installed: pyproject.toml $(wildcard constraints/*.txt)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install -q --upgrade pip
-	locked=constraints/python$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
+	@locked=constraints/python$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
 	if [ -f $$locked ]; then $(PY) -m pip install -q -c $$locked '.[dev]'; \
 	else echo "no tested versions for this Python ($$locked): the newest releases are installed"; \
 	$(PY) -m pip install -q '.[dev]'; fi

@@ -40,7 +40,7 @@ def free_assets():
     return folder
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def scripts():
     """Runs the scripts in processes of their own, without the seconds that importing torch takes each."""
     from tests.training_processes import TrainingServer
