@@ -2,16 +2,24 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
+# What tests run with: two processes of one thread each, a file of tests in one process; the longest files are not last.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rs $(PYTEST_OPTIONS)
+# Python versions that constraints/ has a file for.
+LOCKED := 3.10 3.11 3.12
 
-.PHONY: train test test-slow test-cuda lint assets body body-tools venv neural-renderer benchmarks held-ratios gpu clean
+.PHONY: train test test-slow test-cuda test-tools lint assets body venv neural-renderer benchmarks constraints held-ratios gpu clean
 
 venv: .venv/installed
 
 # The stamp is written last: an interrupted install is done again.
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml $(wildcard constraints/*.txt)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install -q --upgrade pip
-	$(PY) -m pip install -q '.[dev]'
+	@locked=constraints/python$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
+	if [ -f $$locked ]; then $(PY) -m pip install -q -c $$locked '.[dev]'; \
+	else echo "no tested versions for this Python ($$locked): the newest releases are installed"; \
+	$(PY) -m pip install -q '.[dev]'; fi
 	touch $@
 
 # The free body comes with the repository; nothing here makes it anew.
@@ -19,11 +27,8 @@ assets: venv
 	$(PY) -m datasets.synthetic.check_assets
 	$(PY) -m models.keypoints.fetch
 
-body-tools: venv
-	$(PY) -m pip install -q '.[body]'
-
 # Makes the free body again from Anny, beside the one of the repository, and compares the two.
-body: body-tools
+body: venv
 	$(PY) -m datasets.synthetic.make_assets --out build/free_body
 	$(PY) -m datasets.synthetic.body.compare data/free build/free_body
 
@@ -31,14 +36,21 @@ train: assets
 	$(PY) -m datasets.synthetic.generate --preset quick
 	$(PY) train.py --cfg_file configs/free/pymaf_quick.yaml
 
-test: assets lint
-	$(PY) -m pytest
+test: assets lint test-tools
+	$(PYTEST)
 
-test-slow: body-tools
-	$(PY) -m pytest -m slow
+test-slow: venv
+	$(PY) -m pytest -m slow $(PYTEST_OPTIONS)
 
 test-cuda: venv
 	$(PY) -m pytest -m cuda
+
+# What tests look for beside Python packages. Without it they are skipped, and the end of the run says so.
+test-tools:
+	@test -d node_modules/gltf-validator || npm install --silent --no-save --no-audit --no-fund --prefix . \
+	gltf-validator@2.0.0-dev.3.10 || echo "no glTF validator (npm is absent, or fetches nothing): its test is skipped"
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	echo "no Chromium: the viewer's tests are skipped"
 
 lint: venv
 	$(PY) -m ruff check .
@@ -56,6 +68,10 @@ held-ratios: venv
 # Six minutes on a machine with a GPU; results go to gpu.jsonl. PARTS="pymaf tests" chooses.
 gpu: venv
 	$(PY) -m benchmarks.gpu $(if $(PARTS),--parts $(PARTS))
+# Writes the newest releases that pyproject.toml admits into constraints/; `make test` then says whether they do.
+constraints: venv
+	$(PY) -m pip install -q uv
+	.ci/constraints $(LOCKED)
 
 clean:
 	rm -rf .venv

@@ -7,17 +7,21 @@ import torch
 from accelerate.state import AcceleratorState
 
 from datasets.synthetic.check_assets import check_assets
+from tests.no_skips import pytest_addoption, pytest_configure  # noqa: F401  hooks of --no_skips
 from tests.reference.standin import write_assets
 from utils import logging as project_logging
 
 ROOT = Path(__file__).resolve().parent.parent
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# `make test` gives each of its processes one.
+THREADS = int(os.environ.get('OMP_NUM_THREADS') or min(2, os.cpu_count() or 1))
+torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)
-def fresh_accelerate_state():
-    """accelerate keeps device and precision for a whole process; each test may want others."""
+def fresh_process_state():
+    """accelerate keeps device and precision for a whole process, torch its threads; each test may want others."""
     AcceleratorState._reset_state(reset_partial_state=True)
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope='session')
@@ -34,6 +38,14 @@ def free_assets():
     folder = ROOT / 'data' / 'free'
     check_assets(folder)
     return folder
+
+
+@pytest.fixture(scope='module')
+def scripts():
+    """Runs the scripts in processes of their own, without the seconds that importing torch takes each."""
+    from tests.training_processes import TrainingServer
+    with TrainingServer() as server:
+        yield server
 
 
 @pytest.fixture

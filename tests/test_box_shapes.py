@@ -128,7 +128,7 @@ def test_evaluation_files_of_4d_humans(tmp_path):
         Annotations.load(tmp_path / 'd.npz')
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='the real files are not here')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 @pytest.mark.parametrize('name', ['coco_2014_train', 'mpii_train', 'h36m_train', 'mpi_inf_3dhp_test'])
 def test_boxes_of_mmhuman3ds_files(name):
     path = REAL / f'assets/mmhuman3d/sample_{name}.npz'

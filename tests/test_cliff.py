@@ -73,7 +73,7 @@ def test_entries_are_the_published_modules(standin_assets, tmp_path, backbone):
             assert relative_error(value, np.array(HR48[name], np.float32)) < 1e-4, name
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason='the published numbers are not here')
+@pytest.mark.skipif(not SHARED.exists(), reason='../shared is not here')
 def test_resnet50_gives_the_published_numbers(standin_assets):
     network = build(standin_assets)
     shapes = json.loads((SHARED / 'keys/cliff_res50_keys.json').read_text())

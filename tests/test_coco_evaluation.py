@@ -201,7 +201,7 @@ def test_run_and_files(folder, checkpoint, capsys):
     assert len(json.loads(results.read_text())) == 2
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason='the real pictures are not in a plain clone')
+@pytest.mark.skipif(not REAL.is_dir(), reason='../shared is not here')
 def test_real_pictures(checkpoint, tmp_path):
     annotations = REAL / 'person_keypoints_sample.json'
     evaluation = run_coco(*parse_coco_options([
@@ -213,7 +213,7 @@ def test_real_pictures(checkpoint, tmp_path):
 
 def test_perfect_predictor_on_real_pictures(standin_assets):
     if not REAL.is_dir():
-        pytest.skip('the real pictures are not in a plain clone')
+        pytest.skip('../shared is not here')
     cfg = config(REAL, standin_assets, 'TEST.COCO_ANNOTATIONS', str(REAL / 'person_keypoints_sample.json'))
     dataset = CocoKeypoints(cfg)
     keypoints = estimate_keypoints(KeypointOracle(dataset), dataset, cfg, CPU, progress=False)

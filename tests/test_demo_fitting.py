@@ -25,7 +25,7 @@ from utils.keypoints import COCO_JOINTS, JOINT_NAMES
 
 REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
 ASTRONAUT = Path(skimage.__file__).parent / 'data' / 'astronaut.png'
-real = pytest.mark.skipif(not REAL.exists(), reason='real pictures are not here')
+real = pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 pytestmark = pytest.mark.usefixtures('networks_are_read_once')
 ROW = JOINT_NAMES.index
 # Standing, facing the camera, in a picture of 400 x 500: COCO's order, nose to right ankle. Their left is on the right.

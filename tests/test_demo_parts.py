@@ -1,4 +1,5 @@
 """The demo's parts on their own: camera, tracker, smoothing, detectors, threads, renderers."""
+import os
 import time
 import urllib.error
 
@@ -230,7 +231,9 @@ def test_work_behind_is_done_in_order_and_its_errors_arrive():
     behind.end()
 
 
-def test_pyrender_draws_where_the_own_renderer_does_or_says_why_not(body):
+def test_pyrender_draws_where_the_own_renderer_does_or_says_why_not(body, monkeypatch):
+    if 'DISPLAY' not in os.environ and 'PYOPENGL_PLATFORM' not in os.environ:
+        monkeypatch.setenv('PYOPENGL_PLATFORM', 'egl')  # Mesa draws without a screen
     image = np.zeros((120, 160, 3), np.uint8)
     with torch.no_grad():
         pose = torch.tensor([[np.pi] + [0] * 71], dtype=torch.float32)

@@ -287,8 +287,7 @@ def test_what_cannot_run_says_so(checkpoint, tmp_path, monkeypatch):
         with pytest.raises(ProjectError, match='without --display'):
             Window('bodies')
     monkeypatch.setitem(sys.modules, 'yt_dlp', None)
-    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
-    with pytest.raises(MissingFile, match='pip install yt-dlp'):
+    with pytest.raises(MissingFile, match=r"yt_dlp.*pip install '\.\[web\]'"):
         download('https://example.org/watch?v=1', tmp_path)
 
 

@@ -112,12 +112,14 @@ def test_evaluation_is_shared_out_and_every_process_gets_the_whole(two, alone):
         assert torch.equal(first[name], second[name])
 
 
-def test_eval_in_two_processes_prints_the_table_of_one(assets, tmp_path):
+def test_eval_in_two_processes_prints_the_table_of_one(assets, scripts, tmp_path):
     cfg = config(assets, tmp_path, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.MAX_STEPS', 1, regressor='hmr')
-    run([sys.executable, *train_command(cfg, tmp_path)])
+    status, _, errors = scripts.run(train_command(cfg, tmp_path), tmp_path)
+    assert status == 0, errors[-3000:]
     command = ['eval.py', '--checkpoint', str(tmp_path / 'run/checkpoints/best.pt'), '--dataset', 'tiny']
     tables = [tmp_path / 'one.csv', tmp_path / 'two.csv']
-    alone = run([sys.executable, *command, '--report', str(tables[0])]).stdout
+    status, alone, errors = scripts.run([*command, '--report', str(tables[0])], tmp_path)
+    assert status == 0, errors[-3000:]
     both = run([*TORCHRUN, *command, '--report', str(tables[1])]).stdout
     assert both.count('PA-MPJPE') == alone.count('PA-MPJPE') > 0
     numbers = [np.genfromtxt(table, delimiter=',', skip_header=1) for table in tables]
@@ -193,7 +195,7 @@ def uninterrupted(assets, tmp_path_factory):
     return final_weights(folder)
 
 
-def test_one_process_goes_on_where_two_stopped(assets, tmp_path):
+def test_one_process_goes_on_where_two_stopped(assets, scripts, tmp_path):
     """DaNet, whose first stage leaves half of its weights without gradients; stopped within the second epoch."""
     write_tiny_dataset(assets, 'danet', 'train')
     write_tiny_dataset(assets, 'danet', 'val', count=4, seed=1)
@@ -204,8 +206,8 @@ def test_one_process_goes_on_where_two_stopped(assets, tmp_path):
     checkpoints = tmp_path / 'run' / 'checkpoints'
     for later in ('step_00000006.pt', 'latest.pt', 'best.pt'):
         (checkpoints / later).unlink()
-    done = run([sys.executable, *command, '--resume', '--batch_size', '2'])
-    assert 'epoch 1, step 4' in done.stderr
+    status, _, errors = scripts.run([*command, '--resume', '--batch_size', '2'], tmp_path)
+    assert status == 0 and 'epoch 1, step 4' in errors, errors[-3000:]
     # Four of the epoch's twelve people had been seen, two by each process: four batches of two are left.
     assert load_torch(checkpoints / 'step_00000004.pt')['samples_done'] == 2
     assert final_weights(tmp_path)['global_step'] == 8

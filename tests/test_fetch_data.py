@@ -214,7 +214,7 @@ def test_a_dead_host_is_asked_once(tmp_path, mirror):
     assert (tmp_path / 'data/datasets/eft/MPII_ver01.json').exists()
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='needs the real files')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_digests_are_those_of_the_real_files(tmp_path, mirror, server):
     """The real file passes; with one bit turned it does not, and the next address is tried."""
     names = {'gmm_08': 'gmm_08.pkl', 'J_regressor_extra': 'J_regressor_extra.npy',
@@ -235,7 +235,7 @@ def test_digests_are_those_of_the_real_files(tmp_path, mirror, server):
     assert (data / 'gmm_08.pkl').read_bytes() == (REAL / 'gmm_08.pkl').read_bytes()
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='needs the real files')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_published_addresses_one_host_of_which_is_dead(tmp_path, mirror, server):
     """Without a mirror. A curl in front of the real one answers for github.com, and asks the server for the others."""
     folder = tmp_path / 'bin'
@@ -256,7 +256,7 @@ def test_published_addresses_one_host_of_which_is_dead(tmp_path, mirror, server)
         assert f'openmmlab-share.oss-cn-hangzhou.aliyuncs.com/mmhuman3d/models/{name}' in out
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='needs the real files')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_an_archive_of_real_files(tmp_path, mirror):
     """SPIN's data.tar.gz is a plain tar under that name."""
     files = ['J_regressor_extra.npy', 'J_regressor_h36m.npy', 'smpl_mean_params.npz', 'gmm_08.pkl', 'cube_parts.npy',
@@ -375,7 +375,7 @@ def test_training_is_ready_with_one_whole_set_of_its_mixture(tmp_path):
     assert '  blocked  train.py --regressor pymaf_net: needs datasets/3dpw\n' in run(tmp_path, '--check')[1]
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='needs the real files')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_fits_are_matched_by_their_rows(tmp_path):
     fits = tmp_path / 'data/static_fits'
     fits.mkdir(parents=True)

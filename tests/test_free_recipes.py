@@ -26,19 +26,34 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST = 3 * 120  # characters: three lines
 
 
+def copy_body(free_assets, folder):
+    """What a fresh clone has: the free body alone."""
+    shutil.copytree(free_assets, folder,
+                    ignore=lambda _, names: {'images', 'dataset_extras', 'video', 'annotations'} & set(names))
+
+
 @pytest.fixture
 def bare(free_assets, tmp_path, monkeypatch):
-    """A working folder with the free body alone, as a fresh clone has it."""
-    shutil.copytree(free_assets, tmp_path / 'data/free',
-                    ignore=lambda _, names: {'images', 'dataset_extras', 'video', 'annotations'} & set(names))
+    """A working folder with the free body alone."""
+    copy_body(free_assets, tmp_path / 'data/free')
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+@pytest.fixture(scope='module')
+def people(free_assets, tmp_path_factory):
+    """A free folder with a few rendered people, and their COCO file."""
+    folder = tmp_path_factory.mktemp('people') / 'free'
+    copy_body(free_assets, folder)
+    generate(['--out', str(folder), '--train', '2', '--val', '2', '--size', '64', '--what', 'images,coco', '--workers',
+              '1'])
+    return folder
+
+
 @pytest.fixture
-def rendered(bare):
-    """The same with a few rendered people, and their COCO file."""
-    generate(['--train', '2', '--val', '2', '--size', '64', '--what', 'images,coco', '--workers', '1'])
+def rendered(bare, people):
+    """The working folder with these people."""
+    shutil.copytree(people, bare / 'data/free', dirs_exist_ok=True)
     return bare
 
 
@@ -113,7 +128,7 @@ def test_evaluation_takes_free_people(rendered, said):
 
 def test_coco_evaluation_takes_free_people(rendered, said):
     checkpoint = write_checkpoint(rendered / 'hmr.pt', 'data')
-    cfg, _ = parse_coco_options(['--checkpoint', checkpoint])
+    cfg, _ = parse_coco_options(['--checkpoint', checkpoint, '--num_workers', '0'])
     truth = json.loads((rendered / 'data/free/annotations/free_val_keypoints.json').read_text())
     assert len(CocoKeypoints(cfg)) == len(truth['annotations']) == 2
     assert said == ['COCO is not here: evaluating on data/free/annotations/free_val_keypoints.json']

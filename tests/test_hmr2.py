@@ -45,7 +45,7 @@ def small(assets, folder, *overrides, backbone='vit_t'):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (REFERENCE / 'hmr2.npz').exists(), reason='the published numbers are not here')
+@pytest.mark.skipif(not (REFERENCE / 'hmr2.npz').exists(), reason='../shared is not here')
 def test_reference(standin_assets):
     """ViT-H, 503 entries: the published code's numbers on the same weights."""
     shapes = json.loads((REFERENCE / 'keys' / 'hmr2_keys.json').read_text())

@@ -214,7 +214,7 @@ def test_parts_of_the_surface(body, free_assets, left):
 def side_of_vertex():
     """Side of each SMPL vertex, 1 left, -1 right: that of the DensePose part with a side that is fewest edges away."""
     if not REAL.exists():
-        pytest.skip('no real files here')
+        pytest.skip('../shared is not here')
     charts = load_mat(REAL / 'assets/UV_data/UV_Processed.mat')
     vertex = charts['All_vertices'].ravel().astype(int) - 1
     faces, part = vertex[charts['All_Faces'].astype(int) - 1], charts['All_FaceIndices'].ravel().astype(int)

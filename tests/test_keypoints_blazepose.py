@@ -20,7 +20,7 @@ REAL = Path(__file__).resolve().parents[2] / 'shared/real'
 SKIMAGE = Path(skimage.__file__).parent / 'data'
 ROW = JOINT_NAMES.index
 LIMBS = slice(NUM_OPENPOSE, NUM_OPENPOSE + 12)
-real = pytest.mark.skipif(not REAL.exists(), reason='real pictures are not here')
+real = pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 
 
 def picture(path):

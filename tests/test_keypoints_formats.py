@@ -77,7 +77,7 @@ def test_what_is_not_finite_or_not_sure_is_zeros():
     assert not keypoints[[ROW('left_ear'), ROW('left_shoulder')]].any() and keypoints[ROW('left_elbow'), 2] == 1
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='real files are not here')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_openpose_file_is_read_as_the_data_sets_read_it():
     path = REAL / 'spin_example/im1010_openpose.json'
     person, = read_keypoints(path)['']
@@ -88,7 +88,7 @@ def test_openpose_file_is_read_as_the_data_sets_read_it():
     assert right < 60 < left
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='real files are not here')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_coco_annotations():
     pictures = read_keypoints(REAL / 'coco/person_keypoints_sample.json')
     skier, = pictures['000000000785.jpg']

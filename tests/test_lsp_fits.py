@@ -20,7 +20,7 @@ from utils.keypoints import FOCAL_LENGTH, JOINT_NAMES
 REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
 ASSETS = REAL / 'assets'
 PUBLISHED = ASSETS / 'static_fits' / 'lsp-orig_fits.npy'
-needs_real = pytest.mark.skipif(not PUBLISHED.exists(), reason="LSP's real files are not here")
+needs_real = pytest.mark.skipif(not PUBLISHED.exists(), reason='../shared is not here')
 LIMBS = slice(25, 37)
 
 

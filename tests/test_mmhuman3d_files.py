@@ -20,7 +20,7 @@ SOLID = ('h36m_train', 'h36m_valid_protocol1', 'h36m_valid_protocol2', 'mpi_inf_
 # Joints of the 24 that each file has, counted in its own mask: Human3.6M's head top and 3DHP's spine are not in it.
 COUNTS = {'coco_2014_train': 15, 'mpii_train': 14, '3dpw_test': 0, '3dpw_train': 0,
           **{name: 16 if name.startswith('h36m') else 15 for name in SOLID}}
-needs_files = pytest.mark.skipif(not FOLDER.exists(), reason='no real files here')
+needs_files = pytest.mark.skipif(not FOLDER.exists(), reason='../shared is not here')
 
 
 def read(name):

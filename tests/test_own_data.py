@@ -255,7 +255,7 @@ def test_nothing_is_replaced_unless_asked(people, cfg, tmp_path):
 
 
 @there
-@pytest.mark.skipif(not REAL.exists(), reason='real pictures are not here')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_a_real_picture_by_the_command(free_assets, tmp_path, capsys):
     """A man in a kick: one person, fitted; the annotated feet are apart by more than a third of the box."""
     main(['--pictures', str(REAL / 'pictures/COCO_val2014_000000000589.jpg'), '--out', str(tmp_path / 'kick.npz'),

@@ -169,7 +169,7 @@ def test_nobody_is_fitted_to_nothing(fitter):
         assert all(torch.isfinite(value).all() for value in vars(fit.state).values())
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='the real people are not here')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_real_people_from_their_annotated_keypoints(fitter):
     """Ten real people, none of whom the weights were chosen on: on their keypoints, and 75 mm from measured joints."""
     rows = Annotations.load(REAL / 'people.npz')

@@ -30,7 +30,7 @@ from utils.safe_io import load_npz
 
 REAL = ROOT.parent / 'shared/real'
 NOSE = 25 + COMMON_JOINTS.index('nose')
-needs_real_files = pytest.mark.skipif(not REAL.is_dir(), reason='the real files are not in a plain clone')
+needs_real_files = pytest.mark.skipif(not REAL.is_dir(), reason='../shared is not here')
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def coco_people(request, tmp_path):
         write_coco(tmp_path, [coco_person(n, n, n, area=400.0) for n in (1, 2, 3)])
         return tmp_path, tmp_path / 'coco.json'
     if not REAL.is_dir():
-        pytest.skip('the real files are not in a plain clone')
+        pytest.skip('../shared is not here')
     return REAL / 'coco', REAL / 'coco/person_keypoints_sample.json'
 
 

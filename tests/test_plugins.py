@@ -1,7 +1,4 @@
 """A regressor and a data set that lie outside of the project: trained, resumed, evaluated, exported by the scripts."""
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -16,23 +13,36 @@ from utils.torch_io import load_torch
 PLUGIN = ROOT / 'tests' / 'plugins' / 'toy_net.py'
 
 
-def script(*words, fails=False):
-    done = subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert bool(done.returncode) == fails, done.stderr[-3000:]
-    return done.stderr if fails else done.stdout
+@pytest.fixture(scope='module')
+def script(scripts, tmp_path_factory):
+    """Runs a script -> its standard output; with `fails` it ends in an error -> its standard error."""
+    folder = tmp_path_factory.mktemp('printed')
 
-
-def train(assets, logs, *words, **options):
-    return script('train.py', '--plugin', PLUGIN, '--regressor', 'toy_net', '--log_dir', logs, *words, '--misc',
-                  'PATHS.DATA_DIR', assets, 'DEVICE', 'cpu', 'MODEL.TOY_NET.WIDTH', 16, **options)
+    def run(*words, fails=False):
+        status, out, errors = scripts.run(words, folder)
+        assert bool(status) == fails, errors[-3000:]
+        return errors if fails else out
+    return run
 
 
 @pytest.fixture(scope='module')
-def trained(standin_assets, tmp_path_factory):
+def train(script, standin_assets, trained_in):
+    """Trains the plug-in's network, under the name that is given."""
+    return lambda *words: script(
+        'train.py', '--plugin', PLUGIN, '--regressor', 'toy_net', '--log_dir', trained_in, *words, '--misc',
+        'PATHS.DATA_DIR', standin_assets, 'DEVICE', 'cpu', 'MODEL.TOY_NET.WIDTH', 16)
+
+
+@pytest.fixture(scope='module')
+def trained_in(tmp_path_factory):
+    return tmp_path_factory.mktemp('logs')
+
+
+@pytest.fixture(scope='module')
+def trained(train, standin_assets, trained_in):
     """(asset folder, log folder) of a run of two epochs, six steps."""
-    logs = tmp_path_factory.mktemp('logs')
-    train(standin_assets, logs, '--name', 'whole')
-    return standin_assets, logs
+    train('--name', 'whole')
+    return standin_assets, trained_in
 
 
 def checkpoint(logs, name='whole'):
@@ -52,24 +62,24 @@ def test_parameter_groups_have_their_own_rates_and_frozen_parts_stay_out(trained
     assert all(group['decoupled_weight_decay'] for group in groups)  # AdamW's
 
 
-def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(trained):
-    assets, logs = trained
-    train(assets, logs, '--name', 'cut', *['--misc', 'TRAIN.MAX_STEPS', '2'])
-    train(assets, logs, '--name', 'cut', '--resume', *['--misc', 'TRAIN.MAX_STEPS', '0'])
+def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(trained, train):
+    _, logs = trained
+    train('--name', 'cut', *['--misc', 'TRAIN.MAX_STEPS', '2'])
+    train('--name', 'cut', '--resume', *['--misc', 'TRAIN.MAX_STEPS', '0'])
     whole, resumed = (load_torch(checkpoint(logs, name))['model'] for name in ('whole', 'cut'))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
-def test_the_other_scripts_read_its_checkpoint(trained, tmp_path):
+def test_the_other_scripts_read_its_checkpoint(trained, script, train):
     assets, logs = trained
     write_tiny_dataset(assets, 'tiny', 'val', count=6, seed=1)
     table = script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'tiny')
     assert 'PA-MPJPE' in table
     assert 'PA-MPJPE' in script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'noise')
-    train(assets, logs, '--name', 'further', '--pretrained_checkpoint', checkpoint(logs))
+    train('--name', 'further', '--pretrained_checkpoint', checkpoint(logs))
 
 
-def test_the_demo_tells_it_where_the_box_lies(trained, tmp_path):
+def test_the_demo_tells_it_where_the_box_lies(trained, script, tmp_path):
     assets, logs = trained
     Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(tmp_path / 'a.png')
     (tmp_path / 'box.json').write_text('{"bbox": [40, 10, 50, 90]}')
@@ -80,7 +90,7 @@ def test_the_demo_tells_it_where_the_box_lies(trained, tmp_path):
     assert pose.shape == (1, 72) and np.isfinite(pose).all()
 
 
-def test_it_is_exported_with_its_second_input(trained, tmp_path):
+def test_it_is_exported_with_its_second_input(trained, script, tmp_path):
     onnxruntime = pytest.importorskip('onnxruntime')
     script('-m', 'core.onnx_export', '--plugin', PLUGIN, '--checkpoint', checkpoint(trained[1]), '--out',
            tmp_path / 'toy.onnx')
@@ -88,7 +98,7 @@ def test_it_is_exported_with_its_second_input(trained, tmp_path):
     assert len(session.get_inputs()) == 2 and session.get_inputs()[1].name == 'center'
 
 
-def test_without_the_flag_the_error_names_the_regressor(trained):
+def test_without_the_flag_the_error_names_the_regressor(trained, script):
     error = script('eval.py', '--checkpoint', checkpoint(trained[1]), '--dataset', 'tiny', fails=True)
     assert error.count('\n') == 1 and "unknown regressor 'toy_net'" in error and '--plugin FILE' in error
 

@@ -167,7 +167,7 @@ def test_mpii(tmp_path, openpose):
 
 def test_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'h5py', None)
-    with pytest.raises(ProjectError, match='needs the package h5py: pip install h5py'):
+    with pytest.raises(ProjectError, match=r"needs the package h5py, .*pip install '\.\[preprocess\]'"):
         mpii.convert_mpii(tmp_path / 'train.h5', tmp_path / 'o.npz')
 
 

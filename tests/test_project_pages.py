@@ -1,5 +1,8 @@
 """Pages that name tests, regressors and files name those that are there."""
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,12 +31,27 @@ def test_the_tests_that_are_named_exist():
             assert f'def {name}(' in (ROOT / file).read_text(encoding='utf-8'), f'{file}::{name}'
 
 
-@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', *(
+@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'data/README.md', *(
     f'docs/{path.name}' for path in sorted((ROOT / 'docs').glob('*.md')))])
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding='utf-8')
     for target in re.findall(r'\]\(([^)#\s]+)', text):
         assert target.startswith('http') or ((ROOT / page).parent / target).exists(), target
+
+
+def test_git_keeps_the_free_body_and_the_page_of_the_data_folder_alone(tmp_path):
+    names = json.loads((ROOT / 'data/free/MANIFEST.json').read_text(encoding='utf-8'))['files']
+    kept = ['data/README.md', 'data/free/MANIFEST.json', *(f'data/free/{name}' for name in names)]
+    lost = ['data/smpl/SMPL_NEUTRAL.pkl', 'data/keypoints/pose_detection.tflite', 'data/free/images/free_train/0.jpg']
+    shutil.copy(ROOT / '.gitignore', tmp_path)
+    subprocess.run(['git', 'init', '-q'], cwd=tmp_path, check=True)
+    ignored = subprocess.run(['git', 'check-ignore', *kept, *lost], cwd=tmp_path, capture_output=True, text=True)
+    assert ignored.stdout.split() == lost
+
+
+def test_the_page_of_the_data_folder_names_its_parts():
+    page = (ROOT / 'data/README.md').read_text(encoding='utf-8')
+    assert all(f'`{name}' in page for name in ('free/', 'keypoints/', 'smpl/', 'dataset_extras/', 'pretrained_model/'))
 
 
 def test_citation_names_every_regressor():

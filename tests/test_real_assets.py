@@ -39,7 +39,7 @@ REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
 ASSETS, CHUMPY = REAL / 'assets', REAL / 'smpl_chumpy'
 FILES = sorted(path for folder in (ASSETS, CHUMPY) for path in folder.rglob('*') if path.is_file())
 VERTICES = 6890
-pytestmark = pytest.mark.skipif(not ASSETS.exists(), reason='the real files are not here')
+pytestmark = pytest.mark.skipif(not ASSETS.exists(), reason='../shared is not here')
 
 
 @pytest.fixture(scope='session')

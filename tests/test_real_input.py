@@ -19,7 +19,7 @@ COCO = Path(__file__).resolve().parents[2] / 'shared' / 'real' / 'coco'
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not COCO.exists(), reason='the two real pictures are not here')
+@pytest.mark.skipif(not COCO.exists(), reason='../shared is not here')
 def test_real_people_are_learned_beside_free_ones(free_assets, tmp_path):
     """The 2D loss on the real people falls by at least half; their panel is left in the test's folder."""
     assets = tmp_path / 'free'

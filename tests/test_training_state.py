@@ -1,5 +1,6 @@
 """What a run remembers and what it leaves on disk: averages, samples, rollbacks, overwriting, validation, precision."""
 import os
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -32,6 +33,21 @@ def assets(standin_assets):
 
 def hmr(assets, folder, *overrides):
     return tiny_config(assets, folder, 'TRAIN.NUM_EPOCHS', 1, *overrides, regressor='hmr')
+
+
+@pytest.fixture(scope='module')
+def three_steps(assets, tmp_path_factory):
+    """Folder of a whole run of three steps, with a checkpoint of each."""
+    folder = tmp_path_factory.mktemp('three_steps')
+    Trainer(hmr(assets, folder, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9)).fit()
+    return folder / 'run'
+
+
+@pytest.fixture
+def finished(three_steps, tmp_path):
+    """LOG_DIR of a copy of that run, which the test may change."""
+    shutil.copytree(three_steps, tmp_path / 'run')
+    return tmp_path
 
 
 def checkpoints(folder):
@@ -87,8 +103,7 @@ def test_an_adversary_trains_in_the_same_step_and_resumes_bit_for_bit(assets, tm
         Trainer(tiny_config(assets, tmp_path / 'pymaf', 'ADVERSARY.WEIGHT', 0.1))
 
 
-def test_overwriting_clears_when_the_first_checkpoint_is_written(assets, tmp_path):
-    Trainer(hmr(assets, tmp_path)).fit()
+def test_overwriting_clears_when_the_first_checkpoint_is_written(assets, finished, tmp_path):
     before = checkpoints(tmp_path)
     trainer = Trainer(hmr(assets, tmp_path, 'TRAIN.OVERWRITE', True, 'SEED', 5, 'TRAIN.MAX_STEPS', 2))
     assert checkpoints(tmp_path) == before and load_config(tmp_path / 'run/config.yaml').SEED == 0
@@ -109,16 +124,14 @@ def events(folder):
     return [event.step for event in accumulator.Scalars('losses/total')]
 
 
-def test_a_failed_set_up_leaves_the_old_run_alone(assets, tmp_path):
-    Trainer(hmr(assets, tmp_path)).fit()
+def test_a_failed_set_up_leaves_the_old_run_alone(assets, finished, tmp_path):
     before = checkpoints(tmp_path)
     with pytest.raises(BadConfig, match='ADVERSARY.SAMPLES'):
         Trainer(hmr(assets, tmp_path, 'TRAIN.OVERWRITE', True, 'ADVERSARY.WEIGHT', 1.0))
     assert checkpoints(tmp_path) == before
 
 
-def test_rolling_back_keeps_both_branches(assets, tmp_path):
-    Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9)).fit()
+def test_rolling_back_keeps_both_branches(assets, finished, tmp_path):
     first = tmp_path / 'run/checkpoints/step_00000001.pt'
     Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT', str(first), 'TRAIN.MAX_STEPS', 2, 'SOLVER.BASE_LR', .01)).fit()
     assert checkpoints(tmp_path) == ['best.pt', 'latest.pt', 'step_00000001.pt', 'step_00000002.pt']
@@ -130,8 +143,7 @@ def test_rolling_back_keeps_both_branches(assets, tmp_path):
     assert not torch.equal(resumed, load_torch(old)['model'][name])
 
 
-def test_a_resumed_run_does_not_roll_back_again(assets, tmp_path):
-    Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9)).fit()
+def test_a_resumed_run_does_not_roll_back_again(finished, tmp_path):
     folder = tmp_path / 'run' / 'checkpoints'
     back, _ = parse_training_options(['--checkpoint', str(folder / 'step_00000001.pt'),
                                       '--misc', 'TRAIN.MAX_STEPS', '2'])
@@ -140,8 +152,7 @@ def test_a_resumed_run_does_not_roll_back_again(assets, tmp_path):
     assert Trainer(again).state.progress.global_step == 2
 
 
-def test_a_rollback_before_the_best_sets_it_aside_too(assets, tmp_path):
-    Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9)).fit()
+def test_a_rollback_before_the_best_sets_it_aside_too(assets, finished, tmp_path):
     first = tmp_path / 'run/checkpoints/step_00000001.pt'
     best = load_torch(first.with_name('best.pt'))['global_step']
     Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT', str(first), 'TRAIN.MAX_STEPS', 2, 'DATA.EVAL_DATASET', '')).fit()
@@ -191,7 +202,7 @@ def test_forms_of_body_samples(tmp_path, form):
 
 
 def test_the_config_of_a_rollback_is_the_checkpoints(assets, tmp_path):
-    Trainer(hmr(assets, tmp_path, 'SOLVER.WEIGHT_DECAY', 0.125)).fit()
+    Trainer(hmr(assets, tmp_path, 'SOLVER.WEIGHT_DECAY', 0.125, 'TRAIN.MAX_STEPS', 1)).fit()
     path = tmp_path / 'run/checkpoints/latest.pt'
     cfg, _ = parse_training_options(['--checkpoint', str(path), '--batch_size', '2'])
     assert cfg.MODEL.REGRESSOR == 'hmr' and cfg.SOLVER.WEIGHT_DECAY == 0.125 and cfg.TRAIN.BATCH_SIZE == 2

@@ -83,7 +83,7 @@ def test_groups_of_mpi_inf_3dhp_paths():
     assert sorted(map(list, groups)) == [[1, 0, 5], [2], [3], [4]]
 
 
-@pytest.mark.skipif(not REAL.exists(), reason='needs the real files')
+@pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_mmhuman3d_names_are_grouped_too():
     """The name in a file of mmhuman3d's own tests, and those of SPIN's that are the same group and another frame."""
     with np.load(REAL / 'mmhuman3d/sample_mpi_inf_3dhp_train.npz', allow_pickle=True) as file:

@@ -106,7 +106,7 @@ def test_files_of_another_family_are_named(hmr, standin_assets, tmp_path):
                 load_weights(network, tmp_path / 'x.pt')
 
 
-@pytest.mark.skipif(not PUBLISHED_KEYS.exists(), reason='the published key lists are not here')
+@pytest.mark.skipif(not PUBLISHED_KEYS.exists(), reason='../shared is not here')
 @pytest.mark.parametrize('name, source', [
     ('cliff_res50', 'cliff'), ('hmr2', 'hmr2'), ('danet', 'danet'), ('pymaf_res50', 'pymaf'), ('spin_hmr', 'spin'),
     *((f'multispin_emb_{variant}', 'multi_spin') for variant in ('avg', 'mlp', 'conv1d', 'mlp_convnext'))])

@@ -1,5 +1,5 @@
-"""Runs of train.py that a test can kill: forked from one process that has imported everything, so that each starts in
-a second. `python -m tests.training_processes` is that process; it takes JSON lines on its standard input.
+"""Runs of the scripts that a test can kill: forked from one process that has imported everything, so that each starts
+in a second. `python -m tests.training_processes` is that process; it takes JSON lines on its standard input.
 """
 import json
 import os
@@ -66,12 +66,12 @@ class TrainingProcess:
 
 
 class TrainingServer:
-    """Starts runs of train.py. Use as a context; what still runs at the end is killed."""
+    """Starts runs of train.py, and of other scripts. Use as a context; what still runs at the end is killed."""
 
     def __enter__(self):
         self._process = subprocess.Popen([sys.executable, '-m', 'tests.training_processes'], cwd=ROOT, text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         env={**os.environ, 'OMP_NUM_THREADS': '1'})
+                                         env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''})
         assert self.ask({'ready': True}) is True
         self._pids = []
         return self
@@ -82,9 +82,24 @@ class TrainingServer:
         return json.loads(self._process.stdout.readline())
 
     def start(self, arguments, log):
-        pid = self.ask({'start': [str(word) for word in arguments], 'log': str(log)})
+        """train.py with these arguments -> TrainingProcess; what it prints goes to the file `log`."""
+        return self._start(['train.py', *arguments], log, log)
+
+    def run(self, words, folder):
+        """A script or `-m MODULE`, with arguments, until its end -> (exit status, standard output, standard error).
+
+        folder: where the two are written.
+        """
+        out, errors = Path(folder) / 'stdout', Path(folder) / 'stderr'
+        for path in (out, errors):
+            path.unlink(missing_ok=True)
+        status = self._start(words, out, errors).wait(240)
+        return status, out.read_text(), errors.read_text()
+
+    def _start(self, words, out, errors):
+        pid = self.ask({'start': [str(word) for word in words], 'out': str(out), 'errors': str(errors)})
         self._pids.append(pid)
-        return TrainingProcess(pid, log, self)
+        return TrainingProcess(pid, errors, self)
 
     def __exit__(self, *_):
         for pid in self._pids:
@@ -100,25 +115,25 @@ def _serve():
         message = json.loads(line)
         answer = True
         if 'start' in message:
-            answer = _fork(message['start'], message['log'])
+            answer = _fork(message['start'], message['out'], message['errors'])
         elif 'wait' in message:
             answer = os.waitstatus_to_exitcode(os.waitpid(message['wait'], 0)[1])
         print(json.dumps(answer), flush=True)
 
 
-def _fork(arguments, log):
+def _fork(words, out, errors):
     pid = os.fork()
     if pid:
         return pid
     status = 1
     try:
         os.setsid()
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        sys.argv = ['train.py', *arguments]
-        runpy.run_path('train.py', run_name='__main__')
+        for descriptor, path in ((1, out), (2, errors)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), descriptor)
+        is_module = words[0] == '-m'
+        sys.argv = words[is_module:]
+        (runpy.run_module if is_module else runpy.run_path)(words[is_module], run_name='__main__')
     except SystemExit as end:
         status = end.code or 0
     except BaseException:

@@ -19,6 +19,10 @@ class MissingFile(ProjectError):
     """A file that is needed is absent; the message says where to get it."""
 
 
+class MissingPackage(MissingFile):
+    """A package that is needed is not installed; the message says which extra brings it."""
+
+
 class BadFile(ProjectError):
     """A file is there but cannot be used: truncated, of the wrong kind, or of the wrong shape."""
 

@@ -1,23 +1,19 @@
 """The 21 vertices that follow SMPL's joints: face, feet and fingertips (`utils.keypoints.VERTEX_JOINTS`)."""
-from utils.errors import MissingFile
 from utils.keypoints import VERTEX_JOINTS
+from utils.optional_packages import import_package
 from utils.safe_io import load_json
-
-_NEEDS_SMPLX = ("SMPL's landmark vertices come from the smplx package, which is not installed (its licence allows "
-                "non-commercial research alone): run `pip install smplx`; the free body (data/free) needs none")
 
 
 def landmark_vertices(assets, is_free):
     """[21] vertex numbers in the order of VERTEX_JOINTS: the free body's from its folder, SMPL's from smplx.
 
-    assets: utils.assets.Assets. Raises MissingFile where smplx is needed and not installed.
+    assets: utils.assets.Assets. Raises MissingPackage where smplx is needed and not installed.
     """
     if is_free:
         ids = load_json(assets.file('vertex_ids.json'))
     else:
-        try:
-            from smplx.vertex_ids import vertex_ids  # on use: its licence is non-commercial, the free body needs none
-        except ImportError:
-            raise MissingFile(_NEEDS_SMPLX) from None
-        ids = vertex_ids['smplh']
+        # On use: smplx's licence is non-commercial, and the free body needs none of it.
+        smplx = import_package('smplx.vertex_ids', "SMPL's landmark vertices (the free body, data/free, has its own)",
+                               'smpl')
+        ids = smplx.vertex_ids['smplh']
     return [ids[name] for name in VERTEX_JOINTS]

@@ -18,7 +18,7 @@ class PyrenderRenderer:
             self._pyrender, self._renderer = pyrender, pyrender.OffscreenRenderer(64, 64)
         except Exception as error:  # missing packages, missing libraries and drivers each raise their own kind
             raise BadConfig(f'--renderer pyrender cannot be used here ({" ".join(str(error).split())[:120]}); '
-                            '`pip install pyrender` and PYOPENGL_PLATFORM=egl may help; --renderer own needs neither'
+                            "`pip install '.[opengl]'` and PYOPENGL_PLATFORM=egl may help; --renderer own needs neither"
                             ) from None
         self._faces = np.asarray(faces)
 

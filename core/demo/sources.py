@@ -1,5 +1,4 @@
 """Where the frames of a run come from: a video file, a web address, a folder of pictures, a camera."""
-import importlib.util
 import time
 from fractions import Fraction
 
@@ -10,6 +9,7 @@ from datasets.video import Frame, VideoReader
 from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.file_names import frame_numbers
 from utils.logging import get_logger, log_once
+from utils.optional_packages import import_package
 
 _CAMERA_RATE = Fraction(30)
 _SLOWEST, _FASTEST = 0.01, 1000
@@ -85,10 +85,8 @@ def is_address(path):
 
 
 def download(address, folder):
-    """Fetch a video by yt-dlp into a folder -> its path. Raises MissingFile where yt-dlp is not installed."""
-    if importlib.util.find_spec('yt_dlp') is None:
-        raise MissingFile(f'{address}: a web address needs yt-dlp; run `pip install yt-dlp`, or give a video file')
-    import yt_dlp
+    """Fetch a video by yt-dlp into a folder -> its path. Raises MissingPackage where yt-dlp is not installed."""
+    yt_dlp = import_package('yt_dlp', f'{address}: a web address', 'web')
     options = {'paths': {'home': str(folder)}, 'outtmpl': '%(id)s.%(ext)s', 'format': 'bestvideo[ext=mp4]/best',
                'quiet': True, 'noprogress': True, 'noplaylist': True}
     try:

@@ -4,7 +4,7 @@ The estimate is in the frame of MODEL.CAMERA: with 'crop', that of the ray throu
 onnxruntime at once and compared with torch; nothing is written where they differ by more than 1e-4. --int8 also writes
 NAME.int8.onnx, whose convolutions compute with 8-bit integers, calibrated on the pictures of the config's
 DATA.EVAL_DATASET, and prints both files' errors on it. `--onnx_file` of demo.py and eval.py takes either file. Needs
-`pip install human-mesh-recovery[onnx]`.
+`pip install '.[onnx]'`.
 """
 import argparse
 from pathlib import Path

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from models.output import RegressorOutput, Stage
 from utils.errors import BadConfig, BadFile, ProjectError
+from utils.optional_packages import import_package
 from utils.safe_io import atomic_write
 
 # What the file returns, all [B, ...] of the last stage.
@@ -98,11 +99,13 @@ def _filled(values, size):
 
 
 def _onnxruntime():
-    try:
-        import onnxruntime
-        return onnxruntime
-    except ImportError:
-        raise ProjectError("onnxruntime is not installed; pip install 'human-mesh-recovery[onnx]'") from None
+    return import_package('onnxruntime', 'an ONNX file', 'onnx')
+
+
+def _need_onnx():
+    """Both packages are needed to write a file: torch's exporter and the quantizer import onnx."""
+    import_package('onnx', 'an ONNX file', 'onnx')
+    _onnxruntime()
 
 
 class _MovesWrittenOut(TorchFunctionMode):
@@ -125,7 +128,7 @@ def export(regressor, path, inputs, key=''):
     on the inputs}. Raises ProjectError, and writes nothing, where one is above TOLERANCE, the network is larger than a
     file can be, or the optional packages are absent.
     """
-    _onnxruntime()
+    _need_onnx()
     num_bytes = sum(value.numel() * value.element_size() for value in (*regressor.parameters(), *regressor.buffers()))
     if num_bytes > _MOST_BYTES:
         raise ProjectError(f'{path}: not written: the network has {num_bytes / 2 ** 30:.1f} GiB, and an ONNX file '
@@ -139,11 +142,8 @@ def export(regressor, path, inputs, key=''):
             # Of tracing, which fixes sizes and branches; what that might spoil, the comparison below shows.
             warnings.simplefilter('ignore')
             wanted = dict(zip(OUTPUTS, network(*inputs)))
-            try:
-                torch.onnx.export(network, tuple(inputs), str(aside), input_names=['images', *regressor.inputs],
-                                  output_names=list(OUTPUTS), opset_version=_OPSET, **tracing)
-            except ImportError as error:
-                raise ProjectError(f"{error.name} is not installed; pip install 'human-mesh-recovery[onnx]'") from None
+            torch.onnx.export(network, tuple(inputs), str(aside), input_names=['images', *regressor.inputs],
+                              output_names=list(OUTPUTS), opset_version=_OPSET, **tracing)
         _keep_key(aside, key)
         found = OnnxRegressor(aside, regressor.body).run(*(values.numpy() for values in inputs))
         gaps = {name: float(np.abs(found[name] - wanted[name].numpy()).max()) for name in OUTPUTS}
@@ -164,7 +164,7 @@ def _keep_key(path, key):
 
 def quantize(path, out, batches):
     """Write `path` with 8-bit convolutions and the same key to `out`, calibrated on batches of {input: numpy array}."""
-    _onnxruntime()
+    _need_onnx()
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -4,7 +4,6 @@ What they share: `Collector` gathers rows, counts what is left out and why, and 
 `command` is the command line of a converter.
 """
 import argparse
-import importlib
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.annotations import Annotations
-from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
+from utils.errors import BadConfig, BadFile, MissingFile
 from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE
 from utils.logging import get_logger
 
@@ -110,14 +109,6 @@ def existing(path, what):
     if not path.exists():
         raise MissingFile(f'{path}: no such {what}')
     return path
-
-
-def need(package, purpose):
-    """Import an optional package. Raises ProjectError that names what to install."""
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise ProjectError(f'{purpose} needs the package {package}: pip install {package}') from None
 
 
 def command(convert, description, required, optional=None, argv=None):

@@ -10,13 +10,14 @@ ROOT/S9/MySegmentsMat/{ground_truth_bb,ground_truth_bs}/Walking 1.60457274.mat (
 import cv2
 import numpy as np
 
-from datasets.preprocess import check_output, command, existing, need, square_box
+from datasets.preprocess import check_output, command, existing, square_box
 from datasets.preprocess.frames import extract_frames
 from datasets.preprocess.hdf5 import open_hdf5
 from datasets.preprocess.joints import H36M17_TO_COMMON, common_joints, common_keypoints, openpose_joints
 from datasets.preprocess.parts import Parts
 from datasets.preprocess.pictures import ABSENT, Pictures
 from utils.errors import BadFile, MissingFile, run_main
+from utils.optional_packages import import_package
 from utils.pixels import COUNTED_FROM_0
 from utils.safe_io import load_pickle
 
@@ -143,7 +144,7 @@ def _body(bodies, number):
 
 def read_cdf(path, dimensions):
     """Joints [F,32,dimensions] of a Human3.6M pose file, in its own units."""
-    cdflib = need('cdflib', f'{path}: reading CDF')
+    cdflib = import_package('cdflib', f'{path}: reading CDF', 'preprocess')
     try:
         poses = np.asarray(cdflib.CDF(str(existing(path, 'pose file'))).varget('Pose'), np.float64)
         return poses.reshape(-1, 32, dimensions)

@@ -18,7 +18,7 @@ from datasets.preprocess.oh50k import convert_oh50k
 from datasets.preprocess.pw3d import convert_pw3d
 from datasets.preprocess.up3d import convert_up3d
 from utils.assets import find_assets, is_complete_free_folder
-from utils.errors import BadConfig, MissingFile, ProjectError
+from utils.errors import BadConfig, MissingFile, MissingPackage, ProjectError
 from utils.logging import get_logger
 
 
@@ -160,9 +160,9 @@ def _run(cfg, job, out, options):
         return 'there already', ''
     try:
         job.run(image_folder(cfg, job.dataset), out, options)
-    except MissingFile as error:
-        return 'left out', str(error)
     except ProjectError as error:
+        if isinstance(error, MissingFile) and not isinstance(error, MissingPackage):
+            return 'left out', str(error)
         get_logger().error(f'{job.name}: {error}')
         return 'failed', str(error)
     return 'written', ''

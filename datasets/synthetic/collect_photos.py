@@ -1,8 +1,8 @@
 """Collects photographs with free licences from packages: `python -m datasets.synthetic.collect_photos FOLDER`.
 
 What the folder holds is for training on one's own machine; LICENCES.txt names each source and its terms. Needs
-`apt-get` and `dpkg-deb` (Debian), `npm`, and OpenEXR (`pip install OpenEXR`) for the panoramas; a source that cannot be
-had is left out with a line. Everything chosen here was looked at: there are no people near enough to be seen as such.
+`apt-get` and `dpkg-deb` (Debian), `npm`, and `pip install '.[photos]'` for the panoramas; a source that cannot be had
+is left out with a line. Everything chosen here was looked at: there are no people near enough to be seen as such.
 """
 import argparse
 import base64
@@ -21,6 +21,7 @@ import sklearn
 from datasets.synthetic.photographs import reduced
 from utils.errors import MissingFile, ProjectError, run_main
 from utils.logging import get_logger
+from utils.optional_packages import import_package
 from utils.safe_io import atomic_write
 
 _LONGEST_SIDE, _JPEG_QUALITY = 1280, 90
@@ -143,15 +144,12 @@ def _write_photo(pixels, target):
 
 def _read_exr(file):
     """Linear RGB [H,2H,3] float32 of an OpenEXR file, or of pmndrs' JavaScript around one."""
-    try:
-        import OpenEXR
-    except ImportError:
-        raise ProjectError('panoramas want OpenEXR: pip install OpenEXR') from None
+    openexr = import_package('OpenEXR', 'a panorama', 'photos')
     if file.suffix == '.js':
         inside = re.search(r'base64,([A-Za-z0-9+/=]+)', file.read_text())
         file = file.with_suffix('')
         file.write_bytes(base64.b64decode(inside[1]))
-    channels = OpenEXR.File(str(file)).channels()
+    channels = openexr.File(str(file)).channels()
     pixels = channels['RGB'] if 'RGB' in channels else channels['RGBA']
     return _without_ringing(pixels.pixels[..., :3].astype(np.float32))
 

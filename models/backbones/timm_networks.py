@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from models.backbones.depthwise import keep_depthwise_in_float32
-from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
+from utils.errors import BadConfig, BadFile, MissingFile
 from utils.keypoints import IMAGE_MEAN, IMAGE_STD
+from utils.optional_packages import import_package
 from utils.torch_io import load_torch
 
 PREFIX = 'timm/'
@@ -139,7 +140,7 @@ def _check_hub():
 
 def _create(name, **options):
     """The network up to its map of stride 32, or its last; ViTs' map is normalized as for their classifier."""
-    timm = _timm()
+    timm = import_package('timm', f'a backbone {PREFIX}NAME')
     if not timm.is_model(name.split('.')[0]):
         close = timm.list_models(f'*{name.split("_")[0]}*')[:5]
         raise BadConfig(f'MODEL.BACKBONE.NAME is {PREFIX + name!r}, which timm {timm.__version__} does not know'
@@ -179,11 +180,3 @@ def _normed(getter):
 
 def _first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-
-
-def _timm():
-    try:
-        import timm
-        return timm
-    except ImportError:
-        raise ProjectError("timm is not installed; pip install timm") from None

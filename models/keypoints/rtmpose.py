@@ -11,6 +11,7 @@ from models.keypoints.matching import belongs, overlap
 from models.keypoints.person import PersonKeypoints
 from models.keypoints.tracked import TrackedByOverlap
 from utils.errors import BadConfig, BadFile, MissingFile
+from utils.optional_packages import import_package
 
 _MARGIN = 1.25
 _MEAN, _STD = np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32)
@@ -157,10 +158,7 @@ def _suppressed(boxes, scores):
 
 
 def _session(path, device):
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingFile("rtmpose needs onnxruntime; run `pip install '.[onnx]'`") from None
+    onnxruntime = import_package('onnxruntime', 'rtmpose', 'onnx')
     providers = ['CUDAExecutionProvider'] * (str(device) != 'cpu') + ['CPUExecutionProvider']
     available = [name for name in providers if name in onnxruntime.get_available_providers()]
     try:

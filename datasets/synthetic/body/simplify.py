@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.optional_packages import import_package
+
 _SHRINK = 0.3
 _MIN_COSINE = 0.2  # between a face's normals before and after its vertices snap to Anny's
 
@@ -47,7 +49,7 @@ def simplify_body(vertices, half_faces, anny_mirror, joints, keep, num_vertices)
     vertices [N,3]: Anny in the T pose, mean shape; half_faces [F,3]; anny_mirror [N]; joints [24,3] in the same pose;
     keep: Anny vertices (left half) that must stay. Returns a Surface.
     """
-    import fast_simplification  # of the extra `body`
+    fast_simplification = import_package('fast_simplification', 'making the free body', 'body')
     used = np.unique(half_faces)
     local = np.full(len(vertices), -1)
     local[used] = np.arange(len(used))
