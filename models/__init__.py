@@ -1,7 +1,7 @@
 """Regressors by name.
 
-A regressor is a class under a name: `@register('my_net')` on a subclass of `Regressor`. One in a file of this package
-is found by itself; one that lies elsewhere is loaded by `utils.plugins.load_plugin` (the scripts' --plugin).
+A regressor is a subclass of `Regressor` that is registered under a name, `@register('my_net')`. Files of this package
+are found on their own. `utils.plugins.load_plugin` loads a file from elsewhere (the scripts' --plugin).
 """
 from utils.plugins import Registry
 
@@ -9,7 +9,7 @@ REGRESSORS = Registry('regressor', package=__name__)
 DEFAULT_REGRESSOR = 'pymaf_net'
 register = REGRESSORS.register
 
-from models.regressor import Regressor  # noqa: E402  its users import it from here
+from models.regressor import Regressor  # noqa: E402  regressors import it from here
 
 __all__ = ['DEFAULT_REGRESSOR', 'REGRESSORS', 'Regressor', 'add_model_config', 'build_regressor', 'register',
            'regressor_class', 'regressor_names']
@@ -26,13 +26,13 @@ def regressor_class(name):
 
 
 def add_model_config(model):
-    """Give cfg.MODEL (a CfgNode) the sections of all registered regressors."""
+    """Add the sections of all registered regressors to cfg.MODEL (a CfgNode)."""
     for cls in REGRESSORS.entries():
         cls.add_config(model)
 
 
 def build_regressor(cfg):
-    """The regressor that cfg.MODEL.REGRESSOR names, with random weights; reads assets only.
+    """The regressor that cfg.MODEL.REGRESSOR names, with random weights.
 
     Raises BadConfig for an unknown name, MissingFile where assets are absent.
     """

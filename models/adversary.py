@@ -1,13 +1,14 @@
-"""A discriminator of bodies: whether pose and shape are those of a real person.
+"""A discriminator that tells the pose and shape of real people from estimates.
 
-Kanazawa et al., "End-to-end Recovery of Human Shape and Pose", CVPR 2018, section 3.3: one judge a joint, one of all
-joints together and one of the shape, each trained by least squares. HMR2.0 (Goel et al., ICCV 2023) uses the same.
+Kanazawa et al., "End-to-end Recovery of Human Shape and Pose", CVPR 2018, section 3.3: one discriminator for each
+joint, one for all joints together and one for the shape, trained with least squares. HMR2.0 (Goel et al., ICCV 2023)
+uses the same.
 """
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-_JOINTS = 23  # the root is the camera's business
+_JOINTS = 23  # without the root, whose rotation depends on the camera
 
 
 class BodyDiscriminator(nn.Module):
@@ -32,12 +33,12 @@ class BodyDiscriminator(nn.Module):
 
 
 def generator_loss(scores):
-    """What an estimate loses by being told from a real body: (score - 1)^2, summed over judges, mean over rows."""
+    """Loss of estimates that are told from real bodies: (score - 1)^2, summed over the scores, averaged over rows."""
     return (scores - 1).square().sum(1).mean()
 
 
 def discriminator_loss(real, estimated):
-    """Least squares towards 1 for real scores [n B,25] and 0 for estimated ones [B,25], summed over judges and divided
-    by B: with n real bodies an estimate they weigh n times as much (HMR2.0: 2)."""
+    """Least squares towards 1 for real scores [n B,25] and towards 0 for estimated scores [B,25]. The sum is divided
+    by B, so with n real bodies for each estimate the real ones weigh n times as much (HMR2.0: 2)."""
     of_estimates = F.mse_loss(estimated, torch.zeros_like(estimated), reduction='sum') / len(estimated)
     return len(real) / len(estimated) * generator_loss(real) + of_estimates

@@ -1,7 +1,7 @@
 """The body model: SMPL's files (utils/body_file.py), linear blend skinning, and evaluation of few points.
 
-A network's losses need 49 joints, a few hundred mesh points or the whole mesh. All three are `VertexSet`s: some
-vertices of the mesh, or sparse linear combinations of them, that are shaped and skinned from one `Skeleton`
+A network's losses need 49 joints, a few hundred mesh points or the whole mesh. All three are `VertexSet`s: vertices of
+the mesh, or sparse linear combinations of them, that are shaped and skinned from one `Skeleton`
 (SMPL: Loper et al., SIGGRAPH Asia 2015; file format and vertex joints as in smplx).
 """
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ from utils.keypoints import BODY54_TO_J49
 from utils.landmarks import landmark_vertices
 from utils.safe_io import load_npy
 
-_DEEPEST = 5  # folders from a body file up to its asset folder
+_DEEPEST = 5  # largest number of folders from a body file up to its asset folder
 
 
 @dataclass
 class Skeleton:
-    """A posed skeleton. Everything that shapes and skins a vertex but the vertex itself."""
+    """A posed skeleton: everything needed to shape and skin a vertex, except the vertex."""
     betas: torch.Tensor          # [B, n]
-    pose_feature: torch.Tensor   # [B, 207] rotations less identity, root left out
+    pose_feature: torch.Tensor   # [B, 207] rotations minus identity, without the root
     joints: torch.Tensor         # [B, 24, 3] posed, metres
-    transforms: torch.Tensor     # [B, 24, 12] rest to posed space, rows of [3, 4]
+    transforms: torch.Tensor     # [B, 24, 12] from rest to posed space, rows of [3, 4]
 
 
 class VertexSet(nn.Module):
-    """Vertices of a body, or linear combinations of them, that can be computed without the rest of the mesh.
+    """Vertices of a body, or linear combinations of them, computed without the rest of the mesh.
 
-    body: arrays of a body file. matrix: [P, V], sparse or dense, gives P points, each a combination of vertices;
-    only the vertices with a weight in some row are computed. Without it the set is the whole mesh.
+    body: arrays of a body file. matrix: [P, V], sparse or dense; each of the P points is a combination of vertices.
+    Only vertices with a nonzero weight are computed. Without a matrix the set is the whole mesh.
     """
 
     def __init__(self, body, num_betas, matrix=None):
@@ -59,7 +59,7 @@ class VertexSet(nn.Module):
         self.register_buffer(name, torch.tensor(np.asarray(array, np.float32)), persistent=False)
 
     def forward(self, skeleton):
-        """Skeleton -> points [B, P, 3] in metres. Autocast has no say."""
+        """Points [B, P, 3] in metres of a Skeleton, in float32 also under autocast."""
         with in_full_precision(self.template.device.type):
             count = len(self.template)
             offsets = skeleton.betas @ self.shapedirs + skeleton.pose_feature @ self.posedirs
@@ -70,7 +70,8 @@ class VertexSet(nn.Module):
 
 
 class BodyOutput:
-    """A posed body: `smpl_joints` [B,24,3], and on first use `vertices` [B,V,3] and `joints` [B,49,3], in metres."""
+    """A posed body, in metres: `smpl_joints` [B,24,3] and, computed on first use, `vertices` [B,V,3] and `joints`
+    [B,49,3]."""
 
     def __init__(self, body, skeleton):
         self._body, self.skeleton = body, skeleton
@@ -91,9 +92,9 @@ class BodyOutput:
 class BodyModel(nn.Module):
     """SMPL, or the free body in the same format.
 
-    path: an asset folder, its `smpl` folder, or one body file (`.pkl` or `.npz`) in or below the asset folder of its
-    regressors. gender: 'neutral', 'male' or 'female'; a file decides by itself. Buffers are not part of the
-    state dict, so no checkpoint holds a licensed body.
+    path: an asset folder, its `smpl` folder, or a body file (`.pkl` or `.npz`). The asset folder that has the joint
+    regressors is the file's own or one above. gender: 'neutral', 'male' or 'female'; ignored for a file. Buffers are
+    not in the state dict, so no checkpoint contains a licensed body.
     Raises MissingFile, BadFile.
     """
 
@@ -123,7 +124,7 @@ class BodyModel(nn.Module):
         self.register_buffer(name, torch.tensor(np.asarray(array, np.float32)), persistent=False)
 
     def _register_levels(self):
-        """Joints grouped by depth in the tree, so that kinematics takes one product a level, not one a joint."""
+        """Group the joints by depth in the tree: forward kinematics then needs one product per level, not per joint."""
         depth = [0] * len(self.parents)
         for joint, parent in enumerate(self.parents[1:], 1):
             depth[joint] = depth[parent] + 1
@@ -139,7 +140,7 @@ class BodyModel(nn.Module):
         self.register_buffer('parent_index', torch.tensor([0, *self.parents[1:]]), persistent=False)
 
     def _landmark_matrix(self):
-        """[30, V]: smplx's 21 vertex joints, then the nine rows of J_regressor_extra.npy."""
+        """[30, V]: smplx's 21 vertex joints, then the 9 rows of J_regressor_extra.npy."""
         columns = landmark_vertices(self._assets, self.origin == 'free')
         vertices = scipy.sparse.csr_matrix((np.ones(21), (np.arange(21), columns)), shape=(21, self.num_vertices))
         return scipy.sparse.vstack([vertices, self.regressor_file('J_regressor_extra.npy', rows=9)])
@@ -158,12 +159,12 @@ class BodyModel(nn.Module):
         return self._arrays['J_regressor']
 
     def vertex_set(self, matrix):
-        """A VertexSet of this body from a [P, V] matrix; it moves with the module it is assigned to."""
+        """A VertexSet of this body from a [P, V] matrix. Assign it to a module to move it between devices."""
         return VertexSet(self._arrays, self.num_betas, matrix)
 
     def skeleton(self, betas, rotmat):
-        """Pose the skeleton. betas: [B, n]; rotmat: [B, 24, 3, 3] relative to the parents -> Skeleton. Autocast has no
-        say."""
+        """Pose the skeleton, in float32 also under autocast. betas: [B, n]; rotmat: [B, 24, 3, 3] relative to the
+        parents -> Skeleton."""
         with in_full_precision(rotmat.device.type):
             return self._posed_skeleton(betas, rotmat)
 

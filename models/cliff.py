@@ -1,4 +1,4 @@
-"""CLIFF: HMR that is told where its crop lies, and projects into the whole picture.
+"""CLIFF: HMR that gets the place of its crop and projects into the full picture.
 
 Li et al., "CLIFF: Carrying Location Information in Full Frames into Human Pose and Shape Estimation", ECCV 2022.
 """
@@ -19,11 +19,11 @@ from utils.full_camera import FullCamera
 
 @register('cliff')
 class CLIFF(Regressor):
-    """images [B,3,R,R], of which the middle 3/4 of the columns are read, and bbox_info [B,3] (`utils.camera.bbox_info`)
-    -> stages: the mean parameters, then one a refinement; only the last is supervised.
+    """images [B,3,R,R], of which the middle 3/4 of the columns are used, and bbox_info [B,3]
+    (`utils.camera.bbox_info`) -> stages: the mean parameters, then one per refinement; only the last is supervised.
 
-    bbox_info tells the crop and the camera of the whole picture, which projects the joints. With DATA.BOX_SHARE the
-    network is told of a smaller box about the crop's middle, and its camera counts in that box.
+    bbox_info describes the crop in the full picture, whose camera projects the joints. With DATA.BOX_SHARE the
+    network gets a smaller box with the same centre, and its weak-perspective camera refers to that box.
     """
     published_source = 'cliff'
     camera_frames = ('picture',)
@@ -67,5 +67,5 @@ class CLIFF(Regressor):
         return RegressorOutput(stages)
 
     def _in_crop(self, camera):
-        """Cameras [B,3] in the box that the network is told of, as cameras in the crop: the body stays where it is."""
+        """Cameras [B,3] of the network's box as cameras of the crop. The body does not move."""
         return camera if self.box_share == 1 else torch.cat([self.box_share * camera[:, :1], camera[:, 1:]], 1)

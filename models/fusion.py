@@ -1,7 +1,7 @@
-"""Fusion of one embedding a view into one embedding of the person.
+"""Fusion of the views' embeddings into one embedding of the person.
 
-A fusion takes embeddings [B,V,n] and, where it allows views to be left out, a mask keep [B,V] -> fused [B,n].
-`mlp` and `conv1d` are those of the published Multi-SPIN: they take a fixed number of views, in a fixed order.
+A fusion maps embeddings [B,V,n] to [B,n]. `avg` and `attention` also take a mask keep [B,V] of the views to use.
+`mlp` and `conv1d` are those of the published Multi-SPIN: they take a fixed number of views in a fixed order.
 """
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from utils.errors import BadConfig
 
 
 class AverageFusion(nn.Module):
-    """The mean over the views: any number, any order."""
+    """The mean over any number of views in any order."""
     fixed_views = None
 
     def forward(self, embeddings, keep=None):
@@ -18,8 +18,9 @@ class AverageFusion(nn.Module):
 
 
 class AttentionFusion(nn.Module):
-    """Views attend to each other without positions, so any number and any order will do (after Set Transformer,
-    Lee et al., ICML 2019). The mean embedding plus a correction read out of the attended views, zero at the start."""
+    """Views attend to each other without position embeddings, so their number and order are free (after Set
+    Transformer, Lee et al., ICML 2019). The output is the mean embedding plus a correction from the attended views,
+    which is zero at initialization."""
     fixed_views = None
 
     def __init__(self, features, width=256, heads=4, layers=2):
@@ -38,9 +39,9 @@ class AttentionFusion(nn.Module):
 
 
 class MLPFusion(nn.Module):
-    """The concatenated embeddings through a perceptron.
+    """An MLP on the concatenated embeddings.
 
-    Two variants were published: with ConvNeXt two layers and batch normalization, with ResNet three layers without.
+    Two variants are published: two layers with batch normalization (ConvNeXt), three layers without (ResNet).
     """
 
     def __init__(self, features, n_views, normalized):
@@ -59,7 +60,7 @@ class MLPFusion(nn.Module):
 
 
 class ConvFusion(nn.Module):
-    """The embeddings as channels of a sequence, through three 1D convolutions along the embedding."""
+    """Three 1D convolutions along the embedding, with the views as input channels."""
 
     def __init__(self, n_views):
         super().__init__()
@@ -85,7 +86,7 @@ def build_fusion(cfg, features):
 
 
 def masked_mean(values, keep=None):
-    """Mean of [B,V,n] over the views of keep [B,V] bool, or over all -> [B,n]."""
+    """Mean of values [B,V,n] over the views where keep [B,V] is True, or over all views -> [B,n]."""
     if keep is None:
         return values.mean(1)
     weights = keep.to(values.dtype).unsqueeze(-1)
@@ -93,7 +94,7 @@ def masked_mean(values, keep=None):
 
 
 def draw_kept_views(batch, n_views, share, device):
-    """Mask [B,V]: in `share` of the rows a random subset of 1 to V views, all of them in the others."""
+    """Mask [B,V] of views to keep: a random subset of 1 to V views in `share` of the rows, all views in the others."""
     order = torch.rand(batch, n_views, device=device).argsort(1)
     count = torch.randint(1, n_views + 1, (batch, 1), device=device)
     whole = torch.rand(batch, 1, device=device) >= share

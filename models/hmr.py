@@ -1,6 +1,6 @@
-"""HMR and SPIN: one feature vector an image, refined estimates of pose, shape and camera.
+"""HMR and SPIN: one feature vector per image and iteratively refined pose, shape and camera.
 
-Kanazawa et al., CVPR 2018; Kolotouros et al., ICCV 2019 (6D rotations, the training in the loop is the trainer's).
+Kanazawa et al., CVPR 2018; Kolotouros et al., ICCV 2019 (6D rotations; SMPLify in the loop is in the trainer).
 """
 from yacs.config import CfgNode as CN
 
@@ -16,7 +16,7 @@ from utils.errors import BadConfig
 @register('hmr-spin')  # its name in PyMAF's demo
 @register('spin')
 class HMR(Regressor):
-    """images [B,3,H,W] -> stages: the mean parameters, then one a refinement; only the last is supervised."""
+    """images [B,3,H,W] -> stages: the mean parameters, then one per refinement; only the last is supervised."""
     published_source = 'spin'
     fits_config = 'spin'
 

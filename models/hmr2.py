@@ -1,4 +1,4 @@
-"""HMR2.0: a vision transformer, and one cross-attending decoder that reads pose, shape and camera off its map.
+"""HMR2.0: a vision transformer and a cross-attention decoder that predicts pose, shape and camera.
 
 Goel et al., "Humans in 4D: Reconstructing and Tracking Humans with Transformers", ICCV 2023. Published code:
 shubham-goel/4D-Humans.
@@ -20,17 +20,16 @@ from utils.errors import BadConfig
 from utils.full_camera import FullCamera
 from utils.keypoints import FOCAL_LENGTH
 
-# 5000 pixels where the crop has 256, in units of half a crop.
+# Focal length in units of half a crop: 5000 pixels for a crop of 256.
 _FOCAL = FOCAL_LENGTH / 128.0
 
 
 @register('hmr2')
 class HMR2(Regressor):
-    """images [B,3,R,R], of which the middle three quarters of the columns are read -> stages: the mean parameters, and
-    the estimate.
+    """images [B,3,R,R], of which the middle 3/4 of the columns are used -> stages: the mean parameters, the estimate.
 
-    With MODEL.HMR2.SUMMED_LOSSES the estimate is supervised by the published losses instead of those that all
-    architectures share. The backbone is a ViT, or any other: its map then gets a position embedding.
+    With MODEL.HMR2.SUMMED_LOSSES the published losses supervise the estimate instead of the common ones. The backbone
+    is a ViT or any other; a position embedding is added to the map of another.
     """
     published_source = 'hmr2'
     box_margin = 1.0
@@ -44,12 +43,12 @@ class HMR2(Regressor):
         section.HEADS = 8  # heads of its attention
         section.HEAD_DIM = 64  # width of a head
         section.MLP_DIM = 1024  # hidden width of the decoder's layers
-        section.SMALL_START = False  # readouts that begin near the mean parameters (published: not)
-        section.DROP_PATH = 0.55  # training: share of rows that skip the ViT's last block; earlier ones: fewer
-        section.CHECKPOINT_BLOCKS = False  # training: compute a ViT block again for the gradient; less memory
-        section.LAYER_DECAY = 1.0  # ViT: factor of the learning rate from each block to the one before it
+        section.SMALL_START = False  # small initial output layers: estimates start near the mean (published: no)
+        section.DROP_PATH = 0.55  # training: share of rows that skip the ViT's last block; earlier blocks: fewer
+        section.CHECKPOINT_BLOCKS = False  # training: recompute ViT blocks in the backward pass to save memory
+        section.LAYER_DECAY = 1.0  # ViT: factor on the learning rate from each block to the previous one
         section.SUMMED_LOSSES = True  # the published losses: sums over batch and joints, weighted by LOSS.*
-        section.ORIENT_W = 0.001  # SUMMED_LOSSES: rotation of the root; LOSS.POSE_W is that of the other joints
+        section.ORIENT_W = 0.001  # SUMMED_LOSSES: weight of the root's rotation; LOSS.POSE_W weighs the other joints
 
     def __init__(self, cfg):
         super().__init__(cfg)
@@ -91,7 +90,7 @@ class HMR2(Regressor):
         return BodyDiscriminator()
 
     def param_groups(self, cfg):
-        """One group, or with MODEL.HMR2.LAYER_DECAY one for each of the ViT's layers and one for the rest."""
+        """One group, or with MODEL.HMR2.LAYER_DECAY one for each layer of the ViT and one for the rest."""
         decay = cfg.MODEL.HMR2.LAYER_DECAY
         if decay == 1.0:
             return super().param_groups(cfg)
@@ -115,10 +114,10 @@ def _backbone(cfg):
 
 
 class MeanAxes(nn.Module):
-    """The mean parameters from which HMR2.0 counts: those of a published checkpoint, saved with the network; until one
-    is loaded, those of smpl_mean_params.npz.
+    """The mean parameters of HMR2.0: those of a published checkpoint, or before one is loaded those of
+    smpl_mean_params.npz. They are in the state dict.
 
-    pose [1,144]: for each joint the first column of its rotation matrix, then the second.
+    pose [1,144]: of each joint the first column of its rotation matrix, then the second.
     """
 
     def __init__(self, assets):
@@ -140,6 +139,6 @@ class MeanAxes(nn.Module):
 
 
 def axes_to_rotmat(pose):
-    """[B,144] -> [B,24,3,3]: for each joint two axes, one after the other, which Gram-Schmidt makes columns of a
-    rotation (Zhou et al., CVPR 2019). SPIN's layout has their numbers in turn."""
+    """[B,144] -> [B,24,3,3]. Each joint has two axes, one after the other; Gram-Schmidt makes them columns of a
+    rotation (Zhou et al., CVPR 2019). In SPIN's layout the two axes' numbers alternate."""
     return roma.special_gramschmidt(pose.float().unflatten(-1, (24, 2, 3)).mT)

@@ -1,15 +1,15 @@
-"""The losses of HMR2.0's published training: sums over batch, joints and coordinates, where others take means."""
+"""The losses of HMR2.0's published training: sums over batch, joints and coordinates instead of means."""
 import torch
 
 from utils.keypoints import NUM_OPENPOSE, PELVIS
 
-NUM_SUPERVISED = 44  # of the 49 joints: all but the last five, the face of the common joints
+NUM_SUPERVISED = 44  # the first 44 of the 49 joints; the last five are the face of the common joints
 
 
 def summed_losses(stage, targets, weights, orient_weight):
     """{name: weighted scalar} of the estimate `stage`. targets: Targets; weights: cfg.LOSS.
 
-    2D keypoints count in crops of side 1, so that coordinates are in [-0.5, 0.5].
+    Errors of 2D keypoints are in sides of the crop, so coordinates are in [-0.5, 0.5].
     """
     factors = (weights.OPENPOSE_TRAIN_WEIGHT, weights.GT_TRAIN_WEIGHT)
     orient, pose = pose_sums(stage.rotmat, targets.rotmat, targets.valid)
@@ -29,7 +29,7 @@ def keypoint_2d_sum(predicted, target, openpose_weight=1.0, annotated_weight=1.0
 
 
 def keypoint_3d_sum(joints, target, has_3d):
-    """Absolute errors about the pelvis times confidence, summed over the rows [B] that have 3D joints and a pelvis.
+    """Absolute error relative to the pelvis times confidence, summed over the rows [B] with 3D joints and a pelvis.
 
     joints [B,49,3] metres; target [B,24,4] metres with confidence.
     """
@@ -42,11 +42,11 @@ def keypoint_3d_sum(joints, target, has_3d):
 
 
 def pose_sums(rotmat, target, valid):
-    """Squared errors of rotation matrices [B,24,3,3], summed over valid rows: of the root, of the other joints."""
+    """Squared errors of rotation matrices [B,24,3,3], summed over valid rows: (of the root, of the other joints)."""
     squared = torch.where(valid.bool()[:, None, None, None], (rotmat - target).square(), 0.0)
     return squared[:, 0].sum(), squared[:, 1:].sum()
 
 
 def betas_sum(betas, target, valid):
-    """Squared errors of shape coefficients [B,10], summed; rows that are not valid are drawn to the mean shape."""
+    """Squared errors of betas [B,10], summed. The target of rows that are not valid is the mean shape."""
     return (betas - torch.where(valid.bool()[:, None], target, 0.0)).square().sum()

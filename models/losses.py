@@ -1,7 +1,7 @@
-"""Losses on tensors, for the trainer and for a regressor's own: pure functions that know no architecture.
+"""Losses on tensors for the trainer and the regressors: pure functions without knowledge of an architecture.
 
-Every function averages over the rows that its mask allows, those of all processes, and is zero, not NaN, where there
-are none. None of them reads a value back to the host.
+Every function averages over the rows that its mask selects, in all processes, and returns zero, not NaN, without any.
+None of them synchronizes with the host.
 """
 import torch
 import torch.nn.functional as F
@@ -13,10 +13,10 @@ _CRITERIA = {'mse': F.mse_loss, 'smooth_l1': F.smooth_l1_loss, 'l1': F.l1_loss}
 
 
 def masked_mean(values, mask):
-    """Mean of values [B, ...] over the rows where mask [B] is true; 0 where none is."""
+    """Mean of values [B, ...] over the rows where mask [B] is true; 0 without any."""
     mask = mask.to(values.dtype)
     per_row = values.flatten(1).mean(1)
-    # where() keeps a NaN of a masked row out of the sum.
+    # where() keeps a NaN in a masked row out of the sum.
     return torch.where(mask > 0, per_row * mask, 0.0).sum() / shared_count(mask)
 
 
@@ -40,16 +40,16 @@ def _joint_weights(target, openpose_weight, annotated_weight):
 
 
 def _visible_mean(weighted, visible):
-    """Sum of [B,J,D] over the number of coordinates of visible joints [B,J,1]; 0 where none is."""
+    """Sum of [B,J,D] over the number of coordinates of visible joints [B,J,1]; 0 without visible joints."""
     return weighted.sum() / (weighted.shape[-1] * shared_count(visible))
 
 
 def keypoint_3d_loss(joints, target, has_3d, criterion='mse', mean='all'):
-    """Error of the 24 common joints after both are centred, weighted by confidence.
+    """Error of the 24 common joints relative to the root, weighted by confidence.
 
-    The root is the middle of the hips, or the pelvis where the target lacks a hip; a row without either does not count.
+    The root is the middle of the hips, or the pelvis where the target lacks a hip. Rows without either are ignored.
     joints: [B,49,3] metres; target: [B,24,4] metres with confidence; has_3d: [B]. mean: 'all' divides the sum by the
-    coordinates of all joints of the rows that count (SPIN), 'visible' by those of joints with confidence (mmhuman3d).
+    coordinates of all joints in the counted rows (SPIN), 'visible' by those of joints with confidence (mmhuman3d).
     """
     predicted, wanted, confidence = joints[:, NUM_OPENPOSE:], target[..., :3], target[..., 3:]
     predicted, wanted = (centred_at_root(points, confidence) for points in (predicted, wanted))
@@ -62,8 +62,8 @@ def keypoint_3d_loss(joints, target, has_3d, criterion='mse', mean='all'):
 
 
 def centred_at_root(points, confidence):
-    """Common joints [B,24,3] less their root: the middle of the hips, or the pelvis where confidence [B,24,1] of a hip
-    is 0."""
+    """Common joints [B,24,3] minus their root: the middle of the hips, or the pelvis where the confidence [B,24,1] of
+    a hip is 0."""
     by_hips = (confidence[:, HIPS] > 0).all(1, keepdim=True)
     return points - torch.where(by_hips, points[:, HIPS].mean(1, keepdim=True), points[:, PELVIS, None])
 
@@ -84,5 +84,5 @@ def vertex_loss(vertices, target, valid):
 
 
 def camera_loss(camera):
-    """exp(-10 s)^2 averaged: keeps the camera's scale positive (SPIN). camera: [B,3]."""
+    """Mean of exp(-10 s)^2, which keeps the camera's scale s positive (SPIN). camera: [B,3]."""
     return torch.exp(-20.0 * camera[:, 0]).mean()

@@ -1,8 +1,8 @@
 """Multi-SPIN: one body from synchronized views.
 
-The published network (github.com/zhixionl/11785_final_project) is HMR on two views: the head reads each view's
-embedding and the fused one. Here any number of views share body pose and betas; each keeps its own global orientation
-and camera.
+The published network (github.com/zhixionl/11785_final_project) is HMR on two views: the head reads the embedding of
+each view and the fused one. Here any number of views share body pose and betas. Each view has its own global
+orientation and camera.
 """
 import torch
 
@@ -19,9 +19,9 @@ from utils.errors import BadConfig
 class MultiSPIN(Regressor):
     """images [B,V,3,H,W], or [B,3,H,W] for one view -> stages with fields [B*V,...], views fastest.
 
-    Stages are the mean parameters, then one a refinement; only the last is supervised. `mlp` and `conv1d` fuse the
-    views in the order in which they come and take cfg.MULTIVIEW.N_VIEWS of them; BadConfig is raised for another
-    number. Under cfg.MULTIVIEW.LEGACY_POSE these two return each view's own body pose, as published.
+    Stages are the mean parameters, then one per refinement; only the last is supervised. `mlp` and `conv1d` fuse
+    cfg.MULTIVIEW.N_VIEWS views in the given order; another number raises BadConfig. With cfg.MULTIVIEW.LEGACY_POSE
+    these two return each view's own body pose, as published.
     """
     published_source = 'multi_spin'
     takes_views = True
@@ -45,7 +45,7 @@ class MultiSPIN(Regressor):
         self._check_views(n_views)
         own = self.backbone(images.flatten(0, 1)).mean((2, 3))
         fused = self._fuse(own.unflatten(0, (batch, n_views)))
-        # One pass of the head serves both: rows of the views first, then those of the fused embedding.
+        # One pass of the head: rows of the views first, then rows of the fused embedding.
         features = torch.cat([own, fused])
         estimate = self.mean.expand(len(features))
         stages = [self.mean.stage(len(own), self.body, n_views)]
@@ -61,13 +61,13 @@ class MultiSPIN(Regressor):
                             'MULTIVIEW.FUSION avg and attention take any number')
 
     def _fuse(self, embeddings):
-        """[B,V,n] -> [B,n]; in training, of random subsets of the views where the fusion allows it."""
+        """[B,V,n] -> [B,n]. In training a random subset of the views, where the fusion allows it."""
         if not (self.training and self.drop_views and self.fusion.fixed_views is None):
             return self.fusion(embeddings)
         return self.fusion(embeddings, draw_kept_views(*embeddings.shape[:2], self.drop_views, embeddings.device))
 
     def _stage(self, estimate, batch, n_views, supervised):
-        """Global orientation and camera of each view's own estimate, the rest of the fused one."""
+        """A Stage with global orientation and camera of each view and the rest from the fused estimate."""
         pose, shape, camera = estimate
         rotmat = pose6d_to_rotmat(pose)
         own, fused = rotmat[:-batch], rotmat[-batch:].repeat_interleave(n_views, 0)

@@ -1,4 +1,4 @@
-"""What every regressor returns: its estimates stage by stage, each with a mesh that is computed when asked for."""
+"""The output of every regressor: estimates by stage, with meshes that are computed on first use."""
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 
@@ -8,10 +8,10 @@ from utils.geometry import project
 
 
 def _derived(function):
-    """A property that is computed on first use, once; with its graph even where the first user runs without one."""
+    """A property that is computed once, on first use, and keeps its graph even if that use is under no_grad."""
     @wraps(function)
     def with_graph(stage):
-        with torch.enable_grad():  # builds none where the stage itself has none
+        with torch.enable_grad():  # no graph is built if the stage has none
             return function(stage)
     return cached_property(with_graph)
 
@@ -20,14 +20,13 @@ def _derived(function):
 class Stage:
     """One estimate of body and camera.
 
-    rotmat [B,24,3,3]; betas [B,10]; camera [B,3] weak perspective (scale, tx, ty) in the crop; body: BodyModel. What a
-    network gives in half precision is held in float32, and so is what is derived.
-    Derived on first use, once: skeleton, vertices [B,V,3], joints [B,49,3] and smpl_joints [B,24,3] in metres,
-    keypoints_2d [B,49,2] in [-1, 1]. `supervised` is False for stages that a training step leaves alone.
-    n_views: how many views of one person stand in successive rows (views fastest).
-    full_camera: FullCamera of a network that estimates in the picture's camera and is told which, or in a crop's camera
-    of another focal length: it projects, and fits of single crops are turned into it. None: the project's camera of a
-    crop projects.
+    rotmat [B,24,3,3]; betas [B,10]; camera [B,3] weak perspective (scale, tx, ty) in the crop; body: BodyModel.
+    Values in half precision are converted to float32, and derived values are float32.
+    Derived once, on first use: skeleton, vertices [B,V,3], joints [B,49,3] and smpl_joints [B,24,3] in metres,
+    keypoints_2d [B,49,2] in [-1, 1]. supervised: whether the common losses apply to this stage.
+    n_views: number of views of one person in successive rows (views fastest).
+    full_camera: FullCamera of a network that estimates in the picture's camera, or in a crop's camera of another focal
+    length. It projects, and fits of single crops are turned into it. None: the project's crop camera projects.
     """
     rotmat: torch.Tensor
     betas: torch.Tensor
@@ -71,7 +70,7 @@ class Stage:
         return vertex_set(self.skeleton)
 
     def detach(self):
-        """The same estimate, cut off from the graph."""
+        """The same estimate without its graph."""
         return replace(self, rotmat=self.rotmat.detach(), betas=self.betas.detach(), camera=self.camera.detach())
 
     def select(self, index):
@@ -81,14 +80,14 @@ class Stage:
                        full_camera=full_camera)
 
     def view(self, i):
-        """Stage of view i: every field [B, ...]."""
+        """The Stage of view i, with fields [B, ...]."""
         if not 0 <= i < self.n_views:
             raise IndexError(f'view {i} of {self.n_views}')
         return self.select(slice(i, None, self.n_views))
 
 
 class MeanStage(Stage):
-    """A stage whose B rows are one estimate, the mean pose: what is derived is computed for one row."""
+    """A stage whose B rows are equal, the mean pose. Derived values are computed for one row."""
 
     @cached_property
     def _one(self):
@@ -115,7 +114,7 @@ class MeanStage(Stage):
 
 @dataclass
 class DenseOutput:
-    """A dense prediction: scores of 25 parts (0: background), U and V of each, and scores of 15 coarse segments.
+    """A dense prediction: scores of 25 parts (0: background), U and V of each part, scores of 15 coarse segments.
 
     index, u, v: [B,25,h,w]; part: [B,15,h,w] or None.
     """
@@ -127,9 +126,9 @@ class DenseOutput:
 
 @dataclass
 class RegressorOutput:
-    """stages: first to last, stages[0] the mean pose where the architecture has one. iuv: DenseOutput or None.
+    """stages: first to last; stages[0] is the mean pose where the architecture has one. iuv: DenseOutput or None.
 
-    extras: whatever else one architecture's own losses need; nothing outside that architecture reads it.
+    extras: other values for the architecture's own losses. Nothing outside of the architecture reads them.
     """
     stages: list
     iuv: DenseOutput | None = None

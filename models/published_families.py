@@ -1,4 +1,4 @@
-"""The families of published checkpoints: what they are recognized by, and how their entries are named here."""
+"""Families of published checkpoints: how to recognize them and how to translate the names of their entries."""
 import re
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ _DECODER = r'smpl_head\.transformer\.transformer\.layers\.(\d+)\.'
 _ASSETS = r'(init_pose|init_shape|init_cam|mean_params)$'
 _MMHUMAN3D_TRAINING = r'(body_model\w*|smpl\w*|disc\w*|discriminator\w*|registrant|neck|convention\w*)\.'
 
-# mmhuman3d's CLIFF: the 192 columns that it reads show the side of the square box, which is the one it is told of.
+# mmhuman3d's CLIFF reads 192 columns, which show the square box. bbox_info describes that box, not the crop.
 _MMHUMAN3D_BOX = {'DATA.BOX_ASPECT': 1.0, 'DATA.BOX_MARGIN': 256 / 192, 'DATA.BOX_SHARE': 192 / 256}
 
 
@@ -20,12 +20,12 @@ def _graph_layer(match):
 
 @dataclass(frozen=True)
 class Family:
-    """Checkpoints that were published with one code.
+    """Checkpoints that were published with one code base.
 
-    title: its name, for people. marks: patterns, each of which some entry's name begins with. regressor: the name here
-    of the network that reads them; '' where none does. table: (pattern, name here) in order; None: known and not
-    needed here (body models, constants from the assets); an entry that no pattern fits keeps its name. crop: how the
-    published code cuts its pictures for evaluation (DATA.LEGACY_CROP_RESIZE); '': subpixel, as here.
+    title: its name in messages. marks: patterns; each must match the beginning of some entry's name. regressor: name
+    of the network of this project that loads them; '': none. table: (pattern, new name) in order; a new name of None
+    drops the entry (body models, constants from the assets); an entry that matches no pattern keeps its name. crop:
+    how the published code crops pictures for evaluation (DATA.LEGACY_CROP_RESIZE); '': subpixel, as this project.
     """
     title: str
     marks: tuple
@@ -34,7 +34,7 @@ class Family:
     crop: str = ''
 
 
-# By WeightsReport.source. The first one all of whose marks are met counts.
+# By WeightsReport.source. The first family whose marks all match is taken.
 FAMILIES = {
     'danet': Family('DaNet', (r'img2iuv\.|iuv2smpl\.',), 'danet', (
         (r'img2iuv\.learned_(ratio|offset)$', r'estimator.crops.\1'),
@@ -44,7 +44,7 @@ FAMILIES = {
         (r'img2iuv\.iuv_est\.final_pred\.predict_partial_iuv\.', 'estimator.part_head.'),
         (r'img2iuv\.iuv_est\.final_pred\.', 'estimator.global_head.'),
         (r'img2iuv\.iuv_est\.', 'backbone.'), (r'iuv2smpl\.smpl\.', None),
-        # Layers of the published network that its graph refinement does not run through, and constants.
+        # Constants, and layers of the published network that its graph refinement does not use.
         (_DANET + r'(rot2pos|pos2rot)\.', None), (_DANET + r'(mean_\w+|I_n|A_link|A|A_mask|r2p_A|p2r_A)$', None),
         (_DANET + r'(body|limb)_net\.([01])\.', lambda m: f'{_BRANCH[m[1]]}.encoder.reduce.{m[2]}.'),
         (_DANET + r'(body|limb)_net\.3\.layer(\d)\.',
@@ -95,7 +95,7 @@ FAMILIES = {
 
 
 def family_of(state):
-    """The key in FAMILIES of a state dict, or of its entries' names; None for a family that is not known."""
+    """The key in FAMILIES of a state dict or of its entries' names, or None for an unknown family."""
     for source, family in FAMILIES.items():
         if all(any(re.match(mark, name) for name in state) for mark in family.marks):
             return 'cliff' if source == 'mmhuman3d' and _reads_a_box(state) else source
@@ -103,14 +103,14 @@ def family_of(state):
 
 
 def _reads_a_box(state):
-    """Whether a head of HMR's names is CLIFF's: beside the features, whose number 8 divides, HMR's fc1 reads 157
-    numbers, and CLIFF's three more."""
+    """Whether a head with HMR's names is CLIFF's. fc1 reads the features, whose number is divisible by 8, and 157
+    more numbers in HMR or 160 in CLIFF."""
     width = getattr(state.get('head.fc1.weight'), 'shape', ()) if isinstance(state, dict) else ()
     return len(width) == 2 and (width[1] - 157) % 8 == 3
 
 
 def variant_of(source, state):
-    """{config key: value} of the network that a published state dict belongs to, where its family has several."""
+    """{config key: value} of the network of a published state dict, for families with several variants."""
     if source == 'multi_spin':
         fusion = next((name for name in ('mlp', 'conv1d') if any(key.startswith(name + '.') for key in state)), 'avg')
         convnext = any(key.startswith('encoder.') for key in state)

@@ -1,4 +1,4 @@
-"""PyMAF: a feature pyramid, sampled where the current mesh projects, refines the estimate level by level.
+"""PyMAF: features sampled where the current mesh projects refine the estimate at each level of a feature pyramid.
 
 Zhang et al., "PyMAF: 3D Human Pose and Shape Regression with Pyramidal Mesh Alignment Feedback Loop", ICCV 2021.
 """
@@ -16,26 +16,26 @@ from utils.geometry import project
 from utils.iuv_maps import dense_iuv_losses
 from utils.mesh_sampling import downsampling_matrix
 
-# Padding and output padding that make a transposed convolution of stride 2 double its input, by kernel size.
+# (padding, output padding) with which a transposed convolution of stride 2 doubles its input, by kernel size.
 _DECONV_PADDING = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
 
 
 @register('pymaf_net')
 class PyMAF(Regressor):
-    """images [B,3,H,W] -> stages: the mean parameters, then one a pyramid level; and the dense IUV prediction."""
+    """images [B,3,H,W] -> stages: the mean parameters, then one per pyramid level; and the dense IUV prediction."""
     published_source = 'pymaf'
 
     @staticmethod
     def add_config(model):
         section = model.PyMAF = CN()
-        section.N_ITER = 3  # feedback loops, one a pyramid level: 1 to 3
-        section.MLP_DIM = [256, 128, 64, 5]  # channels of the point-feature reduction; the first is the pyramid's
-        section.POINT_ACTIVATION = 'relu'  # of the point features: 'relu', as published; 'leaky_relu' cannot die out
-        section.GRID_SIZE = 21  # points a side of the first level's sampling grid
+        section.N_ITER = 3  # number of feedback loops and pyramid levels, 1 to 3
+        section.MLP_DIM = [256, 128, 64, 5]  # channels of the point-feature reduction; the pyramid gives the first
+        section.POINT_ACTIVATION = 'relu'  # 'relu', as published, or 'leaky_relu', which cannot die out
+        section.GRID_SIZE = 21  # points on a side of the first level's sampling grid
         section.DECONV_FILTERS = [256, 256, 256]  # channels of the pyramid's levels
         section.DECONV_KERNELS = [4, 4, 4]  # kernel sizes of the pyramid's transposed convolutions
         section.HIDDEN = 1024  # width of the regressors' hidden layers
-        section.AUX_SUPV_ON = True  # predict IUV from the last level and supervise it
+        section.AUX_SUPV_ON = True  # predict and supervise IUV from the last level
 
     def __init__(self, cfg):
         super().__init__(cfg)
@@ -65,7 +65,7 @@ class PyMAF(Regressor):
         stages = [self.mean.stage(len(images), self.body)]
         for level, (deconv, sample, head) in enumerate(zip(self.deconv, self.point_features, self.heads)):
             features = deconv(features)
-            # Each level refines what it is given; gradients do not flow back into earlier estimates.
+            # Each level refines the estimate before it. Gradients do not flow back into earlier estimates.
             estimate = tuple(value.detach() for value in estimate)
             estimate = head(sample(features, self._sample_points(level, stages[-1])), *estimate)
             stages.append(self._stage(estimate))
@@ -84,16 +84,16 @@ class PyMAF(Regressor):
 
     @torch.no_grad()
     def _sample_points(self, level, stage):
-        """Where to read features, [B,N,2] in [-1, 1]: a regular grid first, then the projected mesh points."""
+        """Sampling points [B,N,2] in [-1, 1]: a regular grid at the first level, then the projected mesh points."""
         if level == 0:
             return self.grid.expand(len(stage.camera), -1, -1)
         return project(stage.points(self.mesh_points), stage.camera)
 
 
 class PointFeatures(nn.Module):
-    """Features [B,C,h,w] read at points [B,N,2] and reduced point by point -> [B, n * N], channel by channel.
+    """Sample features [B,C,h,w] at points [B,N,2] and reduce them point by point -> [B, n * N], channel by channel.
 
-    Every layer but the first also sees the unreduced feature.
+    Every layer but the first also gets the unreduced feature.
     """
 
     def __init__(self, channels, activation='relu'):
@@ -106,7 +106,7 @@ class PointFeatures(nn.Module):
         self.layers = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(widths, channels[1:]))
 
     def forward(self, features, points):
-        # Where to read is float32 under autocast too: rounded to bfloat16, a point moves by up to a quarter of a pixel.
+        # Sampling positions stay in float32 under autocast: rounding to bfloat16 would move a point by up to 1/4 pixel.
         dtype = torch.promote_types(features.dtype, points.dtype)
         point_features = F.grid_sample(
             features.to(dtype), points.to(dtype).unsqueeze(2), align_corners=True).squeeze(-1)
@@ -132,7 +132,8 @@ class IUVHead(nn.Module):
 
 
 def deconv_block(channels_in, channels_out, kernel):
-    """A transposed convolution that doubles the resolution, normalized (Xiao et al., ECCV 2018)."""
+    """A transposed convolution that doubles the resolution, with batch normalization and ReLU (Xiao et al., ECCV 2018).
+    """
     padding, output_padding = _DECONV_PADDING[kernel]
     return nn.Sequential(
         nn.ConvTranspose2d(channels_in, channels_out, kernel, stride=2, padding=padding,
@@ -141,7 +142,7 @@ def deconv_block(channels_in, channels_out, kernel):
 
 
 def sampling_grid(size):
-    """[1, size^2, 2] points that cover [-1, 1]^2; the first coordinate changes slowest, as published weights expect."""
+    """[1, size^2, 2] points on [-1, 1]^2. The first coordinate changes slowest, as published weights expect."""
     line = torch.linspace(-1, 1, size)
     first, second = torch.meshgrid(line, line, indexing='ij')
     return torch.stack([first.flatten(), second.flatten()], dim=-1).unsqueeze(0)

@@ -1,4 +1,4 @@
-"""What the harness asks of a regressor, and the parts that several regressors share."""
+"""The interface of regressors, and parts that several regressors share."""
 import numpy as np
 import torch
 from torch import nn
@@ -12,21 +12,21 @@ from utils.safe_io import load_npz
 
 
 class Regressor(nn.Module):
-    """Base of all regressors: a subclass under `@register('name')` gives `forward`, and what else differs.
+    """Base class of all regressors. A subclass is registered with `@register('name')` and implements `forward`.
 
-    forward(images, *inputs) -> RegressorOutput. images: [B,3,H,W] normalized RGB. `body` is the neutral BodyModel;
-    `backbone`, where there is one, takes pre-trained image weights.
+    forward(images, *inputs) -> RegressorOutput. images: [B,3,H,W] normalized RGB. `body` is the neutral BodyModel.
+    `backbone`, if there is one, gets pre-trained image weights.
 
-    Everything that the harness must know of an architecture is an attribute or a method here, with a default.
+    The harness knows an architecture only by the attributes and methods below, which have defaults.
 
-    published_source: the family of published checkpoints that fits ('spin', 'pymaf', ...).
-    fits_config: the YAML file, by stem, that training with SMPLIFY.RUN takes instead of the regressor's own.
+    published_source: family of published checkpoints that fit ('spin', 'pymaf', ...).
+    fits_config: stem of the YAML file for training with SMPLIFY.RUN; '': the regressor's own.
     takes_views: images may be [B,n_views,3,H,W].
-    camera_frames: the frames of MODEL.CAMERA that the architecture can estimate in.
-    inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',). One that is told
-    the picture's camera gives its stages a `full_camera`; fits of single crops are then turned into that camera.
+    camera_frames: values of MODEL.CAMERA that the architecture supports.
+    inputs: names of the batch entries that `forward` takes after the images, such as ('bbox_info',). A network that
+    gets the picture's camera sets `full_camera` in its stages; fits of single crops are then turned into that camera.
     box_margin: side of the crop over the longer side of a person's box, in the demo.
-    box_aspect: height over width to which a person's box is widened before that; 1: no narrower than it is.
+    box_aspect: height over width to which a person's box is widened first; 1: boxes are not widened.
     """
     published_source = ''
     fits_config = ''
@@ -47,22 +47,22 @@ class Regressor(nn.Module):
 
     @staticmethod
     def add_config(model):
-        """Add this architecture's section, with its defaults, to the CfgNode cfg.MODEL."""
+        """Add the architecture's section with its defaults to the CfgNode cfg.MODEL."""
 
     @staticmethod
     def has_unused_parameters(cfg):
-        """Whether some training step leaves parameters without a gradient, which DistributedDataParallel must know."""
+        """Whether some training steps leave parameters without gradient. DistributedDataParallel must know this."""
         return False
 
     def param_groups(self, cfg):
-        """What the optimizer trains: [{'params': list, 'lr': rate, ...}]; without 'lr' a group takes SOLVER.BASE_LR.
+        """Parameter groups of the optimizer: [{'params': list, 'lr': rate, ...}]. 'lr' defaults to SOLVER.BASE_LR.
 
-        By default all parameters that require a gradient, in one group. The schedule scales every group's rate.
+        The default is one group of all parameters that require a gradient. The schedule scales every group's rate.
         """
         return [{'params': [parameter for parameter in self.parameters() if parameter.requires_grad]}]
 
     def build_adversary(self, cfg):
-        """A discriminator of pose and betas (models/adversary.py), or None: this architecture has none."""
+        """A discriminator of pose and betas (models/adversary.py), or None where the architecture has none."""
         return None
 
     def auxiliary_losses(self, out, targets):
@@ -70,23 +70,23 @@ class Regressor(nn.Module):
         return {}
 
     def extra_pictures(self, out):
-        """{name: pictures [B,3,h,w] in [0, 1]} that only this architecture has, for the panels and the demo."""
+        """{name: pictures [B,3,h,w] in [0, 1]} of this architecture only, for the panels and the demo."""
         return {}
 
     def check_views(self, n_views, key):
-        """Raise BadConfig where config key `key` asks for groups of views and this network takes single pictures."""
+        """Raise BadConfig where config key `key` asks for several views and this network takes single pictures."""
         if n_views and not self.takes_views:
             raise BadConfig(f'{key} is {n_views}, but {type(self).__name__} takes one picture at a time; set it to 0 '
                             'or use --regressor multi_spin')
 
     def set_training_progress(self, step):
-        """Told the number of finished steps before each one; for architectures that train in stages."""
+        """Called before each step with the number of finished steps, for architectures that train in stages."""
 
 
 class MeanParameters(nn.Module):
-    """The mean pose, shape and camera that iterative regressors start from (smpl_mean_params.npz).
+    """The mean pose, shape and camera from which iterative regressors start (smpl_mean_params.npz).
 
-    pose [1,144] 6D, shape [1,10], camera [1,3]; buffers, not learned, not saved.
+    pose [1,144] 6D, shape [1,10], camera [1,3]. Buffers that are not in the state dict.
     """
 
     def __init__(self, assets):
@@ -104,16 +104,16 @@ class MeanParameters(nn.Module):
         return self.pose.expand(batch, -1), self.shape.expand(batch, -1), self.cam.expand(batch, -1)
 
     def stage(self, batch, body, n_views=1, full_camera=None):
-        """The mean parameters as the first, unsupervised stage of `batch` rows."""
+        """The mean parameters as the first stage, unsupervised, with `batch` rows."""
         _, shape, camera = self.expand(batch)
         return MeanStage(pose6d_to_rotmat(self.pose).expand(batch, -1, -1, -1), shape, camera, body, supervised=False,
                          n_views=n_views, full_camera=full_camera)
 
 
 class ParameterHead(nn.Module):
-    """Two hidden layers that refine pose, shape and camera from features (HMR, Kanazawa et al., CVPR 2018).
+    """Two hidden layers that refine pose, shape and camera (HMR, Kanazawa et al., CVPR 2018).
 
-    features [B,n], with whatever else the network is told behind them, pose [B,144] 6D, shape [B,10], camera [B,3] ->
+    features [B,n] with the regressor's further inputs appended, pose [B,144] 6D, shape [B,10], camera [B,3] ->
     refined pose, shape, camera.
     """
 

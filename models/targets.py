@@ -1,4 +1,4 @@
-"""What one training step supervises with: annotations, and a target body from ground truth or from the best fit."""
+"""Targets of one training step: annotations, and a target body from ground truth or from the best fit."""
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
@@ -10,14 +10,14 @@ from utils.geometry import axis_angle_to_rotmat, solve_translation, translation_
 
 @dataclass
 class Targets:
-    """Targets of a batch, views flattened into rows.
+    """Targets of a batch, with views flattened into rows.
 
     keypoints_2d [B,49,3] in [-1, 1] with confidence; smpl_keypoints_2d [B,24,3] likewise; joints_3d [B,24,4] metres
-    with confidence; has_3d [B]; pose [B,72] axis-angle and betas [B,10] of the target body, meaningful where
-    valid [B]; body: BodyModel; iuv_renderer: IUVRenderer or None; labels: the whole batch, in which a label that one
-    architecture alone needs comes to its `auxiliary_losses` under the name that the data set gave it; full_camera: of
-    the estimates (`Stage.full_camera`).
-    Derived on first use, once, without gradient: rotmat, vertices, joints, smpl_joints, camera, dense_valid, iuv.
+    with confidence; has_3d [B]; pose [B,72] axis-angle and betas [B,10] of the target body, defined where valid [B];
+    body: BodyModel; iuv_renderer: IUVRenderer or None; labels: the whole batch, from which `auxiliary_losses` take
+    labels of a single architecture under the data set's names; full_camera: that of the estimates
+    (`Stage.full_camera`).
+    Derived once, on first use, without gradient: rotmat, vertices, joints, smpl_joints, camera, dense_valid, iuv.
     """
     keypoints_2d: torch.Tensor
     smpl_keypoints_2d: torch.Tensor
@@ -34,9 +34,9 @@ class Targets:
 
     @classmethod
     def of_batch(cls, batch, body, iuv_renderer=None, n_views=1, fits=None, full_camera=None):
-        """Targets of a batch (docs/architecture.md), views flattened. The target body is the ground truth's, if any.
+        """Targets of a batch (docs/architecture.md), views flattened. Ground truth comes before fits.
 
-        fits: (pose [B,72], betas [B,10], valid [B]) of the target body for the other rows.
+        fits: (pose [B,72], betas [B,10], valid [B]) of the target body for rows without ground truth.
         """
         pose, betas, valid = batch['pose'], batch['betas'], batch['has_smpl'].bool()
         if fits is not None:
@@ -48,7 +48,7 @@ class Targets:
                    body=body, iuv_renderer=iuv_renderer, n_views=n_views, labels=batch, full_camera=full_camera)
 
     def view(self, i):
-        """Targets of view i alone: every field, and every label of a row, [B, ...]."""
+        """Targets of view i: every field, and every label with one entry per row, [B, ...]."""
         rows, count = slice(i, None, self.n_views), len(self.valid)
 
         def of_view(value):
@@ -94,22 +94,22 @@ class Targets:
     @cached_property
     @torch.no_grad()
     def camera(self):
-        """[B,3] weak perspective: the one that brings the target joints onto the 2D keypoints; only where
-        `dense_valid` does it say where the target body is in the crop."""
+        """[B,3] weak perspective: the camera that projects the target joints onto the 2D keypoints. Defined only
+        where `dense_valid`."""
         if self.full_camera is not None:
             return self.full_camera.camera(self._solved[0])
         return translation_to_camera(self._solved[0])
 
     @property
     def dense_valid(self):
-        """[B] bool: the target body is valid, and annotated 2D keypoints say where the camera sees it."""
+        """[B] bool: the target body is valid and annotated 2D keypoints determine its camera."""
         return self.valid.bool() & self._solved[1]
 
     @cached_property
     @torch.no_grad()
     def iuv(self):
         """[B,3,s,s] IUV image of the target body; background in rows that are not `dense_valid`. Raises MissingFile
-        without charts."""
+        without DensePose charts."""
         if self.iuv_renderer is None:
             raise MissingFile('UV_data/UV_Processed.mat: not in the asset folder, and this network is supervised with '
                               'IUV images; `./fetch_data.sh` fetches it')

@@ -1,4 +1,4 @@
-"""A transformer decoder with a single query, which reads a map of features: the head of HMR2.0.
+"""A transformer decoder with a single query on a feature map: the head of HMR2.0.
 
 Goel et al., "Humans in 4D: Reconstructing and Tracking Humans with Transformers", ICCV 2023, section 3.
 """
@@ -10,15 +10,15 @@ from models.backbones.vit import Mlp
 
 
 class TokenDecoder(nn.Module):
-    """features [B,N,C] -> what the query has become [B,dim].
+    """features [B,N,C] -> the decoded query [B,dim].
 
-    Each of `depth` layers attends to the query itself, then to the features, then goes through two layers of `hidden`
-    width. The query begins as a learned constant.
+    Each of the `depth` layers has self-attention, cross-attention to the features and an MLP with `hidden` units. The
+    initial query is learned.
     """
 
     def __init__(self, channels, dim, depth, heads, head_dim, hidden):
         super().__init__()
-        self.embedding = nn.Linear(1, dim)  # of a token that is always 0: its bias is what is learned
+        self.embedding = nn.Linear(1, dim)  # of a token that is always 0, so only the bias is learned
         self.position = nn.Parameter(torch.randn(1, 1, dim))
         self.layers = nn.ModuleList(DecoderLayer(channels, dim, heads, head_dim, hidden) for _ in range(depth))
 
@@ -30,7 +30,7 @@ class TokenDecoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """token [B,1,dim], features [B,N,C] -> token [B,1,dim]; normalized before each part, which is added after it."""
+    """token [B,1,dim], features [B,N,C] -> token [B,1,dim]. Each part is pre-normalized and residual."""
 
     def __init__(self, channels, dim, heads, head_dim, hidden):
         super().__init__()
@@ -46,9 +46,9 @@ class DecoderLayer(nn.Module):
 
 
 class LoneAttention(nn.Module):
-    """Self-attention of a sequence of one token: it attends to itself wholly, so its value is what comes out.
+    """Self-attention of a sequence of one token. The attention weight is 1, so the output depends on the value only.
 
-    The published weights of queries and keys are kept, and have no influence.
+    The published weights of queries and keys are kept but have no effect.
     """
 
     def __init__(self, dim, inner):

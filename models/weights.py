@@ -1,6 +1,6 @@
-"""Reads checkpoints: this project's, and published ones, whose families models/published_families.py lists.
+"""Loads checkpoints of this project and published ones (models/published_families.py).
 
-A published file is recognized by its entries' names, which are then translated to this project's by a table.
+A published file is recognized by its entries' names, which a table translates to this project's names.
 """
 import re
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ from utils.errors import BadFile, WrongBody
 from utils.logging import get_logger
 from utils.torch_io import load_torch
 
-_kept = {}  # {version of a file: its content}, of one file at most
+_kept = {}  # {version of a file: its content}; at most one file
 
 
 @dataclass
 class WeightsReport:
-    """How a checkpoint was read. source: 'native', or the key of a family in FAMILIES.
+    """How a checkpoint was loaded. source: 'native', or the key of a family in FAMILIES.
 
     missing: names of the network that the file lacks; unexpected: names of the file that the network lacks;
-    ignored: names of the file that are known not to be needed (body models, constants from the assets).
+    ignored: names of the file that are known to be unnecessary (body models, constants from the assets).
     """
     source: str
     missing: list = field(default_factory=list)
@@ -31,10 +31,10 @@ class WeightsReport:
 
 
 def load_weights(module, path_or_state_dict):
-    """Load a checkpoint into a regressor -> WeightsReport.
+    """Load a checkpoint into a regressor. Returns a WeightsReport.
 
-    Raises BadFile for a file of another architecture (naming which) or with entries of another shape, and WrongBody
-    where the file belongs to another body than the module's.
+    Raises BadFile for a file of another architecture (it names which) or with entries of other shapes, and WrongBody
+    for a file of another body than the module's.
     """
     content, name = path_or_state_dict, 'checkpoint'
     if not isinstance(content, dict):
@@ -58,9 +58,10 @@ def load_weights(module, path_or_state_dict):
 
 
 def checkpoint_regressor(path, keep=False):
-    """(regressor name, config YAML text or None) that a checkpoint file was made with.
+    """(regressor name, config YAML text or None) with which a checkpoint was made.
 
-    keep: hold the content for the next that asks for this file here, `load_weights` at last: files have gigabytes.
+    keep: hold the content in memory for the next function here that reads this file, so that a file of gigabytes is
+    read once. `load_weights` releases it.
     """
     content = _read(path, keep)
     if isinstance(content, dict) and 'config' in content and 'regressor' in content:
@@ -71,8 +72,8 @@ def checkpoint_regressor(path, keep=False):
 
 
 def published_config(path, keep=False):
-    """{config key: value} of a published checkpoint: the crop it was measured on, that it estimates in the picture's
-    camera, and where its network differs from its regressor's config. keep: as of `checkpoint_regressor`."""
+    """{config key: value} of a published checkpoint: its evaluation crop, that it estimates in the picture's camera,
+    and where its network differs from the regressor's config. keep: as in `checkpoint_regressor`."""
     state = _state_dict(_read(path, keep), path)
     source = family_of(state)
     crop = FAMILIES[source].crop if source else ''
@@ -89,7 +90,7 @@ def check_checkpoint_body(content, body, name):
 
 
 def log_report(report, name):
-    """Log one line about how a checkpoint was read; warn where the network was not filled."""
+    """Log one line about how a checkpoint was loaded, and warnings where entries do not match."""
     log = get_logger()
     log.info(f'{name}: read as {report.source}, {len(report.ignored)} entries not needed')
     for what, names in (('missing', report.missing), ('unexpected', report.unexpected)):
@@ -98,8 +99,8 @@ def log_report(report, name):
 
 
 def _read(path, keep=False):
-    """The content of a file or address, read anew unless it was kept and has not changed. Raises what load_torch and
-    local_file raise."""
+    """The content of a file or address, from memory where it was kept and the file has not changed. Raises what
+    load_torch and local_file raise."""
     path = local_file(path)
     version = _version(path)
     content = _kept.pop(version, None)
@@ -133,7 +134,7 @@ def _state_dict(content, name):
 
 
 def _published_family(state, name):
-    """The Family of a published state dict. Raises BadFile where it is of none, or of one that is not read."""
+    """The Family of a published state dict. Raises BadFile for an unknown family or one that no regressor loads."""
     source = family_of(state)
     if source is None:
         raise BadFile(f'{name}: not a checkpoint of a known regressor (its first entry is {next(iter(state))!r})')
@@ -148,7 +149,7 @@ def _source(state, module, content, name):
     if 'regressor' in content and 'config' in content:
         return 'native'
     own = module.state_dict()
-    # mmhuman3d's names are nearly this project's: only entries of its own tell them apart.
+    # mmhuman3d's names are nearly this project's. Only entries that this project does not have tell them apart.
     foreign = any(re.match(r'head\.init_|body_model|disc', key) for key in state)
     if not foreign and sum(key in own for key in state) > len(state) // 2 and 'state_dict' not in content:
         return 'native'
@@ -178,7 +179,7 @@ def _check_variant(module, state, name):
 
 
 def _translate(state, source):
-    """(state under this project's names, names left out)."""
+    """(state dict with this project's names, dropped names)."""
     if source == 'native':
         return state, []
     translated, ignored = {}, []

@@ -1,6 +1,6 @@
-"""Published checkpoints: where their authors put them, on what terms, and what they need here.
+"""Published checkpoints: addresses, licences and further files that they need.
 
-Addresses are those that the authors' repositories name. None of them was asked from this project (docs/checkpoints.md).
+The addresses are those in the authors' repositories. They were not tested (docs/checkpoints.md).
 """
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ _READ_HERE = 'not read; see its repository'
 @dataclass(frozen=True)
 class Published:
     """One published checkpoint. family: key of FAMILIES. file: its published name. address: for --checkpoint; '' where
-    there is only a page that a browser opens. page: where the authors name it. licence: of the code that it was
-    published with. needs: what must be in PATHS.DATA_DIR, beside SMPL's neutral body."""
+    only a page for browsers exists. page: where the authors name it. licence: of the code that it was published with.
+    needs: files needed in PATHS.DATA_DIR besides SMPL's neutral body."""
     family: str
     file: str
     address: str
@@ -24,7 +24,7 @@ class Published:
 
     @property
     def regressor(self):
-        """The name here of the network that reads it."""
+        """Name of the network of this project that loads it."""
         return FAMILIES[self.family].regressor
 
 

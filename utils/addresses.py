@@ -1,4 +1,4 @@
-"""Files by address: `hf://OWNER/REPO/FILE` out of huggingface_hub's cache, `https://...` out of torch.hub's."""
+"""Files by address: `hf://OWNER/REPO/FILE` through huggingface_hub's cache, `https://...` through torch.hub's."""
 import contextlib
 import functools
 import hashlib
@@ -25,23 +25,23 @@ _PINNED = re.compile(r'#sha256=([0-9a-f]{8,64})$')
 
 
 def is_address(path):
-    """Whether this is an address, not a path."""
+    """Whether this is an address and not a path."""
     return bool(_ADDRESS.match(str(path)))
 
 
 def local_file(path):
-    """Path of a file here: an address is fetched unless it is in its cache (of `hf://`, the hub is asked first
-    whether there is a newer file), a path stays as it is.
+    """Local path of a file. A path is returned unchanged; an address is downloaded unless it is in the cache.
 
-    `hf://OWNER/REPO/FILE`, `hf://OWNER/REPO@REVISION/FILE`, `hf://spaces/OWNER/REPO/FILE`, `https://...`. With
-    `#sha256=HEX` at its end (8 digits or more) the file is compared with it. Raises MissingFile where the address
-    cannot be reached and the cache is empty, BadFile where the digest is another, BadConfig for what is no address.
+    For `hf://` the hub is asked first whether there is a newer file. Addresses: `hf://OWNER/REPO/FILE`,
+    `hf://OWNER/REPO@REVISION/FILE`, `hf://spaces/OWNER/REPO/FILE`, `https://...`. With `#sha256=HEX` at the end (8
+    digits or more), the file's digest is checked. Raises MissingFile where the address is unreachable and not cached,
+    BadFile for a wrong digest, BadConfig for an invalid address.
     """
     return _fetched(str(path)) if is_address(path) else path
 
 
 def cached_file(address):
-    """Path of an address's file if the cache has it, else None. Asks nobody."""
+    """Path of an address's file in the cache, or None. Does not use the network."""
     address = _PINNED.sub('', address)
     if not address.startswith('hf://'):
         return _web_place(address) if _web_place(address).is_file() else None
@@ -79,14 +79,14 @@ def _from_hub(address):
     kind, repository, revision, name = _hub_parts(address)
     try:
         return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision, repo_type=kind))
-    except Exception as error:  # of the hub, of its transport, of the disk
+    except Exception as error:  # the hub, its transport and the disk raise many kinds
         raise _unreachable(address, error) from None
 
 
 def _from_web(address):
-    """Fetch a file into the cache, whole or not at all; other processes that want it wait."""
+    """Download a file into the cache, completely or not at all. Other processes that want it wait."""
     path = _web_place(address)
-    with _network_errors(address):  # the cache may be a folder that cannot be written
+    with _network_errors(address):  # the cache folder may not be writable
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(path.name + '.lock')).acquire()
     with lock:
@@ -111,7 +111,7 @@ def _copy(answer, stream, address, name):
                 break
             stream.write(piece)
             bar.update(len(piece))
-    if size and stream.tell() != size:  # urllib takes a connection that ends for the end of the file
+    if size and stream.tell() != size:  # urllib takes a broken connection for the end of the file
         raise _unreachable(address, f'it ended after {stream.tell()} of {size} bytes')
 
 
@@ -124,7 +124,7 @@ def _network_errors(address):
 
 
 def _web_place(address):
-    """Two addresses may end in one name: each has a folder of its own in torch.hub's cache."""
+    """Path in torch.hub's cache. Each address has its own folder, because two may end in the same name."""
     name = Path(unquote(urlsplit(address).path)).name
     if not name:
         raise BadConfig(f'{address}: not an address of a file; it ends in no name')

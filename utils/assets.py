@@ -1,7 +1,7 @@
-"""Where the body model and what hangs on it lie on disk (DESIGN: "Assets").
+"""Finds the body model and the files that belong to it on disk.
 
-`find_assets(data_dir)` picks one folder as a whole: the given one where it holds body models in one of the
-known layouts, else its `free/` subfolder, which comes with the repository. Files are never mixed between the two.
+`find_assets(data_dir)` chooses one folder: `data_dir` if it holds body models in a known layout, else its `free/`
+subfolder, which is part of the repository. Files of the two are never mixed.
 """
 import hashlib
 import logging
@@ -16,34 +16,34 @@ from utils.logging import log_once
 from utils.safe_io import load_json
 
 MANIFEST = 'MANIFEST.json'
-# What the free folder's manifest must name. Raise it when the program makes other files, or means other things by them:
-# folders of older versions are then refused until they are made again. 5: Human3.6M's joints have the left leg first.
+# The generator that the free folder's manifest must name. Increase it when the program makes other files or their
+# meaning changes: folders of older versions are then rejected. 5: Human3.6M's joints have the left leg first.
 FREE_GENERATOR = 'datasets.synthetic.make_assets 5'
-# What is said where files of the free folder lack or are others.
+# Advice if files of the free folder are missing or differ.
 RESTORE = 'the repository has it: `git checkout -- data/free`'
 GENDERS = ('neutral', 'male', 'female')
-# Folders, below the asset folder and in any case of letters, where body files are looked for: SPIN's and PyMAF's,
-# mmhuman3d's, smplx's, and those that SMPL's and SMPLify's archives unpack to.
+# Folders below the asset folder that are searched for body files, ignoring case: those of SPIN and PyMAF, of mmhuman3d,
+# of smplx, and those in SMPL's and SMPLify's archives.
 _BODY_FOLDERS = ('smpl', '', 'body_models/smpl', 'body_models', 'models/smpl', 'models', 'smpl/models',
                  'smpl_python_v.1.0.0/smpl/models', 'smpl_python_v.1.1.0/smpl/models', 'smplify_public/code/models')
-# SMPL_NEUTRAL.pkl and its siblings; basicModel_neutral_lbs_10_207_0_v1.0.0.pkl and its, as they are downloaded.
+# SMPL_NEUTRAL.pkl and its siblings; basicModel_neutral_lbs_10_207_0_v1.0.0.pkl and its siblings, as downloaded.
 _BODY_NAME = re.compile(r'(smpl|basicmodel)_(neutral|male|female|[nmf])(_lbs_10_207_0)?(_v[\d.]+)?\.(npz|pkl)')
 _ARCHIVE_NAME = re.compile(r'(smpl_python|mpips_smplify|smplify)\w*[\w.]*\.(zip|tar\.gz|tgz)')
-# Where else files of SMPL may lie unused: folders with such names, so many deep. Folders of pictures are not entered.
+# Folders in which unused files of SMPL may be, and how deep to search. Picture folders are not searched.
 _LIKELY_NAME = re.compile(r'smpl|body|model|code')
 _DEEPEST = 5
-# Where SPIN and PyMAF keep small files, and mmhuman3d's name for the same folder.
+# Folders of small files: those of SPIN and PyMAF, and mmhuman3d's.
 _SIDE_FOLDERS = ('.', 'body_models', 'body_models/smpl')
 
 
 @dataclass(frozen=True)
 class Assets:
-    """One asset folder. `root` is the folder; `is_free` says that the project made it."""
+    """One asset folder. root: the folder; is_free: the project made it."""
     root: Path
     is_free: bool
 
     def body_file(self, gender='neutral'):
-        """Path of the body model of a gender: neutral, male or female."""
+        """Path of the body model of a gender ('neutral', 'male', 'female')."""
         if gender not in GENDERS:
             raise BadFile(f'unknown gender {gender!r}: use one of {", ".join(GENDERS)}')
         file = _body_files(self.root).get(gender)
@@ -66,9 +66,8 @@ class Assets:
 
 
 def _body_files(root):
-    """{gender: path} of the body files in the known places. Of several, the first folder's counts, then SMPL_* before
-    the names of the downloads, .npz before .pkl, and version 1.0.0, with which published weights were trained, before
-    1.1.0."""
+    """{gender: path} of the body files in the known places. The first folder wins; within it SMPL_* before the
+    downloads' names, .npz before .pkl, and version 1.0.0, with which published weights were trained, before 1.1.0."""
     found = {}
     for parts in _BODY_FOLDERS:
         names = [path for folder in _folders(root, parts.split('/') if parts else []) for path in _listing(folder)]
@@ -79,7 +78,7 @@ def _body_files(root):
 
 
 def _folders(root, parts):
-    """Folders below `root` whose path is `parts`, in any case of letters; that of `parts` itself first."""
+    """Folders below `root` with path `parts`, ignoring case; an exact match comes first."""
     if not parts:
         return [root]
     below = [path for path in _listing(root) if path.name.lower() == parts[0] and path.is_dir()]
@@ -101,9 +100,9 @@ def _download_name(gender):
 def find_assets(data_dir):
     """Choose the asset folder: `data_dir` if it holds a neutral body model, else `data_dir/free`.
 
-    Where the free one is chosen although files of SMPL lie in `data_dir`, the log says why they are not used. Raises
-    MissingFile when neither is there, and BadFile when the free folder is the remains of a run that was interrupted
-    (its manifest, written last, is absent) or was made by another version of this program.
+    If the free folder is chosen although `data_dir` contains files of SMPL, the log says why they are not used. Raises
+    MissingFile if neither exists, and BadFile if the free folder is unfinished (its manifest, written last, is absent)
+    or was made by another version of this program.
     """
     root = Path(data_dir)
     if 'neutral' in _body_files(root):
@@ -124,7 +123,7 @@ def find_assets(data_dir):
 
 
 def _unused(root):
-    """Why SMPL's files in `root` are of no use without a neutral body; '' where there are none."""
+    """Why SMPL's files in `root` cannot be used without a neutral body; '' if there are none."""
     bodies = _body_files(root)
     if bodies:
         return (f'{", ".join(str(path) for path in bodies.values())}: SMPL without its neutral body, which every '
@@ -138,7 +137,7 @@ def _unused(root):
 
 
 def _files_below(root, depth):
-    """Files in `root` and, `depth` folders deep, in likely folders below it."""
+    """Files in `root` and in likely folders below it, down to `depth` levels."""
     for path in _listing(root):
         if path.is_file():
             yield path
@@ -152,8 +151,8 @@ def is_complete_free_folder(folder):
 
 
 def check_free_version(folder):
-    """Raise BadFile where a finished free folder was made by another version of this program: its files may have
-    another meaning."""
+    """Raise BadFile if another version of this program made the finished free folder: its files may differ in
+    meaning."""
     generator = load_json(Path(folder) / MANIFEST).get('generator', FREE_GENERATOR)
     if generator != FREE_GENERATOR:
         raise BadFile(f'{folder}: made by another version of this program ({generator}, wanted is {FREE_GENERATOR}); '
@@ -161,16 +160,16 @@ def check_free_version(folder):
 
 
 def check_free_folder(folder):
-    """Raise MissingFile where `folder` is no finished free asset folder, BadFile where another version made it."""
+    """Raise MissingFile unless `folder` is a finished free asset folder, BadFile if another version made it."""
     if not is_complete_free_folder(folder):
         raise MissingFile(f'{folder}: no finished free asset folder here ({MANIFEST}); {RESTORE}')
     check_free_version(folder)
 
 
 def body_digest(v_template, faces, shapedirs):
-    """16 hex digits that name a body by its template [V,3], faces [F,3] and shape space [V,3,>=10].
+    """16 hex digits that identify a body by its template [V,3], faces [F,3] and shape space [V,3,>=10].
 
-    Taken in float32 and rounded to micrometres, so that copies of one body in either precision agree.
+    The values are converted to float32 and rounded to micrometres, so copies in float32 and float64 agree.
     """
     digest = hashlib.sha256()
     for array in (np.asarray(v_template), np.asarray(shapedirs)[..., :10]):

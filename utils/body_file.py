@@ -1,4 +1,4 @@
-"""Reads SMPL's body files: `.pkl`, with or without chumpy objects in it, and `.npz`."""
+"""Reads SMPL's body files: `.pkl`, with or without chumpy objects, and `.npz`."""
 import math
 from pathlib import Path
 
@@ -9,16 +9,16 @@ from utils.assets import body_digest
 from utils.errors import BadFile
 from utils.safe_io import load_npz, load_pickle
 
-# Entries of a sparse array that is made dense: far more than any body's.
+# Largest number of entries of a sparse array that is converted to a dense one; far more than any body has.
 _LARGEST = 10 ** 8
 _SHAPES = {'v_template': ('V', 3), 'f': ('F', 3), 'shapedirs': ('V', 3, None), 'posedirs': ('V', 3, 207),
            'J_regressor': (24, 'V'), 'weights': ('V', 24), 'kintree_table': (2, 24)}
 
 
 def read_body_file(file):
-    """Arrays of an SMPL `.pkl` or `.npz`, checked and dense, plus 'body_origin' and 'body_digest'.
+    """Checked, dense arrays of an SMPL `.pkl` or `.npz`, plus 'body_origin' and 'body_digest'.
 
-    Raises BadFile that names key, shape found and shape wanted.
+    Raises BadFile, which names the key, its shape and the expected shape.
     """
     keys = (*_SHAPES, 'body_origin', 'body_digest')
     raw = load_npz(file, keys) if Path(file).suffix == '.npz' else load_pickle(file, keys)
@@ -52,7 +52,7 @@ def read_body_file(file):
 
 
 def _unboxed(value):
-    """What `numpy.savez` put into an array of no dimensions, such as a sparse matrix."""
+    """Unpack what `numpy.savez` stored as a zero-dimensional object array, such as a sparse matrix."""
     return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == object else value
 
 
@@ -64,7 +64,7 @@ def _as_array(value):
 
 
 def _check_indices(file, arrays):
-    """Faces must name vertices, and every joint after the root one that comes before it."""
+    """Check that faces refer to vertices, and that every joint's parent comes before it."""
     count, parents = len(arrays['v_template']), arrays['kintree_table'][0].astype(np.int64)[1:]
     if not count or arrays['f'].size and not 0 <= arrays['f'].min() <= arrays['f'].max() < count:
         raise BadFile(f'{file}: f names vertices outside of 0 to {count - 1}')

@@ -1,8 +1,8 @@
-"""`make neural-renderer`: build neural-renderer-pytorch 1.1.3 (MIT licence) against the PyTorch at hand.
+"""`make neural-renderer`: build neural-renderer-pytorch 1.1.3 (MIT licence) against the installed PyTorch.
 
-The package's last release no longer compiles: PyTorch has since renamed four things. Its source archive is fetched by
-name from the package index and checked by hash before anything in it runs; the names are replaced, and the result is
-installed into the running environment. Nothing of it is kept in this project. Needs nvcc; needs no GPU.
+The package's last release no longer compiles, because PyTorch has renamed four things. Its source archive is downloaded
+from the package index and checked by hash before anything in it runs. The names are replaced and the result is
+installed into the running environment. This project keeps none of it. Needs nvcc, but no GPU.
 """
 import os
 import re
@@ -20,7 +20,7 @@ from utils.safe_io import sha256_of
 
 PACKAGE = 'neural-renderer-pytorch==1.1.3'
 SHA256 = 'd0d86b003c2cc1a4d8a909862fb52ff153641636471097651239764a428c9137'
-# What a machine without a GPU builds for: Turing to Hopper, and code that newer devices compile when it is loaded.
+# Targets on a machine without a GPU: Turing to Hopper, and PTX that newer devices compile at load time.
 ARCHITECTURES = '7.5;8.0;8.6;9.0+PTX'
 _REPLACEMENTS = (
     (re.compile(r'\bAT_CHECK\b'), 'TORCH_CHECK'),
@@ -44,7 +44,7 @@ def main():
 
 
 def cuda_home():
-    """Folder of the CUDA toolkit: `CUDA_HOME` where it is set, else where the nvcc at hand says that it lives.
+    """Folder of the CUDA toolkit: `CUDA_HOME` if set, else the one that nvcc reports.
 
     PyTorch's own guess, the folder above nvcc, is wrong where nvcc is a wrapper. Raises ProjectError without nvcc or
     with a PyTorch built without CUDA.
@@ -65,7 +65,7 @@ def cuda_home():
 
 
 def fetch(folder, environment):
-    """Download the source archive into `folder` by pip, which checks its hash before it opens it. Returns its path."""
+    """Download the source archive into `folder` with pip, which checks its hash before opening it. Returns its path."""
     wanted = folder / 'requirements.txt'
     wanted.write_text(f'{PACKAGE} --hash=sha256:{SHA256}\n')
     run_pip('download', '--require-hashes', '--no-deps', '--no-binary', ':all:', '--no-build-isolation', '-d', folder,
@@ -77,15 +77,15 @@ def fetch(folder, environment):
 
 
 def unpack(archive, folder):
-    """Unpack a source archive; returns the one folder inside it."""
+    """Unpack a source archive. Returns the single folder in it."""
     with tarfile.open(archive) as members:
-        # Pythons before 3.10.12 and 3.11.4 have no filters; the hash already says what is inside.
+        # Pythons before 3.10.12 and 3.11.4 have no filters. The hash guarantees the content anyway.
         members.extractall(folder, **({'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}))
     return next(path for path in folder.iterdir() if path.is_dir())
 
 
 def modernize(source):
-    """Replace what PyTorch has renamed in the C++ and CUDA files below `source`; returns how many files changed."""
+    """Replace what PyTorch has renamed in the C++ and CUDA files below `source`. Returns the number of changed ones."""
     changed = 0
     for path in sorted((*source.rglob('*.cpp'), *source.rglob('*.cu'))):
         text = new = path.read_text()
@@ -100,7 +100,7 @@ def modernize(source):
 
 
 def run_pip(*arguments, environment, failure):
-    """Run this environment's pip quietly; on an error, keep its output and name the file that holds it."""
+    """Run this environment's pip quietly. On an error, save its output and name the file in the message."""
     command = [sys.executable, '-m', 'pip', '--disable-pip-version-check', *map(str, arguments)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
@@ -110,7 +110,7 @@ def run_pip(*arguments, environment, failure):
 
 
 def check_import():
-    # In a new process: this one may have looked the package up before it was there.
+    # In a new process, because this one may have cached that the package is absent.
     done = subprocess.run([sys.executable, '-c', 'import torch, neural_renderer.cuda.rasterize'], capture_output=True,
                           text=True)
     if done.returncode:

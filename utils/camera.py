@@ -1,5 +1,5 @@
-"""The camera of a whole picture: its focal length (the user's, else the one its file tells, else a guess from its
-size), and the ray along which it sees a crop."""
+"""The camera of a full picture: its focal length (the user's, else the file's, else a guess from the size), and the ray
+through a crop's middle."""
 import math
 
 import cv2
@@ -8,16 +8,16 @@ import torch
 from PIL import Image
 
 _EXIF_FOLDER = 0x8769
-_FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 0x920A, 0xA405  # millimetres, on the sensor and on 35 mm film
+_FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 0x920A, 0xA405  # in millimetres: of the lens, and the equivalent on 35 mm film
 _PIXELS_X, _PIXELS_Y = 0xA002, 0xA003
 _PLANE_X, _PLANE_Y, _PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
 _FILM_DIAGONAL = math.hypot(36, 24)
-# As on 35 mm film: beyond these no lens is made, and a file that says so is wrong.
+# Range of 35 mm equivalents. No lens is outside of it, so such a file is wrong.
 _SHORTEST, _LONGEST = 4.0, 3000.0
-# By how much the sides' ratio may change when a picture is reduced to whole pixels.
+# Change of the aspect ratio that is tolerated, because reduced pictures have whole pixels.
 _SAME_RATIO = 0.02
-# CLIFF's scaling of a box, in focal lengths, to about [-1, 1]: of its offset, and mean and deviation of its side.
+# CLIFF's scaling of a box, in focal lengths, to about [-1, 1]: factor on the offset, mean and deviation of the side.
 OFFSET_SCALE, BOX_MEAN, BOX_SCALE = 2.8, 0.24, 0.06
 
 
@@ -30,17 +30,17 @@ def default_focal_length(width, height):
 
 
 def camera_matrix(width, height, focal_length=None):
-    """Intrinsics [3,3] float64 of a picture: its middle is the principal point. focal_length: pixels, or None."""
+    """Intrinsics [3,3] float64 of a picture; the principal point is its middle. focal_length: pixels, or None."""
     focal = focal_length_of(width, height, focal_length)
     return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
 
 
 def bbox_info(offset, side, focal_length):
-    """Where a crop lies in its picture, as CLIFF's network is told (arXiv 2208.00571, section 3.3, and its code).
+    """A crop's place in its picture, as CLIFF's network input (arXiv 2208.00571, section 3.3, and its code).
 
-    offset [...,2]: from the principal point, the picture's middle where it is not known, to the box's middle; side
-    [...]: of the square box; focal_length [...]: all in pixels, arrays or tensors. Returns a float32 tensor [...,3]:
-    offset / f * 2.8 and (side - 0.24 f) / (0.06 f). `FullCamera.of_bbox_info` reads it back.
+    offset [...,2]: from the principal point (if unknown, the picture's middle) to the box's middle; side [...]: of the
+    square box; focal_length [...]. All are in pixels, as arrays or tensors. Returns a float32 tensor [...,3]:
+    offset / f * 2.8 and (side - 0.24 f) / (0.06 f). `FullCamera.of_bbox_info` is the inverse.
     """
     offset, side, focal = (torch.as_tensor(value, dtype=torch.float64) for value in (offset, side, focal_length))
     box = (side - BOX_MEAN * focal) / (BOX_SCALE * focal)
@@ -48,22 +48,22 @@ def bbox_info(offset, side, focal_length):
 
 
 def resized_bbox_info(bbox_info, factor):
-    """`bbox_info` [...,3] of the box about the same middle whose side is `factor` times as long."""
+    """`bbox_info` [...,3] of the box with the same middle and `factor` times the side."""
     side = factor * (BOX_SCALE * bbox_info[..., 2:] + BOX_MEAN)
     return torch.cat([bbox_info[..., :2], (side - BOX_MEAN) / BOX_SCALE], -1)
 
 
 def principal_point(center, bbox_info, focal_length):
-    """The pixel [...,2] that the picture's camera looks at, from a box's middle [...,2] and its `bbox_info` [...,3], of
-    a crop that is neither turned nor mirrored."""
+    """The principal point [...,2] in pixels, from a box's middle [...,2] and its `bbox_info` [...,3]. The crop must be
+    neither rotated nor mirrored."""
     return center - bbox_info[..., :2] * (focal_length / OFFSET_SCALE)[..., None]
 
 
 def look_at(point, intrinsics):
-    """The least turn [3,3] after which a camera with `intrinsics` [3,3] looks at a pixel [2].
+    """The smallest rotation [3,3] that turns a camera with `intrinsics` [3,3] to look at a pixel [2].
 
-    A crop is taken for the picture of a camera that faces its middle (weak perspective): the turn takes directions in
-    the picture's camera to the crop's ray.
+    A crop is treated as the picture of a camera that looks at its middle (weak perspective). The rotation maps
+    directions in the picture's camera to that camera.
     """
     ray = np.linalg.solve(intrinsics, np.append(point, 1.0))
     ray /= np.linalg.norm(ray)
@@ -75,23 +75,23 @@ def look_at(point, intrinsics):
 
 
 def focal_length_of(width, height, given=None, exif=None):
-    """Pixels. given: by the user; exif: of `exif_focal_length`; None or 0 where there is none."""
+    """Focal length in pixels. given: the user's; exif: from `exif_focal_length`; None or 0 if there is none."""
     return float(given or exif or default_focal_length(width, height))
 
 
 def exif_focal_length(path, width, height):
-    """Focal length in pixels of a picture, `width` x `height`, from its EXIF tags; None without any.
+    """Focal length in pixels of a picture of `width` x `height`, from its EXIF tags, or None.
 
     path: of the file, or a stream of its content.
 
-    FocalLengthIn35mmFilm counts first. It is the angle of view along the diagonal (CIPA DCG-001), so
-    f = f35 * diagonal / 43.27 mm. Else FocalLength and FocalPlaneXResolution, for a picture that was reduced too. A
-    picture that was cut after it was taken has lost its camera's middle: None.
+    FocalLengthIn35mmFilm is used first. It is the angle of view along the diagonal (CIPA DCG-001), so
+    f = f35 * diagonal / 43.27 mm. Otherwise FocalLength and FocalPlaneXResolution are used, also for a reduced picture.
+    For a cropped picture the result is None, because its principal point is unknown.
     """
     try:
         with Image.open(path) as image:
             tags = dict(image.getexif().get_ifd(_EXIF_FOLDER))
-    except Exception:  # Pillow raises many kinds on broken files and tags; such a file tells nothing
+    except Exception:  # Pillow raises many kinds on broken files and tags
         return None
     taken = sorted(_positive(tags.get(tag)) or 0 for tag in (_PIXELS_X, _PIXELS_Y))
     shown = sorted((width, height))
@@ -109,14 +109,14 @@ def exif_focal_length(path, width, height):
 
 
 def _on_the_sensor(tags):
-    """Focal length in pixels of the picture as it was taken, or None."""
+    """Focal length in pixels of the original picture, or None."""
     length, unit = _positive(tags.get(_FOCAL_LENGTH)), _UNIT_MM.get(tags.get(_PLANE_UNIT, 2))
     per_unit = _positive(tags.get(_PLANE_X)) or _positive(tags.get(_PLANE_Y))
     return length * per_unit / unit if length and per_unit and unit else None
 
 
 def _positive(value):
-    """A tag as a number, or None: 0 stands for unknown, and rationals may be 0/0."""
+    """A tag as a positive number, or None. 0 means unknown, and rationals may be 0/0."""
     try:
         number = float(value)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):

@@ -1,4 +1,4 @@
-"""Constants on a device, sent there once: one that is handed over in every step is waited for in every step."""
+"""Constants on a device, copied there once. A copy in every step would make the host wait in every step."""
 from functools import lru_cache
 
 import torch
@@ -6,7 +6,7 @@ import torch
 
 @lru_cache
 def on_device(values, device):
-    """A tuple of numbers as a tensor on a device. Shared: not to be written to. Equal tuples are one constant, so they
-    must be of one type: (1, 2) and (1.0, 2.0) are equal."""
-    with torch.inference_mode(False):  # else one that the demo made first could not be trained with
+    """A tuple of numbers as a tensor on a device. It is shared and must not be modified. Equal tuples give one tensor,
+    so they must have one type: (1, 2) and (1.0, 2.0) are equal."""
+    with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training
         return torch.tensor(values, device=device)

@@ -1,6 +1,6 @@
-"""Several processes that work as one: totals, lists of results, equal buffers and batch statistics.
+"""Operations over several processes: sums, lists of results, equal buffers and batch statistics.
 
-Everything here is the identity in a process that works alone.
+With a single process, everything here is the identity.
 """
 import torch
 import torch.distributed as dist
@@ -8,17 +8,17 @@ from torch import nn
 
 
 def world_size():
-    """How many processes work together: 1 without a process group."""
+    """Number of processes; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank():
-    """This process's number among them."""
+    """This process's rank."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def total(value):
-    """Sum of a tensor over the processes, without gradient. All must call it."""
+    """Sum of a tensor over the processes, without gradient. All processes must call it."""
     value = value.detach()
     if world_size() > 1:
         value = value.clone()
@@ -27,16 +27,16 @@ def total(value):
 
 
 def shared_count(mask):
-    """How many of a mask's entries are set, for dividing sums: over all processes, at least 1, shared out equally.
+    """Number of set entries of a mask, as a divisor of sums: over all processes, at least 1, divided by their number.
 
-    Gradients are averaged over the processes. With each one's sum divided by this, that average is the mean over
-    everybody's rows, however unequally these are spread. All must call it.
+    Gradients are averaged over the processes. If each process divides its sum by this number, that average is the mean
+    over the rows of all processes, however they are distributed. All processes must call it.
     """
     return total(mask.sum()).clamp_min(1) / world_size()
 
 
 def gathered(value):
-    """[value of process 0, of process 1, ...] of picklable values. All must call it."""
+    """[value of process 0, of process 1, ...] of picklable values. All processes must call it."""
     if world_size() == 1:
         return [value]
     values = [None] * world_size()
@@ -46,7 +46,7 @@ def gathered(value):
 
 @torch.no_grad()
 def share_buffers(module):
-    """Give every process the first one's saved buffers (batch statistics, which each process keeps of its own)."""
+    """Copy the first process's saved buffers to all (each process has its own batch statistics)."""
     if world_size() > 1:
         saved = module.state_dict(keep_vars=True)
         for name, buffer in module.named_buffers():
@@ -56,7 +56,7 @@ def share_buffers(module):
 
 @torch.no_grad()
 def share_parameters(module):
-    """Give every process the first one's parameters -> the module."""
+    """Copy the first process's parameters to all. Returns the module."""
     if world_size() > 1:
         for parameter in module.parameters():
             dist.broadcast(parameter, src=0)
@@ -64,7 +64,7 @@ def share_parameters(module):
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the processes; each one's share of the gradient is the sum of all their gradients."""
+    """Sum over the processes. The gradient of each summand is the sum of the gradients of all processes."""
 
     @staticmethod
     def forward(ctx, value):
@@ -76,13 +76,13 @@ class _Sum(torch.autograd.Function):
 
 
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalization [B,C,...] over the joined batch of all processes, on any device.
+    """Batch normalization [B,C,...] over the joint batch of all processes, on any device.
 
-    torch's SyncBatchNorm does the same on GPUs alone. Every process must have the same number of rows.
+    torch's SyncBatchNorm does this on GPUs only. All processes must have the same number of rows.
     """
 
     def _check_input_dim(self, values):
-        """Any number of axes after the channels."""
+        """Accept any number of axes after the channels."""
 
     def forward(self, values):
         if not self.training or world_size() == 1:
@@ -99,17 +99,17 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         return normalized.to(values.dtype)
 
     def _follow(self, mean, variance, count):
-        """Running statistics take the unbiased variance, as torch's do."""
+        """Update the running statistics with the unbiased variance, as torch does."""
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
 
 
 def with_shared_statistics(module, device):
-    """The module with batch normalization over all processes: torch's own on a GPU, the one above elsewhere."""
+    """The module with batch normalization over all processes: torch's on a GPU, SharedBatchNorm elsewhere."""
     if torch.device(device).type == 'cuda':
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
     for child in module.modules():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            child.__class__ = SharedBatchNorm  # parameters, buffers and their names stay
+            child.__class__ = SharedBatchNorm  # parameters, buffers and their names are kept
     return module

@@ -1,4 +1,4 @@
-"""The project's own exceptions: each message is one line that says what is wrong, where, and what to do.
+"""The project's exceptions. Each message is one line that says what is wrong, where, and what to do.
 
 The scripts at the root print such an error without a traceback and exit with status 2 (`run_main`).
 """
@@ -6,17 +6,17 @@ import sys
 
 
 class ProjectError(Exception):
-    """Something the user can mend. The message is one line."""
+    """An error that the user can fix. The message is one line."""
 
     def __init__(self, message=''):
-        # torch wraps a loader worker's error in a report of many lines, whose last one is the error.
+        # torch wraps an error of a loader worker in a report of many lines. The last line is the error.
         if message.startswith('Caught ') and '\n' in message:
             message = message.strip().splitlines()[-1].split(': ', 1)[-1]
         super().__init__(message)
 
 
 class MissingFile(ProjectError):
-    """A file that is needed is absent; the message says where to get it."""
+    """A required file is absent. The message says where to get it."""
 
 
 class MissingPackage(MissingFile):
@@ -24,11 +24,11 @@ class MissingPackage(MissingFile):
 
 
 class BadFile(ProjectError):
-    """A file is there but cannot be used: truncated, of the wrong kind, or of the wrong shape."""
+    """A file cannot be used: it is truncated, of the wrong kind or of the wrong shape."""
 
 
 class BadConfig(ProjectError):
-    """A config key or command-line flag is unknown or has a value that cannot be used."""
+    """A config key or command-line flag is unknown or has an invalid value."""
 
 
 class WrongBody(ProjectError):
@@ -36,7 +36,7 @@ class WrongBody(ProjectError):
 
 
 def run_main(main):
-    """Run `main()`; a ProjectError ends the process with one line on stderr and status 2."""
+    """Run `main()`. A ProjectError ends the process with one line on stderr and status 2."""
     try:
         sys.exit(main())
     except ProjectError as error:

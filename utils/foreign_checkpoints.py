@@ -1,8 +1,8 @@
-"""Checkpoints in torch's zip format that hold other things beside tensors, such as Lightning's with a yacs CfgNode.
+"""Checkpoints in torch's zip format that contain other objects than tensors, such as Lightning's with a yacs CfgNode.
 
-`torch.load(weights_only=True)` refuses such files whole. Here the pickle goes through the project's own unpickler:
-tensors are built from the file's records, plain containers and arrays are read, and whatever else is asked for becomes
-an inert stand-in, which is dropped. Nothing is imported, and nothing that the file names is called.
+`torch.load(weights_only=True)` rejects such files. Here the project's own unpickler reads the pickle: it builds tensors
+from the file's records and reads plain containers and arrays. Any other object becomes an inert stand-in, which is
+dropped. Nothing is imported, and nothing that the file names is called.
 """
 import pickle
 import sys
@@ -20,10 +20,10 @@ _DTYPES = {'FloatStorage': torch.float32, 'DoubleStorage': torch.float64, 'HalfS
 
 
 def read_foreign_checkpoint(path):
-    """The dict in a torch zip file, tensors on the CPU, without the entries that hold an object of an unknown class.
+    """The dict in a torch zip file, with tensors on the CPU and without entries that hold objects of unknown classes.
 
-    Raises pickle.UnpicklingError where the file is not a dict or where no tensor is left; zipfile.BadZipFile and others
-    where it is broken.
+    Raises pickle.UnpicklingError if the file is not a dict or no tensor is left; zipfile.BadZipFile and others if it is
+    broken.
     """
     with zipfile.ZipFile(path) as archive:
         records = {name.partition('/')[2]: name for name in archive.namelist()}
@@ -46,7 +46,7 @@ def read_foreign_checkpoint(path):
 
 
 class _CheckpointUnpickler(ArrayUnpickler):
-    """Reads data.pkl of an archive. records: {name within the archive's folder: its whole name}."""
+    """Reads data.pkl of an archive. records: {name in the archive's folder: full name}."""
 
     def __init__(self, stream, archive, records):
         super().__init__(stream, encoding='utf-8')
@@ -64,7 +64,7 @@ class _CheckpointUnpickler(ArrayUnpickler):
         return super().find_class(module, name)
 
     def persistent_load(self, key):
-        """The numbers [N] of a storage: ('storage', kind, record, device, N)."""
+        """The numbers [N] of a storage, named by ('storage', kind, record, device, N)."""
         what, kind, record, _, count = key
         if what != 'storage' or not isinstance(kind, _Storage):
             raise pickle.UnpicklingError('a reference that is not to numbers')
@@ -76,7 +76,7 @@ class _CheckpointUnpickler(ArrayUnpickler):
         return numbers
 
     def _numbers(self, entry, dtype):
-        if entry.compress_type != zipfile.ZIP_STORED:  # what is stored cannot be larger than the file
+        if entry.compress_type != zipfile.ZIP_STORED:  # an uncompressed entry cannot be larger than the file
             raise pickle.UnpicklingError(f'{entry.filename}: compressed')
         if not entry.file_size:
             return torch.empty(0, dtype=dtype)
@@ -94,10 +94,10 @@ class _Storage:
 
 
 def _tensor(storage, offset, size, stride, *_):
-    """torch's _rebuild_tensor_v2, without what it also takes: gradients, hooks and metadata."""
+    """torch's _rebuild_tensor_v2 without its further arguments: gradients, hooks and metadata."""
     if not isinstance(storage, torch.Tensor):
         raise pickle.UnpicklingError('a tensor without numbers')
-    return torch.as_strided(storage, tuple(size), tuple(stride), int(offset))  # checks that all lie within
+    return torch.as_strided(storage, tuple(size), tuple(stride), int(offset))  # checks the bounds
 
 
 def _parameter(data, *_):

@@ -1,4 +1,4 @@
-"""The cameras of whole pictures, in the units of their crops."""
+"""The cameras of full pictures, in units of their crops."""
 from dataclasses import dataclass
 
 import roma
@@ -11,24 +11,24 @@ _TINY = 1e-9
 
 @dataclass(frozen=True)
 class FullCamera:
-    """The picture's cameras of B crops. The unit is half a side of the crop, so that no function needs pixels.
+    """The picture's cameras of B crops. The unit is half a side of the crop, so no function needs pixels.
 
-    focal [B]: focal length; offset [B,2]: from the principal point to the crop's middle. A crop that was turned or
-    mirrored belongs to the picture that was turned about its principal point and mirrored.
+    focal [B]: focal length; offset [B,2]: from the principal point to the crop's middle. A rotated or mirrored crop
+    belongs to the picture that was rotated about its principal point and mirrored.
     """
     focal: torch.Tensor
     offset: torch.Tensor
 
     @classmethod
     def of_bbox_info(cls, bbox_info):
-        """From `utils.camera.bbox_info` [B,3], which tells all of it."""
+        """The cameras described by `utils.camera.bbox_info` [B,3]."""
         bbox_info = bbox_info.float()
         focal = 2 / (BOX_SCALE * bbox_info[:, 2] + BOX_MEAN)
         return cls(focal, bbox_info[:, :2] * (focal / OFFSET_SCALE)[:, None])
 
     @classmethod
     def facing(cls, batch, focal, device=None):
-        """Cameras that look at the middles of `batch` crops, of one focal length."""
+        """Cameras that look at the middles of `batch` crops, with one focal length."""
         return cls(torch.full((batch,), focal, device=device), torch.zeros(batch, 2, device=device))
 
     def translation(self, camera):
@@ -43,16 +43,16 @@ class FullCamera:
         return torch.cat([scale, translation[:, :2] - self.offset / scale], -1)
 
     def project(self, points, camera):
-        """Points [B,N,3] in metres, seen by the picture's camera, in the crop: [B,N,2] in [-1, 1]."""
+        """Project points [B,N,3] in metres with the picture's camera into the crop: [B,N,2] in [-1, 1]."""
         points = points + self.translation(camera)[:, None]
         return self.focal[:, None, None] * points[..., :2] / points[..., 2:] - self.offset[:, None]
 
     def slopes(self, keypoints_2d):
-        """x / z and y / z [B,N,2] of the rays through points of the crop [B,N,2] in [-1, 1]."""
+        """Slopes x / z and y / z [B,N,2] of the rays through points of the crop [B,N,2] in [-1, 1]."""
         return (keypoints_2d + self.offset[:, None]) / self.focal[:, None, None]
 
     def ray_rotation(self):
-        """[B,3,3]: turns what is seen along the crop's ray into the picture's camera; its inverse turns back."""
+        """[B,3,3]: from the frame along the crop's ray to the frame of the picture's camera."""
         return ray_rotation(self.offset / self.focal[:, None])
 
     def select(self, index):
@@ -64,7 +64,7 @@ class FullCamera:
 
 
 def ray_rotation(slopes):
-    """The least turns [N,3,3] from straight ahead to the rays of slopes x / z, y / z [N,2]."""
+    """The smallest rotations [N,3,3] from straight ahead to rays with slopes x / z, y / z [N,2]."""
     axis = torch.stack([-slopes[:, 1], slopes[:, 0], torch.zeros_like(slopes[:, 0])], -1)
     length = axis.norm(dim=-1, keepdim=True)
     return roma.rotvec_to_rotmat(axis / length.clamp(min=1e-12) * torch.atan(length))

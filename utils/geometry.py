@@ -1,8 +1,8 @@
 """Rotations, the crop camera and least-squares alignment, batched in torch.
 
-Camera convention of the whole project: x right, y down, z forward; the focal length is 5000 px where the crop is
-224 px wide. Points projected into the crop are in [-1, 1] over its full extent, so no function needs the crop's size.
-A weak-perspective camera (s, tx, ty) stands for the translation (tx, ty, 2 f / (res s)) (SPIN, arXiv 1909.12828).
+Camera convention of the project: x right, y down, z forward; the focal length is 5000 px for a crop of 224 px. Points
+projected into the crop are in [-1, 1] over its full extent, so no function needs the crop's size. A weak-perspective
+camera (s, tx, ty) means the translation (tx, ty, 2 f / (res s)) (SPIN, arXiv 1909.12828).
 """
 import contextlib
 
@@ -19,7 +19,7 @@ _TINY = 1e-9
 
 @contextlib.contextmanager
 def in_full_precision(device_type):
-    """Without autocast and TF32: kinematics and projections lose millimetres in either."""
+    """Disable autocast and TF32, in which kinematics and projections lose millimetres."""
     before = torch.backends.cuda.matmul.allow_tf32
     if device_type == 'cuda':
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -63,26 +63,27 @@ def camera_to_translation(camera):
 
 
 def translation_to_camera(translation):
-    """Camera translation [..., 3] in metres to a weak-perspective camera [..., 3]; inverse of the above."""
+    """Camera translation [..., 3] in metres to a weak-perspective camera [..., 3]; inverse of `camera_to_translation`.
+    """
     tx, ty, tz = translation.unbind(-1)
     return torch.stack([2 * FOCAL_LENGTH / (224.0 * tz + _TINY), tx, ty], dim=-1)
 
 
 def turn_root(rotmat, turn):
-    """Rotations of bodies [B,24,3,3] with the root's turned by [B,3,3], as another camera sees them."""
+    """Rotations of bodies [B,24,3,3] with the root's rotated by [B,3,3], such as into another camera's frame."""
     return torch.cat([(turn @ rotmat[:, 0])[:, None], rotmat[:, 1:]], 1)
 
 
 def turn_about(points, root, turn):
-    """Points [B,P,3] turned by [B,3,3] about root [B,3]: SMPL turns a body about its root joint."""
+    """Rotate points [B,P,3] by [B,3,3] about root [B,3]. SMPL rotates a body about its root joint."""
     return (points - root[:, None]) @ turn.transpose(-1, -2) + root[:, None]
 
 
 def project(points, camera, full_camera=None):
     """Project points [B, N, 3] (metres) by a weak-perspective camera [B, 3] into the crop: [B, N, 2] in [-1, 1].
 
-    The projection itself is a full perspective one with the translation of `camera_to_translation`, or by the camera
-    that is given (FullCamera).
+    The projection is a full perspective one, with the translation of `camera_to_translation`, or with the given
+    FullCamera.
     """
     if full_camera is not None:
         return full_camera.project(points, camera)
@@ -91,7 +92,7 @@ def project(points, camera, full_camera=None):
 
 
 def perspective_projection(points, translation, focal_length, camera_center):
-    """Project points [B, N, 3], moved by translation [B, 3], to pixels [B, N, 2].
+    """Project points [B, N, 3], translated by [B, 3], to pixels [B, N, 2].
 
     focal_length: pixels, a number or [B]; camera_center: [B, 2] pixels.
     """
@@ -106,14 +107,14 @@ def estimate_translation(joints, keypoints_2d, min_points=2, full_camera=None):
 
 
 def solve_translation(joints, keypoints_2d, min_points=2, full_camera=None):
-    """Camera translation [B, 3] that best brings 3D joints onto 2D keypoints (least squares, weights: confidence), and
-    whether it could be solved [B].
+    """Camera translation [B, 3] that best projects 3D joints to 2D keypoints (least squares weighted by confidence),
+    and whether it could be solved [B].
 
-    joints: [B, 49, 3] metres; keypoints_2d: [B, 49, 3], x and y in [-1, 1], confidence. Only the last 24, the
-    annotated joints, count, as in SPIN. Where fewer than `min_points` are visible or they coincide, the result is
-    the translation of the camera (0.9, 0, 0), which says nothing. No value is read back to the host.
-    full_camera: FullCamera, for joints and translations in the pictures' cameras; else they are those of a camera of
-    5000 px that looks at the crop's middle.
+    joints: [B, 49, 3] metres; keypoints_2d: [B, 49, 3], x and y in [-1, 1], confidence. As in SPIN, only the last 24
+    joints, the annotated ones, are used. Where fewer than `min_points` are visible or they coincide, the result is the
+    translation of the camera (0.9, 0, 0), a placeholder. Does not synchronize with the host.
+    full_camera: FullCamera, for joints and translations in the pictures' cameras; None: in a camera of 5000 px that
+    looks at the crop's middle.
     """
     points = joints[:, NUM_OPENPOSE:].double()
     annotated = keypoints_2d[:, NUM_OPENPOSE:, :2].double()
@@ -130,7 +131,7 @@ def solve_translation(joints, keypoints_2d, min_points=2, full_camera=None):
     solvable = ((keypoints_2d[:, NUM_OPENPOSE:, 2] > 0).sum(-1) >= min_points) & (torch.linalg.det(normal) > 1e-10)
     identity = torch.eye(3, dtype=normal.dtype, device=normal.device)
     solution, _ = torch.linalg.solve_ex(torch.where(solvable[:, None, None], normal, identity), vector)
-    # Made on the device: a constant from the host would be waited for.
+    # Made on the device, because a copy from the host would block.
     fallback = F.pad(joints.new_full((1,), 0.9), (0, 2))
     if full_camera is None:
         fallback = camera_to_translation(fallback)
@@ -140,9 +141,9 @@ def solve_translation(joints, keypoints_2d, min_points=2, full_camera=None):
 
 
 def similarity_align(source, target):
-    """Source points [B, N, 3] moved, turned and scaled onto target [B, N, 3] with least squared error.
+    """Translate, rotate and scale source points [B, N, 3] onto target [B, N, 3] with least squared error.
 
-    Procrustes analysis without reflection (Umeyama 1991). Coincident points are moved only.
+    Procrustes analysis without reflection (Umeyama 1991). Coincident points are only translated.
     """
     source_mean, target_mean = source.mean(1, keepdim=True), target.mean(1, keepdim=True)
     centred, wanted = source - source_mean, target - target_mean

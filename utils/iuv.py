@@ -1,4 +1,4 @@
-"""Pictures of dense correspondences (DensePose's part, U and V) of a body mesh."""
+"""Images of dense correspondences (DensePose's part, U and V) of a body mesh."""
 import numpy as np
 import torch
 from torch import nn
@@ -20,10 +20,10 @@ def crop_camera_translation(camera, focal_length=FOCAL_LENGTH, crop_size=CROP_SI
 
 
 def project_to_crop(vertices, camera, size, focal_length=FOCAL_LENGTH, crop_size=CROP_SIZE, full_camera=None):
-    """Full perspective projection of vertices [B,V,3] onto a picture of the crop, `size` pixels a side.
+    """Full perspective projection of vertices [B,V,3] into a picture of the crop with a side of `size` pixels.
 
-    Returns [B,V,3]: x, y in the picture's pixels and depth in metres; the principal point is the picture's centre, or
-    that of the whole picture where a FullCamera is given.
+    Returns [B,V,3]: x, y in pixels and depth in metres. The principal point is the crop's middle, or with a FullCamera
+    the full picture's.
     """
     if full_camera is not None:
         depth = vertices[..., 2:] + full_camera.translation(camera)[:, None, 2:]
@@ -34,21 +34,20 @@ def project_to_crop(vertices, camera, size, focal_length=FOCAL_LENGTH, crop_size
 
 
 class IUVRenderer(nn.Module):
-    """Draws IUV images of a body mesh: part / 24, U, V; background 0; front faces only.
+    """Renders IUV images of a body mesh: part / 24, U, V; background 0; front faces only.
 
-    uv_path: `UV_Processed.mat` in DensePose's layout. size: side of the pictures.
+    uv_path: `UV_Processed.mat` in DensePose's format. size: side of the images in pixels.
     shading: 'smooth' interpolates U and V in each face, with perspective; 'flat' paints a face with its corners' mean,
-    as the published code on Neural Renderer did. The part is the face's in both, so no pixel falls between two parts;
-    PyMAF's later renderer blends part numbers given by vertex.
+    like the published code with Neural Renderer. In both, the part is constant in a face, so no pixel is between two
+    parts. PyMAF's later renderer blends part numbers of the vertices.
     backend: of `utils.rasterizer.rasterize`.
 
-    Called with vertices [B,V,3] in metres, before camera translation, weak-perspective cameras [B,3] and, where the
-    pictures' own cameras see the bodies, their FullCamera; returns
-    [B,3,size,size] float32 on the device of the module. `body_digest` names the body that the charts belong to, or is
-    None where the file does not say.
+    Called with vertices [B,V,3] in metres, before the camera translation, weak-perspective cameras [B,3] and, if bodies
+    are in the pictures' own cameras, their FullCamera. Returns [B,3,size,size] float32 on the module's device.
+    `body_digest` names the body of the charts, or is None if the file does not contain it.
 
-    Raises MissingFile, BadFile for the chart file; BadConfig for an unknown shading; WrongBody when called with
-    vertices of a body too small for the charts; ProjectError when the backend cannot be used.
+    Raises MissingFile, BadFile for the chart file; BadConfig for an unknown shading; WrongBody if called with vertices
+    of a body too small for the charts; ProjectError if the backend cannot be used.
     """
 
     def __init__(self, uv_path, size=56, shading='smooth', backend='auto', focal_length=FOCAL_LENGTH,
@@ -75,7 +74,7 @@ class IUVRenderer(nn.Module):
         return self._paint(face_index, barycentric).movedim(-1, 1).contiguous()
 
     def _paint(self, face_index, barycentric):
-        """[B,H,W] and [B,H,W,3] -> IUV [B,H,W,3]."""
+        """face_index [B,H,W] and barycentric [B,H,W,3] -> IUV [B,H,W,3]."""
         index = face_index.clamp(min=0)
         corners = self.corner_uv[index]
         uv = corners.mean(-2) if self.shading == 'flat' else (corners * barycentric[..., None]).sum(-2)
@@ -84,10 +83,10 @@ class IUVRenderer(nn.Module):
 
 
 def load_charts(path):
-    """Read DensePose's charts, as `UV_Processed.mat` holds them, onto the body's vertices.
+    """Read DensePose's charts from `UV_Processed.mat`, with faces of body vertices.
 
     Returns faces [F,3] int32 of body vertices, part [F] int64 (1 to 24), UV of each face's corners [F,3,2] float32, and
-    the digest of the body they belong to, or None. Raises MissingFile, BadFile naming key, shape and file.
+    the digest of the charts' body, or None. Raises MissingFile, BadFile, which names key, shape and file.
     """
     mat = load_mat(path)
     faces = _integers(mat, 'All_Faces', path)
@@ -116,7 +115,7 @@ def _entry(mat, key, path):
 
 
 def _integers(mat, key, path):
-    """DensePose's own file stores its indices in several types, floats among them."""
+    """An array of indices as int64. DensePose's own file stores indices in several types, also as floats."""
     array = np.asarray(_entry(mat, key, path), np.float64)
     if not np.array_equal(array, np.round(array)):
         raise BadFile(f'{path}: {key} {list(array.shape)} must hold whole numbers')

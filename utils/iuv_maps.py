@@ -1,7 +1,7 @@
-"""IUV images as one-hot part maps and back, and the losses on dense correspondences.
+"""Conversion between IUV images and part maps, and the losses on dense correspondences.
 
 An IUV image [B,3,h,w] holds part / 24, U, V. Networks predict it as 25 part logits (0: background), 25 channels each
-of U and V, and 15 logits of DensePose's body segments, in which front and back of a limb are one (DaNet, PyMAF).
+of U and V, and 15 logits of DensePose's body segments, which join front and back of a limb (DaNet, PyMAF).
 """
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from utils.distributed import shared_count
 
 NUM_PARTS = 24
-# DensePose's parts (0: background) by body segment.
+# DensePose's parts (0: background) of each body segment.
 SEGMENTS = ((0,), (1, 2), (3,), (4,), (5,), (6,), (7, 9), (8, 10), (11, 13), (12, 14), (15, 17), (16, 18), (19, 21),
             (20, 22), (23, 24))
 
 
 class IUVMaps(NamedTuple):
-    """Float maps, one channel a part or segment: u, v, index [B,25,h,w], ann [B,15,h,w]."""
+    """Float maps with one channel per part or segment: u, v, index [B,25,h,w], ann [B,15,h,w]."""
     u: torch.Tensor
     v: torch.Tensor
     index: torch.Tensor
@@ -39,7 +39,7 @@ def part_labels(iuv):
 
 
 def iuv_to_maps(iuv):
-    """Spread an IUV image [B,3,h,w] over channels: U and V stand in the channel of their part, zeros elsewhere."""
+    """Convert an IUV image [B,3,h,w] to maps. U and V are in the channel of their part, zero in the others."""
     part = part_labels(iuv)
     index = F.one_hot(part, NUM_PARTS + 1).movedim(-1, 1).to(iuv.dtype)
     ann = F.one_hot(_segment_of_part(iuv.device)[part], len(SEGMENTS)).movedim(-1, 1).to(iuv.dtype)
@@ -49,7 +49,7 @@ def iuv_to_maps(iuv):
 def maps_to_iuv(index, u, v, ann=None):
     """IUV image [B,3,h,w] of predicted maps: index logits, u and v [B,25,h,w].
 
-    The part is the highest logit; where segment logits `ann` [B,15,h,w] are given and say background, so is the part.
+    The part is that of the highest logit, or background where segment logits `ann` [B,15,h,w] say background.
     """
     part = index.argmax(1, keepdim=True)
     if ann is not None:
@@ -58,14 +58,14 @@ def maps_to_iuv(index, u, v, ann=None):
 
 
 def dense_iuv_losses(pred_index, pred_u, pred_v, pred_ann, iuv, valid):
-    """Losses of predicted part maps against IUV images, as DaNet and PyMAF define them, without weights.
+    """Losses of predicted part maps against IUV images, as defined by DaNet and PyMAF, unweighted.
 
     pred_index, pred_u, pred_v: [B,25,h,w]; pred_ann: [B,15,h,w], or None for no 'part' loss; iuv: [B,3,H,W], resized to
-    the prediction by nearest pixel; valid: [B] bool.
+    the prediction with nearest pixels; valid: [B] bool.
 
-    Returns scalars: 'index' and 'part', cross entropy on parts and segments, the mean over the valid images' pixels;
-    'u' and 'v', smooth L1 in the channel of the true part (background included, where U and V are 0), summed over the
-    valid images' pixels and divided by the whole batch's size. All are zero where no image is valid.
+    Returns scalars. 'index' and 'part': cross entropy of parts and segments, mean over the valid images' pixels. 'u'
+    and 'v': smooth L1 in the channel of the true part (also for the background, where U and V are 0), summed over the
+    valid images' pixels and divided by the size of the whole batch. All are zero without valid images.
     """
     if iuv.shape[-2:] != pred_index.shape[-2:]:
         iuv = F.interpolate(iuv, size=pred_index.shape[-2:], mode='nearest')
@@ -90,5 +90,5 @@ def dense_iuv_losses(pred_index, pred_u, pred_v, pred_ann, iuv, valid):
 
 
 def _where_valid(loss, valid):
-    # Not a product: what an invalid image holds, NaN included, must not count.
+    # Not a product, because an invalid image may contain NaN.
     return torch.where(valid > 0, loss, 0)

@@ -1,7 +1,7 @@
-"""Joint sets of the field and how they map to each other.
+"""The field's joint sets and the maps between them.
 
-The 49 joints are 25 OpenPose joints followed by 24 that the data sets annotate (SPIN, arXiv 1909.12828).
-SMPL's body gives 54: its 24 joints, 21 mesh vertices (smplx's order) and 9 regressed extra joints.
+The 49 joints are 25 OpenPose joints followed by 24 joints that data sets annotate (SPIN, arXiv 1909.12828).
+SMPL's body has 54: its 24 joints, 21 mesh vertices (in smplx's order) and 9 regressed extra joints.
 """
 import numpy as np
 
@@ -14,7 +14,7 @@ COMMON_JOINTS = (
     'right_ankle', 'right_knee', 'right_hip', 'left_hip', 'left_knee', 'left_ankle', 'right_wrist', 'right_elbow',
     'right_shoulder', 'left_shoulder', 'left_elbow', 'left_wrist', 'neck', 'head_top', 'pelvis_mpii', 'thorax_mpii',
     'spine_h36m', 'jaw_h36m', 'head_h36m', 'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear')
-# Where 3D joints are centred, among the common joints.
+# Roots of 3D joints, as indices of the common joints.
 PELVIS, HIPS = 14, slice(2, 4)
 JOINT_NAMES = tuple(f'openpose_{name}' for name in OPENPOSE_JOINTS) + COMMON_JOINTS
 NUM_OPENPOSE, NUM_COMMON, NUM_JOINTS = 25, 24, 49
@@ -31,7 +31,7 @@ VERTEX_JOINTS = (
 # Rows of J_regressor_extra.npy.
 EXTRA_JOINTS = ('right_hip', 'left_hip', 'neck', 'head_top', 'pelvis_mpii', 'thorax_mpii', 'spine_h36m', 'jaw_h36m',
                 'head_h36m')
-# Rows of J_regressor_h36m.npy. The left leg comes first, as in SPIN's choice out of Human3.6M's 32 joints.
+# Rows of J_regressor_h36m.npy. The left leg comes first, as in SPIN's selection of Human3.6M's 32 joints.
 H36M_JOINTS = ('pelvis', 'left_hip', 'left_knee', 'left_ankle', 'right_hip', 'right_knee', 'right_ankle', 'spine',
                'neck', 'jaw', 'head_top', 'left_shoulder', 'left_elbow', 'left_wrist', 'right_shoulder',
                'right_elbow', 'right_wrist')
@@ -44,7 +44,7 @@ BODY54_TO_J49 = np.array([
     24, 12, 17, 19, 21, 16, 18, 20, 0, 2, 5, 8, 1, 4, 7, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34,
     8, 5, 45, 46, 4, 7, 21, 19, 17, 16, 18, 20, 47, 48, 49, 50, 51, 52, 53, 24, 26, 25, 28, 27])
 
-# The 14 LSP joints, and 17 with pelvis, spine and head, out of H36M's 17 and out of the 24 common joints.
+# The 14 LSP joints, and 17 with pelvis, spine and head, as indices of H36M's 17 and of the 24 common joints.
 H36M_TO_J17 = [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10, 0, 7, 9]
 H36M_TO_J14 = H36M_TO_J17[:14]
 J24_TO_J17 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 18, 14, 16, 17]
@@ -59,11 +59,11 @@ J49_FLIP = np.concatenate([OPENPOSE_FLIP, 25 + J24_FLIP])
 # Image normalization of every regressor: ImageNet's mean and deviation of RGB in [0, 1].
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-# Pixels, at a 224 px crop.
+# Pixels, for a crop of 224 px.
 FOCAL_LENGTH = 5000.0
 
 
 def has_root(confidence):
-    """Which people can be centred: those with a pelvis or both hips. confidence: [B,24] of the common joints, numpy or
-    torch -> [B] bool."""
+    """[B] bool: which people have a root, that is a pelvis or both hips. confidence: [B,24] of the common joints, numpy
+    or torch."""
     return (confidence[:, PELVIS] > 0) | (confidence[:, HIPS] > 0).all(1)

@@ -5,7 +5,7 @@ from utils.safe_io import load_json
 
 
 def landmark_vertices(assets, is_free):
-    """[21] vertex numbers in the order of VERTEX_JOINTS: the free body's from its folder, SMPL's from smplx.
+    """[21] vertex indices in the order of VERTEX_JOINTS: the free body's from its folder, SMPL's from smplx.
 
     assets: utils.assets.Assets. Raises MissingPackage where smplx is needed and not installed.
     """

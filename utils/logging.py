@@ -1,4 +1,4 @@
-"""One logger for the whole project, and messages that are said only once."""
+"""The project's logger, and messages that are logged only once."""
 import logging
 import sys
 
@@ -6,7 +6,7 @@ _said = set()
 
 
 def get_logger():
-    """The project's logger: INFO and above, one line a message, on stderr."""
+    """The project's logger: INFO and above, one line per message, on stderr."""
     logger = logging.getLogger('hmr')
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)
@@ -18,7 +18,7 @@ def get_logger():
 
 
 def log_once(message, level=logging.INFO):
-    """Log a message the first time it is seen in this process."""
+    """Log a message only the first time it occurs in this process."""
     if message not in _said:
         _said.add(message)
         get_logger().log(level, message)

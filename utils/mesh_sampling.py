@@ -1,4 +1,4 @@
-"""Reads mesh_downsampling.npz (GraphCMR's format): which points stand for the mesh at a coarser level."""
+"""Reads mesh_downsampling.npz (GraphCMR's format): the points of the mesh at coarser levels."""
 import numpy as np
 import scipy.sparse
 
@@ -7,7 +7,7 @@ from utils.safe_io import load_npz
 
 
 def downsampling_matrix(path, num_vertices):
-    """Sparse [P, V] that takes the mesh to its coarsest points (431 for SMPL): the product of all levels D.
+    """Sparse [P, V] from the mesh to its coarsest points (431 for SMPL): the product of all levels D.
 
     Raises MissingFile, BadFile.
     """

@@ -1,7 +1,7 @@
-"""Visibility from neural-renderer-pytorch 1.1.3, the renderer that DaNet and PyMAF were published with; CUDA only.
+"""Visibility from neural-renderer-pytorch 1.1.3, the renderer of the published DaNet and PyMAF. CUDA only.
 
-Its picture of face indices and weights is all that is used: it tests every face at every pixel, at the same pixel
-centres as `utils.rasterizer`, draws front faces only, and knows square pictures only, bottom row first.
+Only its map of face indices and weights is used. It tests every face at every pixel, at the same pixel centres as
+`utils.rasterizer`, draws only front faces, and supports only square pictures, bottom row first.
 """
 import torch
 
@@ -11,7 +11,7 @@ _FAR = 1e9
 
 
 def load_extension():
-    """The package's compiled rasterizer. Raises ProjectError where it is not installed."""
+    """The package's compiled rasterizer. Raises ProjectError if it is not installed."""
     try:
         from neural_renderer.cuda import rasterize
     except ImportError as error:
@@ -21,7 +21,7 @@ def load_extension():
 
 
 def rasterize_front_faces(verts_pix, faces, size, near):
-    """Nearest front face of square pictures: as `utils.rasterizer.rasterize` with `cull_backfaces`.
+    """Nearest front face of square pictures, like `utils.rasterizer.rasterize` with `cull_backfaces`.
 
     verts_pix [B,V,3] float32 and faces [F,3] on a CUDA device. Raises ProjectError for tensors elsewhere.
     """
@@ -30,7 +30,7 @@ def rasterize_front_faces(verts_pix, faces, size, near):
     extension = load_extension()
     batch, device = verts_pix.shape[0], verts_pix.device
     x, y, z = verts_pix.unbind(-1)
-    z = torch.where(z > near, z, torch.nan)  # it clips by pixel; a face with such a corner must go whole
+    z = torch.where(z > near, z, torch.nan)  # it clips per pixel, but such a face must be dropped entirely
     corners = torch.stack([2 * x / size - 1, 1 - 2 * y / size, z], -1)[:, faces.long()].contiguous()
     face_index = torch.full((batch, size, size), -1, dtype=torch.int32, device=device)
     weights = torch.zeros(batch, size, size, 3, device=device)
@@ -42,7 +42,7 @@ def rasterize_front_faces(verts_pix, faces, size, near):
     face_index, weights, depth = (t.flip(1) for t in (face_index, weights, depth))
     drawn = face_index >= 0
     depth = torch.where(drawn, depth, 0)
-    # Its weights are linear on the screen.
+    # Its weights are linear in screen space.
     corner_depth = corners[..., 2].gather(1, face_index.long().clamp(min=0).view(batch, -1, 1).expand(-1, -1, 3))
     barycentric = weights * depth[..., None] / corner_depth.view(batch, size, size, 3)
     return face_index.long(), torch.where(drawn[..., None], barycentric, 0), depth

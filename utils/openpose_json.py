@@ -1,15 +1,15 @@
-"""The people of OpenPose's JSON, with the joints of whatever model wrote it."""
+"""People in OpenPose's JSON, with the joints of the model that wrote it."""
 import numpy as np
 
 from utils.errors import BadFile
 
 
 def people_of(content, path, counts):
-    """The bodies in the content of a file -> [P,J,3]: x, y, confidence, in OpenPose's pixels; what is not finite is
-    zeros.
+    """The bodies in a file's content -> [P,J,3]: x, y, confidence, in OpenPose's pixels. Rows that are not finite
+    become zero.
 
-    counts: the numbers of joints J that are allowed, of which the first is that of a file without bodies. OpenPose
-    gives an empty list for the body of whom it saw a face or a hand alone. Raises BadFile.
+    counts: allowed numbers of joints J; the first is used for a file without bodies. OpenPose writes an empty list for
+    a person of whom it saw only a face or a hand. Raises BadFile.
     """
     try:
         people = [person['pose_keypoints_2d'] for person in content['people'] if person['pose_keypoints_2d'] != []]

@@ -1,9 +1,9 @@
-"""Arrays out of pickles, put together by this module: numpy's and scipy's own unpickling trusts what it is told.
+"""Arrays from pickles, built by this module, because numpy's and scipy's own unpickling trusts the file.
 
-A pickle may hold a dtype whose hidden fields are object pointers, or a sparse matrix whose indices lie outside it; both
-make the library follow addresses that the file chose. So a pickle's calls build the stand-ins below, which note what
-they are given, and `plain` makes checked arrays of them. Chumpy objects, which the licensed SMPL files hold, become the
-array that they stand for. What is none of these is noted too, and refused where its value is asked for.
+A pickle may contain a dtype whose hidden fields are object pointers, or a sparse matrix with indices out of range; both
+make the library access addresses that the file chose. Therefore a pickle's calls build the stand-ins below, which
+record their arguments, and `plain` converts them to checked arrays. Chumpy objects, which the licensed SMPL files
+contain, become the arrays that they represent. Other objects are recorded too, and rejected when their value is needed.
 """
 import math
 import pickle
@@ -17,7 +17,7 @@ _COMPRESSED, _COORDINATES = ('csc', 'csr'), 'coo'
 
 
 class PickledDtype:
-    """Stands in for numpy.dtype: booleans, numbers, text and objects; no fields."""
+    """Stand-in for numpy.dtype: booleans, numbers, text and objects, without fields."""
 
     def __init__(self, code, *_):
         if not isinstance(code, str) or not _PLAIN_TYPE.fullmatch(code):
@@ -33,8 +33,8 @@ class PickledDtype:
 
 
 class StandIn:
-    """Something that `plain` replaces by its value. A pickle makes it, by a call or by __new__ alone (protocol 2 and
-    later), and then tells it its state. Nothing that it is told is called."""
+    """An object that `plain` replaces by its value. A pickle creates it by a call, or by __new__ alone (protocol 2 and
+    later), and then sets its state. Nothing in the state is called."""
     arguments, state, _made = (), None, None
 
     def __new__(cls, *arguments, **_):
@@ -46,7 +46,7 @@ class StandIn:
         self.state = state
 
     def value(self):
-        """What it stands for, made once: a pickle may name it many times over."""
+        """The value it represents, made once, because a pickle may refer to it many times."""
         if self._made is None:
             self._made = self.make()
         return self._made
@@ -56,7 +56,7 @@ class StandIn:
 
 
 class PickledArray(StandIn):
-    """Stands in for numpy.ndarray. Its arguments: shape, PickledDtype, order ('C' or 'F'), content."""
+    """Stand-in for numpy.ndarray. Its arguments: shape, PickledDtype, order ('C' or 'F'), content."""
 
     def make(self):
         if self.state is not None:
@@ -84,7 +84,7 @@ def _array(shape, dtype, order, data):
 
 
 def array_begin(_kind, _shape, _code):
-    """numpy's _reconstruct(ndarray, (0,), 'b'): the content follows."""
+    """numpy's _reconstruct(ndarray, (0,), 'b'). The content follows as state."""
     return PickledArray()
 
 
@@ -101,14 +101,14 @@ def scalar(dtype, data):
 
 
 class Unknown(StandIn):
-    """Stands in for whatever else a pickle asks for; its value is refused."""
+    """Stand-in for any other object. Its value is rejected."""
     asked = ''
 
     def make(self):
         raise pickle.UnpicklingError(f'it asks for {self.asked}, which is not an array or a plain container')
 
     def append(self, _):
-        """Objects that are lists, dicts or sets as well are filled by these."""
+        """Ignore entries, which pickles add to objects that are also lists, dicts or sets."""
 
     extend = add = append
 
@@ -117,20 +117,20 @@ class Unknown(StandIn):
 
 
 def unknown(module, name):
-    """A class that stands in for module.name, which is not imported."""
+    """A stand-in class for module.name, which is not imported."""
     return type('Unknown', (Unknown,), {'asked': f'{module}.{name}'})
 
 
 class _Ch(StandIn):
-    """Stands in for chumpy.ch.Ch, an array x."""
+    """Stand-in for chumpy.ch.Ch, an array x."""
 
     def make(self):
         return np.asarray(plain(self.state['x']))
 
 
 class _Select(StandIn):
-    """Stands in for chumpy.reordering.Select, what indexing a chumpy array gives: entries idxs of a, by their places in
-    the flat array, in preferred_shape. SMPL's files of 300 shape components hold their first ten so."""
+    """Stand-in for chumpy.reordering.Select, the result of indexing a chumpy array: entries `idxs` of the flat array
+    `a`, in `preferred_shape`. SMPL's files with 300 shape components store their first ten this way."""
 
     def make(self):
         entries = np.ravel(plain(self.state['a']))[np.ravel(plain(self.state['idxs']))]
@@ -141,7 +141,7 @@ CHUMPY = {'Ch': _Ch, 'Select': _Select}
 
 
 class _PickledSparse(StandIn):
-    """Stands in for scipy's sparse matrices; `kind` is the name of one, such as csc_matrix."""
+    """Stand-in for scipy's sparse matrices. kind: the name of the class, such as csc_matrix."""
     kind = ''
 
     def make(self):
@@ -150,7 +150,7 @@ class _PickledSparse(StandIn):
         build = getattr(scipy.sparse, self.kind)
         if self.kind.startswith(_COORDINATES):
             places = state['coords'] if 'coords' in state else (state['row'], state['col'])
-            return build((state['data'], tuple(places)), shape=shape)  # which checks the places
+            return build((state['data'], tuple(places)), shape=shape)  # checks the coordinates
         matrix = build((state['data'], state['indices'], state['indptr']), shape=shape)
         matrix.check_format(full_check=True)
         return matrix
@@ -161,7 +161,7 @@ SPARSE = {f'{form}_{what}': type(f'{form}_{what}', (_PickledSparse,), {'kind': f
 
 
 def numpy_stand_in(module, name):
-    """What a pickle gets that asks for a name of numpy's, or None where it must not have it."""
+    """The stand-in for a name of numpy's in a pickle, or None if it is not allowed."""
     if name == 'ndarray':
         return PickledArray
     if name == 'dtype':
@@ -172,9 +172,9 @@ def numpy_stand_in(module, name):
 
 
 def plain(value, done=None):
-    """The value with every stand-in in it replaced by an array, all the way down; containers without any stay.
+    """The value with all stand-ins in it replaced by arrays, recursively. Containers without any are kept.
 
-    done: {id: value} of containers that are plain already. A pickle may name one container many times over.
+    done: {id: value} of containers that are already converted. A pickle may refer to one container many times.
     """
     done = {} if done is None else done
     if isinstance(value, StandIn):

@@ -1,21 +1,21 @@
 """Pixel indices and continuous coordinates.
 
-Inside the project a picture's first pixel covers [0, 1], so its centre is at 0.5. Formats have rules of their own:
-`first_pixel` is where the centre of the first pixel lies on a format's scale, 0 or 1 where it counts pixels, 0.5 where
-it is continuous. A reader calls `to_continuous`, a writer `from_continuous`; docs/data.md lists the formats.
+Inside of the project a picture's first pixel covers [0, 1], so its centre is at 0.5. Formats have their own rules:
+`first_pixel` is the coordinate of the first pixel's centre in a format: 0 or 1 if it counts pixels, 0.5 if it is
+continuous. Readers call `to_continuous`, writers `from_continuous`. docs/data.md lists the formats.
 """
 import numpy as np
 
 PIXEL_CENTER = 0.5
 COUNTED_FROM_0, COUNTED_FROM_1 = 0.0, 1.0
-# OpenPose counts pixels from 0 and adds the half itself (its nmsBase.cpp).
+# OpenPose counts pixels from 0 and adds 0.5 itself (its nmsBase.cpp).
 OPENPOSE_FIRST_PIXEL = PIXEL_CENTER
 
 
 def to_continuous(points, first_pixel=COUNTED_FROM_0):
-    """Points [..., 2] of a format, or [..., 3 or more] with a confidence third, in continuous pixel coordinates.
+    """Convert a format's points [..., 2], or [..., 3 or more] with confidence third, to continuous coordinates.
 
-    Points without confidence stay as they are. Returns new floating-point numbers, float32 where they were.
+    Points without confidence are not changed. Returns a new floating-point array; float32 stays float32.
     """
     return _moved(points, PIXEL_CENTER - first_pixel)
 

@@ -1,4 +1,4 @@
-"""Registries of named classes and functions, and files of a user's that add to them."""
+"""Registries of named classes and functions, and a user's files that add to them."""
 import importlib
 import re
 import sys
@@ -8,23 +8,23 @@ from utils.errors import BadConfig, BadFile, MissingFile
 
 
 class Registry:
-    """Objects by name. Modules of `package` that register something are found by themselves.
+    """Objects by name. Modules of `package` that register something are found automatically.
 
-    kind: what the objects are, for messages. package: a package of this project; a module below it belongs to the
-    registry if some line begins with `@register(`. It is imported when the registry is first read.
+    kind: what the objects are, for messages. package: a package of this project. A module in it belongs to the registry
+    if a line begins with `@register(`. Such modules are imported when the registry is first read.
     """
 
     def __init__(self, kind, package=''):
         self.kind, self._package, self._entries, self._is_read = kind, package, {}, False
 
     def register(self, name):
-        """A decorator that enters a class or function under `name`. Raises BadConfig where the name is taken."""
+        """A decorator that registers a class or function under `name`. Raises BadConfig if the name is taken."""
         if not isinstance(name, str) or not name:
             raise BadConfig(f'a {self.kind} is registered under a name, as in @register("my_name"); got {name!r}')
 
         def enter(entry):
             if not entry.__module__.startswith(f'{self._package}.'):
-                self._read_package()  # so that a user's file cannot take a name of the project's
+                self._read_package()  # so that a user's file cannot take one of the project's names
             known = self._entries.get(name)
             if known is not None and _place(known) != _place(entry):
                 raise BadConfig(f'the {self.kind} {name!r} is registered twice: in {_file_of(known)} and in '
@@ -42,14 +42,14 @@ class Registry:
         return name in self.names()
 
     def __getitem__(self, name):
-        """The object of a name. Raises BadConfig, which tells about --plugin."""
+        """The object with a name. Raises BadConfig, which mentions --plugin."""
         if name not in self:
             raise BadConfig(f'unknown {self.kind} {name!r}; known are {", ".join(self.names())}; '
                             'give the file of another with --plugin FILE')
         return self._entries[name]
 
     def entries(self):
-        """The objects, each once."""
+        """The objects, each one once."""
         self._read_package()
         return list(dict.fromkeys(self._entries.values()))
 
@@ -70,10 +70,10 @@ class Registry:
 
 
 def load_plugin(path):
-    """Import a user's Python file, which registers what it adds. A file that is loaded already stays as it is.
+    """Import a user's Python file, which registers its objects. A file is loaded only once.
 
-    The module's name is the file's stem, and its folder joins sys.path (last), so that loader processes find it too.
-    Raises MissingFile; BadFile where the file cannot be imported or its name is that of another module.
+    The module's name is the file's stem. Its folder is appended to sys.path, so that loader processes find it too.
+    Raises MissingFile; BadFile if the file cannot be imported or another module has its name.
     """
     path = Path(path).resolve()
     if not path.is_file():

@@ -1,9 +1,9 @@
-"""Triangle rasterizer: warp kernels, one source for CPU and CUDA, batched, differentiable in the barycentrics.
+"""Triangle rasterizer in warp: one source for CPU and CUDA, batched, with differentiable barycentrics.
 
-Visibility is a z-buffer of 64-bit keys, depth bits above and face index below, lowered by atomic minimum: the
-result does not depend on the order of the faces' threads, and of two faces at the same depth the lower index wins.
-Edges are float64 lines through float32 corners. Two faces that share an edge get lines that are each other's exact
-negative, and edges are inclusive, so no hole lies between them.
+Visibility is a z-buffer of 64-bit keys, depth bits above and face index below, updated with atomic minimum. The result
+does not depend on the order of the threads, and of two faces at equal depth the lower index wins. Edges are float64
+lines through float32 corners. The two faces at an edge get lines that are exact negatives of each other, and edges are
+inclusive, so there are no holes between faces.
 """
 import atexit
 import contextlib
@@ -21,7 +21,7 @@ import warp as wp
 from utils.errors import ProjectError
 from utils.neural_renderer_backend import rasterize_front_faces
 
-# Metres. A face with a corner at or before this depth is not drawn; it is not clipped.
+# Metres. Faces with a corner at or before this depth are not drawn. There is no clipping.
 NEAR = 1e-6
 EMPTY = 2 ** 63 - 1
 _EMPTY = wp.constant(wp.int64(EMPTY))
@@ -72,7 +72,7 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
     x_max = wp.max(va[0], wp.max(vb[0], vc[0]))
     y_min = wp.min(va[1], wp.min(vb[1], vc[1]))
     y_max = wp.max(va[1], wp.max(vb[1], vc[1]))
-    # Clamped as floats: a far-off corner does not fit an integer.
+    # Clamped as floats, because a distant corner would overflow an integer.
     x_first = int(wp.clamp(wp.ceil(x_min - 0.5), 0.0, float(width)))
     x_last = int(wp.clamp(wp.floor(x_max - 0.5), -1.0, float(width - 1)))
     y_first = int(wp.clamp(wp.ceil(y_min - 0.5), 0.0, float(height)))
@@ -97,7 +97,7 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
     opposite_a = sign * edge_line(b, c)
     opposite_b = sign * edge_line(c, a)
     opposite_c = sign * edge_line(a, b)
-    # 1 / depth is linear on the screen: a sum of the corners', weighted with areas over the face's area.
+    # 1 / depth is linear in screen space: the corners' values weighted by their areas over the face's area.
     inverse_depth = (opposite_a / a[2] + opposite_b / b[2] + opposite_c / c[2]) / (sign * area)
     for row in range(y_first, y_last + 1):
         y = wp.float64(row) + wp.float64(0.5)
@@ -122,7 +122,7 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
 def _resolve(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), height: wp.int32, width: wp.int32,
              zbuffer: wp.array(dtype=wp.int64), face_index: wp.array(dtype=wp.int64),
              barycentric: wp.array(dtype=wp.vec3f), depth: wp.array(dtype=wp.float32)):
-    # One flat index over batch, rows and columns: most pixels are empty and need no coordinates.
+    # One flat index over batch, rows and columns, because most pixels are empty and need no coordinates.
     pixel = wp.tid()
     key = zbuffer[pixel]
     if key == _EMPTY:
@@ -146,21 +146,21 @@ def _resolve(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i),
 
 
 def rasterize(verts_pix, faces, height, width, backend='auto', cull_backfaces=False):
-    """Find the nearest face at every pixel centre, and where in it the centre lies.
+    """Find the nearest face at every pixel centre, and the centre's barycentric coordinates in it.
 
-    verts_pix: [B,V,3], x and y in pixels (the centre of the first pixel is at 0.5, 0.5) and depth z > 0 in metres.
+    verts_pix: [B,V,3], x and y in pixels (the first pixel's centre is at 0.5, 0.5) and depth z > 0 in metres.
     faces: [F,3] integers.
     backend: 'auto' (warp), 'warp', or 'neural_renderer' (CUDA, square pictures of front faces only).
-    cull_backfaces: draw front faces only. A front face runs counter-clockwise seen from the camera (x right, y down,
-    z forward), as the faces of a body seen from outside do: its signed area in pixel coordinates is negative.
+    cull_backfaces: draw front faces only. A front face is counter-clockwise as seen from the camera (x right, y down,
+    z forward), like the faces of a body seen from outside: its signed area in pixel coordinates is negative.
 
     Returns face_index [B,H,W] int64 (-1: none), perspective-correct barycentric [B,H,W,3] and depth [B,H,W] in metres
-    (zeros where no face is), on the device of `verts_pix`; float32, or float64 for float64 vertices.
-    Barycentrics and depth are differentiable with respect to `verts_pix`; visibility, decided in float32, is not.
-    Faces that have a corner at z <= NEAR, a corner that is not finite, or no area are not drawn.
+    (zero without a face), on the device of `verts_pix`; float32, or float64 for float64 vertices. Barycentrics and
+    depth are differentiable with respect to `verts_pix`. Visibility is not; it is computed in float32. Faces with a
+    corner at z <= NEAR, with a corner that is not finite, or without area are not drawn.
 
-    Raises ValueError for wrong shapes or a vertex index out of range (on CUDA, where checking would wait for the
-    device, such faces are not drawn), ProjectError for a backend that is unknown or cannot do what is asked.
+    Raises ValueError for wrong shapes or a vertex index out of range (on CUDA, where the check would synchronize, such
+    faces are not drawn), ProjectError for a backend that is unknown or does not support the arguments.
     """
     _check_arguments(verts_pix, faces, height, width)
     faces = faces.to(device=verts_pix.device, dtype=torch.int32).contiguous()
@@ -182,7 +182,7 @@ def rasterize(verts_pix, faces, height, width, backend='auto', cull_backfaces=Fa
 def barycentrics_of(verts_pix, faces, face_index):
     """Perspective-correct barycentrics and depth of pixel centres in given faces, differentiable in torch.
 
-    verts_pix [B,V,3], faces [F,3], face_index [B,H,W] (-1: none). Returns [B,H,W,3] and [B,H,W], zeros where none.
+    verts_pix [B,V,3], faces [F,3], face_index [B,H,W] (-1: none). Returns [B,H,W,3] and [B,H,W], zero without a face.
     """
     batch, height, width = face_index.shape
     if faces.shape[0] == 0:
@@ -190,7 +190,7 @@ def barycentrics_of(verts_pix, faces, face_index):
     drawn = face_index >= 0
     corner_index = faces.long()[face_index.clamp(min=0)].view(batch, -1, 1).expand(-1, -1, 3)
     corners = verts_pix.gather(1, corner_index).view(batch, height, width, 3, 3)
-    # Background pixels get a harmless triangle: 0 * NaN would spoil the gradients of face 0.
+    # Background pixels get a harmless triangle, because 0 * NaN would spoil the gradients of face 0.
     harmless = verts_pix.new_tensor([[0, 0, 1], [1, 0, 1], [0, 1, 1]])
     corners = torch.where(drawn[..., None, None], corners, harmless)
     rows = torch.arange(height, device=verts_pix.device, dtype=verts_pix.dtype) + 0.5
@@ -207,7 +207,7 @@ def barycentrics_of(verts_pix, faces, face_index):
 
 
 def interpolate(attributes, faces, face_index, barycentric):
-    """Blend attributes of the corners at every pixel: [B,V,C] or [V,C] -> [B,H,W,C]; zeros where no face is."""
+    """Interpolate vertex attributes at every pixel: [B,V,C] or [V,C] -> [B,H,W,C], zero without a face."""
     batch, height, width = face_index.shape
     corner_index = faces.long()[face_index.clamp(min=0)]
     if attributes.dim() == 2:
@@ -233,11 +233,11 @@ def _check_arguments(verts_pix, faces, height, width):
 
 
 def draw_zbuffer(verts_pix, faces, height, width, cull_backfaces):
-    """Visibility alone: [B,H,W] int64, EMPTY or depth's bits in the upper half and face index in the lower.
+    """Visibility only: [B,H,W] int64, EMPTY or the depth's bits in the upper half and the face index in the lower.
 
     verts_pix: float32 [B,V,3], faces: int32 [F,3], both contiguous and on one device.
-    On the CPU a kernel runs in the calling thread alone; threads over slices of the batch gained under 15 % on two
-    cores and are left out.
+    On the CPU a kernel runs in the calling thread only. Threads over slices of the batch gained less than 15 % on two
+    cores and are not used.
     """
     start_warp()
     zbuffer = torch.full((verts_pix.shape[0], height, width), EMPTY, dtype=torch.int64, device=verts_pix.device)
@@ -255,7 +255,7 @@ def launch(kernel, dim, device, *inputs):
 
 
 def _rasterize_warp(verts, faces, height, width, cull_backfaces):
-    """`rasterize` on float32 vertices [B,V,3] and int32 faces [F,3] of one device."""
+    """`rasterize` for float32 vertices [B,V,3] and int32 faces [F,3] on one device."""
     zbuffer = draw_zbuffer(verts, faces, height, width, cull_backfaces)
     face_index = torch.empty_like(zbuffer)
     barycentric = torch.empty(*zbuffer.shape, 3, device=verts.device)
@@ -270,14 +270,14 @@ def _rasterize_warp(verts, faces, height, width, cull_backfaces):
 
 @lru_cache(maxsize=1)
 def start_warp():
-    """Start warp without its banner and with a kernel cache that can be written. Anything with kernels calls it first.
+    """Start warp without its banner and with a writable kernel cache. Everything with kernels must call it first.
 
-    Where the user's cache folder cannot be written, kernels are compiled into a temporary folder, anew in each process:
-    a lasting folder in a shared place would run code that others can plant.
+    If the user's cache folder is not writable, each process compiles kernels into a temporary folder. A permanent
+    folder in a shared place could contain code that others put there.
     """
     if hasattr(wp.config, 'log_level'):
         wp.config.log_level = logging.ERROR
-    else:  # older warp
+    else:  # older versions of warp
         wp.config.quiet = True
     if not wp.config.kernel_cache_dir and 'WARP_CACHE_PATH' not in os.environ and not _can_write(_user_cache_folder()):
         wp.config.kernel_cache_dir = tempfile.mkdtemp(prefix='warp-')
@@ -301,7 +301,7 @@ def _can_write(folder):
 
 @contextlib.contextmanager
 def _native_stderr_closed():
-    """Drop what C code prints: warp's library warns at every start on a machine without a CUDA driver."""
+    """Suppress output of C code: warp's library warns at every start on a machine without a CUDA driver."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -1,7 +1,7 @@
-"""Shaded bodies over pictures, on any machine: no OpenGL, only the project's rasterizer.
+"""Shaded bodies over pictures with the project's rasterizer, without OpenGL.
 
 Bodies are lit per vertex (key, fill and sky light, in the camera frame: x right, y down, z forward), drawn into one
-z-buffer with several samples a pixel, and blended over the picture inside their bounding box only.
+z-buffer with several samples per pixel, and blended over the picture inside of their bounding box.
 """
 import colorsys
 from typing import Any
@@ -17,13 +17,13 @@ from utils.iuv_maps import NUM_PARTS
 from utils.keypoints import COCO_JOINTS, COMMON_JOINTS, JOINT_NAMES, OPENPOSE_JOINTS
 from utils.rasterizer import EMPTY, barycentrics_at, draw_zbuffer, launch, to_double
 
-# Directions towards the lights; strengths add up to about 1 for a surface that faces the key light.
+# Directions towards the lights. The strengths add up to about 1 for a surface that faces the key light.
 _KEY_LIGHT, _KEY_STRENGTH = (-0.45, -0.55, -0.7), 0.62
 _FILL_LIGHT, _FILL_STRENGTH = (0.8, -0.1, -0.6), 0.2
 _SKY_STRENGTH, _GROUND_STRENGTH = 0.38, 0.2
 _EMPTY = wp.constant(wp.int64(EMPTY))
 _NAMES_BY_COUNT = {len(names): names for names in (OPENPOSE_JOINTS, COMMON_JOINTS, JOINT_NAMES, COCO_JOINTS)}
-# Limbs by joint name; those are drawn whose two joints a joint set has.
+# Limbs by joint name. A limb is drawn if the joint set has both of its joints.
 _SIDE_LIMBS = (('shoulder', 'elbow'), ('elbow', 'wrist'), ('hip', 'knee'), ('knee', 'ankle'), ('eye', 'ear'),
                ('ankle', 'big_toe'), ('big_toe', 'small_toe'), ('ankle', 'heel'), ('shoulder', 'hip'))
 _LIMBS = (('right_shoulder', 'left_shoulder'), ('right_hip', 'left_hip'), ('nose', 'neck'), ('neck', 'head_top'),
@@ -39,7 +39,7 @@ wp.set_module_options({'enable_backward': False})
 def _composite(verts: wp.array2d(dtype=wp.vec3f), colors: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i),
                zbuffer: wp.array3d(dtype=wp.int64), samples: wp.int32, full: wp.float32, rounding: wp.float32,
                image: wp.array4d(dtype=Any)):
-    # A thread takes a row and looks for its covered part first: most pixels are empty.
+    # A thread processes a row and finds its covered part first, because most pixels are empty.
     index, row = wp.tid()
     first = image.shape[2] * samples
     last_sample = wp.int32(-1)
@@ -63,7 +63,7 @@ def _composite(verts: wp.array2d(dtype=wp.vec3f), colors: wp.array2d(dtype=wp.ve
                 key = zbuffer[index, row * samples + i, column * samples + j]
                 if key != _EMPTY:
                     f = wp.int32(key & wp.int64(0x7fffffff))
-                    # A face has one colour in a pixel: shading it once costs a fraction and cannot be seen.
+                    # A face is shaded once per pixel, which is invisible and much faster.
                     if f != last:
                         face = faces[f]
                         a = to_double(verts[index, face[0]])
@@ -85,9 +85,9 @@ def _composite(verts: wp.array2d(dtype=wp.vec3f), colors: wp.array2d(dtype=wp.ve
 
 
 def composite_meshes(images, verts_pix, faces, colors, samples=2):
-    """Draw coloured front faces over images, in place, with `samples` x `samples` samples a pixel.
+    """Draw coloured front faces over images, in place, with `samples` x `samples` samples per pixel.
 
-    images [B,H,W,3] uint8, or float32 in [0, 1], of any strides; verts_pix [B,V,3]: x, y in pixels, depth in metres
+    images [B,H,W,3] uint8, or float32 in [0, 1], with any strides; verts_pix [B,V,3]: x, y in pixels, depth in metres
     (`rasterize`); faces [F,3]; colors [B,V,3] in [0, 1].
     """
     scale = verts_pix.new_tensor([samples, samples, 1])
@@ -104,9 +104,9 @@ def composite_meshes(images, verts_pix, faces, colors, samples=2):
 
 
 def vertex_normals(vertices, faces):
-    """Unit normals [B,V,3], outward where faces run counter-clockwise seen from outside; area-weighted."""
+    """Area-weighted unit normals [B,V,3], outward if faces are counter-clockwise seen from outside."""
     faces = faces.long()
-    # Vertices first: index_add_ is several times faster along the first dimension.
+    # Vertices first, because index_add_ is several times faster along the first dimension.
     vertices = vertices.transpose(0, 1).contiguous()
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     normal = torch.linalg.cross(b - a, c - a)
@@ -130,19 +130,19 @@ def light_vertices(vertices, faces, colors):
 
 
 def person_color(index):
-    """RGB in [0, 1] of a person by number: the first ones are far apart, and none repeats soon."""
+    """RGB in [0, 1] of a person's number. The first colours differ clearly, and none repeats soon."""
     hue = (0.58 + index * 0.618034) % 1
     return np.array(colorsys.hsv_to_rgb(hue, 0.38, 0.97), np.float32)
 
 
 def render_overlay(image, vertices, faces, focal_length, camera_center=None, translations=None, colors=None,
                    anti_alias=2):
-    """Draw bodies over a picture in full perspective; nearer bodies hide farther ones.
+    """Draw bodies over a picture in full perspective. Nearer bodies hide farther ones.
 
-    image: [H,W,3] uint8, or float32 in [0, 1]. vertices: [N,V,3] metres in the camera frame, N >= 0, to which
-    `translations` [N,3] are added where given. faces: [F,3]. focal_length and camera_center (default: the picture's
-    centre) in pixels. colors: [N,3] in [0, 1]; default `person_color`. anti_alias: samples a pixel, along each side.
-    Arrays may be numpy's or torch tensors. Returns a new numpy array of the image's shape and type.
+    image: [H,W,3] uint8, or float32 in [0, 1]. vertices: [N,V,3] metres in the camera frame, N >= 0; translations
+    [N,3] are added if given. faces: [F,3]. focal_length and camera_center (default: the picture's middle) in pixels.
+    colors: [N,3] in [0, 1]; default `person_color`. anti_alias: samples per pixel along each side. Arrays may be
+    numpy's or torch's. Returns a new numpy array with the image's shape and type.
     """
     result = np.array(image)
     vertices, faces, colors = _scene(vertices, faces, translations, colors)
@@ -166,10 +166,10 @@ def render_overlay(image, vertices, faces, focal_length, camera_center=None, tra
 
 def render_side_view(vertices, faces, focal_length, height, width, camera_center=None, translations=None, colors=None,
                      angle=90.0, background=1.0, anti_alias=2):
-    """Draw bodies, each turned by `angle` degrees about the vertical axis through its own centre.
+    """Draw bodies, each rotated by `angle` degrees about the vertical axis through its own centre.
 
-    At 90 degrees the picture's right is what was nearest to the camera. background: grey or RGB in [0, 1]; the rest as
-    in `render_overlay`. Returns [height,width,3] uint8.
+    At 90 degrees the side that was nearest to the camera is on the right. background: grey or RGB in [0, 1]; other
+    arguments as in `render_overlay`. Returns [height,width,3] uint8.
     """
     vertices, faces, colors = _scene(vertices, faces, translations, colors)
     if len(vertices):
@@ -185,8 +185,8 @@ def render_side_view(vertices, faces, focal_length, height, width, camera_center
 def overlay_batch(images, vertices, camera, faces, color=None, anti_alias=2, full_camera=None):
     """Draw one body over each square crop, on the images' device.
 
-    images [B,3,S,S] in [0, 1]; vertices [B,V,3] metres before camera translation; camera [B,3] weak perspective in the
-    crop; faces [F,3]; color [3] in [0, 1]; full_camera: FullCamera, where the pictures' own cameras see the bodies.
+    images [B,3,S,S] in [0, 1]; vertices [B,V,3] metres before the camera translation; camera [B,3] weak perspective in
+    the crop; faces [F,3]; color [3] in [0, 1]; full_camera: FullCamera, if bodies are in the pictures' own cameras.
     Returns [B,3,S,S].
     """
     size = images.shape[-1]
@@ -199,7 +199,7 @@ def overlay_batch(images, vertices, camera, faces, color=None, anti_alias=2, ful
 
 
 def _scene(vertices, faces, translations, colors):
-    """Everything as float32 (faces int32) tensors on the CPU: [N,V,3], [F,3], [N,3]."""
+    """All as float32 (faces int32) tensors on the CPU: vertices [N,V,3], faces [F,3], colors [N,3]."""
     vertices = torch.as_tensor(vertices).detach().float().cpu()
     if translations is not None:
         vertices = vertices + torch.as_tensor(translations).detach().float().cpu()[:, None]
@@ -209,7 +209,7 @@ def _scene(vertices, faces, translations, colors):
 
 
 def _bounding_box(xy, height, width):
-    """Left, top, right, bottom of the pixels that points [...,2] span in the picture, or None."""
+    """Left, top, right, bottom of the box around points [...,2], clipped to the picture, or None."""
     xy = xy[torch.isfinite(xy).all(-1)]
     if not len(xy):
         return None
@@ -220,7 +220,7 @@ def _bounding_box(xy, height, width):
 
 
 def colorize_iuv(iuv):
-    """IUV images [B,3,h,w] -> RGB [B,3,h,w] in [0, 1]: hue by part, paler with U, brighter with V; background black."""
+    """IUV images [B,3,h,w] -> RGB [B,3,h,w] in [0, 1]: hue by part, paler with U, brighter with V, background black."""
     part = (iuv[:, 0] * NUM_PARTS).round()
     u, v = iuv[:, 1].clamp(0, 1), iuv[:, 2].clamp(0, 1)
     hue = (part * 0.618034) % 1
@@ -232,11 +232,11 @@ def colorize_iuv(iuv):
 
 
 def draw_keypoints(image, keypoints, names=None, min_confidence=0.1):
-    """Draw 2D joints and limbs on a picture: right side orange, left side blue, the middle green.
+    """Draw 2D joints and limbs on a picture: right side orange, left side blue, others green.
 
     image: [H,W,3] uint8 or float in [0, 1]; keypoints: [K,2], or [K,3] with confidence, in pixels. names: K joint names
-    (`utils.keypoints`); by default by number: 25 OpenPose, 24 common, 49 both, 17 COCO. Joints below `min_confidence`
-    or not finite are left out. Returns a new array of the image's shape and type.
+    (`utils.keypoints`); default by number: 25 OpenPose, 24 common, 49 both, 17 COCO. Joints below `min_confidence` or
+    not finite are left out. Returns a new array with the image's shape and type.
     """
     result, keypoints = np.array(image), np.asarray(keypoints, np.float64)
     if names is None:
@@ -248,7 +248,7 @@ def draw_keypoints(image, keypoints, names=None, min_confidence=0.1):
     visible = np.isfinite(keypoints).all(1) & (np.abs(keypoints[:, :2]) < 1e5).all(1)
     if keypoints.shape[1] > 2:
         visible &= keypoints[:, 2] >= min_confidence
-    # Fixed point with 4 fraction bits; OpenCV puts pixel centres at whole numbers.
+    # Fixed point with 4 fractional bits. OpenCV's pixel centres have integer coordinates.
     points = {name: np.round((xy - 0.5) * 16).astype(int).tolist()
               for name, xy, shown in zip(names, keypoints[:, :2], visible) if shown}
     for start, end in _LIMBS:
@@ -262,7 +262,7 @@ def draw_keypoints(image, keypoints, names=None, min_confidence=0.1):
 
 
 def _side_color(names):
-    """Colour of a joint by its name, or of a limb by both its joints' names together."""
+    """Colour of a joint by its name, or of a limb by its two joints' names joined."""
     right, left = 'right' in names, 'left' in names
     if right == left:
         return 90, 220, 110

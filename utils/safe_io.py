@@ -1,10 +1,10 @@
-"""Files in and out: nothing read here can run code, nothing written here is ever half there.
+"""Reads files without running code from them, and writes files completely or not at all.
 
-Reading: pickles (SMPL `.pkl`, object arrays inside `.npy` and `.npz`) go through an unpickler that can
-build arrays, sparse matrices and plain containers, and nothing else (utils/pickled_arrays.py). Chumpy objects,
-which the licensed SMPL files hold, become the arrays that they stand for, so chumpy need not be installed. Objects of
-other classes may lie beside what is wanted: no class is imported, and asking for them is an error.
-Writing: `atomic_write` writes aside, syncs and renames, so a reader sees the old file or the new one.
+Reading: pickles (SMPL `.pkl`, object arrays in `.npy` and `.npz`) go through an unpickler that builds only arrays,
+sparse matrices and plain containers (utils/pickled_arrays.py). Chumpy objects, which the licensed SMPL files contain,
+become the arrays that they represent, so chumpy is not needed. A file may contain objects of other classes: they are
+not imported, and an error only if they are requested.
+Writing: `atomic_write` writes a temporary file, syncs and renames it, so readers see the old file or the new one.
 """
 import contextlib
 import errno
@@ -27,14 +27,14 @@ from utils.pickled_arrays import CHUMPY, SPARSE, StandIn, numpy_stand_in, plain,
 
 
 def _latin1_bytes(text, encoding):
-    """What Python 2 pickles call to restore byte strings: `_codecs.encode(text, 'latin1')`."""
+    """The call with which Python 2 pickles restore byte strings: `_codecs.encode(text, 'latin1')`."""
     if encoding not in ('latin1', 'latin-1'):
         raise pickle.UnpicklingError(f'encoding {encoding!r} is not allowed')
     return text.encode('latin1')
 
 
 def _from_content(kind):
-    """bytes or bytearray, made from content alone: a number would make as many zeros."""
+    """Builder of bytes or bytearray from content only: a number as argument would allocate that many zeros."""
     def build(*content):
         if content and not isinstance(content[0], (bytes, str)):
             raise pickle.UnpicklingError(f'{kind.__name__} without content')
@@ -48,14 +48,15 @@ _PLAIN_BUILTINS = {'dict': dict, 'list': list, 'tuple': tuple, 'set': set, 'froz
 
 
 def _instance(kind, _base, _state):
-    """What pickles of protocols 0 and 1 call to begin an object: `copy_reg._reconstructor(kind, object, None)`."""
+    """The call with which pickles of protocols 0 and 1 create an object: `copy_reg._reconstructor(kind, object, None)`.
+    """
     if not issubclass(kind, StandIn):
         raise pickle.UnpicklingError(f'{kind.__name__} cannot be begun so')
     return kind()
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Builds stand-ins of arrays and sparse matrices, and plain containers; imports nothing."""
+    """Builds stand-ins of arrays and sparse matrices, and plain containers. Imports nothing."""
 
     def find_class(self, module, name):
         root = module.split('.')[0]
@@ -77,9 +78,9 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def unpickle_arrays(stream, name, keys=None):
-    """Read one pickle from a binary stream; anything but arrays and containers is a BadFile naming `name`.
+    """Read one pickle from a binary stream. Anything but arrays and containers raises BadFile, which names `name`.
 
-    keys: of a dictionary, those that are wanted; the others may hold anything.
+    keys: the requested ones of a dictionary; other entries may hold anything.
     """
     try:
         content = ArrayUnpickler(stream, encoding='latin1').load()
@@ -88,31 +89,30 @@ def unpickle_arrays(stream, name, keys=None):
         return plain(content)
     except ProjectError as error:
         raise BadFile(f'{name}: {error}') from None
-    except Exception as error:  # a hostile or broken stream can raise anything
+    except Exception as error:  # a malicious or broken stream can raise anything
         raise BadFile(f'{name}: not a readable pickle of arrays ({_one_line(error)})') from None
 
 
 def load_pickle(path, keys=None):
     """Read a pickle of arrays, sparse matrices and plain containers. Raises MissingFile, BadFile.
 
-    keys: of a dictionary, those that are wanted and there; the others may hold objects of any kind.
+    keys: the requested ones of a dictionary, as far as present; other entries may hold objects of any kind.
     """
     with _open(path) as stream:
         return unpickle_arrays(stream, path, keys)
 
 
 def load_npy(path):
-    """Read a `.npy` array; object arrays go through the restricted unpickler."""
+    """Read a `.npy` array. Object arrays go through the restricted unpickler."""
     with _open(path) as stream:
         return _read_npy(stream, path)
 
 
 def load_npz(path, keys=None, others=False):
-    """Read arrays of a `.npz` into a dict; object arrays go through the restricted unpickler.
+    """Read arrays of a `.npz` into a dict. Object arrays go through the restricted unpickler.
 
-    keys: the wanted ones, of which those that the file has are in the result; None: all. Nothing else is unpacked.
-    others: read the remaining ones too; of these, one that cannot be read is left out, and the log says so.
-    Raises MissingFile, BadFile.
+    keys: the requested arrays, as far as present; None: all. Others are not unpacked. others: read the remaining arrays
+    too; one that cannot be read is left out, and the log says so. Raises MissingFile, BadFile.
     """
     with _open(path) as stream:
         try:
@@ -139,7 +139,7 @@ def _read_member(archive, member, path):
 def load_mat(path):
     """Read the variables of a MATLAB `.mat` file (version 4 to 7) into a dict. Raises MissingFile, BadFile.
 
-    No code of the file runs. A file made to break `scipy.io.loadmat` can end the process.
+    No code from the file runs, but a file made to exploit `scipy.io.loadmat` can crash the process.
     """
     with _open(path) as stream:
         try:
@@ -159,13 +159,13 @@ def load_json(path):
 
 
 def as_numbers(value, where, shape, dtype=np.float64, finite=True):
-    """`value` as an array of real numbers of `dtype` and `shape`, in which None is any length.
+    """`value` as an array of real numbers with `dtype` and `shape`, in which None is any length.
 
-    where: file and key, for the message. Raises BadFile for anything else, and for NaN and infinity where `finite`.
+    where: file and key, for the message. Raises BadFile for anything else, and for NaN and infinity if `finite`.
     """
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError, OverflowError):  # rows of different lengths, numbers without end
+    except (ValueError, TypeError, OverflowError):  # rows of different lengths, or integers that are too large
         array = np.empty((), object)
     fits = len(array.shape) == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape))
     if not fits or array.dtype.kind not in 'biuf':
@@ -211,9 +211,9 @@ def _one_line(error):
 
 @contextlib.contextmanager
 def atomic_write(path, mode='wb'):
-    """Open a file beside `path` for writing; on leaving without error, sync it and rename it to `path`.
+    """Open a temporary file beside `path` for writing. On leaving without an error, sync it and rename it to `path`.
 
-    On any error the old file stays and nothing is left behind. A full disk is a ProjectError.
+    After an error the old file is unchanged and no temporary file is left. A full disk raises ProjectError.
     """
     path = Path(path)
     try:
@@ -242,7 +242,7 @@ def atomic_write(path, mode='wb'):
 
 
 def _failed_write(error):
-    """The OSError behind an error, or None: torch's writer answers a failed write with an error of its own."""
+    """The OSError behind an error, or None. torch's writer raises its own error after a failed write."""
     while isinstance(error, (OSError, RuntimeError)):
         if isinstance(error, OSError):
             return error
@@ -257,7 +257,7 @@ def _write_error(path, error):
 
 
 def _sync_folder(folder):
-    """Have a new name reach the disk. Windows opens no folders; it keeps names by itself."""
+    """Flush a new name to disk. Windows cannot open folders, and keeps names on its own."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except PermissionError:
@@ -269,7 +269,7 @@ def _sync_folder(folder):
 
 
 def save_npz(path, **arrays):
-    """Write arrays to a compressed `.npz` atomically; the same arrays give the same bytes."""
+    """Write arrays to a compressed `.npz` atomically. Equal arrays give equal bytes."""
     with atomic_write(path) as stream, zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
@@ -280,7 +280,7 @@ def save_npz(path, **arrays):
 
 def save_npy(path, array):
     """Write one array to `.npy` atomically."""
-    buffer = io.BytesIO()  # numpy writes to files past Python, and a full disk then has no name
+    buffer = io.BytesIO()  # numpy writes to files directly, and its error at a full disk has no name
     np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
     with atomic_write(path) as stream:
         stream.write(buffer.getbuffer())
@@ -294,7 +294,7 @@ def save_json(path, value, indent=1):
 
 
 def save_mat(path, arrays):
-    """Write arrays to a `.mat` file atomically, without the time stamp scipy puts in its header."""
+    """Write arrays to a `.mat` file atomically, without scipy's time stamp in the header."""
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, arrays, do_compression=True)
     content = bytearray(buffer.getvalue())

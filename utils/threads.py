@@ -1,4 +1,4 @@
-"""Thread pools: where there are as many workers as cores, or a thousand small operations, one thread is fastest."""
+"""Thread pools: one thread is fastest with as many workers as cores, or for many small operations."""
 import contextlib
 
 import cv2
@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 
 def use_one_thread():
-    """Limit torch, OpenCV and the linear algebra below numpy and scipy to one thread in this process, for good."""
+    """Limit torch, OpenCV and the linear algebra of numpy and scipy to one thread in this process, permanently."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     threadpool_limits(1)
@@ -15,7 +15,7 @@ def use_one_thread():
 
 @contextlib.contextmanager
 def one_torch_thread(when=True):
-    """One torch thread within, if `when`: small operations that two threads share wait for each other."""
+    """Use one torch thread inside, if `when`: in small operations, several threads wait for each other."""
     before = torch.get_num_threads()
     if when:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Torch files in and out: `weights_only` always, written whole or not at all, with a digest of what is inside."""
+"""Reads and writes torch files: always `weights_only`, written completely or not at all, with a content digest."""
 import hashlib
 import pickle
 import zipfile
@@ -14,25 +14,25 @@ from utils.safe_io import atomic_write
 
 DIGEST_KEY = 'content_sha256'
 _SAFETENSORS = '.safetensors'
-# Plain numbers that published checkpoints hold beside their tensors.
+# Plain numbers that published checkpoints contain beside tensors.
 _SAFE = [(PickledArray, 'numpy.ndarray'), (PickledDtype, 'numpy.dtype'),
          *((stand_in, f'numpy.{core}.multiarray.{name}') for core in ('core', '_core')
            for stand_in, name in ((scalar, 'scalar'), (array_begin, '_reconstruct')))]
 
 
 def load_torch(path, map_location='cpu'):
-    """Read a torch file with `weights_only=True`; where it holds a digest, check it.
+    """Read a torch file with `weights_only=True`, and check its digest if it has one.
 
-    Of a dictionary that has tensors, entries that hold objects of unknown classes are left out: no class is imported,
-    and nothing that the file names is called. Raises MissingFile; BadFile where the file is truncated, altered, or has
-    nothing but what asks for code.
+    Entries of a dictionary with tensors that hold objects of unknown classes are left out. No class is imported, and
+    nothing that the file names is called. Raises MissingFile; BadFile if the file is truncated, altered, or contains
+    only objects that need code.
     """
     if not Path(path).exists():
         raise MissingFile(f'{path}: no such checkpoint')
     try:
         content = _load(path, map_location)
         intact = _is_intact(content)
-    except Exception as error:  # a hostile or broken file can raise anything
+    except Exception as error:  # a malicious or broken file can raise anything
         reason = 'it asks for code to be run' if _asks_for_code(error) else 'truncated or not a torch file'
         raise BadFile(f'{path}: not a readable checkpoint ({reason})') from None
     if not intact:
@@ -54,7 +54,7 @@ def _load(path, map_location):
             raise
         try:
             return read_foreign_checkpoint(path)
-        except Exception:  # that the file asks for code says more than what is wrong with the rest
+        except Exception:  # that the file asks for code is the more useful error
             raise error from None
 
 
@@ -63,7 +63,7 @@ def _asks_for_code(error):
 
 
 def _is_intact(content):
-    """Whether content agrees with the digest in it, which is taken out; content without one is not checked."""
+    """Whether content matches the digest in it. Removes the digest. Content without a digest counts as intact."""
     if not isinstance(content, dict) or DIGEST_KEY not in content:
         return True
     wanted = content.pop(DIGEST_KEY)
@@ -73,7 +73,7 @@ def _is_intact(content):
 def save_torch(path, content):
     """Write a dict of tensors and plain containers atomically, with its digest.
 
-    A `.safetensors` file holds the tensors of content['model'] and texts beside them: content has no other entries.
+    A `.safetensors` file holds the tensors of content['model'] and texts. Other entries are not allowed.
     """
     if Path(path).suffix == _SAFETENSORS:
         write = _save_safetensors
@@ -90,12 +90,12 @@ def _save_pickled(stream, content):
 def _save_safetensors(stream, content):
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in sorted(content['model'].items())}
     texts = {key: value for key, value in sorted(content.items()) if key != 'model'}
-    digest = content_digest({**texts, 'model': tensors})  # in the order in which the file is read
+    digest = content_digest({**texts, 'model': tensors})  # in the order of reading
     stream.write(safetensors.torch.save(tensors, metadata={**texts, DIGEST_KEY: digest}))
 
 
 def content_digest(value):
-    """SHA-256 (hex) of a nest of dicts, lists, tensors and plain values; the same for equal content."""
+    """SHA-256 (hex) of nested dicts, lists, tensors and plain values. Equal content has equal digests."""
     digest = hashlib.sha256()
     _feed(digest, value)
     return digest.hexdigest()

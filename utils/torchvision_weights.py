@@ -1,4 +1,4 @@
-"""Weights of torchvision's detectors: from a folder, or from torchvision's server into it."""
+"""Weights of torchvision's detectors, from a folder or downloaded into it."""
 import contextlib
 import socket
 from pathlib import Path
@@ -12,8 +12,8 @@ _TIMEOUT = 20.0
 
 
 def fetched_weights(weights, folder, otherwise):
-    """Path of a torchvision weights entry in `folder`, under torchvision's file name, fetched if need be. Raises
-    MissingFile, which ends with `otherwise`: what else the user can do."""
+    """Path of a torchvision weights entry in `folder`, under torchvision's file name, downloaded if absent. Raises
+    MissingFile; its message ends with `otherwise`, the user's alternative."""
     path = Path(folder) / Path(weights.url).name
     if path.exists():
         return path
@@ -30,7 +30,7 @@ def fetched_weights(weights, folder, otherwise):
 
 @contextlib.contextmanager
 def _time_limit():
-    """torch's download has no limit of its own."""
+    """Set a time limit, because torch's download has none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:

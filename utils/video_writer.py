@@ -1,4 +1,4 @@
-"""A video written frame by frame by PyAV, H.264 in MP4, that can be played whenever the writing stops."""
+"""Writes a video frame by frame with PyAV (H.264 in MP4). It is playable whenever writing stops."""
 import contextlib
 import os
 from fractions import Fraction
@@ -10,22 +10,22 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from utils.errors import ProjectError
 
-# Time stamps: fine enough for every frame rate in use.
+# Unit of the time stamps, fine enough for every common frame rate.
 _TIME_BASE = Fraction(1, 90000)
 _FRAGMENTS = {'movflags': 'frag_keyframe+empty_moov+default_base_moof', 'flush_packets': '1'}
 
 
 def plain_path(path):
-    """A path as FFmpeg is to be given it: absolute, since it takes what stands before a colon for a protocol."""
+    """A path for FFmpeg. It is absolute, because FFmpeg takes text before a colon for a protocol."""
     return os.path.abspath(path)
 
 
 class VideoWriter:
-    """Writes RGB frames with their own times.
+    """Writes RGB frames with their times.
 
-    While it is written, the file is fragmented, one fragment a second: what is on the disk can be played, even if the
-    process is killed. `close` rewrites it, without encoding anew, as a plain MP4 with its index in front.
-    H.264 wants even sides: odd ones get their last row or column twice. Raises ProjectError where it cannot write.
+    During writing the file consists of fragments of a second, so what is on disk is playable even if the process is
+    killed. `close` rewrites it, without encoding, as a plain MP4 with the index in front.
+    H.264 needs even sides: the last row or column of odd ones is repeated. Raises ProjectError if it cannot write.
     """
 
     def __init__(self, path, width, height, rate):
@@ -48,7 +48,7 @@ class VideoWriter:
         context.color_primaries = context.color_trc = 1  # BT.709
 
     def write(self, image, time=None):
-        """Add a frame [H,W,3] uint8 RGB at `time` seconds; without one, a frame's duration after the last."""
+        """Add a frame [H,W,3] uint8 RGB at `time` seconds; default: one frame's duration after the last."""
         if image.shape[:2] != self._size:
             raise ProjectError(f'{self.path}: a frame of {image.shape[1]} x {image.shape[0]} pixels in a video of '
                                f'{self._size[1]} x {self._size[0]}')
@@ -71,7 +71,7 @@ class VideoWriter:
             raise self._error(error) from None
 
     def close(self):
-        """Finish the file. Without a frame there is none."""
+        """Finish the file. Without frames no file is left."""
         if self._container is None:
             return
         if self.frames:
@@ -88,7 +88,7 @@ class VideoWriter:
             self.path.unlink(missing_ok=True)
 
     def _put_index_in_front(self):
-        """Copy the packets into a plain MP4. Where that fails, on a full disk say, the fragmented file stays."""
+        """Copy the packets into a plain MP4. If that fails, such as on a full disk, the fragmented file is kept."""
         aside = self.path.with_name(f'.{self.path.name}.tmp')
         try:
             with av.open(plain_path(self.path)) as source, av.open(

@@ -1,4 +1,4 @@
-"""Configs from YAML: a file, the files it builds on, and the text that a checkpoint holds."""
+"""Configs from YAML: a file, the files it builds on, and the text stored in a checkpoint."""
 from pathlib import Path
 
 import yaml
@@ -9,26 +9,26 @@ from utils.errors import BadConfig, MissingFile
 from utils.logging import get_logger
 
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent.parent / 'configs'
-# A key of YAML files alone: the file that this one builds on.
+# Key of YAML files only: the file that this one builds on.
 _BASE = '_BASE_'
-# Sections within sections of a config.
+# Largest number of dots in a key that holds a section.
 _DEEPEST = 3
-# Keys that say what is written, and where.
+# Keys that say what is written, and where. A checkpoint's config does not set them.
 _WRITTEN = ('TEST.RESULT_FILE', 'TEST.REPORT', 'TEST.OVERWRITE', 'TEST.OUTPUT_DIR', 'TEST.VIS_DEMO', 'LOG_DIR',
             'TRAIN.OVERWRITE', 'DATA.SHARD_CACHE', 'LOG.TRACKERS')
 
-# How a run began. What goes on from its folder says so anew.
+# Keys that say how a run starts. They are not stored: each start sets them anew.
 _ONE_START = ('TRAIN.RESUME', 'TRAIN.CHECKPOINT', 'TRAIN.OVERWRITE')
-# What configs meant that were stored before these keys were there.
+# Values for older stored configs, which do not contain these keys.
 _BEFORE = {'MODEL.CAMERA': 'picture', 'TRAIN.BATCH_PER_PROCESS': True}
 
 
 def load_config(path=None, overrides=()):
-    """Defaults, then the YAML file, then overrides [KEY, VALUE, ...] -> frozen CfgNode.
+    """Merge the defaults, a YAML file and overrides [KEY, VALUE, ...], in this order, into a frozen CfgNode.
 
-    The file may name another, `_BASE_: other.yaml`, which comes first: beside it, or in configs/.
-    Raises BadConfig for an unknown key, naming the nearest, for a value of the wrong type and for an unknown
-    regressor; MissingFile for a missing YAML file.
+    The file may build on another, `_BASE_: other.yaml`, which lies beside it or in configs/ and is merged first.
+    Raises BadConfig for an unknown key (it names the nearest), a value of the wrong type or an unknown regressor, and
+    MissingFile for a missing YAML file.
     """
     cfg = default_config()
     for file, tree in _with_bases(path) if path else ():
@@ -38,26 +38,26 @@ def load_config(path=None, overrides=()):
 
 
 def load_stored_config(text, where, overrides=()):
-    """The config that YAML text of a checkpoint holds (`where` names it), then overrides -> frozen CfgNode.
+    """The config in a checkpoint's YAML text, with overrides, as a frozen CfgNode. `where` names it in errors.
 
-    A section of MODEL that no registered regressor has is left out: it is of another regressor, which was known when
-    the checkpoint was made.
+    A section of MODEL that no registered regressor has is dropped: it belongs to a regressor that was registered when
+    the checkpoint was saved.
     """
     if not isinstance(text, str):
         raise BadConfig(f'{where}: YAML text is wanted')
     cfg, defaults = _stored(_parse_yaml(text, where), where), default_config()
-    for key in _WRITTEN:  # a file from elsewhere must not choose what is written here
+    for key in _WRITTEN:  # a foreign file must not choose what is written on this machine
         set_key(cfg, key, get_key(defaults, key))
     return _finished(cfg, overrides)
 
 
 def load_run_config(path, overrides=()):
-    """The config.yaml that a run left in its folder, then overrides -> frozen CfgNode."""
+    """The config.yaml in a run's folder, with overrides, as a frozen CfgNode."""
     return _finished(_stored(_parse_yaml(_read(Path(path), path), path), str(path)), overrides)
 
 
 def _stored(tree, where):
-    """A config that this project wrote, of this version or an earlier one."""
+    """A config that this or an earlier version of the project wrote."""
     cfg = default_config()
     _check_regressor(tree, where)
     _drop_foreign_sections(cfg, tree, where)
@@ -68,10 +68,10 @@ def _stored(tree, where):
 
 
 def default_yaml(regressor, fits=False):
-    """Path of the YAML file that a regressor gets where none is named, or None: NAME.yaml beside the file that
-    defines it, or in configs/. Another name of the same class serves too.
+    """Path of a regressor's default YAML file, or None: NAME.yaml beside the file that defines it, or in configs/.
 
-    fits: for training with SMPLify in the loop. Raises BadConfig for an unknown regressor.
+    The file of another name of the same class serves too. fits: for training with SMPLify in the loop. Raises
+    BadConfig for an unknown regressor.
     """
     cls = regressor_class(regressor)
     names = [regressor, *(name for name in REGRESSORS.names() if regressor_class(name) is cls)]
@@ -89,7 +89,7 @@ def to_text(cfg):
 
 
 def lasting_text(cfg):
-    """The same for a run's folder and checkpoints: without what holds for one start alone."""
+    """The config as YAML text for a run's folder and checkpoints: without the keys that concern a single start."""
     cfg, defaults = cfg.clone(), default_config()
     cfg.defrost()
     for key in _ONE_START:
@@ -109,7 +109,7 @@ def _finished(cfg, overrides):
 
 
 def _with_bases(path):
-    """[(file, tree)] of a YAML file and what it builds on, the last of these first. Raises BadConfig for a circle."""
+    """[(file, tree)] of a YAML file and the files it builds on, the base first. Raises BadConfig for a cycle."""
     chain, seen = [], set()
     while path:
         asked_by = chain[-1][0] if chain else None
@@ -126,7 +126,7 @@ def _with_bases(path):
 
 
 def _find(path, beside):
-    """A YAML file: beside the one that names it, as it stands, or in configs/."""
+    """Path of a YAML file: beside the file that names it (else in the working folder), or in configs/."""
     folders = [beside] if beside else [Path()]
     for folder in (*folders, CONFIG_FOLDER):
         if (folder / path).exists():
@@ -155,7 +155,7 @@ def _parse_yaml(text, path):
 
 
 def _check_regressor(tree, where):
-    """Raise BadConfig where the tree's regressor is not registered: its own section would be unknown too."""
+    """Raise BadConfig where the tree's regressor is not registered, before its section counts as an unknown key."""
     model = tree.get('MODEL')
     name = model.get('REGRESSOR') if isinstance(model, dict) else None
     if isinstance(name, str):
@@ -177,7 +177,7 @@ def _drop_foreign_sections(cfg, tree, where):
 def _merge_tree(cfg, tree, where, prefix=''):
     for name, value in tree.items():
         key = f'{prefix}{name}'
-        if isinstance(value, dict) and key.count('.') < _DEEPEST:  # an anchor may hold itself
+        if isinstance(value, dict) and key.count('.') < _DEEPEST:  # a YAML anchor may contain itself
             _merge_tree(cfg, value, where, key + '.')
         else:
             set_key(cfg, key, value, where)

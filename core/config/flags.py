@@ -9,7 +9,7 @@ from utils.plugins import load_plugin
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag. value: what a flag without argument sets; None: it takes an argument."""
+    """One flag. value: what the flag sets if it takes no argument; None: it takes an argument."""
     name: str
     keys: tuple
     help: str
@@ -35,14 +35,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_flags(parser, flags):
-    """Add Flags to a parser whose absent flags stay out of the result (argument_default=SUPPRESS)."""
+    """Add Flags to a parser with argument_default=SUPPRESS: flags that are not given stay out of the result."""
     for entry in flags:
         text = f'{entry.help} [{", ".join(entry.keys)}]'.replace('%', '%%')
         add_plain(parser, entry.name, entry.value is None, text)
 
 
 def add_plain(parser, name, has_value, text):
-    """Add a flag that is no alias of a key."""
+    """Add a flag that is not an alias of a key."""
     if has_value:
         parser.add_argument(f'--{name}', help=text)
     else:
@@ -50,7 +50,7 @@ def add_plain(parser, name, has_value, text):
 
 
 def add_plugin_flag(parser):
-    """Add --plugin, for regressors and data sets that lie outside of this project."""
+    """Add --plugin, for regressors and data sets outside of this project."""
     parser.add_argument('--plugin', nargs='+', action='extend', metavar='FILE',
                         help='Python files that register a regressor (models.register) or a data set '
                              f'(datasets.register_dataset); built-in regressors: {", ".join(regressor_names())}')

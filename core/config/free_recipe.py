@@ -1,6 +1,6 @@
-"""What the programs use where nothing of the published data is here: free recipes, and free people to evaluate on.
+"""What the programs use where the published data is missing: free training recipes, and free people to evaluate on.
 
-A user who names a config file or data gets that, or an error that says what is missing.
+A config file or data that the user names is never replaced; if it is missing, that is an error.
 """
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from utils.assets import find_assets
 from utils.errors import MissingFile
 from utils.logging import log_once
 
-# What names data on the command line.
+# Keys that name data on the command line.
 _NAMES_TRAINING = {'DATA.MIXTURE', 'DATA.SINGLE_NAME'}
 _NAMES_COCO = {'TEST.COCO_ANNOTATIONS', 'TEST.COCO_IMAGES', 'TEST.COCO_SUBSET', 'TEST.COCO_DETECTIONS'}
 _STREAM_EPOCH = 14_000  # pictures, as many as `make train` renders
@@ -25,11 +25,13 @@ _GENERATE = 'python -m datasets.synthetic.generate'
 
 
 def with_free_recipe(cfg, path, overrides):
-    """`cfg`, of the published recipe `path` (or None); or, where the free body is in use and none of the recipe's data
-    is here, the config of the regressor's file in configs/free/, on what it names of rendered pictures, else on people
-    that are rendered while training.
+    """The free recipe in place of the published one, where the free body is in use and none of the recipe's data is
+    here; otherwise `cfg` itself.
 
-    overrides: [KEY, VALUE, ...] of the command line, which hold in both. The log says what was taken.
+    The free recipe is the regressor's file in configs/free/. It trains on the rendered pictures that the file names,
+    or, where there are none, on pictures that are rendered during training. The log says what is used.
+    cfg: config of the published recipe `path` (or None). overrides: [KEY, VALUE, ...] of the command line, which hold
+    in both recipes.
     """
     names = _training_sets(cfg)
     if _NAMES_TRAINING & set(overrides[::2]) or any(_has(cfg, name) for name in names) or not _uses_free_body(cfg):
@@ -37,7 +39,7 @@ def with_free_recipe(cfg, path, overrides):
     file = free_yaml(cfg.MODEL.REGRESSOR)
     if file is None:
         return cfg
-    # A run without a name gets that of the regressor, and never replaces another.
+    # A run without a name takes the regressor's and never overwrites another run.
     wanted = ['NAME', '', 'TRAIN.OVERWRITE', False, 'MODEL.REGRESSOR', cfg.MODEL.REGRESSOR, *overrides,
               'DATA.SINGLE_DATASET', False]
     free = load_config(file, wanted)
@@ -52,7 +54,7 @@ def with_free_recipe(cfg, path, overrides):
 
 
 def free_yaml(regressor):
-    """Path of the file of configs/free/ that trains a regressor, under any of its names; None where there is none."""
+    """Path of the file in configs/free/ that trains a regressor under any of its names, or None."""
     wanted = regressor_class(regressor)
     for path in sorted((CONFIG_FOLDER / 'free').glob('*_quick.yaml')):
         tree = yaml.safe_load(path.read_text(encoding='utf-8'))
@@ -62,13 +64,16 @@ def free_yaml(regressor):
 
 
 def own_pictures_yaml():
-    """Path of the file that fine-tunes the repository's weights on a user's pictures."""
+    """Path of the file that fine-tunes the shipped weights on a user's pictures."""
     return CONFIG_FOLDER / 'free' / 'pymaf_own.yaml'
 
 
 def free_people(cfg, overrides):
-    """[KEY, VALUE] that evaluates on free people, where the command line names no data set, that of the config is not
-    here and the free body is in use; else []. Raises MissingFile where free people are wanted and none are rendered."""
+    """[KEY, VALUE] that evaluates on free people, or [].
+
+    Free people are used where the command line names no data set, the config's is not here and the free body is in
+    use. Raises MissingFile where they are needed and not rendered.
+    """
     name = cfg.DATA.EVAL_DATASET
     if 'DATA.EVAL_DATASET' in overrides[::2] or not _uses_free_body(cfg) or name and _has(cfg, name, 'eval'):
         return []
@@ -83,8 +88,11 @@ def free_people(cfg, overrides):
 
 
 def free_coco(cfg, overrides):
-    """[KEY, VALUE, ...] that scores free people in COCO's form, where the command line names nothing of COCO, COCO is
-    not here and the free body is in use; else []. Raises MissingFile where neither is there."""
+    """[KEY, VALUE, ...] that evaluates on free people in COCO's format, or [].
+
+    They are used where the command line names no file of COCO, COCO is not here and the free body is in use. Raises
+    MissingFile where neither COCO nor free people are here.
+    """
     if _NAMES_COCO & set(overrides[::2]) or not _uses_free_body(cfg):
         return []
     try:
@@ -106,7 +114,7 @@ def _training_sets(cfg):
 
 
 def _has(cfg, name, split='train'):
-    """Whether a data set is here, or needs no files."""
+    """Whether a data set is here or needs no files."""
     if name in DATASETS or name == STREAM or is_shards(name):
         return True
     try:
@@ -121,10 +129,10 @@ def _uses_free_body(cfg):
 
 
 def on_free_body(data_dir):
-    """Whether an asset folder gives the free body."""
+    """Whether an asset folder holds the free body and no licensed one."""
     try:
         return find_assets(data_dir).is_free
-    except MissingFile:  # which the program says where it reads them
+    except MissingFile:  # the program reports it where it reads the assets
         return False
 
 

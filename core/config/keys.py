@@ -1,4 +1,4 @@
-"""Single config keys: their defaults, types, choices, and what is said about a wrong one."""
+"""Single config keys: defaults, types, choices and error messages."""
 import contextlib
 import copy
 import difflib
@@ -12,7 +12,7 @@ from datasets.photometric import PROBABILITIES
 from models import add_model_config
 from utils.errors import BadConfig
 
-# What PyYAML raises on text that is no YAML; dates and numbers that do not exist come as ValueError.
+# What PyYAML raises on malformed text. Dates and numbers that do not exist raise ValueError.
 YAML_FAULTS = (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError, RecursionError)
 _CHOICES = {
     'DEVICE': ('auto', 'cuda', 'cpu'), 'DATA.ON_BAD_IMAGE': ('stop', 'skip'),
@@ -27,13 +27,13 @@ _CHOICES = {
 _POSITIVE = ('DATA.IMG_RES', 'TRAIN.BATCH_SIZE', 'TEST.BATCH_SIZE', 'SOLVER.ACCUMULATE', 'TRAIN.SUMMARY_STEPS',
              'TRAIN.VIS_INTERVAL', 'TRAIN.CHECKPOINT_STEPS', 'SMPLIFY.NUM_ITERS', 'TEST.OCCLUSION_PATCH',
              'TEST.OCCLUSION_STRIDE', 'ADVERSARY.REAL_PER_ESTIMATE')
-# Keys that hold [from, to], and what both must lie in.
+# Keys that hold [from, to], with the bounds of both values.
 _RANGES = {'BLUR_SIGMA': (0.01, 20.0), 'JPEG_QUALITY': (1, 100), 'NOISE_SIGMA': (0.0, 1.0), 'CUTOUT_AREA': (0.001, 0.9),
            'LOW_RES_SHARE': (0.01, 1.0)}
 
 
 def default_config():
-    """A fresh copy of all defaults, those of the registered regressors included; not frozen."""
+    """A fresh, unfrozen copy of all defaults, with those of the registered regressors."""
     cfg = DEFAULTS.clone()
     add_model_config(cfg.MODEL)
     return cfg
@@ -47,7 +47,7 @@ def get_key(cfg, key):
 
 
 def set_key(cfg, key, value, where='the command line'):
-    """Set one dotted key to a value or to its text. Raises BadConfig, which names the nearest key of `cfg`."""
+    """Set one dotted key to a value or to its text. Raises BadConfig; for an unknown key it names the nearest."""
     *folders, leaf = key.split('.')
     node = cfg
     for name in folders:
@@ -88,7 +88,7 @@ def _converted(value, current, key, where):
             value = yaml.safe_load(value)
         except YAML_FAULTS:
             raise BadConfig(f'{where}: {key} wants {kind.__name__}, got {value!r}') from None
-        if isinstance(value, str):  # YAML 1.1 leaves 1e-4 a text
+        if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
             with contextlib.suppress(ValueError):
                 value = float(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -1,5 +1,4 @@
-"""Flags of the published scripts that say something about the network's files or the training data in ways of their
-own; each becomes overrides of config keys."""
+"""Flags of the published scripts that are not aliases of a config key. Each becomes overrides of config keys."""
 from pathlib import Path
 
 import yaml
@@ -36,7 +35,7 @@ def network_overrides(given):
         raise BadConfig(f'--train_data is {name!r}; use one of {", ".join(MIXTURES)}')
     if name:
         pairs += ['DATA.MIXTURE', MIXTURES[name]]
-    if given.get('train_data') == 'h36m_coco_itw':  # the published trainer's targets of the in-the-wild sets
+    if given.get('train_data') == 'h36m_coco_itw':  # the published trainer's targets for the in-the-wild sets
         pairs += ['SMPLIFY.USE_FINAL_FIT', True]
     if given.get('daloss_only'):
         log_once('--daloss_only has no effect: nothing in the published code reads it either')
@@ -44,8 +43,8 @@ def network_overrides(given):
 
 
 def without_dataset(mixture, name):
-    """A mixture 'a:0.3', 'b+c:0.7', ... without one of its datasets, whatever part of it is meant ('NAME-s8'); shares
-    stay relative to each other."""
+    """The mixture ['a:0.3', 'b+c:0.7', ...] without a dataset and its parts ('NAME-s8'). The shares are not rescaled.
+    """
     kept = []
     for item in mixture:
         names, colon, share = item.rpartition(':')

@@ -1,7 +1,7 @@
-"""Command-line flags of the training script: every one is an alias of a config key.
+"""Command-line flags of the training script. Each is an alias of a config key.
 
-The flags are those of SPIN's, PyMAF's and DaNet's training scripts. Precedence: flags, then `--misc`, then the YAML
-file, then the defaults of core/config/defaults.py.
+The flags are those of the training scripts of SPIN, PyMAF and DaNet. Flags override `--misc`, which overrides the YAML
+file, which overrides the defaults in core/config/defaults.py.
 """
 import argparse
 import sys
@@ -62,7 +62,7 @@ FLAGS = (
     _flag('num_smplify_iters', 'SMPLIFY.NUM_ITERS', 'iterations of each stage of a fit'),
     _flag('use_final_fit', 'SMPLIFY.USE_FINAL_FIT', 'start from data/final_fits', True),
 )
-# Understood, and handed to accelerate's launcher (core/training/launch.py); (name, takes an argument, default).
+# Flags for accelerate's launcher (core/training/launch.py): (name, takes an argument, default).
 LAUNCH_FLAGS = (('distributed', False, False), ('multiprocessing_distributed', False, False),
                 ('dist_backend', True, 'nccl'), ('dist_url', True, 'tcp://127.0.0.1:10356'),
                 ('world_size', True, '1'), ('rank', True, '0'), ('local_rank', True, '0'))
@@ -87,7 +87,7 @@ def build_parser(prog='train.py'):
 
 
 def parse_training_options(argv=None):
-    """Command line -> (frozen config, launch options {name: value}).
+    """Parse a command line into (frozen config, launch options {name: value}).
 
     Raises BadConfig, MissingFile, BadFile.
     """
@@ -105,14 +105,14 @@ def parse_training_options(argv=None):
 
 
 def _flags_from_json(path):
-    """Flags of a stored options file; entries that are no flags (derived paths) are left out."""
+    """The flags in a stored options file. Entries that are not flags (derived paths) are ignored."""
     stored = load_json(path)
     if not isinstance(stored, dict):
         raise BadConfig(f'{path}: not a file of options (a mapping of flags is wanted)')
     given = {}
     for flag in FLAGS:
         value = stored.get(flag.name)
-        # A stored False of a negative flag's partner (pin_memory: false) means the negative flag.
+        # A stored False, such as `pin_memory: false`, means the negative flag, `--no_pin_memory`.
         if isinstance(value, bool) and flag.value is not None and value != flag.value:
             negative = f'no_{flag.name}'
             if any(other.name == negative for other in FLAGS):
@@ -127,8 +127,8 @@ def _flags_from_json(path):
 
 
 def _config_builder(given, overrides):
-    """A function overrides -> config: on the named YAML file, on the config of the run or checkpoint that is gone on
-    with, or on the regressor's YAML file."""
+    """A function overrides -> config. It builds on the named YAML file, on the config of the run or checkpoint to
+    resume, or on the regressor's YAML file."""
     if 'cfg_file' in given or 'danet_cfg_file' in given:
         return partial(load_config, given.get('cfg_file') or given['danet_cfg_file'])
     pairs = dict(zip(overrides[::2], overrides[1::2]))
@@ -163,8 +163,9 @@ def _of_recipe(path, regressor, overrides):
 
 
 def _of_rollback(checkpoint, text, overrides):
-    """The config of a checkpoint that a run goes on from, in the folder that the checkpoint lies in: what a file says
-    about folders does not count. Raises BadConfig where neither says which run it is."""
+    """The config of a checkpoint to resume, for a run in the checkpoint's own folder or in the one that --name names.
+
+    The folders in the stored config are ignored. Raises BadConfig where neither says which run it is."""
     folder = Path(checkpoint).resolve().parent
     named = dict(zip(overrides[::2], overrides[1::2])).get('NAME')
     if folder.name == 'checkpoints':

@@ -1,4 +1,4 @@
-"""What a file says about frames, found by a picture's name or a frame's number; and what of it was never asked for."""
+"""Looks up a file's entries by a picture's name or a frame's number, and reports entries that were never asked for."""
 from pathlib import PurePosixPath
 
 from utils.errors import BadFile
@@ -9,9 +9,9 @@ from utils.logging import get_logger
 class ByFrame:
     """Entries of one file. path: for messages. Keys are frame numbers, or names of pictures with or without folders.
 
-    same_names: pictures of this run share names, so that folders have to agree too. listed: how many pictures were
-    listed on the command line, None for videos and folders. Their numbers are their places from 0; where the file has
-    no such number, the number in the name.
+    same_names: pictures of this run share names, so folders must match too. listed: number of pictures that the command
+    line lists; None for videos and folders. A listed picture's number is its index, or, if the file has no such number,
+    the number in its name.
     """
 
     def __init__(self, path, same_names=False, listed=None):
@@ -32,7 +32,7 @@ class ByFrame:
         self._entries.setdefault(key, []).append(entry)
 
     def __call__(self, frame):
-        """The entries of a frame, in their order."""
+        """The entries of a frame, in file order."""
         self._frames = [*self._frames[:1], frame.name or frame.index]
         keys = self._keys(frame)
         self._asked.update(keys)
@@ -47,7 +47,7 @@ class ByFrame:
         return [number] if number in self._entries else []
 
     def check(self):
-        """Say which frames were never asked for. Raises BadFile where none was: the file belongs to something else."""
+        """Log which frames were never asked for. Raises BadFile if none was: the file belongs to other pictures."""
         if not self._entries or not self._frames:
             return
         missed = [key for key in self._entries if key not in self._asked]

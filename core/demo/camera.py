@@ -1,10 +1,10 @@
-"""From the camera of a crop to the camera of the whole picture.
+"""From the camera of a crop to the camera of the full picture.
 
-A network sees a square crop, straight ahead, through a camera of 5000 px per 224 px. The whole picture has a focal
-length of its own (`Focus`), and its middle is the principal point. `bodies_in_picture` is the one place where an
-estimate in the crop becomes a body in the picture's camera: turned by the angle at which that camera sees the crop's
-middle, and moved to where the joints fall on the same pixels. What remains between the two cameras comes from the ratio
-of their focal lengths: the nearer the person, the more perspective the picture shows and the crop's camera does not.
+A network sees a square crop through a camera with 5000 px of focal length per 224 px, which looks straight at the
+crop. The full picture has its own focal length (`Focus`) and its middle as principal point. `bodies_in_picture` turns
+an estimate by the angle at which the picture's camera sees the crop's middle, and translates it so that its joints
+project to the same pixels. The remaining difference comes from the ratio of the focal lengths: near people show more
+perspective in the picture than in the crop's camera.
 """
 import math
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _NEAREST = 0.05
 
 
 class Focus:
-    """The focal length of each picture in pixels: `fixed` (the user's), else what its file tells, else the guess of
+    """The focal length of each picture in pixels: `fixed` (the user's), else the one in its file, else that of
     `utils.camera.default_focal_length`. fixed: pixels; 0 for none. Raises BadConfig."""
 
     def __init__(self, fixed=0.0):
@@ -41,8 +41,8 @@ class Focus:
 
 @dataclass(frozen=True)
 class Crops:
-    """What N crops are of their pictures, all in pixels: center [N,2] and side [N] of the square in the picture;
-    focal_length [N] and size [N,2] (width, height) of the picture."""
+    """The places of N crops in their pictures, in pixels: center [N,2] and side [N] of the square; focal_length [N] and
+    size [N,2] (width, height) of the picture."""
     center: torch.Tensor
     side: torch.Tensor
     focal_length: torch.Tensor
@@ -59,7 +59,7 @@ class Crops:
         return self.size / 2
 
     def entries(self):
-        """{name: tensor} as in a batch (docs/architecture.md): what a network may be told of its crops."""
+        """{name: tensor} as in a batch (docs/architecture.md): the inputs of networks that use the crop's place."""
         return {'center': self.center, 'scale': self.side / 200, 'orig_shape': self.size.flip(-1),
                 'focal_length': self.focal_length,
                 'bbox_info': bbox_info(self.center - self.middle, self.side, self.focal_length)}
@@ -68,7 +68,7 @@ class Crops:
 @dataclass(frozen=True)
 class Placed:
     """N bodies in the cameras of their pictures: rotmat [N,24,3,3]; joints [N,49,3] metres, before `translation` [N,3];
-    keypoints_2d [N,49,2], where the picture's camera sees the joints, in pixels."""
+    keypoints_2d [N,49,2], the projected joints in pixels."""
     rotmat: torch.Tensor
     joints: torch.Tensor
     translation: torch.Tensor
@@ -77,7 +77,7 @@ class Placed:
     _pivot: torch.Tensor
 
     def turned(self, points):
-        """Points [N,P,3] of the bodies as the crops show them, vertices say -> as the pictures do."""
+        """Turn further points [N,P,3] of the bodies, such as vertices, from the crops' cameras to the pictures'."""
         return turn_about(points, self._pivot, self._turn)
 
 
@@ -85,8 +85,8 @@ def bodies_in_picture(rotmat, joints, pivot, keypoints_2d, crops, frame='crop'):
     """Estimates in crops -> Placed.
 
     rotmat [N,24,3,3]; joints [N,49,3] metres; pivot [N,3] the root joint, about which the body turns; keypoints_2d
-    [N,49,2] where the estimate sees the joints in the crop, in [-1, 1]; crops: Crops. frame: `Regressor.camera_frame`,
-    whether the root's rotation is that seen along the crop's ray ('crop'), or in the picture's camera ('picture').
+    [N,49,2] projected joints in the crop, in [-1, 1]; crops: Crops. frame: `Regressor.camera_frame`, the frame of the
+    root's rotation: along the crop's ray ('crop'), or the picture's camera ('picture').
     """
     turn = ray_rotation((crops.center - crops.middle) / crops.focal_length[:, None])
     if frame == 'picture':
@@ -108,7 +108,7 @@ def place_in_picture(joints, pixels, focal_length, middle):
 
     focal_length: pixels, [N] or one number; middle: [N,2].
     """
-    # `estimate_translation` counts in units in which the focal length is NORMALIZED_FOCAL.
+    # `estimate_translation` uses units in which the focal length is NORMALIZED_FOCAL.
     unit = NORMALIZED_FOCAL / torch.as_tensor(focal_length, dtype=pixels.dtype).reshape(-1, 1, 1)
     targets = (pixels - middle[:, None]) * unit
     translation = estimate_translation(joints, torch.cat([targets, torch.ones_like(targets[..., :1])], -1))
@@ -116,7 +116,7 @@ def place_in_picture(joints, pixels, focal_length, middle):
 
 
 def project_to_picture(joints, translation, focal_length, middle):
-    """Pixels [N,J,2] of joints [N,J,3] seen by the whole picture's camera. middle: [N,2]."""
+    """Project joints [N,J,3] into the full picture -> pixels [N,J,2]. middle: [N,2]."""
     return perspective_projection(joints, translation, focal_length, middle)
 
 

@@ -1,4 +1,4 @@
-"""People in pictures, by torchvision's detectors trained on COCO."""
+"""Person detection with torchvision's detectors trained on COCO."""
 
 import torch
 import torchvision
@@ -16,8 +16,8 @@ _FIXED_SIZE = ('ssd300_vgg16', 'ssdlite320_mobilenet_v3_large')
 class TorchvisionDetector:
     """A torchvision detector. name: one of SHORT_NAMES or torchvision's own name.
 
-    weights: a file of that detector in `folder`, under torchvision's file name; fetched where it is absent. margin,
-    aspect: of `people.square_box`.
+    weights: loaded from torchvision's file in `folder`, which is downloaded if absent. margin, aspect: as in
+    `people.square_box`.
     """
 
     def __init__(self, name, folder, device, size=0, min_score=0.7, margin=1.2, aspect=1.0):
@@ -40,7 +40,7 @@ class TorchvisionDetector:
 
     @torch.inference_mode()
     def __call__(self, images):
-        """Boxes of the people in each of the pictures [H,W,3] uint8 RGB -> lists of PersonBox."""
+        """Detect people in pictures [H,W,3] uint8 RGB -> one list of PersonBox per picture."""
         batch = [torch.from_numpy(image).to(self._device).permute(2, 0, 1).float() / 255 for image in images]
         return [self._people(found) for found in self._network(batch)]
 
@@ -52,6 +52,6 @@ class TorchvisionDetector:
 
 
 def weights_file(weights, folder):
-    """Path of a detector's weights in `folder`, fetched if need be. Raises MissingFile that says what else one can do.
+    """Path of a detector's weights in `folder`, downloaded if absent. Raises MissingFile, which names alternatives.
     """
     return fetched_weights(weights, folder, 'use --detections FILE, --openpose FOLDER or --detector full_frame')

@@ -1,4 +1,4 @@
-"""Overlays of the people in a frame, alone or side by side with the input, an empty picture and a side view."""
+"""Overlays of the people in a frame, optionally beside the input, the bodies alone and a side view."""
 import cv2
 import numpy as np
 
@@ -7,7 +7,7 @@ from utils.rendering import person_color, render_overlay, render_side_view
 
 
 class OwnRenderer:
-    """The project's rasterizer; needs no OpenGL. faces: [F,3]."""
+    """The project's rasterizer, which needs no OpenGL. faces: [F,3]."""
 
     def __init__(self, faces):
         self._faces = faces
@@ -17,13 +17,13 @@ class OwnRenderer:
         return render_overlay(image, vertices, self._faces, focal_length, translations=translations, colors=colors)
 
     def side(self, height, width, vertices, translations, focal_length, colors, background):
-        """Each body turned by a quarter about its own vertical axis. background: grey in [0, 1]."""
+        """Draw each body turned by 90 degrees about its own vertical axis. background: grey in [0, 1]."""
         return render_side_view(vertices, self._faces, focal_length, height, width, translations=translations,
                                 colors=colors, background=background)
 
 
 def build_renderer(name, faces):
-    """'own' or 'pyrender'. Raises BadConfig where it is unknown or cannot be used."""
+    """The renderer 'own' or 'pyrender'. Raises BadConfig if it is unknown or does not work here."""
     if name == 'own':
         return OwnRenderer(faces)
     if name == 'pyrender':
@@ -33,7 +33,7 @@ def build_renderer(name, faces):
 
 
 class Drawer:
-    """Draws frames as cfg.DEMO asks for (WITH_RAW, EMPTY_BG, SIDEVIEW, RENDER_RATIO)."""
+    """Draws frames with the panels of cfg.DEMO (WITH_RAW, EMPTY_BG, SIDEVIEW, RENDER_RATIO)."""
 
     def __init__(self, cfg, faces):
         self._demo, self._renderer = cfg.DEMO, build_renderer(cfg.DEMO.RENDERER, faces)
@@ -77,7 +77,7 @@ class Drawer:
 
 
 def fitted(picture, size):
-    """A picture [H,W,3] in a frame of `size` (width, height): as it is where it has that size, else scaled to fit, on
+    """Fit a picture [H,W,3] into a frame of `size` (width, height): unchanged if it has that size, else scaled, on
     black."""
     height, width = picture.shape[:2]
     if (width, height) == tuple(size):

@@ -1,4 +1,4 @@
-"""People in pictures to bodies in the picture's camera: crop, network, camera."""
+"""From people in pictures to bodies in the pictures' cameras: crop, network, camera."""
 from collections import Counter
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from datasets.augmentation import crop_transform, to_network_input, warp_crop
 from datasets.legacy_crop import legacy_crop, legacy_square
 from utils.geometry import rotmat_to_axis_angle
 
-# Camera scale below which a body is a dot in its own crop.
+# Smallest camera scale. Below it a body is a dot in its own crop.
 _FARTHEST = 0.02
 BEHIND_CAMERA = 'the network puts the body behind the camera'
 
@@ -20,7 +20,7 @@ BEHIND_CAMERA = 'the network puts the body behind the camera'
 class Estimate:
     """One person in one frame, as numpy arrays; the fields are those of `utils.recording.PersonTrack`.
 
-    rotmat [24,3,3]; vertices [V,3] metres, before the translation, None where they are not drawn.
+    rotmat [24,3,3]; vertices [V,3] metres, before the translation, None if they are not drawn.
     """
     person_id: int
     box: np.ndarray
@@ -39,9 +39,9 @@ class Estimate:
 
 
 def crop_person(image, person, res, legacy=''):
-    """The crop [res,res,3] uint8 of an RGB picture, and the centre [2] and side of the square it shows, in pixels.
+    """Crop an RGB picture -> (crop [res,res,3] uint8, centre [2] and side of its square in pixels).
 
-    legacy: which published crop (DATA.LEGACY_CROP_RESIZE); '' takes this project's.
+    legacy: a published crop (DATA.LEGACY_CROP_RESIZE); '': this project's.
     """
     scale = person.side / 200
     if not legacy:
@@ -51,13 +51,13 @@ def crop_person(image, person, res, legacy=''):
 
 
 class Estimator:
-    """Runs a regressor over people. A published crop is taken where cfg.DATA.LEGACY_CROP_EVAL says so.
+    """Runs a regressor on people, with a published crop if cfg.DATA.LEGACY_CROP_EVAL is set.
 
-    An estimate that is not finite, or whose camera scale puts the body behind the camera or farther than can be drawn,
-    is None and counted in `left_out`. `on_output` is called with each batch's images and RegressorOutput.
+    An estimate that is not finite, or whose body is behind the camera or too far away to draw, is None and is counted
+    in `left_out`. `on_output` is called with the images and RegressorOutput of each batch.
     """
 
-    keypoints = None  # nobody is asked for them
+    keypoints = None  # no estimator of keypoints is used
 
     def __init__(self, cfg, regressor, device):
         self.regressor, self.body, self.device = regressor, regressor.body, device
@@ -67,15 +67,15 @@ class Estimator:
         self.on_output, self.left_out = None, Counter()
 
     def __call__(self, people, focus):
-        """people: [(Frame, PersonBox with a person_id)]; focus: gives a frame's focal length in pixels -> Estimates in
-        the same order."""
+        """people: [(Frame, PersonBox with a person_id)]; focus: called with a frame, returns its focal length in pixels
+        -> Estimates in the same order."""
         estimates = []
         for start in range(0, len(people), self._batch):
             estimates += self._estimate(people[start:start + self._batch], focus)
         return estimates
 
     def views(self, people, focus):
-        """The same for synchronized views of one body."""
+        """Estimates of synchronized views of one body, as in `__call__`."""
         return self._estimate(people, focus, as_views=True)
 
     @torch.inference_mode()
@@ -108,7 +108,7 @@ class Estimator:
 
 
 def _fetched(values):
-    """Tensors [N,...] as float32 on the host, in one copy: each alone would be waited for."""
+    """Tensors [N,...] as float32 on the host, in a single copy, which waits for the device once."""
     shapes = [value.shape[1:] for value in values]
     packed = torch.cat([value.float().flatten(1) for value in values], 1).cpu()
     parts = packed.split([shape.numel() for shape in shapes], 1)

@@ -1,4 +1,4 @@
-"""Who is where in each frame: the boxes of one source, checked, counted and numbered."""
+"""Finds the people in each frame: the boxes of one source, checked, counted and numbered."""
 from collections import Counter
 from pathlib import Path
 
@@ -18,12 +18,11 @@ from utils.errors import BadConfig
 
 
 class Finder:
-    """Called with frames in their order; returns for each a list of PersonBox with a person_id.
+    """Called with frames in order. Returns for each a list of PersonBox with a person_id.
 
-    source: called with one frame, or with a list of them where `batched`; gives PersonBoxes. track: number people over
-    time; otherwise, and where the source brings numbers, they are numbered within the frame. left_out: how many boxes
-    were left out, by reason; skipped: what of the source could not be read. runs_ahead: a thread of its
-    own makes it faster.
+    source: called with one frame, or with a list of frames if `batched`; returns PersonBoxes. track: number people over
+    time; otherwise people without a number from the source are numbered within the frame. left_out: number of rejected
+    boxes by reason; skipped: unreadable parts of the source. runs_ahead: a thread of its own makes it faster.
     """
 
     def __init__(self, cfg, source, batched=False, track=False):
@@ -34,7 +33,7 @@ class Finder:
         self.runs_ahead = getattr(source, 'runs_ahead', False)
 
     def check(self):
-        """After the last frame: raises BadFile where nothing of the source belonged to a frame."""
+        """Call after the last frame. Raises BadFile if nothing in the source belonged to a frame."""
         if hasattr(self._source, 'check'):
             self._source.check()
 
@@ -60,8 +59,8 @@ class Finder:
 
 
 def picture_finder(cfg, inputs, index, device, estimator):
-    """Finder for picture number `index` of --img, or for any picture of a folder or of --img_file. Crops have the shape
-    that the estimator's regressor wants; people have keypoints where it fits bodies to them."""
+    """Finder for picture number `index` of --img, or for any picture of a folder or of --img_file. Crops have the
+    aspect of the estimator's regressor. People have keypoints if the estimator fits bodies to them."""
     regressor, keypoints = estimator.regressor, estimator.keypoints
     for given, read in ((inputs.bbox, lambda path, aspect: [box_from_json(path, aspect)]),
                         (inputs.openpose, boxes_from_openpose)):
@@ -72,8 +71,8 @@ def picture_finder(cfg, inputs, index, device, estimator):
 
 
 def video_finder(cfg, inputs, device, estimator):
-    """Finder for the frames of a video; people are found by the estimator of keypoints, without one by Faster R-CNN,
-    unless another source is named."""
+    """Finder for the frames of a video. By default the estimator of keypoints finds people; without one,
+    Faster R-CNN."""
     return _folder_finder(cfg, inputs, device, estimator, 'fasterrcnn', track=True)
 
 
@@ -102,7 +101,7 @@ def _folder_finder(cfg, inputs, device, estimator, default, track):
 
 
 def _named_finder(cfg, inputs, rule, track):
-    """Finder of what a file says, None where none is given."""
+    """Finder for the file that the user names, or None."""
     if inputs.truth:
         return Finder(cfg, TrackAnnotations(inputs.truth), track=track)
     listed = inputs.paths if inputs.kind in ('img', 'img_file') else ()

@@ -1,4 +1,4 @@
-"""Bodies fitted to keypoints, from the network's estimates where there is one (docs/demo.md, "Fitting")."""
+"""Bodies fitted to keypoints, starting from the network's estimates if there is a network (docs/demo.md, "Fitting")."""
 from collections import Counter
 from itertools import groupby
 
@@ -20,19 +20,19 @@ from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 from utils.keypoints import NUM_JOINTS
 from utils.threads import one_torch_thread
 
-# A body is shown if so many of the 12 limb joints are seen, or two and three of the face, and it explains them to this
-# mean distance over the box's side in a pose that is not too strange. Of LSP's 1,000 people 1.1 % are left out, of
-# sets of random points 91 %.
+# A body is shown if at least this many of the 12 limb joints are seen (or two, with three of the face), their mean
+# distance to the body over the box's side is at most MAX_ERROR, and the pose is not too strange. This leaves out 1.1 %
+# of LSP's 1,000 people and 91 % of sets of random points.
 MIN_JOINTS, MAX_ERROR, MAX_STRANGENESS = 4, 0.1, 2.0
 NO_BODY = 'no body explains the keypoints'
 
 
 class FittingEstimator:
-    """Fits bodies to people who bring keypoints; the network alone sees the others.
+    """Fits bodies to people with keypoints; the network alone estimates the others.
 
-    Stands in for the `Estimator` that it is built on; network: that Estimator, or None where there is no checkpoint.
-    keypoints: the estimator of keypoints, which the finder asks. video: frames come in their order, and a person's fit
-    begins at the frame before. Whoever is left out is counted in `left_out` by reason.
+    It replaces the `Estimator` that it wraps. network: that Estimator, or None without a checkpoint. keypoints: the
+    estimator of keypoints, which the finder uses. video: frames come in order, and a person's fit starts at the
+    previous frame's. People without a body are counted in `left_out` by reason.
     """
 
     def __init__(self, cfg, network, keypoints, video=False):
@@ -40,7 +40,7 @@ class FittingEstimator:
         self.network, self.keypoints, self._draws = network, keypoints, cfg.DEMO.RENDER
         self.body = network.body if network else BodyModel(assets.root)
         self.regressor = network.regressor if network else Regressor
-        # Few people are fitted faster on the CPU, wherever the network is.
+        # Few people are fitted faster on the CPU, whatever the network's device.
         body = BodyModel(assets.root) if network else self.body
         self._fitter = PeopleFitter(body, PosePrior(assets.file('gmm_08.pkl')), mean_parameters(assets))
         self._sequence = SequenceFitter(self._fitter) if video else None
@@ -56,12 +56,12 @@ class FittingEstimator:
             self.network.on_output = called
 
     def views(self, people, focus):
-        """As of `Estimator`: the network alone."""
+        """As in `Estimator`: the network alone."""
         return self.network.views(people, focus)
 
     def __call__(self, people, focus):
-        """people: [(Frame, PersonBox with a person_id)]; focus: gives a frame's focal length -> Estimates in the same
-        order, None for those who are left out."""
+        """people: [(Frame, PersonBox with a person_id)]; focus: called with a frame, returns its focal length ->
+        Estimates in the same order, None for people without a body."""
         if self._sequence is None:
             return self._picture(people, focus)
         estimates = []
@@ -80,7 +80,7 @@ class FittingEstimator:
         return self._counted(people, estimates)
 
     def _frame(self, people, focus):
-        """The people of one frame of a video; the network is asked about those alone whom it can tell something."""
+        """The people of one frame of a video. The network runs only on those whose fit uses its estimate."""
         frame = people[0][0]
         fitted = [item for item in people if item[1].keypoints is not None]
         ask = [item for item in people if item[1].keypoints is None
@@ -95,11 +95,11 @@ class FittingEstimator:
         return self._counted(people, [by_person.get(item[1].person_id) for item in people])
 
     def _asked(self, people, focus):
-        """The network's estimates, all None where there is no network."""
+        """The network's estimates, or a list of None without a network."""
         return self.network(people, focus) if self.network and people else [None] * len(people)
 
     def _counted(self, people, estimates):
-        """The estimates; those that are None are counted, whatever the network alone would have said."""
+        """The estimates. Those that are None are counted by the reason that applies here, not the network's."""
         for (_, person), estimate in zip(people, estimates):
             if estimate is None:
                 self.left_out[NO_BODY if person.keypoints is not None
@@ -107,7 +107,7 @@ class FittingEstimator:
         return estimates
 
     def _estimates(self, people, fit, focus):
-        """Estimates of a PeopleFit, None where it explains too little."""
+        """Estimates of a PeopleFit, None where the fit is rejected."""
         rotmat = axis_angle_to_rotmat(fit.state.body_pose.unflatten(1, (23, 3)))
         rotmat = torch.cat([fit.state.orient[:, None], rotmat], 1)
         enough = (fit.seen >= MIN_JOINTS) | ((fit.seen >= 2) & (fit.face >= 3))
@@ -137,7 +137,7 @@ def people_of(items, focus):
 
 
 def _states(estimates):
-    """PersonState of Estimates; NaN, which explains nothing, for those that are None. None where there is none."""
+    """PersonState of Estimates, with NaN (which explains no keypoints) in rows that are None; None if all are."""
     if not any(estimate is not None for estimate in estimates):
         return None
     rotmat = torch.full((len(estimates), 24, 3, 3), torch.nan)
@@ -150,7 +150,7 @@ def _states(estimates):
 
 
 def _crop_cameras(people, translation, focus):
-    """The weak-perspective cameras [N,3] that the crops have under the pictures' cameras (CLIFF's equation)."""
+    """Weak-perspective cameras [N,3] of the crops for translations in the pictures' cameras (CLIFF's equation)."""
     side = torch.tensor([person.side for _, person in people], dtype=torch.float32)
     center = torch.tensor(np.stack([person.center for _, person in people]), dtype=torch.float32)
     middle = torch.tensor([frame.image.shape[1::-1] for frame, _ in people], dtype=torch.float32) / 2

@@ -1,4 +1,4 @@
-"""The demo on pictures: overlays and side views under the names that SPIN's, PyMAF's and DaNet's demos give them."""
+"""The demo on pictures: overlays and side views under the file names of SPIN's, PyMAF's and DaNet's demos."""
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from utils.logging import get_logger
 
 @dataclass(frozen=True)
 class Job:
-    """Pictures that make one recording. prefixes: where each one's results go, without suffix. numbers: their frame
-    numbers. first: place of the first picture on the command line. as_views: they show one body."""
+    """Pictures that make one recording. prefixes: paths of each picture's results, without suffix. numbers: their frame
+    numbers. first: index of the first picture on the command line. as_views: they show one body."""
     pictures: tuple
     prefixes: tuple
     folder: Path
@@ -34,8 +34,8 @@ class Job:
 def run_pictures(cfg, inputs, estimator, device):
     """Run the demo on --img, --img_file, --img_dir or --image_folder --image_based -> [Recording].
 
-    A picture that cannot be read is skipped and counted where there are others; so is one whose own --bbox or
-    --openpose file cannot. Raises ProjectError; what was found before is written.
+    An unreadable picture among others is skipped and counted, and so is one with an unreadable --bbox or --openpose
+    file. Raises ProjectError; results found before are written.
     """
     jobs = _jobs(cfg, inputs, estimator)
     for folder in {path.parent for job in jobs for path in job.prefixes} | {job.folder for job in jobs}:
@@ -77,7 +77,7 @@ def _jobs(cfg, inputs, estimator):
 
 
 def _spin_prefix(cfg, inputs, path):
-    """SPIN writes beside the picture, or to --outfile."""
+    """SPIN writes beside the picture or to --outfile."""
     if inputs.outfile:
         several = len(inputs.paths) > 1
         return Path(f'{inputs.outfile}_{path.stem}' if several else inputs.outfile)
@@ -85,13 +85,13 @@ def _spin_prefix(cfg, inputs, path):
 
 
 class _PictureRun:
-    """Takes jobs one after the other and counts. alone: there is one picture only, so what is wrong with it stops."""
+    """Processes jobs one by one and counts. alone: there is only one picture, so its errors are raised."""
 
     def __init__(self, cfg, inputs, estimator, device, alone):
         self._cfg, self._inputs, self._estimator, self._device = cfg, inputs, estimator, device
         self._alone, self.report, self._finder = alone, Report(), None
         self._known = isinstance(estimator, Playback)
-        # Each picture has a file that says where its people are.
+        # Each picture has its own file of boxes.
         self._own_files = inputs.kind in ('img', 'img_file') and bool(inputs.bbox or inputs.openpose)
         self._focus = estimator.focus if self._known else Focus(cfg.DEMO.FOCAL_LENGTH)
         self._drawer = Drawer(cfg, estimator.body.faces.cpu()) if cfg.DEMO.RENDER else None
@@ -100,7 +100,7 @@ class _PictureRun:
             self._montage = estimator.on_output = Montage(estimator.regressor)
 
     def __call__(self, job):
-        """Look at a job's pictures, draw and export -> Recording, None where not one can be read."""
+        """Process a job's pictures, draw and export -> Recording, or None if no picture is readable."""
         source = job.pictures[0] if len(job.pictures) == 1 else job.pictures[0].parent
         recorder, shown = Recorder(source, self._estimator.body, self._focus, job.first), None
         try:
@@ -113,7 +113,7 @@ class _PictureRun:
                     self.check()
                     raise ProjectError(f'{job.pictures[0]}: no person found; {self.report.summary()}')
         except Exception:
-            if recorder.num_people:  # what went wrong later must not cost what was found before
+            if recorder.num_people:  # keep what was found before the error
                 self._export(recorder, job, None, is_whole=False)
             raise
         if not recorder.num_frames:
@@ -121,7 +121,7 @@ class _PictureRun:
         return self._export(recorder, job, shown if len(job.pictures) == 1 else None)
 
     def check(self):
-        """After the last picture: raises BadFile where what says who is where belongs to other pictures."""
+        """Call after the last picture. Raises BadFile if the file of boxes or bodies belongs to other pictures."""
         where = self._estimator if self._known else self._finder
         if where is not None:
             where.check()
@@ -142,9 +142,9 @@ class _PictureRun:
         return zip(frames, job.prefixes, [[estimate] for estimate in found])
 
     def _singles(self, job):
-        """(frame, prefix, estimates) of every picture that can be read."""
+        """(frame, prefix, estimates) of every readable picture."""
         if not self._known and not self._own_files:
-            self._build_finder(0)  # what is wrong with it is wrong for every picture
+            self._build_finder(0)  # an error here concerns every picture
         for place, (path, number, prefix) in enumerate(zip(job.pictures, job.numbers, job.prefixes)):
             try:
                 frame = read_frame(path, number, place)
@@ -164,7 +164,7 @@ class _PictureRun:
         return [estimate for estimate in estimates if estimate is not None]
 
     def _find(self, frame):
-        """[(frame, PersonBox)] of the people in a picture; a detector is built once."""
+        """[(frame, PersonBox)] of the people in a picture. A detector is built only once."""
         self._build_finder(frame.index)
         people = self._finder([frame])[0]
         self.report.left_out.update(self._finder.left_out)
@@ -183,7 +183,7 @@ class _PictureRun:
         return max(people, key=lambda person: person.score).with_id(0)
 
     def _draw(self, frame, estimates, prefix):
-        """Write the pictures of one frame -> path of the main one."""
+        """Write the overlays of one frame -> path of the main one."""
         front, side = self._drawer.front_and_side(frame.image, estimates, self._focus(frame))
         if self._inputs.kind == 'img_dir':
             pictures = {'_result.png': self._montage.take() if self._montage else np.concatenate([front, side], 1)}

@@ -1,4 +1,4 @@
-"""Keypoints for the people of the demo: found with them, or within the boxes that another source gives."""
+"""Keypoints of the demo's people: detected together with them, or estimated in boxes of another source."""
 import numpy as np
 
 from core.demo.by_frame import ByFrame
@@ -11,7 +11,7 @@ FITS = ('auto', 'none')
 
 
 class PictureSource:
-    """People with keypoints in single pictures. rule: margin and aspect of `square_box`."""
+    """People with keypoints in single pictures. rule: margin and aspect for `square_box`."""
 
     def __init__(self, estimator, rule):
         self._estimator, self._rule = estimator, rule
@@ -23,7 +23,7 @@ class PictureSource:
 class VideoSource:
     """People with keypoints and numbers in the frames of a video, in their order."""
     tracked = True
-    runs_ahead = True  # one thread is all that it takes, and the fit wants another
+    runs_ahead = True  # it needs one thread, and the fit uses another
 
     def __init__(self, estimator, rule):
         self._tracker, self._rule = estimator.video(), rule
@@ -33,7 +33,7 @@ class VideoSource:
 
 
 class KeypointFinder:
-    """A Finder whose people get the keypoints that an estimator sees in their boxes; those who bring some keep them."""
+    """A Finder that adds keypoints, estimated in the people's boxes. People who have keypoints keep them."""
 
     def __init__(self, finder, estimator):
         self._finder, self._estimator = finder, estimator
@@ -51,8 +51,8 @@ class KeypointFinder:
 
 
 class FileSource:
-    """People with keypoints out of a file that another program wrote (`models.keypoints.readers`). Entries of a file
-    that names no picture are those of every frame; same_names, listed: as of `ByFrame`."""
+    """People with keypoints from another program's file (`models.keypoints.readers`). The entries of a file that names
+    no picture apply to every frame. same_names, listed: as in `ByFrame`."""
 
     def __init__(self, path, form, rule, same_names=False, listed=None):
         self._rule, self._by_frame, self._everywhere = rule, ByFrame(path, same_names, listed), []
@@ -71,7 +71,7 @@ class FileSource:
         return [_box_of(person if self.tracked else person.with_track(None), self._rule) for person in people]
 
     def check(self):
-        """Raises BadFile where no entry belonged to a frame."""
+        """Raise BadFile if no entry belonged to a frame."""
         if not self._everywhere:
             self._by_frame.check()
 
@@ -83,9 +83,9 @@ def _box_of(person, rule):
 
 
 def open_estimator(cfg, device, needed):
-    """The estimator that DEMO.FIT and DEMO.KEYPOINTS ask for, or None. needed: there is no network to do without.
+    """The estimator that DEMO.FIT and DEMO.KEYPOINTS name, or None. needed: there is no network to fall back to.
 
-    Raises BadConfig, BadFile; and MissingFile where it is `needed` and absent.
+    Raises BadConfig, BadFile; and MissingFile if it is `needed` and absent.
     """
     if cfg.DEMO.FIT not in FITS:
         raise BadConfig(f'--fit is {cfg.DEMO.FIT!r}; use {" or ".join(FITS)}')

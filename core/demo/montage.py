@@ -1,4 +1,4 @@
-"""DaNet's picture of a person's estimate: input, dense maps of body and parts, the body's own map, front and side."""
+"""DaNet's montage of an estimate: input, dense maps of the body and its parts, the estimate's map, front and side."""
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
@@ -10,15 +10,15 @@ from utils.iuv_maps import maps_to_iuv
 from utils.keypoints import FOCAL_LENGTH
 from utils.rendering import colorize_iuv, overlay_batch, render_side_view
 
-# Pixels a side of each panel, whatever the network's input.
+# Side of each panel in pixels, independent of the network's input.
 _SIZE = 224
 
 
 class Montage:
-    """Listens to an Estimator (`on_output`) and keeps one row of panels a person until `take`.
+    """An `on_output` callback of an Estimator. It keeps one row of panels per person until `take` is called.
 
-    Panels: input; the predicted IUV and that of the parts, where the regressor has them; the IUV of the estimated
-    body over the input; the body from the front and from the side.
+    Panels: input; the predicted IUV of the body and of the parts, if the regressor predicts them; the IUV of the
+    estimated body over the input; the body from the front and from the side.
     """
 
     def __init__(self, regressor):
@@ -27,7 +27,7 @@ class Montage:
         self._rows = []
 
     def take(self):
-        """The rows since the last call, one below the other, [H,W,3] uint8; None where there are none."""
+        """The rows since the last call, stacked, [H,W,3] uint8; None if there are none."""
         rows, self._rows = self._rows, []
         return np.concatenate(rows) if rows else None
 
@@ -60,6 +60,6 @@ class Montage:
 
 
 def _enlarged(pictures):
-    """Pictures [B,3,h,w] as high as the others, pixels as they are."""
+    """Pictures [B,3,h,w] enlarged to the height of the other panels, nearest pixel."""
     width = round(pictures.shape[-1] * _SIZE / pictures.shape[-2])
     return interpolate(pictures, size=(_SIZE, width), mode='nearest')

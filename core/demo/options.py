@@ -1,6 +1,6 @@
-"""Command-line flags of demo.py: those of SPIN's, PyMAF's and DaNet's demos, and what this project adds.
+"""Command-line flags of demo.py: those of SPIN's, PyMAF's and DaNet's demos and this project's own.
 
-What is looked at comes as `Inputs`; how it is done are config keys (DEMO.*), of which the flags are aliases.
+`Inputs` holds what the demo runs on. The other flags are aliases of config keys (DEMO.*).
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ SETTINGS = (
 # Flags that add a result format.
 EXPORTS = ('csv', 'obj', 'ply', 'glb', 'bvh', 'amass')
 _WHAT = {'amass': "AMASS's .npz"}
-# Detectors of PyMAF's demo that this project does not bring, and what takes their place.
+# Detectors of PyMAF's demo that this project does not have, and their replacements.
 _OTHER_DETECTORS = {'yolo': 'fasterrcnn', 'yolov3': 'fasterrcnn', 'yolov8': 'fasterrcnn'}
 NO_NETWORK = 'none'
 _SOURCES = ('img', 'img_file', 'img_dir', 'image_folder', 'vid_file', 'webcam')
@@ -53,10 +53,10 @@ _SOURCES = ('img', 'img_file', 'img_dir', 'image_folder', 'vid_file', 'webcam')
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run of the demo looks at. Exactly one source; `kind` is its flag's name, `paths` its values.
+    """Inputs of a run of the demo. There is exactly one source; `kind` is the name of its flag, `paths` its values.
 
     bbox, openpose: a file for each picture of --img; for a video or folder, one OpenPose folder. detections: boxes in
-    COCO's results format. truth: annotations (--use_gt --anno_file). results: an earlier run's, to be drawn again.
+    COCO's results format. truth: annotations (--use_gt --anno_file). results: of an earlier run, to draw again.
     keypoint_file: keypoints of another program.
     """
     kind: str
@@ -73,7 +73,7 @@ class Inputs:
 
     @property
     def is_playback(self):
-        """Whether bodies come from a file, in place of estimates."""
+        """Whether bodies come from a file instead of estimates."""
         return self.results is not None or _holds_bodies(self.truth)
 
 
@@ -142,7 +142,7 @@ def parse_options(argv=None):
 
 
 def _checkpoint(given, overrides):
-    """What --checkpoint says, None for 'none', and the default where it is not given."""
+    """The value of --checkpoint: None for 'none', the default if it is not given."""
     if given['checkpoint']:
         return None if given['checkpoint'] == NO_NETWORK else given['checkpoint']
     return default_checkpoint(load_config(given['cfg_file'], overrides).PATHS.DATA_DIR)

@@ -1,4 +1,4 @@
-"""What a run says and leaves: counts of what was left out, result files, the 3D page."""
+"""Output of a run: counts of what was left out, result files, the 3D page."""
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -7,20 +7,20 @@ from utils.errors import ProjectError
 
 
 class Report:
-    """Counts of one run. `skipped` and `left_out` are by reason."""
+    """Counts of one run. `skipped` and `left_out` have one count per reason."""
 
     def __init__(self):
         self.frames = self.people = self.empty = 0
         self.skipped, self.left_out = Counter(), Counter()
 
     def add(self, estimates):
-        """A frame that was looked at, with the people in it."""
+        """Count a processed frame with its estimates."""
         self.frames += 1
         self.people += len(estimates)
         self.empty += not estimates
 
     def summary(self):
-        """One line."""
+        """The counts in one line."""
         parts = [f'{_count(self.frames, "frame")}, {_count(self.people, "body", "bodies")}']
         if self.empty:
             parts.append(f'{_count(self.empty, "frame")} without a person')
@@ -34,7 +34,7 @@ def _count(number, one, many=None):
 
 
 def check_writable(folder):
-    """Make a folder and try it, before any work is done. Raises ProjectError."""
+    """Create a folder and test that it is writable, before any work. Raises ProjectError."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -45,9 +45,9 @@ def check_writable(folder):
 
 
 def export(cfg, inputs, recording, body, folder, stem, shown=None, is_whole=True):
-    """Write the result files and, where asked for, the web page. shown: the overlay video or picture, or None.
+    """Write the result files and, if requested, the web page. shown: path of the overlay video or picture, or None.
 
-    is_whole: the run came to its end. The bodies of one that did not are not shown live.
+    is_whole: the run finished. The live view is started only then.
     """
     from utils.export import save_results
     for path in save_results(recording, body, folder, stem, tuple(cfg.DEMO.FORMATS)):
@@ -55,7 +55,7 @@ def export(cfg, inputs, recording, body, folder, stem, shown=None, is_whole=True
     if not cfg.DEMO.VIEWER and inputs.viewer_port is None:
         return
     from core.demo.viewer import serve, write_page
-    # The page shows the input where that is one file, else the overlay.
+    # The page shows the input if it is a single file, else the overlay.
     shown = recording.source if Path(recording.source).is_file() else shown
     if cfg.DEMO.VIEWER:
         print(f'web page: {write_page(recording, body, shown, Path(folder) / f"{stem}_viewer.html")}')

@@ -1,4 +1,4 @@
-"""Boxes of people and where they come from: files that the user gives, or the whole picture. Pixels, continuous."""
+"""Boxes of people from the user's files or from the whole picture. Continuous pixels."""
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +19,8 @@ _MIN_CONFIDENCE, _MIN_JOINTS, _OPENPOSE_MARGIN = 0.2, 4, 1.2
 
 @dataclass(frozen=True)
 class PersonBox:
-    """One person in one picture. box: [4] left, top, right, bottom; the crop is a square about `center` [2] of side
-    `side`. person_id: None until the person is tracked. keypoints: None where no estimator has seen the person."""
+    """One person in one picture. box: [4] left, top, right, bottom. The crop is a square with centre `center` [2] and
+    side `side`. person_id: None until the person is tracked. keypoints: None without an estimate of them."""
     box: np.ndarray
     center: np.ndarray
     side: float
@@ -35,7 +35,7 @@ class PersonBox:
         return replace(self, keypoints=keypoints)
 
     def problem(self, width, height, smallest):
-        """Why nothing can be seen in this box of a picture, or None."""
+        """Why this box shows nothing of the picture, or None."""
         left, top, right, bottom = self.box
         if not np.isfinite([*self.box, *self.center, self.side]).all():
             return 'a box that is not made of finite numbers'
@@ -47,21 +47,21 @@ class PersonBox:
 
 
 def square_box(left, top, width, height, margin=1.0, score=1.0, person_id=None, aspect=1.0):
-    """PersonBox whose crop's side is `margin` times the longer side of the rectangle, widened to `aspect` (height over
-    width, at least 1)."""
+    """PersonBox of a rectangle. The crop's side is `margin` times the longer side of the rectangle, after it is widened
+    to `aspect` (height over width, at least 1)."""
     box = np.array([left, top, left + width, top + height], np.float64)
     return PersonBox(box, (box[:2] + box[2:]) / 2, float(max(aspect * width, height)) * margin, score, person_id)
 
 
 def full_frame(width, height):
-    """The whole picture as one person's box, centred as in SPIN's demo: the middle is a whole pixel."""
+    """The whole picture as one person's box. As in SPIN's demo, the centre is a whole pixel."""
     return PersonBox(np.array([0.0, 0.0, width, height]), np.array([width // 2, height // 2], np.float64),
                      float(max(width, height)))
 
 
 def box_from_json(path, aspect=1.0):
-    """SPIN's {"bbox": [left, top, width, height]}: the crop has the longer side of the rectangle, widened to `aspect`.
-    Raises BadFile."""
+    """Read SPIN's {"bbox": [left, top, width, height]}. The crop has the rectangle's longer side, after it is widened
+    to `aspect`. Raises BadFile."""
     content = load_json(path)
     try:
         numbers = np.asarray(content['bbox'], np.float64).reshape(4)
@@ -71,8 +71,8 @@ def box_from_json(path, aspect=1.0):
 
 
 def boxes_from_openpose(path, aspect=1.0):
-    """Boxes of OpenPose's JSON, one a person who shows enough joints: SPIN's rule for centre and size, widened to
-    `aspect`."""
+    """Boxes of OpenPose's JSON, one per person with enough visible joints. Centre and size follow SPIN's rule, widened
+    to `aspect`."""
     boxes = []
     for points in read_people(path):
         seen = points[points[:, 2] > _MIN_CONFIDENCE, :2].astype(np.float64)
@@ -86,11 +86,11 @@ def boxes_from_openpose(path, aspect=1.0):
 
 
 class OpenPoseFolder:
-    """OpenPose's files of a video or folder: NAME_keypoints.json, one a frame.
+    """OpenPose's files of a video or folder: NAME_keypoints.json, one per frame.
 
-    pictures: those of a folder. Where one of them has a file of its name, names count. Else the numbers in the files'
-    names are frame numbers, and where these have none, their places. An unreadable file is passed over and counted in
-    `skipped`. Raises MissingFile for a folder without files.
+    pictures: those of the folder. If any of them has a file of its name, files are matched by name. Otherwise the
+    numbers in the files' names are frame numbers, or, without numbers, their order. An unreadable file is skipped and
+    counted in `skipped`. Raises MissingFile for a folder without files.
     """
     _ENDING = '_keypoints'
 
@@ -118,7 +118,7 @@ class OpenPoseFolder:
         return boxes
 
     def check(self):
-        """Raises BadFile where no file belonged to a frame, or not one could be read."""
+        """Raise BadFile if no file belonged to a frame or none was readable."""
         self._files.check()
         if self.skipped and not self._read:
             raise BadFile(f"{self._folder}: not one of its files can be read as OpenPose's JSON")
@@ -128,7 +128,8 @@ class Detections:
     """A file of boxes in COCO's results format: [{"image_id", "bbox": [left, top, width, height], ...}, ...].
 
     image_id: frame number, or a picture's file name. Optional: "score"; "category_id", 1 for a person; "track_id", the
-    person's number. margin, aspect: of `square_box`. same_names, listed: as of `ByFrame`. Raises MissingFile, BadFile.
+    person's number. margin, aspect: as in `square_box`. same_names, listed: as in `ByFrame`. Raises MissingFile,
+    BadFile.
     """
 
     def __init__(self, path, min_score, margin, same_names=False, listed=None, aspect=1.0):
@@ -156,14 +157,14 @@ class Detections:
         return [box for box in self._boxes(frame) if box.score >= self._min_score]
 
     def check(self):
-        """Raises BadFile where no entry belonged to a frame."""
+        """Raise BadFile if no entry belonged to a frame."""
         self._boxes.check()
 
 
 class TrackAnnotations:
     """PyMAF's tracked boxes: [{"idx", "frames": [{"frame_id", "rect": {"tl": {"x", "y"}, "br": {...}}}]}].
 
-    Corners are shares of the picture's width and height; the crop has the rectangle's longer side.
+    Corners are fractions of the picture's width and height. The crop has the rectangle's longer side.
     """
     tracked = True
 
@@ -184,5 +185,5 @@ class TrackAnnotations:
                 for idx, (left, top, right, bottom) in self._corners(frame)]
 
     def check(self):
-        """Raises BadFile where no entry belonged to a frame."""
+        """Raise BadFile if no entry belonged to a frame."""
         self._corners.check()

@@ -1,4 +1,4 @@
-"""Pictures on disk as frames: which there are, in what order, and what each file tells."""
+"""Picture files as frames: their order, pixels and metadata."""
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'}
 
 
 def list_pictures(folder):
-    """Pictures of a folder in natural order of their names. Raises MissingFile where there are none."""
+    """Pictures in a folder, sorted by natural order of their names. Raises MissingFile if there are none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingFile(f'{folder}: no such folder')
@@ -25,12 +25,12 @@ def list_pictures(folder):
 
 
 def is_picture(path):
-    """Whether a file is one by the ending of its name."""
+    """Whether a path has the suffix of a picture."""
     return Path(path).suffix.lower() in _SUFFIXES
 
 
 def read_frame(path, index, time):
-    """A picture file as a Frame. Raises MissingFile, BadFile."""
+    """Read a picture file as a Frame. Raises MissingFile, BadFile."""
     image = np.ascontiguousarray(read_picture(path).pixels[..., ::-1])
     frame = Frame(index, float(time), image, path.name, path.as_posix())
     return replace(frame, focal_length=exif_focal_length(path, *image.shape[1::-1]))

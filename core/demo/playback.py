@@ -1,4 +1,4 @@
-"""Bodies that are known already, in place of a network's: ground truth (.npz), or the results of an earlier run."""
+"""Bodies from a file instead of a network: ground truth (.npz), or the results of an earlier run."""
 import glob
 from pathlib import Path
 
@@ -20,11 +20,11 @@ _RESULTS = {'frames': (), 'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_ca
 
 
 class Playback:
-    """Called with a frame, gives the Estimates of the people in it.
+    """Called with a frame, returns the Estimates of the people in it.
 
     path: of the file, for messages. people: {person_id: {'frames': [T], 'focal_lengths': [T] pixels, 'pose': [T,72],
-    'betas': [T,10], 'translation': [T,3], ...}}; `boxes` and `crop_camera` may be absent: the box is then that of the
-    joints. `names` [T] may be there: pictures are then known by their names, where no two frames share one.
+    'betas': [T,10], 'translation': [T,3], ...}}. `boxes` and `crop_camera` are optional; without boxes the box is that
+    of the joints. `names` [T] is optional; frames are found by name if no two frames share one.
     """
 
     def __init__(self, path, body, people, draws=True):
@@ -48,12 +48,12 @@ class Playback:
         return (self._by_name if frame.name and self._by_name else self._by_number)(frame)
 
     def focus(self, frame):
-        """The focal length of a frame in pixels: that of its bodies, else of the first one's."""
+        """The focal length of a frame in pixels: that of its bodies, or of the first body of all."""
         person_id, row = (*self._places(frame), (next(iter(self._people)), 0))[0]
         return float(self._people[person_id]['focal_lengths'][row])
 
     def check(self):
-        """Raises BadFile where not one of the bodies belonged to a frame."""
+        """Raise BadFile if no body belonged to a frame."""
         self._by_name.check()
         self._by_number.check()
 
@@ -74,14 +74,14 @@ class Playback:
 
 
 def open_playback(cfg, inputs):
-    """The Playback that --use_gt or --recon_result_file name."""
+    """The Playback of --use_gt or --recon_result_file."""
     root = find_assets(cfg.PATHS.DATA_DIR).root
     read = _read_results if inputs.results else _read_truth
     return read(Path(inputs.results or inputs.truth), root, cfg.DEMO.RENDER)
 
 
 def _read_truth(path, root, draws):
-    """Bodies of one person, row by row (docs/synthetic_data.md: walking.npz), and the camera K [3,3]."""
+    """Bodies of one person, one per row (docs/synthetic_data.md: walking.npz), and the camera K [3,3]."""
     arrays = load_npz(path, (*_TRUTH, 'frames', 'betas', 'K', 'gender', 'body_digest'))
     people = {0: _columns(path, {'frames': np.arange(len(np.atleast_1d(arrays.get('pose', ())))), **arrays}, _TRUTH)}
     people[0]['betas'] = _betas(path, arrays, len(people[0]['pose']))
@@ -96,7 +96,7 @@ def _read_truth(path, root, draws):
 
 
 def _read_results(path, root, draws):
-    """What an earlier run wrote for one person or, where it lies beside other people's, for all of them."""
+    """The results of an earlier run: one person's, or all people's if the file is one of several."""
     stem, mark, _ = path.stem.rpartition('_person')
     files = sorted(path.parent.glob(f'{glob.escape(stem)}_person*{path.suffix}')) if mark else [path]
     if path not in files:
@@ -113,7 +113,7 @@ def _read_results(path, root, draws):
 
 
 def _read_person(path):
-    """The arrays of one person's .npz or .json (docs/demo_formats.md). Raises BadFile."""
+    """The arrays in one person's .npz or .json (docs/demo_formats.md). Raises BadFile."""
     if path.suffix == '.json':
         content = load_json(path)
         try:
@@ -135,7 +135,7 @@ def _read_person(path):
 
 
 def _cameras_and_names(path, arrays):
-    """`focal_lengths` [T], of the recording where the rows have none, and `names` [T] where there are some."""
+    """`focal_lengths` [T], the recording's if the rows have none, and `names` [T] if present."""
     count = len(arrays['frames'])
     lengths = arrays.get('focal_lengths', np.full(count, arrays['focal_length']))
     found = {'focal_lengths': as_numbers(lengths, f'{path}: focal_lengths', (count,))}

@@ -1,22 +1,22 @@
-"""Bodies drawn by pyrender (OpenGL), for those who prefer its look; `OwnRenderer` needs no OpenGL."""
+"""Rendering with pyrender (OpenGL), an alternative to `OwnRenderer`, which needs no OpenGL."""
 import numpy as np
 import trimesh
 
 from utils.errors import BadConfig
 
-# Turns the camera frame (y down, z forward) into OpenGL's (y up, z backward).
+# From the camera frame (y down, z forward) to OpenGL's (y up, z backward).
 _TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 _LIGHT_STRENGTH = 1.8
 
 
 class PyrenderRenderer:
-    """The interface of `core.demo.draw.OwnRenderer`. faces: [F,3]. Raises BadConfig where pyrender cannot be used."""
+    """The interface of `core.demo.draw.OwnRenderer`. faces: [F,3]. Raises BadConfig if pyrender does not work here."""
 
     def __init__(self, faces):
         try:
             import pyrender
             self._pyrender, self._renderer = pyrender, pyrender.OffscreenRenderer(64, 64)
-        except Exception as error:  # missing packages, missing libraries and drivers each raise their own kind
+        except Exception as error:  # missing packages, libraries and drivers raise different kinds
             raise BadConfig(f'--renderer pyrender cannot be used here ({" ".join(str(error).split())[:120]}); '
                             "`pip install '.[opengl]'` and PYOPENGL_PLATFORM=egl may help; --renderer own needs neither"
                             ) from None
@@ -42,7 +42,7 @@ class PyrenderRenderer:
         return (image * (1 - alpha) + drawn[..., :3] * alpha + 0.5).astype(np.uint8)
 
     def side(self, height, width, vertices, translations, focal_length, colors, background):
-        """Each body turned by a quarter about its own vertical axis. background: grey in [0, 1]."""
+        """Draw each body turned by 90 degrees about its own vertical axis. background: grey in [0, 1]."""
         vertices = np.asarray(vertices)
         middle = (vertices.min(1, keepdims=True) + vertices.max(1, keepdims=True)) / 2
         x, y, z = np.moveaxis(vertices - middle, -1, 0)

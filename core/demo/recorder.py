@@ -1,4 +1,4 @@
-"""Collects what was found, frame by frame: a few numbers a person, whatever the length of the video."""
+"""Collects the results frame by frame: a few numbers per person and frame, so long videos fit in memory."""
 import numpy as np
 
 from utils.recording import PersonTrack, Recording
@@ -8,8 +8,8 @@ _FIELDS = {'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 't
 
 
 class Recorder:
-    """`add` every frame in its order, then `recording`. focus: gives a frame's focal length in pixels. first: what the
-    first frame's number counts as 0 from."""
+    """Call `add` for every frame in order, then `recording`. focus: called with a frame, returns its focal length in
+    pixels. first: index of the first frame, which becomes number 0."""
 
     def __init__(self, source, body, focus, first=0):
         self._source, self._body, self._focus, self._first = str(source), body, focus, first
@@ -17,7 +17,7 @@ class Recorder:
         self._numbers, self._sizes, self._focal_lengths = [], [], []
 
     def add(self, frame, estimates):
-        """A `Frame` and the Estimates of the people in it."""
+        """Add a `Frame` and the Estimates of the people in it."""
         self._numbers.append(frame.index - self._first)
         self._sizes.append(frame.image.shape[1::-1])
         self._focal_lengths.append(self._focus(frame))
@@ -41,7 +41,7 @@ class Recorder:
         return len(self._frames)
 
     def recording(self):
-        """Everything so far as a Recording."""
+        """All added frames as a Recording."""
         width, height = self._sizes[0] if self._sizes else (0, 0)
         focal_length = self._focal_lengths[0] if self._sizes else 1.0
         people = [self._track(person_id) for person_id in sorted(self._frames)]

@@ -1,4 +1,4 @@
-"""What demo.py does: pictures or a video, a regressor or earlier results, files to look at."""
+"""The demo: from pictures or a video, with a regressor or earlier results, to result files."""
 from core.demo.estimate import Estimator
 from core.demo.fitting import FittingEstimator
 from core.demo.keypoints import open_estimator
@@ -20,8 +20,8 @@ def run_demo(cfg, inputs):
 
 
 def build_estimator(cfg, inputs, device, video=False):
-    """A network that looks at people, a fit to their keypoints that may begin at it, or a Playback of ground truth or
-    of an earlier run's results."""
+    """A network, a fit to keypoints that may start at the network's estimates, or a Playback of ground truth or earlier
+    results."""
     if inputs.is_playback:
         return open_playback(cfg, inputs)
     network = Estimator(cfg, load_regressor(cfg, inputs.checkpoint, device), device) if inputs.checkpoint else None
@@ -40,5 +40,5 @@ def _say_what_is_used(cfg, inputs, keypoints):
 
 
 def _datasets(cfg):
-    """Names of what a network was trained on."""
+    """Names of the datasets that a network was trained on."""
     return [entry.split(':')[0] for entry in cfg.DATA.MIXTURE]

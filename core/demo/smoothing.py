@@ -1,7 +1,7 @@
-"""The one-euro filter over time, on rotations, shape and place of each person (Casiez et al., CHI 2012).
+"""The one-euro filter over time on rotations, betas and translation of each person (Casiez et al., CHI 2012).
 
-A low-pass filter whose cutoff rises with speed: little jitter at rest, little lag in motion. It looks back only, so
-frames leave as they come. Rotations are filtered on the sphere: the step towards a new one is a share of the turn.
+A low-pass filter whose cutoff rises with speed: little jitter at rest, little lag in motion. It is causal, so frames
+are not delayed. Rotations are filtered on the sphere: each step is a fraction of the rotation to the new value.
 """
 import numpy as np
 import roma
@@ -9,9 +9,9 @@ import torch
 
 from core.demo.camera import middle_of, project_to_picture
 
-# Seconds without a person after which filtering begins anew, and the cutoff of speeds, hertz (the paper's value).
+# Seconds without a person after which filtering starts anew, and the cutoff of speeds in hertz (the paper's value).
 _RESET, _SPEED_CUTOFF = 0.5, 1.0
-# A move by the box's side, or by a factor e in distance, counts as a turn of so many radians.
+# A move by the box's side, or by a factor e in distance, counts as a rotation by this many radians.
 _PLACE_WEIGHT = 10.0
 _MIN_STEP = 1e-3
 
@@ -22,8 +22,8 @@ def _share(cutoff, step):
 
 
 class OneEuro:
-    """Filters values of one kind. difference(new, old) -> [..., n]; move(old, difference) -> value. The speed of each
-    row of differences decides its own cutoff."""
+    """Filters values of one kind. difference(new, old) -> [..., n]; move(old, difference) -> value. Each row of
+    differences has its own speed and cutoff."""
 
     def __init__(self, cutoff, beta, difference, move):
         self._cutoff, self._beta, self._difference, self._move = cutoff, beta, difference, move
@@ -68,11 +68,11 @@ class _PersonFilter:
         return rotmat, betas, self._filtered_place(estimate, step, focal_length)
 
     def _filtered_place(self, estimate, step, focal_length):
-        """Filters where the body stands in the picture and how far away, not x and y in metres, which depend on it."""
+        """Filter direction and log depth of the body instead of x and y in metres, which depend on the depth."""
         x, y, depth = torch.as_tensor(estimate.translation).double()
         left, top, right, bottom = estimate.box.astype(float)
         place = torch.stack([x / depth, y / depth, torch.log(depth)])
-        if self._unit is None:  # the first box's side for good: values in a changing unit could not be compared
+        if self._unit is None:  # the first box's side is kept: the unit must not change over time
             unit = focal_length / max(right - left, bottom - top, 1.0)
             self._unit = place.new_tensor([unit, unit, 1.0]) * _PLACE_WEIGHT
         u, v, log_depth = self._place(place * self._unit, step) / self._unit
@@ -81,14 +81,14 @@ class _PersonFilter:
 
 
 class Smoother:
-    """Smooths the estimates of frames in their order; cfg.DEMO.SMOOTH_CUTOFF, SMOOTH_BETA. body: BodyModel."""
+    """Smooths the estimates of frames in order (cfg.DEMO.SMOOTH_CUTOFF, SMOOTH_BETA). body: BodyModel."""
 
     def __init__(self, cfg, body):
         self._demo, self._body, self._people = cfg.DEMO, body, {}
 
     @torch.inference_mode()
     def __call__(self, frames, estimates, focus):
-        """Change the Estimates of some frames (a list for each frame) in place. focus: a frame's focal length."""
+        """Change the Estimates (a list per frame) in place. focus: called with a frame, returns its focal length."""
         changed = []
         for frame, people in zip(frames, estimates):
             self._forget(frame.time)
@@ -102,7 +102,7 @@ class Smoother:
         self._people = {key: person for key, person in self._people.items() if time - person.time <= _RESET}
 
     def _rebuild(self, changed, focus):
-        """Joints, keypoints and, where they are drawn, vertices of the smoothed parameters."""
+        """Recompute joints, keypoints and, if drawn, vertices from the smoothed parameters."""
         device = self._body.faces.device
         rotmat, betas = (torch.stack([row[i] for row in changed]).to(device) for i in (2, 3))
         posed = self._body(betas, rotmat)

@@ -16,9 +16,9 @@ _SLOWEST, _FASTEST = 0.01, 1000
 
 
 class PictureFolder:
-    """Pictures of a folder, in natural order of their names, as the frames of a video of `rate` a second.
+    """Pictures in a folder, sorted by natural order of their names, as a video with `rate` frames a second.
 
-    One that cannot be read is passed over and counted in `skipped`; those after it keep their numbers and times.
+    An unreadable picture is skipped and counted in `skipped`. The others keep their numbers and times.
     """
 
     def __init__(self, folder, rate=25):
@@ -42,11 +42,11 @@ class PictureFolder:
             yield frame
 
     def close(self):
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 class Camera:
-    """Frames of camera number N as they come; those that come while others are looked at are lost."""
+    """Live frames of camera number N. Frames that arrive during processing are dropped."""
     num_frames, skipped, rate = None, 0, _CAMERA_RATE
 
     def __init__(self, number, capture=None):
@@ -69,7 +69,7 @@ class Camera:
 
 
 def open_source(cfg, inputs, folder):
-    """The frames of a run: an object with path, rate, skipped, num_frames, close(). folder: where downloads go."""
+    """The frames of a run: an object with path, rate, skipped, num_frames, close(). folder: for downloads."""
     path = inputs.paths[0]
     if inputs.kind == 'webcam':
         return Camera(path)

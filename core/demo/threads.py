@@ -1,4 +1,4 @@
-"""Work that overlaps with the network: frames decoded ahead, frames drawn and written behind, both in bounded queues.
+"""Threads beside the network: frames are decoded ahead, and drawn and written behind, with bounded queues.
 """
 import contextlib
 import queue
@@ -12,7 +12,7 @@ _PATIENCE = 0.2
 
 
 class Ahead:
-    """An iterator that a thread runs ahead of its user by at most `depth` items."""
+    """An iterator that a thread runs ahead of its consumer by at most `depth` items."""
 
     def __init__(self, items, depth):
         self._queue, self._stop, self._error = queue.Queue(depth), threading.Event(), None
@@ -25,7 +25,7 @@ class Ahead:
             for item in items:
                 if not _put(self._queue, item, self._stop):
                     return
-        except BaseException as error:  # raised where the items are used
+        except BaseException as error:  # raised in the consumer's thread
             self._error = error
         _put(self._queue, _END, self._stop)
 
@@ -36,13 +36,13 @@ class Ahead:
             raise self._error
 
     def end(self):
-        """Stop the thread; what it has ready is lost."""
+        """Stop the thread. Items that are ready are lost."""
         self._stop.set()
         self._thread.join()
 
 
 class Behind:
-    """Calls `work(item)` for each item in a thread, at most `depth` items behind; an error is raised at the next call.
+    """Calls `work(item)` for each item in a thread, at most `depth` items behind. An error is raised at the next call.
     """
 
     def __init__(self, work, depth):
@@ -55,7 +55,7 @@ class Behind:
         while (item := self._queue.get()) is not _END:
             try:
                 self._work(item)
-            except BaseException as error:  # raised where the items come from
+            except BaseException as error:  # raised in the producer's thread
                 self._error = error
                 self._stop.set()
                 return
@@ -65,27 +65,27 @@ class Behind:
             raise self._error
 
     def wait(self):
-        """Wait until everything is done; raise what went wrong."""
+        """Wait until all work is done. Raises the error of the thread."""
         self.end()
         if self._error is not None:
             raise self._error
 
     def end(self):
-        """Wait until everything is done, or something went wrong."""
+        """Wait until all work is done or has failed."""
         _put(self._queue, _END, self._stop)
         self._thread.join()
         self._stop.set()
 
 
 def _compute_alone():
-    """One OpenMP thread for what this thread computes: with more, they spin against the network's. The network's
-    thread keeps its own number."""
-    torch.get_num_threads()  # torch sets this thread's number when it is first asked; it must not do so later
+    """Use one OpenMP thread for computations in this thread; more would compete with the network's. The network's own
+    number of threads does not change."""
+    torch.get_num_threads()  # torch sets this thread's number on the first query; it must not do so later
     threadpool_limits(1, user_api='openmp')
 
 
 def _put(into, item, stop):
-    """Put an item unless `stop` is set while waiting -> whether it was put."""
+    """Put an item unless `stop` is set during the wait -> whether it was put."""
     while not stop.is_set():
         with contextlib.suppress(queue.Full):
             into.put(item, timeout=_PATIENCE)

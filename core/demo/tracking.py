@@ -1,22 +1,22 @@
-"""People keep their numbers from frame to frame: Norfair's tracker (Kalman filters on the boxes' corners).
+"""Numbers people consistently over frames with Norfair's tracker (Kalman filters on the boxes' corners).
 
-Norfair (BSD) is taken in its maintained form, norfair-enough: it is small, needs numpy, scipy and rich alone, and
-brings neither a detector nor the OpenCV package that would replace the headless one.
+The package is norfair-enough, Norfair's maintained form (BSD). It is small, needs only numpy, scipy and rich, and
+does not install OpenCV, which would replace the headless package.
 """
 import logging
 
 import norfair
 import numpy as np
 
-# Mean distance of a box's corners to where they are expected, over the box's longer side, beyond which it is another
-# person.
+# Largest mean distance of a box's corners to their prediction, over the box's longer side. Beyond it the box is another
+# person's.
 _FARTHEST = 0.6
-# It warns that a distance of one's own is slow; among a few people it is not.
+# Norfair warns that custom distances are slow. With few people they are not.
 logging.getLogger('norfair').setLevel(logging.ERROR)
 
 
 class PersonTracker:
-    """max_gap: frames for which a person who is not seen keeps the number; shorter for one who was seen briefly."""
+    """max_gap: frames after which an unseen person loses the number; fewer for people who were seen only briefly."""
 
     def __init__(self, max_gap=30):
         self._tracker = norfair.Tracker(_corner_distance, _FARTHEST, hit_counter_max=max(1, max_gap),
@@ -24,9 +24,9 @@ class PersonTracker:
         self._size = None
 
     def update(self, boxes, size=None):
-        """The PersonBoxes of the next frame, each with its person_id (from 0). Call it for frames without boxes too.
+        """The PersonBoxes of the next frame with their person_id (from 0). Call it for frames without boxes too.
 
-        size: width and height of the frame, where they may differ; the view is taken for the same.
+        size: (width, height) of the frame, needed if frames differ in size; they are assumed to show the same view.
         """
         self._size = self._size or size
         scale = np.divide(self._size, size) if size else 1.0

@@ -1,6 +1,6 @@
 """The demo on a video: frames stream through detection, tracking, network, smoothing, drawing and encoding.
 
-Whatever the video's length, only a few frames are in memory; what accumulates is the parameters of the people.
+Only a few frames are in memory at a time. What grows with the video's length are the people's parameters.
 """
 import itertools
 import time
@@ -23,14 +23,14 @@ from utils.errors import BadFile
 from utils.logging import get_logger
 from utils.video_writer import VideoWriter
 
-# Bytes of frames that are looked at together, at most.
+# Largest size of a batch of frames in bytes.
 _CHUNK_BYTES = 64e6
 
 
 def run_video(cfg, inputs, estimator, device):
     """Run the demo on --vid_file, --image_folder or --webcam -> [Recording].
 
-    Ctrl-C ends the run early. What was found until then is written, and before any error too. Raises ProjectError.
+    Ctrl-C ends the run early. Results until then are written, also before an error. Raises ProjectError.
     """
     stem = _stem(inputs)
     folder = Path(cfg.DEMO.OUTPUT_FOLDER or 'output') / stem
@@ -50,7 +50,7 @@ def run_video(cfg, inputs, estimator, device):
         with on_interrupt(run.stop):
             run()
     except Exception:
-        if run and run.recorder.num_people:  # what went wrong later must not cost what was found before
+        if run and run.recorder.num_people:  # keep what was found before the error
             save(run.recorder.recording(), is_whole=False)
         raise
     finally:
@@ -70,7 +70,7 @@ def _stem(inputs):
 
 
 class _VideoRun:
-    """One pass over the frames of `source`; the overlay goes to `path`, unless that is None."""
+    """One pass over the frames of `source`. The overlay is written to `path`, unless that is None."""
 
     def __init__(self, cfg, inputs, estimator, device, source, path):
         self._cfg, self._estimator, self._source, self._path = cfg, estimator, source, path
@@ -85,7 +85,7 @@ class _VideoRun:
         self._writer, self._size, self._stopped = None, None, False
 
     def stop(self):
-        """End after the frames in progress."""
+        """Stop after the frames in progress."""
         self._stopped = True
 
     def __call__(self):
@@ -96,7 +96,7 @@ class _VideoRun:
         size = 1 if self._live else int(
             max(1, min(self._cfg.DEMO.TRACKER_BATCH_SIZE, _CHUNK_BYTES // first.image.nbytes)))
         frames = itertools.chain([first], frames)
-        # A camera must not be read ahead, and a window belongs to the main thread.
+        # A camera is not read ahead, and a window must be used from the main thread.
         ahead = [] if self._live else [Ahead(frames, size)]
         chunks = self._chunks(frames if self._live else iter(ahead[0]), size)
         if not self._live and getattr(self._finder, 'runs_ahead', False):
@@ -115,7 +115,7 @@ class _VideoRun:
             (self._estimator if self._known else self._finder).check()
 
     def _chunks(self, frames, size):
-        """(frames, who is where in each of them) of up to `size` frames at a time; known bodies are found by nobody."""
+        """Yield (frames, people in each of them) of up to `size` frames; people are None with a Playback."""
         while chunk := list(itertools.islice(frames, size)):
             yield chunk, None if self._known else self._finder(chunk)
 
@@ -136,7 +136,7 @@ class _VideoRun:
         progress.close()
 
     def _look(self, chunk, found):
-        """The Estimates in each frame of a chunk."""
+        """The Estimates of each frame of a chunk."""
         if self._known:
             return [self._estimator(frame) for frame in chunk]
         people = [(frame, person) for frame, boxes in zip(chunk, found) for person in boxes]
@@ -156,7 +156,7 @@ class _VideoRun:
             self.stop()
 
     def _finish(self, threads):
-        """End the threads, one that waits for another before it, then what they work on."""
+        """Stop the threads, each before the ones it waits for, then close what they write to."""
         for thread in threads:
             thread.end()
         if self._writer:

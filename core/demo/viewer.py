@@ -24,14 +24,14 @@ from utils.safe_io import atomic_write
 
 _PICTURES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff'}
 _PICTURE_SIDE, _JPEG_QUALITY = 360, 60
-# Poses are rounded to 2^-14 (0.06 mm, 0.007 degrees): the zeros compress.
+# Poses are rounded to 2^-14 (0.06 mm, 0.007 degrees), because trailing zeros compress well.
 _STEPS = 1 << 14
-# Person-frames of one page. A browser holds each as 50 messages.
+# Most poses of all people in one page. A browser holds each as 50 messages.
 _MOST_POSES = 10_000
 _PICTURE_SECONDS = 1 / 30
-# viser keeps its canvas pale until a map of the surroundings has loaded; this scene has none.
+# viser dims its canvas until an environment map is loaded. This scene has none.
 _OPAQUE = '<style>canvas { opacity: 1 !important; }</style>'
-# Depth of the image plane over that of the farthest body; without a body, metres.
+# Depth of the image plane over that of the farthest body, and its depth in metres without a body.
 _BEHIND, _EMPTY_DEPTH = 1.25, 4.0
 
 
@@ -77,14 +77,14 @@ def serve(recording, body, shown, port=8080, host='127.0.0.1'):
 
 
 def _started(host, port):
-    """A server that listens. viser tries 1,000 ports and then waits forever, so the number is checked first."""
+    """Start a server. viser tries 1,000 ports and then waits forever, so the port number is checked first."""
     if not 0 <= port <= 65535:
         raise ProjectError(f'cannot listen on port {port}; ports are 0 to 65535')
     return _quietly(viser.ViserServer, host, port, verbose=False)
 
 
 def _quietly(call, *args, **kwargs):
-    """Call without what viser prints when it starts and stops."""
+    """Call a function with viser's messages at start and stop suppressed."""
     with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
         return call(*args, **kwargs)
 
@@ -105,20 +105,20 @@ class _Scene:
         half, aspect = recording.height / 2 / recording.focal_length, recording.width / max(recording.height, 1)
         depth = _BEHIND * max(depths, default=_EMPTY_DEPTH)
         scene.set_up_direction('-y')
-        # Lights alone: a map of the surroundings adds 50 kB and loads late.
+        # Only lights: an environment map adds 50 kB and loads late.
         scene.configure_environment_map(None)
         scene.add_light_hemisphere('/light', sky_color=(255, 255, 255), ground_color=(150, 150, 150), intensity=2.0)
         view = self.view = self._server.initial_camera
         view.position, view.look_at, view.up = (0, 0, 0), (0, 0, np.median(depths) if depths else depth), (0, -1, 0)
         view.fov, view.far = 2 * np.arctan(half), 20 * depth
-        # viser scales a frustum to the volume of scale^3, so this puts the image plane at `depth`.
+        # viser scales a frustum to the volume scale^3. This scale puts the image plane at `depth`.
         scale = depth * np.cbrt(half * half * aspect / 3)
         return scene.add_camera_frustum('/camera', 2 * np.arctan(half), aspect, scale=scale, thickness=2,
                                         thickness_units='screen', format='jpeg', jpeg_quality=_JPEG_QUALITY,
                                         cast_shadow=False, receive_shadow=False)
 
     def show(self, frame):
-        """Bring everything to a frame of the recording."""
+        """Show a frame of the recording."""
         with self._server.atomic():
             if frame in self._jpegs:
                 self._camera.image = cv2.imdecode(self._jpegs[frame], cv2.IMREAD_COLOR)[..., ::-1]
@@ -128,7 +128,7 @@ class _Scene:
                 person.show(frame)
 
     def played(self):
-        """viser's serializer after the recording has been played from its start to its end."""
+        """viser's serializer after the recording was played from start to end."""
         times = self.recording.times
         serializer = self._server.get_scene_serializer()
         shown = range(0, len(times), self._stride())
@@ -175,7 +175,7 @@ class _Person:
 
 
 def _bones(body, betas, pose):
-    """(wxyz [T,24,4], position [T,24,3]) of the bones in the body's frame, in every row of pose [T,72]."""
+    """(wxyz [T,24,4], position [T,24,3]) of the bones in the body's frame, for every row of pose [T,72]."""
     skeletons = [out.skeleton for _, out in posed(body, betas, pose)]
     rotations = np.concatenate([s.transforms.cpu().numpy().reshape(-1, 24, 3, 4)[..., :3] for s in skeletons])
     wxyz = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_quat()[:, [3, 0, 1, 2]].reshape(-1, 24, 4)
@@ -187,7 +187,7 @@ def _rounded(values):
 
 
 def _small_pictures(shown, recording):
-    """{frame: JPEG} of a picture or video, small. Raises MissingFile, BadFile."""
+    """{frame: JPEG} of a picture or video at reduced size. Raises MissingFile, BadFile."""
     if shown is None:
         return {}
     if Path(shown).suffix.lower() in _PICTURES:
@@ -201,7 +201,7 @@ def _small_pictures(shown, recording):
 
 
 def _jpeg(image, recording):
-    """The leftmost panel of a picture [H,W,3], of the recording's aspect, as a JPEG."""
+    """The leftmost panel of a picture [H,W,3] as a JPEG. The panel has the recording's aspect ratio."""
     height, width = image.shape[:2]
     image = image[:, :min(width, round(height * recording.width / recording.height))]
     ratio = min(1, _PICTURE_SIDE / max(image.shape[:2]))
@@ -211,7 +211,7 @@ def _jpeg(image, recording):
 
 
 class LiveView:
-    """A server of a recording, a context manager. Its panel has a timeline, the camera's view, a box for each person.
+    """A server of a recording, as a context manager. Its panel has a timeline, the camera's view and a box per person.
 
     port: 0 takes a free one.
     """

@@ -1,9 +1,9 @@
-"""A window that shows pictures, by Python's own Tk: the headless OpenCV has none."""
+"""A window that shows pictures with Python's Tk. The headless OpenCV has no windows."""
 from utils.errors import ProjectError
 
 
 class Window:
-    """Raises ProjectError where there is no display, or Python has no Tk."""
+    """Raises ProjectError if there is no display or Python has no Tk."""
 
     def __init__(self, title):
         try:
@@ -28,12 +28,12 @@ class Window:
         self._open = False
 
     def show(self, image):
-        """Show [H,W,3] uint8 RGB -> whether the window is still wanted (q, Escape and closing it end that)."""
+        """Show [H,W,3] uint8 RGB -> whether the window is still open (q, Escape and its close button close it)."""
         from PIL import Image
         if self._open:
             picture = Image.fromarray(image)
             picture.thumbnail((self._root.winfo_screenwidth() - 80, self._root.winfo_screenheight() - 160))
-            self._photo = self._image_tk.PhotoImage(picture)  # kept: Tk itself holds no reference
+            self._photo = self._image_tk.PhotoImage(picture)  # kept, because Tk holds no reference
             self._label.configure(image=self._photo)
             self._root.update()
         return self._open

@@ -1,9 +1,10 @@
-"""Tables of what people do: joint angles of legs, arms and trunk for each activity, and the curves of human gait.
+"""Tables of human activities: joint angles of legs, arms and trunk for each activity, and the curves of gait.
 
-A row gives an angle's mean and deviation, and optionally its span along a factor in [0, 1] that all angles of the row
-share (how deep a squat is, how far an arm reaches): so limbs move together. Degrees throughout. Written by hand after
-photographs and the ranges of motion in `anatomy.py`; the gait curves follow the shape and amplitude of the sagittal
-angles in Winter, "Biomechanics and Motor Control of Human Movement" (1990).
+A row gives the mean and standard deviation of an angle, and optionally its span along a factor in [0, 1] that all
+angles of the row share (the depth of a squat, the reach of an arm), so that limbs move together. All angles are in
+degrees. The tables are written by hand after photographs and the ranges of motion in `anatomy.py`. The gait curves
+follow the shape and amplitude of the sagittal angles in Winter, "Biomechanics and Motor Control of Human Movement"
+(1990).
 """
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +13,8 @@ import numpy as np
 
 from datasets.synthetic.anatomy import ANGLE_INDEX, ANGLE_NAMES
 
-# name: (weight, gait speed, arms: a forced row or None, angles). A name without a side is meant for both sides;
-# 'left_' rows make lopsided activities, which half of the samples mirror.
+# name: (weight, gait speed, arms: name of a forced row or None, angles). A name without a side applies to both sides.
+# Rows with 'left_' names are asymmetric activities; half of the samples are mirrored.
 LEGS = {
     'stand': (.26, 0, None, {
         'hip_flexion': (2, 5), 'hip_abduction': (5, 5), 'hip_external': (8, 8), 'knee_flexion': (4, 5),
@@ -112,7 +113,7 @@ ARMS = {
         'elbow_flexion': (55, 42), 'forearm_pronation': (0, 32), 'wrist_flexion': (0, 25)}),
 }
 
-# Deviation of every angle that a row does not name, and its mean.
+# (mean, standard deviation) of angles that a row does not name.
 _BASE = {
     'spine_flexion': (3, 6), 'spine_bend': (0, 5), 'spine_twist': (0, 7), 'head_flexion': (2, 11),
     'head_bend': (0, 7), 'head_twist': (0, 20), 'lean': (0, 2.5), 'tilt': (0, 2),
@@ -121,7 +122,7 @@ _BASE = {
     'collar_protraction': (0, 3.5), 'collar_elevation': (0, 3), 'shoulder_plane': (0, 5), 'shoulder_elevation': (10, 4),
     'shoulder_internal': (0, 6), 'elbow_flexion': (10, 5), 'forearm_pronation': (10, 10), 'wrist_deviation': (0, 7),
     'wrist_flexion': (0, 12), 'finger_flexion': (14, 9)}
-# How much of a deviation left and right share.
+# Share of the variance that left and right have in common.
 _SYMMETRY = 0.55
 
 
@@ -130,7 +131,7 @@ def _columns(name):
 
 
 def _table(rows, base):
-    """Means, deviations and spans [rows, A]; NaN in the means where neither row nor base names an angle."""
+    """Means, standard deviations and spans [3, rows, A]. NaN where neither row nor base names an angle."""
     table = np.full((3, len(rows), len(ANGLE_NAMES)), np.nan)
     for number, row in enumerate(rows):
         for name, values in (base | row).items():
@@ -141,41 +142,41 @@ def _table(rows, base):
 
 @dataclass(frozen=True)
 class Activities:
-    """A table of what people do with their legs and trunk, and one of what they do with each arm, as LEGS and ARMS."""
+    """A table of activities of legs and trunk, and one of each arm's activities, in the form of LEGS and ARMS."""
     legs: dict
     arms: dict
 
     @cached_property
     def leg_table(self):
-        """Means, deviations and spans [3, legs, A]."""
+        """Means, standard deviations and spans [3, legs, A]."""
         return _table([row[3] for row in self.legs.values()], _BASE)
 
     @cached_property
     def arm_table(self):
-        """The same of the arms; NaN where a row says nothing."""
+        """Means, standard deviations and spans [3, arms, A]. NaN where a row does not name an angle."""
         return _table([row[1] for row in self.arms.values()], {})
 
     @cached_property
     def weights(self):
-        """Shares of the legs' rows and of the arms' rows."""
+        """Probabilities of the rows of legs and of the rows of arms."""
         return tuple(np.array([row[0] for row in rows.values()]) / sum(row[0] for row in rows.values())
                      for rows in (self.legs, self.arms))
 
     @cached_property
     def forced_arms(self):
-        """Which row of arms each row of legs asks for, or -1."""
+        """For each row of legs the row of arms that it requires, or -1."""
         names = list(self.arms)
         return np.array([names.index(row[2]) if row[2] else -1 for row in self.legs.values()])
 
     @cached_property
     def speeds(self):
-        """Speed of gait of each row of legs."""
+        """Gait speed of each row of legs."""
         return np.array([row[1] for row in self.legs.values()])
 
 
 PLAIN = Activities(LEGS, ARMS)
 _SIDES = {side: np.array([n.startswith(side) for n in ANGLE_NAMES]) for side in ('left', 'right')}
-# Column of the same angle on the other side; the trunk's sideways angles change sign.
+# Column of the same angle on the other side. The trunk's sideways angles change sign.
 _MIRROR = np.array([ANGLE_INDEX[n.replace('left_', '@').replace('right_', 'left_').replace('@', 'right_')]
                     for n in ANGLE_NAMES])
 _MIRROR_SIGN = np.where([n in ('spine_bend', 'spine_twist', 'head_bend', 'head_twist', 'tilt') for n in ANGLE_NAMES],
@@ -183,10 +184,10 @@ _MIRROR_SIGN = np.where([n in ('spine_bend', 'spine_twist', 'head_bend', 'head_t
 
 
 def gait_angles(phase, speed):
-    """Angles [N, A] that a stride adds. phase: [N] in [0, 1), left heel strike at 0; speed: [N], 1 walks, 2 runs.
+    """Angles [N, A] that gait adds. phase: [N] in [0, 1), left heel strike at 0; speed: [N], 1 walks, 2 runs.
 
-    Sagittal hip, knee and ankle over the stride by their first harmonics, after the curves in Winter (1990); arms swing
-    against the legs.
+    Sagittal hip, knee and ankle angles as their first harmonics over the stride, after the curves in Winter (1990).
+    The arms swing against the legs.
     """
     angles = np.zeros((len(phase), len(ANGLE_NAMES)))
     run = np.clip(speed - 1, 0, 1)
@@ -207,9 +208,9 @@ def gait_angles(phase, speed):
 
 
 def swing_arms(angles, phase, speed):
-    """Add the swing of gait to hanging arms in place: the shoulders turn about the sideways axis, up to 24 degrees.
+    """Add the arm swing of gait to hanging arms, in place: shoulders turn about the sideways axis by up to 24 degrees.
 
-    In terms of plane and elevation that is a reach forwards (plane near 90) and a pull backwards (plane near -60).
+    In plane and elevation this is a reach forwards (plane near 90) and a pull backwards (plane near -60).
     """
     for side, offset in (('left', 0.0), ('right', 0.5)):
         swing = -np.cos(2 * np.pi * (phase + offset) + 0.25) * speed
@@ -221,7 +222,7 @@ def swing_arms(angles, phase, speed):
 
 
 def walking_angles(phase):
-    """Angles [N, A] of plain walking at the given phases [N] of the stride, without chance."""
+    """Angles [N, A] of plain walking, without randomness, at phases [N] of the stride."""
     mean = PLAIN.leg_table[0, list(LEGS).index('walk')]
     arms = PLAIN.arm_table[0, list(ARMS).index('hang')]
     angles = np.where(np.isfinite(arms), arms, mean) + gait_angles(phase, np.ones(len(phase)))
@@ -230,9 +231,9 @@ def walking_angles(phase):
 
 
 def sample_angles(rng, count, table=PLAIN, activity=None):
-    """Draw anatomical angles [count, A] in degrees of people at all activities, not yet clipped to the ranges.
+    """Sample anatomical angles [count, A] in degrees over all activities, not yet clipped to the ranges of motion.
 
-    table: Activities; activity: the one of its legs' rows that everybody does, or None.
+    table: Activities; activity: name of a row of legs for everybody, or None.
     """
     leg_weights, arm_weights = table.weights
     legs = rng.choice(len(leg_weights), size=count, p=leg_weights)

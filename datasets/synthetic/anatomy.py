@@ -1,10 +1,10 @@
-"""From joint angles as anatomists name them to SMPL's axis-angle pose.
+"""From anatomical joint angles to SMPL's axis-angle pose.
 
-Rest frame: SMPL's T pose, y up, facing +z, x to the body's left. A table gives each angle its joint, its place in that
-joint's Euler rotation, its sign on the left side and its range of motion. The right side is the mirror image.
+Rest frame: SMPL's T pose, y up, facing +z, x to the body's left. A table gives for each angle its joint, its slot in
+the joint's Euler rotation, its sign on the left side and its range of motion. The right side is the mirror image.
 
-Ranges of motion: American Academy of Orthopaedic Surgeons, "Joint Motion" (1965), as measured by Boone & Azen (1979)
-and tabulated in Norkin & White, "Measurement of Joint Motion", with a few degrees less at the ends.
+Ranges of motion: American Academy of Orthopaedic Surgeons, "Joint Motion" (1965), measured by Boone & Azen (1979) and
+tabulated in Norkin & White, "Measurement of Joint Motion", reduced by a few degrees at the ends.
 """
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from utils.keypoints import SMPL_JOINTS
 
 
 class Angle(NamedTuple):
-    """One anatomical angle. slot: place in the joint's Euler rotation; sign: on the left side; low, high: degrees."""
+    """One anatomical angle. slot: index in the joint's Euler rotation; sign: on the left side; low, high: degrees."""
     joint: str
     slot: int
     sign: float
@@ -23,9 +23,9 @@ class Angle(NamedTuple):
     high: float
 
 
-# Legs and trunk: bend about x, sideways about z, twist about y, the twist innermost.
+# Legs and trunk: bend about x, then sideways about z, then twist about y (innermost).
 _TRUNK_ORDER = 'XZY'
-# Collar, elbow, wrist and hand, whose bones lie along x: about y, then z, twist about x innermost.
+# Collar, elbow, wrist and hand, whose bones lie along x: about y, then z, then twist about x (innermost).
 _ARM_ORDER = 'YZX'
 
 LEG_ANGLES = {
@@ -40,8 +40,8 @@ LEG_ANGLES = {
 ARM_ANGLES = {
     'collar_protraction': Angle('left_collar', 0, -1, -15, 20),
     'collar_elevation': Angle('left_collar', 1, 1, -8, 25),
-    # Elevation from hanging (0) to overhead (180) in a vertical plane that is the frontal one at 0 and the sagittal
-    # one, in front, at 90; the T pose is elevation 90 in plane 0.
+    # Elevation from hanging (0) to overhead (180) in a vertical plane. The plane is frontal at 0 and sagittal, to the
+    # front, at 90. The T pose has elevation 90 and plane 0.
     'shoulder_plane': Angle('left_shoulder', 0, -1, -60, 130),
     'shoulder_elevation': Angle('left_shoulder', 1, 1, 0, 170),
     'shoulder_internal': Angle('left_shoulder', 2, -1, -80, 70),
@@ -51,7 +51,7 @@ ARM_ANGLES = {
     'wrist_flexion': Angle('left_wrist', 1, -1, -60, 70),
     'finger_flexion': Angle('left_hand', 1, -1, -5, 45),
 }
-# Trunk and head; shared among the joints of the spine and of the neck by `_SHARES`.
+# Trunk and head. `_SHARES` distributes them over the joints of the spine and of the neck.
 AXIAL_ANGLES = {
     'spine_flexion': Angle('spine', 0, 1, -25, 80),
     'spine_bend': Angle('spine', 1, -1, -35, 35),
@@ -59,14 +59,14 @@ AXIAL_ANGLES = {
     'head_flexion': Angle('head', 0, 1, -50, 45),
     'head_bend': Angle('head', 1, -1, -40, 40),
     'head_twist': Angle('head', 2, 1, -70, 70),
-    # The whole body in the world: pitch forward, roll to its left, then turn about the vertical.
+    # The whole body in the world: pitch forward, then roll to its left, then rotation about the vertical.
     'lean': Angle('pelvis', 0, 1, -200, 200),
     'tilt': Angle('pelvis', 1, -1, -100, 100),
 }
 ANGLE_NAMES = (*AXIAL_ANGLES, *(f'{side}_{name}' for side in ('left', 'right') for name in (*LEG_ANGLES, *ARM_ANGLES)))
 ANGLE_INDEX = {name: number for number, name in enumerate(ANGLE_NAMES)}
 _SHARES = {'spine': {'spine1': 0.35, 'spine2': 0.35, 'spine3': 0.3}, 'head': {'neck': 0.5, 'head': 0.5}}
-# Half of the forearm's twist is at the wrist: skin turns along the whole forearm, not in one ring at the elbow.
+# Half of the forearm's twist is at the wrist: the skin turns along the whole forearm, not only at the elbow.
 _PRONATION_SHARES = {'elbow': 0.5, 'wrist': 0.5}
 
 JOINT = {name: number for number, name in enumerate(SMPL_JOINTS)}
@@ -87,7 +87,7 @@ ANGLE_HIGH = np.array([_angle_specification(n).high for n in ANGLE_NAMES], float
 
 
 def _targets(name):
-    """(joint, share) pairs that an angle is spread over."""
+    """(joint, share) pairs over which an angle is distributed."""
     joint = _angle_specification(name).joint
     if joint in _SHARES:
         return [(JOINT[j], share) for j, share in _SHARES[joint].items()]
@@ -106,22 +106,22 @@ def _slot_axis(joint, slot):
 
 
 def _euler_matrix():
-    """[A, 72]: anatomical angles (degrees) to the 24 joints' Euler angles (degrees)."""
+    """[A, 72]: from anatomical angles (degrees) to the 24 joints' Euler angles (degrees)."""
     matrix = np.zeros((len(ANGLE_NAMES), 24, 3))
     for row, name in enumerate(ANGLE_NAMES):
         angle = _angle_specification(name)
         for joint, share in _targets(name):
-            # A reflection in x keeps rotations about x and turns those about y and z around.
+            # A reflection in x keeps rotations about x and reverses those about y and z.
             mirror = -1.0 if name.startswith('right_') and _slot_axis(joint, angle.slot) != 'X' else 1.0
             matrix[row, joint, angle.slot] = angle.sign * share * mirror
             if name.endswith('shoulder_plane'):
-                # The swing is Ry(-p) Rz(e) Ry(p): the arm turns in the plane without twisting.
+                # The swing is Ry(-p) Rz(e) Ry(p): the arm moves in the plane without twist.
                 matrix[row, joint, 2] = -angle.sign * share * mirror
     return matrix.reshape(len(ANGLE_NAMES), 72)
 
 
 _EULER = _euler_matrix()
-# From the T pose to the hanging arm, where elevation is zero: left and right.
+# Rotation from the T pose to the hanging arm, where elevation is zero: left and right.
 _HANG = np.array([[[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]], [[0, -1, 0], [1, 0, 0], [0, 0, 1]]])
 
 
@@ -136,7 +136,7 @@ def angles_to_rotmat(angles):
 
 
 def _euler_to_rotmat(degrees, order):
-    """Intrinsic Euler angles [..., 3] -> matrices [..., 3, 3]; the first axis is the outermost."""
+    """Intrinsic Euler angles [..., 3] -> matrices [..., 3, 3]. The first axis is the outermost."""
     factors = [rotation_about('XYZ'.index(axis), np.deg2rad(degrees[..., slot])) for slot, axis in enumerate(order)]
     return factors[0] @ factors[1] @ factors[2]
 

@@ -1,4 +1,4 @@
-"""What a person wears and looks like: skin, hair, garments with their cuts, colours and patterns."""
+"""A person's appearance: skin, hair, and garments with their cuts, colours and patterns."""
 import colorsys
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from datasets.synthetic.photographs import CLOTH_SIDE
 from datasets.synthetic.shading import BOTTOM, EYE, GLOVE, HAIR, LIP, SHOE, SKIN, SOCK, SOLE, TOP, Cut, label_points
 
 _NOWHERE = 10.0
-# Ends of the range of skin colours, sRGB: between them lies a curve from light to dark, not a straight line.
+# Samples of a curve of skin colours from light to dark, sRGB. The curve is not a straight line.
 _SKIN_TONES = np.array([[246, 214, 192], [232, 186, 152], [206, 150, 112], [166, 110, 74], [120, 76, 50], [78, 48, 34]])
 _HAIR_COLOURS = np.array([[24, 18, 16], [48, 32, 22], [92, 60, 36], [150, 104, 60], [206, 168, 110], [132, 60, 30],
                           [150, 150, 150], [222, 220, 214]])
@@ -20,7 +20,7 @@ _HAIR_WEIGHTS = np.array([.3, .2, .16, .1, .1, .04, .06, .04])
 
 @dataclass(frozen=True)
 class BodyMarks:
-    """Heights and distances on the template's T pose, metres, that garments are cut by."""
+    """Heights and distances in the template's T pose, in metres, at which garments are cut."""
     shoulder_x: float
     elbow_x: float
     wrist_x: float
@@ -39,7 +39,7 @@ class BodyMarks:
 
     @classmethod
     def of(cls, body):
-        """Marks of a FreeBody."""
+        """The marks of a FreeBody."""
         joints = body.joint_template
         vertex = {name: body.template[number] for name, number in body.vertex_ids.items()}
         return cls(
@@ -53,11 +53,11 @@ class BodyMarks:
 
 @dataclass(frozen=True)
 class Look:
-    """Everything `shading.shade` needs to dress a body; arrays have one row a region (`shading.REGIONS`).
+    """The inputs of `shading.shade` that dress a body. Arrays have one row per region (`shading.REGIONS`).
 
     first, second: linear colours [R,3] that the pattern mixes; texture [R,4]: frequency (1/m), phase, folds, gloss;
-    thickness [R]: metres by which the region stands off the skin; arm: |x| beyond which rings go around the arm; cloth
-    [2,S,S,3]: linear colours of top and bottom where their pattern is a photograph; outfit: `garments.Garment`s.
+    thickness [R]: distance of the region from the skin in metres; arm: |x| beyond which rings go around the arm; cloth
+    [2,S,S,3]: linear colours of top and bottom if their pattern is a photograph; outfit: `garments.Garment`s.
     """
     cut: Cut
     first: np.ndarray
@@ -70,13 +70,13 @@ class Look:
     outfit: tuple = ()
 
     def offsets(self, body, normals):
-        """Metres [V,3] by which clothes and hair stand off the template's vertices, whose unit normals are given."""
+        """Offsets [V,3] in metres of clothes and hair from the template's vertices along the given unit normals."""
         region = label_points(body.template, self.cut)
         return (self.thickness[region][:, None] * normals).astype(np.float32)
 
 
 def sample_look(rng, marks, photos=None):
-    """Draw a Look for a body with these BodyMarks. rng: numpy Generator; photos: PhotoFolder that cloth is cut from."""
+    """Sample a Look for a body with these BodyMarks. rng: numpy Generator; photos: PhotoFolder for cloth, or None."""
     skin, hair = _skin_colour(rng), _hair_colour(rng)
     first, second = np.tile(skin, (len(shading.REGIONS), 1)), np.tile(skin, (len(shading.REGIONS), 1))
     pattern = np.zeros(len(shading.REGIONS), np.int32)
@@ -110,23 +110,23 @@ def sample_look(rng, marks, photos=None):
 
 
 def _photographed_cloth(rng, photos, pattern, texture):
-    """Cut top and bottom from photographs, now and then -> cloth [2,S,S,3]; sets their rows of pattern and texture."""
+    """Sometimes cut top and bottom from photographs -> cloth [2,S,S,3]. Sets their rows of pattern and texture."""
     pieces = np.zeros((2, CLOTH_SIDE, CLOTH_SIDE, 3), np.float32)
     for number, (region, share) in enumerate(((TOP, .4), (BOTTOM, .25))):
         if rng.random() >= share:
             continue
         piece = photos.cloth(rng)
-        if rng.random() < .5:  # dyed: the photograph gives no more than the weave
+        if rng.random() < .5:  # dyed: only the weave comes from the photograph
             weave = piece.mean(-1, keepdims=True) / max(float(piece.mean()), .05)
             piece = weave * sample_accent(rng) * rng.uniform(.4, 1)
         pieces[number] = srgb_to_linear(np.clip(piece * rng.uniform(.6, 1.2), 0.01, 1))
         pattern[region] = shading.PATTERNS.index('photo')
-        texture[region, 0] = 20 / rng.uniform(.1, .9)  # metres a piece
+        texture[region, 0] = 20 / rng.uniform(.1, .9)  # length of a piece in metres
     return pieces
 
 
 def sample_thing_look(rng):
-    """Draw the Look of a thing, all of which is of the region TOP."""
+    """Sample the Look of an object. All of it has the region TOP."""
     count = len(shading.REGIONS)
     texture = np.zeros((count, 4), np.float32)
     texture[:, 0], texture[:, 1] = 2 * np.pi / rng.uniform(.03, .2), rng.uniform(0, 6.28)
@@ -189,13 +189,13 @@ def _cut_hair(rng, marks, cut):
 
 
 def sample_accent(rng, vividness=1.0):
-    """A colour, sRGB [3] in [0, 1], for whatever needs one. vividness: factor on its saturation."""
+    """Sample an sRGB colour [3] in [0, 1]. vividness: factor on its saturation."""
     hue, saturation, value = rng.random(), vividness * rng.beta(1.3, 1.6), rng.beta(2, 1.6)
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value))
 
 
 def cloth_colour(rng):
-    """Linear colour [3] of a piece of cloth: often black, white or grey."""
+    """Sample a linear colour [3] of cloth. It is often black, white or grey."""
     if rng.random() < .35:
         return srgb_to_linear(np.clip(rng.choice([.06, .14, .3, .55, .85, .93]) + rng.normal(0, .02, 3), 0.02, 1))
     return srgb_to_linear(sample_accent(rng))
@@ -223,12 +223,12 @@ def _hair_colour(rng):
 
 
 def srgb_to_linear(colour):
-    """sRGB in [0, 1] to linear light, by the exponent of 2.2 that the shading undoes."""
+    """sRGB in [0, 1] to linear light, with the exponent 2.2 that the shading inverts."""
     return np.clip(colour, 0, 1) ** 2.2
 
 
 def _draw(rng, weights):
-    """A key of a dict of weights, drawn by its weight."""
+    """Sample a key of a dict of weights with probability proportional to its weight."""
     values = np.cumsum(list(weights.values()))
     return list(weights)[int(np.searchsorted(values, rng.random() * values[-1]))]
 

@@ -1,4 +1,4 @@
-"""Drawn backgrounds: rooms, landscapes and clutter; and the shapes of things in front."""
+"""Drawn backgrounds (rooms, landscapes and clutter) and outlines of objects in front of people."""
 import cv2
 import numpy as np
 
@@ -6,12 +6,12 @@ from datasets.synthetic.appearance import sample_accent
 
 
 def _tone(rng):
-    """A colour of walls, ground and things, sRGB [3]: mostly muted, now and then vivid."""
+    """An sRGB colour [3] of walls, ground and objects: mostly muted, sometimes vivid."""
     return sample_accent(rng, 1.0 if rng.random() < .15 else .5)
 
 
 def noise_octaves(rng, size, first=3, octaves=5, roughness=0.55, channels=1):
-    """Smooth noise [size, size, channels] of zero mean and about unit deviation: random grids, enlarged and added."""
+    """Smooth noise [size, size, channels] with zero mean and about unit deviation: a sum of enlarged random grids."""
     total, amplitude, variance = np.zeros((size, size, channels), np.float32), 1.0, 0.0
     for octave in range(octaves):
         cells = min(first * 2 ** octave + 1, size)
@@ -26,7 +26,8 @@ def noise_octaves(rng, size, first=3, octaves=5, roughness=0.55, channels=1):
 
 
 def procedural(rng, size, horizon):
-    """Draw a background [size, size, 3] float32 in [0, 1]. horizon: its row in pixels, which may be outside."""
+    """Draw a background [size, size, 3] float32 in [0, 1]. horizon: its row in pixels; may be outside of the picture.
+    """
     kind = rng.random()
     if kind < .58:
         picture = room(rng, size, horizon)
@@ -44,14 +45,14 @@ def procedural(rng, size, horizon):
 
 
 def backdrop(rng, size):
-    """Draw a studio's plain backdrop [size, size, 3] float32 in [0, 1]: one tone that gets lighter or darker."""
+    """Draw a studio's plain backdrop [size, size, 3] float32 in [0, 1]: one tone with a vertical gradient."""
     slope = np.linspace(-1, 1, size, dtype=np.float32) * np.float32(rng.uniform(-.12, .12))
     return np.clip(_tone(rng).astype(np.float32) * .8 + .1 + slope[:, None, None] + np.zeros((1, size, 1), np.float32),
                    0, 1)
 
 
 def _surface(rng, size, contrast):
-    """A textured plane: one colour with coloured noise, sometimes stripes or bricks."""
+    """A textured plane: one colour with coloured noise, sometimes with stripes or bricks."""
     picture = _tone(rng).astype(np.float32) * .8 + .1
     picture = picture + contrast * noise_octaves(rng, size, rng.integers(1, 6), 6, rng.uniform(.4, .9)) \
         * (1 + .5 * rng.standard_normal(3).astype(np.float32))
@@ -76,7 +77,7 @@ def _draw_bricks(rng, picture):
 
 
 def room(rng, size, horizon):
-    """A wall above a floor whose lines run to a vanishing point: [size, size, 3] float32."""
+    """A wall above a floor, sometimes with lines to a vanishing point: [size, size, 3] float32."""
     picture = _surface(rng, size, .08 * rng.random() ** 2)
     edge = int(np.clip(horizon + rng.uniform(.02, .3) * size, -1, size))
     if 0 <= edge < size:
@@ -160,14 +161,14 @@ def _abstract(rng, size):
 
 
 def _add_clutter(rng, picture, count):
-    """Boxes, discs, blobs and sticks of all sizes: things in a room, some of them like limbs."""
+    """Add boxes, discs, blobs and sticks of all sizes, some of them similar to limbs."""
     size = len(picture)
     for _ in range(count):
         draw_thing(rng, picture, rng.uniform(-.1, 1.1, 2) * size, size * rng.uniform(.02, .22))
 
 
 def _add_uprights(rng, picture):
-    """Posts, trunks and legs of furniture."""
+    """Add posts, trunks and legs of furniture."""
     size = len(picture)
     for _ in range(rng.integers(1, 7)):
         x, width = rng.uniform(0, size), rng.uniform(.008, .07) * size
@@ -178,7 +179,7 @@ def _add_uprights(rng, picture):
 
 
 def draw_thing(rng, picture, centre, radius):
-    """Draw one object of a random kind into a float picture in place; returns nothing."""
+    """Draw an object of a random kind into a float picture, in place."""
     colour = tuple(float(c) for c in _tone(rng))
     outline = thing_outline(rng, centre, radius)
     cv2.fillPoly(picture, [outline], colour, cv2.LINE_AA)
@@ -188,7 +189,7 @@ def draw_thing(rng, picture, centre, radius):
 
 
 def thing_outline(rng, centre, radius):
-    """Outline [K,2] int32 of a box, an ellipse, a stick or a blob about `centre` (x, y), `radius` in pixels."""
+    """Outline [K,2] int32 of a box, an ellipse, a stick or a blob around `centre` (x, y). radius: pixels."""
     kind = rng.integers(4)
     turn = rng.uniform(0, np.pi)
     if kind == 0:

@@ -1,6 +1,6 @@
 """Checks the free assets against their manifest: `python -m datasets.synthetic.check_assets [--folder data/free]`.
 
-They come with the repository and are never made by the way: a checkpoint belongs to the body that it was trained on.
+They come with the repository and are not rebuilt silently: a checkpoint belongs to the body it was trained on.
 """
 import argparse
 import sys
@@ -13,7 +13,7 @@ from utils.safe_io import load_json, sha256_of
 
 
 def check_assets(folder):
-    """Return the manifest of a free asset folder. Raises MissingFile or BadFile where it is not whole."""
+    """Return the manifest of a free asset folder. Raises MissingFile or BadFile if the folder is incomplete."""
     folder = Path(folder)
     check_free_folder(folder)
     manifest = load_json(folder / MANIFEST)

@@ -25,12 +25,12 @@ from utils.optional_packages import import_package
 from utils.safe_io import atomic_write
 
 _LONGEST_SIDE, _JPEG_QUALITY = 1280, 90
-_RING = 0.3  # of the median around, below which a pixel of a panorama counts as a ring's
+_RING = 0.3  # share of the surrounding median below which a pixel of a panorama is ringing
 
 
 @dataclass(frozen=True)
 class Source:
-    """A package and what is taken from it. kind: 'debian' or 'npm'; chosen: a pattern of the paths inside."""
+    """A package and the files taken from it. kind: 'debian' or 'npm'; chosen: pattern of the paths in the package."""
     package: str
     kind: str
     chosen: str
@@ -52,7 +52,7 @@ SOURCES = (
     Source('blender-data', 'debian', r'/studiolights/world/(?!sunset)[^/]*\.exr$', 'CC0-1.0', 'panoramas'),
     Source('@pmndrs/assets', 'npm', r'/hdri/[^/]*\.exr\.js$', 'CC0-1.0', 'panoramas'),
 )
-# Pictures that installed Python packages hold: file, licence.
+# Pictures in installed Python packages: folder, files, licence.
 _INSTALLED = (
     (Path(skimage.__file__).parent / 'data', ('chelsea.png', 'coffee.png', 'rocket.jpg', 'brick.png', 'grass.png',
                                               'gravel.png'), 'CC0-1.0 or public domain (scikit-image)'),
@@ -60,7 +60,7 @@ _INSTALLED = (
 
 
 def collect(folder):
-    """Fill a folder (see the module) -> number of files. Raises ProjectError where nothing could be had."""
+    """Fill a folder (see the module) -> number of files. Raises ProjectError if no source is available."""
     folder, notes, count = Path(folder), [], 0
     folder.mkdir(parents=True, exist_ok=True)
     for place, names, licence in _INSTALLED:
@@ -86,7 +86,7 @@ def collect(folder):
 
 
 def _take(source, folder):
-    """Unpack a package aside and write what is chosen of it below the folder -> number of files."""
+    """Unpack a package into a temporary folder and write the chosen files below `folder` -> number of files."""
     target = folder / source.folder
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as aside:
@@ -106,13 +106,13 @@ def _stem(package):
 
 
 def _name_of(file):
-    """Of a wallpaper in several sizes, the set's name; else the file's own."""
+    """The set's name of a wallpaper in several sizes; else the file's own name."""
     stem = file.name.split('.')[0]
     return file.parts[-4] if re.fullmatch(r'\d+x\d+', stem) else stem
 
 
 def _one_a_set(files):
-    """Of files that differ in their size alone, the smallest that is large enough."""
+    """Keep one of the files that differ only in size: the smallest that is large enough."""
     best = {}
     for file in files:
         size = re.fullmatch(r'(\d+)x(\d+)', file.name.split('.')[0])
@@ -155,7 +155,7 @@ def _read_exr(file):
 
 
 def _without_ringing(radiance):
-    """Lossy compression leaves dark rings around lamps and windows, below zero even: the median around stands in."""
+    """Replace dark rings, which lossy compression leaves around lamps and windows, by the surrounding median."""
     around = cv2.medianBlur(radiance, 5)
     return np.where(radiance < _RING * around, around, np.maximum(radiance, 0))
 

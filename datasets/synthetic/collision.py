@@ -1,14 +1,14 @@
-"""Whether the limbs of a pose pass through the body: capsules on a nominal skeleton.
+"""Detects limbs that penetrate the body in a pose, with capsules on a nominal skeleton.
 
-Skeleton and capsules have the proportions of the free body's mean shape, to the centimetre; `girth` widens the capsules
-for heavier people. They are constants, so that poses can be drawn before there is a body.
+Skeleton and capsules have the proportions of the free body's mean shape, to the centimetre. `girth` widens the capsules
+for heavier people. They are constants, so that poses can be sampled without a body.
 """
 import numpy as np
 
 from datasets.synthetic.anatomy import JOINT
 from utils.keypoints import SMPL_JOINTS, SMPL_PARENTS
 
-# Rest joints of a nominal adult of 1.7 m, metres, pelvis at the origin; left side and axis only.
+# Rest joints of a nominal adult of 1.7 m, in metres, with the pelvis at the origin. Left side and axis only.
 _NOMINAL = {
     'pelvis': (0, 0, 0), 'left_hip': (.11, -.055, .01), 'spine1': (0, .11, -.005), 'left_knee': (.133, -.44, .01),
     'spine2': (0, .19, -.01), 'left_ankle': (.155, -.87, .01), 'spine3': (0, .32, -.02),
@@ -27,7 +27,7 @@ def _nominal_joints():
 
 _REST = _nominal_joints()
 
-# Left side of the body: name, joint that carries it, both ends, radius; metres in the rest pose.
+# Left side of the body: name, carrying joint, both ends, radius; metres in the rest pose.
 _CAPSULES = (
     ('head', 'head', (0, .62, .07), (0, .67, .07), .088), ('neck', 'neck', (0, .50, .02), (0, .56, .04), .058),
     ('chest', 'spine3', (.068, .38, .04), (.05, .28, .045), .098),
@@ -40,7 +40,7 @@ _CAPSULES = (
     ('shin', 'left_knee', (.14, -.48, 0), (.157, -.85, 0), .048),
     ('foot', 'left_ankle', (.157, -.91, -.01), (.16, -.925, .16), .04))
 _AXIAL_CAPSULES = ('head', 'neck')
-# Which pairs are tested: what an arm or a leg may meet. Neighbours in the skeleton are left to the ranges of motion.
+# Tested pairs: what an arm or a leg may meet. Ranges of motion exclude collisions of adjacent capsules.
 _OWN_SIDE = {'forearm': ('head', 'neck', 'chest', 'belly', 'pelvis', 'thigh', 'shin', 'foot'),
              'hand': ('head', 'neck', 'chest', 'belly', 'pelvis', 'thigh', 'shin', 'foot', 'upper_arm'),
              'upper_arm': ('chest', 'belly', 'pelvis', 'thigh', 'head', 'shin'),
@@ -52,7 +52,7 @@ _OTHER_SIDE = {'forearm': ('chest', 'belly', 'pelvis', 'thigh', 'shin', 'foot', 
 
 
 def _build_capsules():
-    """Names, carrying joints, ends relative to the joint and radii of the capsules of both sides."""
+    """Names, carrying joints, ends relative to the joint, and radii of the capsules of both sides."""
     names, joints, ends, radii = [], [], [], []
     for side, sign in (('left', 1), ('right', -1)):
         for name, joint, first, last, radius in _CAPSULES:
@@ -87,7 +87,7 @@ _PAIR_FIRST, _PAIR_SECOND = _build_pairs()
 def forward_kinematics(rotmat, rest):
     """Rotations [N, 24, 3, 3] relative to the parents -> global rotations [N, 24, 3, 3] and joints [N, 24, 3].
 
-    rest: joints of the rest pose, [24, 3], metres. The pelvis stays where it is in the rest pose.
+    rest: joints of the rest pose, [24, 3], metres. The pelvis keeps its rest position.
     """
     turned, places = [rotmat[:, 0]], [np.broadcast_to(rest[0], (len(rotmat), 3))]
     for joint in range(1, 24):
@@ -98,7 +98,7 @@ def forward_kinematics(rotmat, rest):
 
 
 def penetration(rotmat, girth=1.0):
-    """Deepest overlap [N] in metres of limbs with each other or the trunk; negative where all are apart.
+    """Largest overlap [N] in metres of limbs with each other or the trunk. Negative if all are apart.
 
     rotmat: [N, 24, 3, 3]; girth: factor on the capsules' radii, a number or [N].
     """

@@ -1,18 +1,18 @@
-"""Things in front of a person: drawn shapes, cut-outs of photographs, and the edge of a table."""
+"""Objects in front of a person: drawn shapes, cut-outs of photographs, and the edge of a table."""
 import cv2
 import numpy as np
 
 from datasets.synthetic.appearance import sample_accent
 from datasets.synthetic.backgrounds import noise_octaves, thing_outline
 
-# Share of the person's pixels that things in front may cover.
+# Largest share of the person's pixels that objects in front may cover.
 _MOST_COVERED = 0.45
 
 
 def cover(rng, canvas, subject, photos=None):
-    """Draw one to three things over the person, who is seen at `subject` [H,W] bool, into canvas [H,W,3] in place.
+    """Draw one to three objects over the person (seen at `subject` [H,W] bool) into canvas [H,W,3], in place.
 
-    photos: PhotoFolder with cut-outs, or None for drawn shapes alone. Returns the pixels [H,W] that they cover.
+    photos: PhotoFolder with cut-outs, or None for drawn shapes only. Returns the covered pixels [H,W] bool.
     """
     covered = np.zeros(subject.shape, bool)
     rows, columns = np.nonzero(subject)
@@ -47,7 +47,7 @@ def _texture(rng, canvas):
 
 
 def _photographed(rng, canvas, photos, centre, radius):
-    """A cut-out, turned and enlarged; where the folder has none, a shape filled with a photograph."""
+    """A rotated and scaled cut-out. If the folder has none: a shape, filled with a photograph if there is one."""
     height, width = canvas.shape[:2]
     cutout = photos.cutout(rng)
     if cutout is None:
@@ -61,7 +61,7 @@ def _photographed(rng, canvas, photos, centre, radius):
 
 
 def _table(rng, canvas, rows):
-    """What hides all below a height, as a table or a parapet does."""
+    """An occluder that hides everything below a height, like a table or a parapet."""
     height, width = canvas.shape[:2]
     edge = np.quantile(rows, rng.uniform(.5, .9))
     slope = rng.normal(0, .03) * width

@@ -1,4 +1,4 @@
-"""Other people in the picture: beside the person, behind, before, in an embrace. They have no labels."""
+"""Other people in the picture: beside the person, behind, in front, in an embrace. They have no labels."""
 import numpy as np
 
 from datasets.synthetic.activities import PLAIN
@@ -7,24 +7,24 @@ from datasets.synthetic.more_activities import MORE
 from datasets.synthetic.people import dress, place
 from datasets.synthetic.poses import sample_body_rotations, sample_heading
 
-_CROWDED = 0.45  # share of the pictures with others
+_CROWDED = 0.45  # share of the pictures with other people
 _MOST = 3
-# Where another one stands: weight, metres to the side and away from the camera, each with its deviation; the side is
-# either, nearer is negative.
+# Places of other people: weight, (mean, deviation) of the distance to the side, and of the distance away from the
+# camera, in metres. The side is random; negative distances are nearer.
 _PLACES = {'beside': (.38, (.62, .16), (0, .22)), 'behind': (.24, (.35, .3), (.8, .35)),
            'before': (.16, (.5, .22), (-.6, .2)), 'embrace': (.1, (0, 0), (0, 0)), 'far': (.12, (1.1, .9), (2.6, 1.2))}
-_NEAREST = 0.5  # metres from the camera to another one's pelvis
-# Metres between the pelves of two who embrace, times the mean of how stout they are.
+_NEAREST = 0.5  # metres from the camera to another person's pelvis, at least
+# Distance in metres between the pelves of two who embrace, times their mean girth.
 _EMBRACE = 0.31
-# A joint is hidden by another one whose skeleton passes so near before it, in metres; of the person's joints, so many
-# must be free.
+# A joint is hidden by another person whose skeleton passes in front of it within this distance in metres. At least this
+# share of the person's joints must be free.
 _HIDES, _FREE = 0.11, 0.5
 
 
 def sample_others(rng, cast, person, camera, view, photos, realism):
-    """Draw who else is there -> tuple of Persons, placed on the same floor; often nobody. view [3,3]: world to camera.
+    """Sample other people -> tuple of Persons on the same floor, often empty. view [3,3]: world to camera.
 
-    One who would hide half of the person, or who stands in the camera, does not come.
+    Those who would hide half of the person or stand in the camera are rejected.
     """
     if rng.random() >= _CROWDED:
         return ()
@@ -47,7 +47,7 @@ def _bystander(rng, cast, person, view, photos, realism, kind):
 
 
 def _companion(rng, cast, person, view, photos, realism):
-    """One who stands before the person, face to face, with the arms around."""
+    """A person who faces the given one at arm's length, with the arms around."""
     front = person.posed.rotations[0] @ (0, 0, 1)
     level = view.T @ front * (1, 0, 1)
     level /= max(np.linalg.norm(level), 1e-6)
@@ -59,7 +59,7 @@ def _companion(rng, cast, person, view, photos, realism):
 
 
 def _somebody(rng, cast, view, photos, realism, activity, heading):
-    """Anybody at the origin, turned by `heading` radians in the world."""
+    """Sample a person at the origin, turned by `heading` radians about the world's vertical."""
     gender, betas = cast.draw(rng, wide='poses' in realism)
     table = MORE if 'poses' in realism or activity else PLAIN
     rotmat = sample_body_rotations(rng, 1, cast.bodies[gender].girth(betas), table, activity)
@@ -75,7 +75,7 @@ def _on_the_same_floor(person, other, offset, view):
 
 
 def _leaves_free(person, other):
-    """Whether enough of the person's joints are seen past the other's skeleton."""
+    """Whether the other's skeleton leaves enough of the person's joints visible."""
     joints, hiding = person.smpl_joints, other.smpl_joints
     nearer = hiding[None, :, 2] < joints[:, None, 2]
     across = np.linalg.norm(hiding[None, :, :2] / hiding[None, :, 2:] - joints[:, None, :2] / joints[:, None, 2:],

@@ -1,4 +1,4 @@
-"""Smallest and largest coordinates of points: numpy's min(0) of [N,3] is ten times slower than column by column."""
+"""Smallest and largest coordinates of points. numpy's min(0) of [N,3] is ten times slower than a loop over columns."""
 import numpy as np
 
 

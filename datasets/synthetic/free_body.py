@@ -1,7 +1,7 @@
 """The free body for the renderer: shape, pose and joints of one person at a time, in numpy.
 
-`models.body` evaluates batches on a training device; this one is made for worker processes, where one body takes about
-two milliseconds on one core. Both follow SMPL (Loper et al., SIGGRAPH Asia 2015).
+`models.body` evaluates batches on a training device. This one is for worker processes: one body takes about two
+milliseconds on one core. Both follow SMPL (Loper et al., SIGGRAPH Asia 2015).
 """
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from utils.errors import BadFile
 from utils.keypoints import BODY54_TO_J49, VERTEX_JOINTS
 from utils.safe_io import load_json, load_npy, load_npz
 
-# Metres from the template's ends within which the ends of every shape are.
+# Distance in metres from the template's lowest and highest points that contains those of every shape.
 _END = 0.05
 _NEEDED = ('v_template', 'f', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
 
@@ -24,7 +24,7 @@ _NEEDED = ('v_template', 'f', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
 @dataclass(frozen=True)
 class PosedBody:
     """One person: vertices [V,3], SMPL's joints [24,3] and the 49 joints [49,3] in metres; rotations [24,3,3];
-    transforms [24,12] of the joints (rotation row by row, then shift)."""
+    transforms [24,12] of the joints (rotation by rows, then translation)."""
     vertices: np.ndarray
     smpl_joints: np.ndarray
     joints: np.ndarray
@@ -50,7 +50,7 @@ class FreeBody:
         self.faces = np.ascontiguousarray(arrays['f'], np.int32)
         count = len(self.template)
         self._shapedirs = np.ascontiguousarray(arrays['shapedirs'][..., :10].reshape(3 * count, 10), np.float32)
-        # Without pose blend shapes half of the work falls away.
+        # Without pose blend shapes, half of the work is saved.
         posedirs = np.asarray(arrays['posedirs'], np.float32).reshape(3 * count, 207)
         self._posedirs = posedirs if posedirs.any() else None
         self._weights = np.ascontiguousarray(arrays['weights'], np.float32)
@@ -62,16 +62,16 @@ class FreeBody:
         self.digest = body_digest(self.template, self.faces, arrays['shapedirs'])
 
     def shape(self, betas):
-        """Rest vertices [V,3] and joints [24,3] in metres of shape parameters betas [10]."""
+        """Rest vertices [V,3] and joints [24,3] in metres for betas [10]."""
         vertices = self.template + (self._shapedirs @ np.asarray(betas, np.float32)).reshape(-1, 3)
         return vertices, self.joint_template + self._joint_shapedirs @ betas
 
     def girth(self, betas):
-        """How thick the body of betas [10] is for its height, relative to the template."""
+        """Thickness of the body for its height, relative to the template. betas [10]."""
         return self._stoutness(np.asarray(betas)) / self._stoutness(np.zeros(10))
 
     def _stoutness(self, betas):
-        """Radius over height of the cylinder that has the volume and the height of the body."""
+        """Radius over height of the cylinder with the body's volume and height."""
         one_and_betas = np.concatenate([[1.0], betas])
         volume = self._volume_form @ one_and_betas @ one_and_betas @ one_and_betas
         base, directions = self._ends
@@ -79,7 +79,7 @@ class FreeBody:
 
     @cached_property
     def _volume_form(self):
-        """[11,11,11]: the volume is a cubic form of 1 and the betas, as it is one of the vertices."""
+        """[11,11,11]: the volume as a cubic form of 1 and the betas (it is cubic in the vertices)."""
         basis = np.concatenate([self.template[None], self._shapedirs.T.reshape(10, -1, 3)]).astype(np.float64)
         a, b, c = (basis[:, self.faces[:, corner]] for corner in range(3))
         form = np.zeros((11, 11, 11))
@@ -90,15 +90,15 @@ class FreeBody:
 
     @cached_property
     def _ends(self):
-        """Heights of the vertices at the head's top and the soles: template [K] and directions [K,10]."""
+        """Heights of the vertices at the top of the head and the soles: template [K] and directions [K,10]."""
         height = self.template[:, 1]
         ends = (height > height.max() - _END) | (height < height.min() + _END)
         return height[ends].astype(np.float64), self._shapedirs.reshape(-1, 3, 10)[ends, 1].astype(np.float64)
 
     def pose(self, betas, pose, offsets=None):
-        """Pose the body: betas [10], pose [72] axis-angle -> PosedBody, its pelvis where SMPL puts it.
+        """Pose the body: betas [10], pose [72] axis-angle -> PosedBody with the pelvis at SMPL's position.
 
-        offsets: [V,3] metres added to the rest vertices, as clothes are; they move vertices but no joint.
+        offsets: [V,3] metres, added to the rest vertices for clothes. They do not move the joints.
         """
         rest, rest_joints = self.shape(betas)
         rotations = Rotation.from_rotvec(np.reshape(pose, (24, 3))).as_matrix()
@@ -119,30 +119,30 @@ class FreeBody:
 
     @cached_property
     def dominant_joints(self):
-        """The joint [V] that each vertex follows most."""
+        """The joint [V] with the largest weight of each vertex."""
         return self._weights.argmax(1)
 
     @cached_property
     def _face_to_vertex(self):
-        """[V, F] sums the normals of the faces around each vertex."""
+        """[V, F] that sums the normals of the faces around each vertex."""
         count = len(self.faces)
         return scipy.sparse.csr_matrix((np.ones(3 * count, np.float32),
                                         (self.faces.T.ravel(), np.tile(np.arange(count), 3))),
                                        shape=(len(self.template), count))
 
     def normals(self, vertices):
-        """Unit normals [V,3] of vertices [V,3], outward, weighted by the areas of the faces."""
+        """Outward unit normals [V,3] of vertices [V,3], weighted by the areas of the faces."""
         a, b, c = (vertices[self.faces[:, i]] for i in range(3))
         normals = self._face_to_vertex @ _cross(b - a, c - a)
         return normals / np.maximum(np.sqrt(np.einsum('va,va->v', normals, normals)), 1e-12)[:, None]
 
 
 def skin(rest, blended):
-    """Rest vertices [V,3] moved by blended transforms [V,12] (rotation row by row, then shift)."""
+    """Transform rest vertices [V,3] by blended transforms [V,12] (rotation by rows, then translation)."""
     return np.einsum('vab,vb->va', blended[:, :9].reshape(-1, 3, 3), rest) + blended[:, 9:]
 
 
 def _cross(a, b):
-    """np.cross without its overhead, which is most of its time on arrays of this size."""
+    """np.cross without its overhead, which dominates for arrays of this size."""
     return np.stack([a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1], a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2],
                      a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]], 1)

@@ -1,7 +1,7 @@
-"""Clothes and hair with a shape of their own: loose tops and trousers, skirts, long hair.
+"""Clothes and hair with their own geometry: loose tops and trousers, skirts, long hair.
 
-The meshes are MakeHuman's helpers, fitted to the neutral body (`body/garments.py`, `garments.npz`): tights that are
-blown up by one to six centimetres, a skirt, hair. Each is cut at the lines of the Look that paints the skin below.
+The meshes are MakeHuman's helpers, fitted to the neutral body (`body/garments.py`, `garments.npz`): tights, which are
+inflated by one to six centimetres, a skirt and hair. Each is cut at the lines of the Look that paints the skin below.
 """
 from dataclasses import dataclass, replace
 
@@ -13,15 +13,15 @@ from datasets.synthetic.stage import Piece
 from utils.safe_io import load_npz
 
 _LOOSE_TOP, _LOOSE_BOTTOM, _SKIRT, _BUSHY = .7, .65, .16, .8
-# Metres by which the skin's own cloth stands off below a loose garment.
+# Distance in metres of the skin's own cloth below a loose garment.
 _UNDERNEATH = .001
-_LONG_HAIR = 5.0  # metres: whose hair falls to no height below this has short hair
+_LONG_HAIR = 5.0  # metres: a Look with a larger hair_length has short hair
 
 
 @dataclass(frozen=True)
 class Garment:
-    """One garment, cut and sized in the rest pose. vertices: which of the wardrobe's [N]; faces [F,3] into them; points
-    [N,3]: where on the template its pattern is taken from; offsets [N,3] metres; region: of `shading.REGIONS`."""
+    """One garment, cut and sized in the rest pose. vertices: indices [N] into the wardrobe; faces [F,3] into them;
+    points [N,3]: positions on the template for its pattern; offsets [N,3] metres; region: of `shading.REGIONS`."""
     wardrobe: 'Wardrobe'
     vertices: np.ndarray
     faces: np.ndarray
@@ -30,13 +30,13 @@ class Garment:
     region: int
 
     def posed(self, betas, transforms):
-        """The garment on a body of betas [10] whose joints move by transforms [24,12] -> Piece where the body is."""
+        """The garment on a body with betas [10] and joint transforms [24,12] -> Piece at the body's place."""
         rest = self.wardrobe.shape(betas, self.vertices) + self.offsets
         blended = np.einsum('nk,nkc->nc', self.wardrobe.weights[self.vertices],
                             transforms[self.wardrobe.joints[self.vertices]])
         places = skin(rest, blended)
         normals = _normals(places, self.faces)
-        # Seen from inside too: the same faces turned around.
+        # The inside is visible too: the same faces, reversed.
         count = len(places)
         return Piece(np.concatenate([places, places]), np.concatenate([self.faces, self.faces[:, ::-1] + count]),
                      np.concatenate([self.points, self.points]), np.concatenate([normals, -normals]), self.region)
@@ -55,14 +55,14 @@ class Wardrobe:
         self.normals = {name: _normals(self.template, faces) for name, faces in self.faces.items()}
 
     def shape(self, betas, vertices):
-        """Rest places [N,3] of some vertices for shape parameters betas [10]."""
+        """Rest positions [N,3] of some vertices for betas [10]."""
         return self.template[vertices] + self.shapedirs[vertices] @ np.asarray(betas, np.float32)
 
     def cut(self, name, region, offsets, low=None, high=None, out=None, drop=None):
-        """Cut a mesh of the template's T pose -> Garment, or None where nothing is left.
+        """Cut a mesh in the template's T pose -> Garment, or None if nothing is left.
 
-        offsets [V]: metres along the normals; low, high: heights (y) between which it is kept, out: |x| up to which;
-        drop [V] bool: vertices around which nothing is kept. Borders are moved onto the cuts, so they are straight.
+        offsets [V]: metres along the normals; low, high: kept range of heights (y), out: largest kept |x|; drop [V]
+        bool: vertices whose faces are removed. Border vertices are moved onto the cuts, so the borders are straight.
         """
         points, faces = self.template.copy(), self.faces[name]
         kept = np.ones(len(faces), bool) if drop is None else ~drop[faces].any(1)
@@ -84,7 +84,7 @@ class Wardrobe:
 
 
 def sample_outfit(rng, wardrobe, marks, look):
-    """Draw which clothes of a Look have a shape of their own -> the Look with its `outfit` and thinner cloth below."""
+    """Sample the clothes of a Look that get their own geometry -> the Look with `outfit` and thinner cloth below."""
     garments, thickness, cut = [], look.thickness.copy(), look.cut
     kinds = rng.random(4) < (_LOOSE_TOP, _LOOSE_BOTTOM, _SKIRT, _BUSHY)
     if kinds[0] and cut.sleeve > 0:
@@ -102,7 +102,7 @@ def sample_outfit(rng, wardrobe, marks, look):
 
 
 def _ripples(rng, points):
-    """Smooth noise [V] in [-1, 1] on points [V,3]: folds that run mostly along the limbs."""
+    """Smooth noise [V] in about [-1, 1] on points [V,3]: folds that run mostly along the limbs."""
     noise = np.zeros(len(points))
     for scale, share in ((9.0, .5), (21.0, .3), (40.0, .2)):
         wave = rng.normal(0, scale, 3) * (1, .5, 1)
@@ -111,7 +111,7 @@ def _ripples(rng, points):
 
 
 def _ramp(values, first, last):
-    """0 where values are at `first`, 1 at `last`, smooth between."""
+    """Smooth step: 0 where values are at `first`, 1 at `last`."""
     t = np.clip((values - first) / (last - first), 0, 1)
     return t * t * (3 - 2 * t)
 
@@ -125,7 +125,7 @@ def _top(rng, wardrobe, marks, cut):
     loose *= 1 + .35 * _ripples(rng, points)
     collar = ((points - np.array(cut.neck)) / np.array(cut.collar))
     drop = ((collar ** 2).sum(1) < 1) | ((points[:, 1] > cut.neck[1] + .02) & (side < .1))
-    low = cut.hem if cut.hem > marks.hip_y - .18 else marks.hip_y - .1  # a dress goes on as a skirt
+    low = cut.hem if cut.hem > marks.hip_y - .18 else marks.hip_y - .1  # the skirt continues a dress
     return wardrobe.cut('tights', TOP, loose, low=low, out=cut.sleeve, drop=drop)
 
 
@@ -134,7 +134,7 @@ def _trousers(rng, wardrobe, marks, cut):
     tight, wide = rng.uniform(.002, .012), rng.uniform(-.004, .05)
     knee = marks.knee_y if rng.random() < .4 else marks.hip_y
     loose = tight + wide * _ramp(points[:, 1], knee + .1, max(cut.leg, marks.ankle_y))
-    # Trousers of both legs do not go through each other where the legs are close.
+    # The legs of the trousers must not intersect where they are close.
     loose = np.where(np.abs(points[:, 0]) < .05, np.minimum(loose, .006), loose)
     loose *= 1 + .4 * _ripples(rng, points)
     return wardrobe.cut('tights', BOTTOM, loose, low=cut.leg, high=cut.waist, drop=np.abs(points[:, 0]) > .4)
@@ -152,7 +152,7 @@ def _skirt(rng, wardrobe, marks, cut):
 def _hair(rng, wardrobe, marks, cut):
     points = wardrobe.template
     loose = rng.uniform(.0, .02) * (1 + .5 * _ripples(rng, points))
-    # The helper goes all around the head: the face is left open.
+    # The helper surrounds the whole head. The face is cut out.
     side = np.abs(points[:, 0])
     face = (points[:, 2] > marks.head[2] - .005) & (points[:, 1] < marks.left_eye[1] + rng.uniform(.035, .065)) \
         & (side < rng.uniform(.085, .13))
@@ -160,7 +160,7 @@ def _hair(rng, wardrobe, marks, cut):
 
 
 def _normals(vertices, faces):
-    """Unit normals [V,3], weighted by the areas of the faces around."""
+    """Unit normals [V,3], weighted by the areas of the adjacent faces."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     across = np.cross(b - a, c - a)
     normals = np.stack([np.bincount(faces.ravel(), np.repeat(across[:, axis], 3), len(vertices))

@@ -1,8 +1,7 @@
-"""Render the free training images and what belongs to them into an asset folder.
+"""Render the free training images and their labels into an asset folder.
 
-`python -m datasets.synthetic.generate --preset quick` is what a first run uses; `--preset studio` has easy pictures for
-small networks; `--preset standard` is the full set.
-What is complete already, with the same settings, is left as it is.
+`python -m datasets.synthetic.generate --preset quick` makes the set of a first run, `--preset studio` easy pictures for
+small networks, `--preset standard` the full set. Sets that are complete with the same settings are kept.
 """
 import argparse
 import time
@@ -21,7 +20,7 @@ from utils.logging import get_logger
 from utils.safe_io import load_npz
 
 PARTS = ('studio', 'images', 'multiview', 'studio-multiview', 'coco', 'video')
-# train and val: people, in the studio and elsewhere; multiview: scenes, of which a tenth validates.
+# train and val: people, both in the studio and elsewhere; multiview: scenes, a tenth of them for validation.
 PRESETS = {'quick': {'train': 14_000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'images,coco'},
            'studio': {'train': 6000, 'val': 300, 'multiview': 200, 'size': 160, 'what': 'studio'},
            'standard': {'train': 50_000, 'val': 2000, 'multiview': 2000, 'size': 256, 'what': ','.join(PARTS)}}
@@ -72,7 +71,7 @@ def _check(arguments):
 
 
 def recipes(arguments):
-    """The sets that the arguments ask for."""
+    """The Recipes of the sets that the arguments select."""
     common = {'size': arguments.size, 'seed': arguments.seed, 'gendered': arguments.gendered,
               'backgrounds': str(arguments.backgrounds or '')}
     real = common | {'realism': arguments.realism}

@@ -1,4 +1,4 @@
-"""Light of a scene: what surrounds a person, and a sun or lamp."""
+"""Light of a scene: ambient light and a sun or lamp."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,8 @@ from datasets.synthetic.shading import Light
 
 @dataclass(frozen=True)
 class Lighting:
-    """Light of a scene in the world (y up). towards [3]: to the lamp or sun; colour, ambient, second: linear [3];
-    gradient [3,3]: change of the ambient light along each axis, one colour a row; axis [3]."""
+    """Light of a scene in the world frame (y up). towards [3]: direction to the lamp or sun; colour, ambient, second:
+    linear [3]; gradient [3,3]: change of the ambient light along each axis, one colour per row; axis [3]."""
     towards: np.ndarray
     colour: np.ndarray
     ambient: np.ndarray
@@ -20,7 +20,7 @@ class Lighting:
     second: np.ndarray
 
     def turned(self, radians):
-        """The same light for a world that is turned the other way about the vertical."""
+        """The same light for a world that is rotated the other way about the vertical."""
         turn = rotation_about(1, radians)
         return Lighting(turn @ self.towards, self.colour, self.ambient, turn @ self.gradient, turn @ self.axis,
                         self.second)
@@ -35,7 +35,7 @@ class Lighting:
 
 
 def sample_lighting(rng):
-    """Draw ambient light, brighter from above, and a sun or lamp -> Lighting."""
+    """Sample ambient light, brighter from above, and a sun or lamp -> Lighting."""
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(8, 80))
     towards = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
     strength = rng.uniform(0, 1.1)

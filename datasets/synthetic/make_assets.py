@@ -1,9 +1,9 @@
 """Makes the free assets from Anny: `python -m datasets.synthetic.make_assets [--out build/free_body] [--seed 0]`.
 
-Those of the repository, `data/free/`, were made so. Needs the extra `body`; `make body` makes and compares.
+The repository's `data/free/` was made this way. Needs the extra `body`. `make body` makes the assets and compares them.
 
-Everything is built in a folder beside the target and renamed into place when complete; MANIFEST.json is written last. A
-run that is killed leaves a folder that no reader trusts and that the next run removes.
+Everything is built in a folder beside the target, which is renamed when complete. MANIFEST.json is written last. A
+killed run leaves a folder that no reader accepts and that the next run removes.
 """
 import argparse
 import contextlib
@@ -38,7 +38,7 @@ _ASIDE = '.making-'
 def make_assets(out=DEFAULT_OUT, seed=0):
     """Make the asset folder `out`, unless the same generator and seed have made it already.
 
-    What else is in a complete folder (rendered sets) is kept where the body stays the same. Raises ProjectError.
+    Other files in a complete folder (rendered sets) are kept if the body stays the same. Raises ProjectError.
     """
     if not 0 <= seed < 2 ** 32:
         raise ProjectError(f'seed {seed}: must lie between 0 and {2 ** 32 - 1}')
@@ -86,7 +86,7 @@ def _check_target(out):
 
 
 def _looks_free(out):
-    """A folder of ours, finished or not: never replace a user's own folder."""
+    """Whether this program made a folder, finished or not. A user's own folder is never replaced."""
     return (out / MANIFEST).exists() or (out / 'vertex_ids.json').exists()
 
 
@@ -97,7 +97,8 @@ def _remove_leftovers(out):
 
 @contextlib.contextmanager
 def _one_thread():
-    """Sums depend on how they are split among threads: with one thread the same seed gives the same bytes."""
+    """Compute with one thread. Sums depend on their split among threads; with one, a seed always gives the same bytes.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -108,7 +109,7 @@ def _one_thread():
 
 
 def _write_all(folder, seed):
-    """Write every asset and, last, the manifest. Returns the body's digest."""
+    """Write every asset, and the manifest last. Returns the body's digest."""
     report = get_logger().info
     body = build_body(seed, report)
     faces = body.surface.faces
@@ -133,9 +134,9 @@ def _write_all(folder, seed):
 
 
 def _keep_other_files(out, aside, digest):
-    """Give the new folder what others put into a complete one (rendered sets), if it is of the same body.
+    """Link other files of a complete folder (rendered sets) into the new one, if it has the same body.
 
-    Linked, not moved: until the new folder is in place, the old one stays whole.
+    They are linked, not moved, so that the old folder stays complete until it is replaced.
     """
     if not is_complete_free_folder(out) or load_json(out / MANIFEST).get('body_digest') != digest:
         return

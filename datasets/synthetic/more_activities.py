@@ -1,7 +1,7 @@
-"""More of what people in photographs do: they sit in many ways, hold phones, do sports, dance and embrace.
+"""More activities, as in photographs: many ways of sitting, phones, sports, dance and embraces.
 
-Rows as in `activities.py`, written by hand after photographs; the plain rows stay in the table, with smaller shares.
-`activities.PLAIN` remains what the pose prior and the mean pose are made from.
+Rows have the form of those in `activities.py` and are written by hand after photographs. The plain rows stay in the
+table with smaller weights. The pose prior and the mean pose are made from `activities.PLAIN`.
 """
 from datasets.synthetic.activities import ARMS, LEGS, Activities
 

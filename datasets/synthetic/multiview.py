@@ -1,4 +1,4 @@
-"""One person seen by several calibrated cameras at once."""
+"""One person, rendered from several calibrated cameras at once."""
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -14,11 +14,11 @@ NUM_VIEWS = 4
 
 
 def render_views(rng, cast, size, photos=None, studio=False, realism=frozenset()):
-    """Render one person from NUM_VIEWS sides -> [(image, row)], the rows with cam_K, cam_R [3,3] and cam_t [3].
+    """Render one person from NUM_VIEWS sides -> [(image, row)]; the rows have cam_K, cam_R [3,3] and cam_t [3].
 
-    cam_R and cam_t take the world, metres, y up, the pelvis near the origin, to each camera's frame. Each row's pose
-    has its root in that camera's frame. studio: before a plain backdrop, with nothing in front; realism: names of
-    `realism.REALISM`, of which those count that need one person and whole views.
+    cam_R and cam_t map the world (metres, y up, pelvis near the origin) to each camera's frame. Each row's pose has its
+    root in that camera's frame. studio: a plain backdrop with nothing in front; realism: names of `realism.REALISM`.
+    Only those that apply to one person in complete views have an effect.
     """
     realism &= {'shadows', 'garments', 'poses'}
     gender, betas = cast.draw(rng, wide='poses' in realism)
@@ -37,7 +37,7 @@ def render_views(rng, cast, size, photos=None, studio=False, realism=frozenset()
         translation = frame_points(seen.posed.vertices[::7], camera, rng.uniform(.6, .92), rng.normal(0, .03, 2))
         scene = Scene(place(seen, translation), camera, view, lighting, surroundings, realism=realism)
         drawing = draw(rng, scene, photos, studio)
-        # SMPL turns the root about the pelvis, a camera turns the world about its origin.
+        # SMPL rotates the root about the pelvis, a camera rotates the world about its origin.
         pelvis = seen.posed.smpl_joints[0]
         row = label(scene, drawing) | {'view': number, 'cam_K': camera.matrix, 'cam_R': view,
                                        'cam_t': translation + pelvis - view @ pelvis}
@@ -46,7 +46,7 @@ def render_views(rng, cast, size, photos=None, studio=False, realism=frozenset()
 
 
 def turn_root(pose, rotation):
-    """The pose [72] with its root turned by a rotation [3,3], as seen from another camera."""
+    """The pose [72] with its root rotated by a rotation [3,3], such as into another camera's frame."""
     turned = np.array(pose, float)
     turned[:3] = (Rotation.from_matrix(rotation) * Rotation.from_rotvec(pose[:3])).as_rotvec()
     return turned

@@ -1,4 +1,4 @@
-"""A panorama of a place, with its light: what a camera sees in it, and how it lights a person who stands there."""
+"""A panorama with its light: its view from a camera, and the lighting of a person in it."""
 from dataclasses import dataclass
 
 import cv2
@@ -10,24 +10,24 @@ from datasets.synthetic.lighting import Lighting
 from utils.errors import BadFile
 
 _KEPT_WIDTH = 1024
-# Radiance above so many times the mean is the sun's or a lamp's, and casts shadows.
+# Radiance above this multiple of the mean belongs to the sun or a lamp and casts shadows.
 _LAMP = 6.0
 # Mean of the picture in linear light after exposure.
 _EXPOSURE = 0.33
-# Pixels between the points at which a view's mapping is computed.
+# Distance in pixels between the points at which a view's mapping is computed.
 _STEP = 8
 
 
 @dataclass(frozen=True)
 class Panorama:
-    """picture [H,2H,3] uint8 sRGB, the horizon in its middle row; lighting: Lighting in its own frame, where the middle
-    column is the direction -z (where a camera looks)."""
+    """picture [H,2H,3] uint8 sRGB, with the horizon in its middle row; lighting: Lighting in the panorama's own frame,
+    in which the middle column is the direction -z (in which a camera looks)."""
     picture: np.ndarray
     lighting: Lighting
 
     @property
     def nbytes(self):
-        """Bytes of memory, as an array has them."""
+        """Size in memory in bytes, as of an array."""
         return self.picture.nbytes
 
     @classmethod
@@ -50,8 +50,8 @@ class Panorama:
         return cls(picture, _lighting_of(small))
 
     def seen_by(self, camera, view, heading):
-        """What a camera sees: [height, width, 3] float32 sRGB in [0, 1]. view [3,3]: world to camera; heading: radians
-        by which the panorama is turned about the vertical."""
+        """The view of a camera: [height, width, 3] float32 sRGB in [0, 1]. view [3,3]: world to camera; heading:
+        rotation of the panorama about the vertical in radians."""
         columns = np.linspace(.5, camera.width - .5, -(-camera.width // _STEP) + 1, dtype=np.float32)
         rows = np.linspace(.5, camera.height - .5, -(-camera.height // _STEP) + 1, dtype=np.float32)
         x, y = np.meshgrid((columns - camera.center[0]) / camera.focal, (rows - camera.center[1]) / camera.focal)
@@ -59,11 +59,11 @@ class Panorama:
         world /= np.linalg.norm(world, axis=-1, keepdims=True)
         azimuth = np.arctan2(world[..., 0], -world[..., 2])
         middle = azimuth[len(azimuth) // 2, azimuth.shape[1] // 2]
-        azimuth = (azimuth - middle + np.pi) % (2 * np.pi) - np.pi  # no seam inside the view
+        azimuth = (azimuth - middle + np.pi) % (2 * np.pi) - np.pi  # no seam inside of the view
         height, width = self.picture.shape[:2]
         shift = int((middle + heading) / (2 * np.pi) * width)
         coarse = ((azimuth / (2 * np.pi) + .5) * width - .5, (.5 - np.arcsin(world[..., 1]) / np.pi) * height - .5)
-        # The coarse points lie on the middles of the first and the last pixel: corners are aligned.
+        # The coarse points are at the centres of the first and last pixels, so corners are aligned.
         maps = F.interpolate(torch.from_numpy(np.stack(coarse)[None].astype(np.float32)),
                              (camera.height, camera.width), mode='bilinear', align_corners=True)[0].numpy()
         turned = np.roll(self.picture, -shift, axis=1)
@@ -71,15 +71,15 @@ class Panorama:
         return seen.astype(np.float32) / 255
 
     def lighting_at(self, heading):
-        """Lighting in the world of a camera for which the panorama is turned by `heading`."""
+        """Lighting in the world of a camera, with the panorama rotated by `heading`."""
         return self.lighting.turned(heading)
 
 
 def _lighting_of(radiance):
-    """Spherical harmonics of zeroth and first order of the irradiance, and the brightest lamp as a direction.
+    """Spherical harmonics of order zero and one of the irradiance, and the brightest lamp as a direction.
 
-    What a white surface sends on is its irradiance over pi: the mean radiance, plus twice the mean of radiance times
-    direction along the normal (Ramamoorthi and Hanrahan, SIGGRAPH 2001); a lamp of solid angle w and radiance L adds
+    The radiance of a white surface is its irradiance over pi: the mean radiance, plus twice the mean of radiance times
+    direction along the normal (Ramamoorthi and Hanrahan, SIGGRAPH 2001). A lamp of solid angle w and radiance L adds
     L w / pi times the cosine.
     """
     height, width = radiance.shape[:2]
@@ -89,7 +89,7 @@ def _lighting_of(radiance):
                                          -np.sin(polar)[:, None] * np.cos(azimuth)), -1)
     solid = np.sin(polar)[:, None] * np.ones(width) * (np.pi / height) * (2 * np.pi / width)
     grey = radiance.mean(-1)
-    # The share of a bright pixel's light that is beyond the sky's around it.
+    # Share of a bright pixel's light that exceeds the surrounding sky's.
     beyond = np.clip(1 - _LAMP * _EXPOSURE / np.maximum(grey, 1e-6), 0, 1)
     lamp = radiance * beyond[..., None]
     soft = radiance - lamp

@@ -1,4 +1,4 @@
-"""Somebody in some shape, pose and clothes; not yet before a camera's background."""
+"""Persons with shape, pose and clothes, before they are placed in front of a camera."""
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,12 +9,12 @@ from datasets.synthetic.free_body import FreeBody
 from datasets.synthetic.garments import Wardrobe, sample_outfit
 from datasets.synthetic.stage import Piece
 
-# Standard deviations at which the shape parameters are cut.
+# Standard deviations at which betas are truncated.
 MAX_BETA = 2.5
 
 
 class Cast:
-    """The bodies that scenes draw from, with what is computed once a body. assets: utils.assets.Assets."""
+    """The bodies from which scenes sample, with values computed once per body. assets: utils.assets.Assets."""
 
     def __init__(self, assets, gendered=0.0):
         self.gendered, self._assets = gendered, assets
@@ -27,11 +27,12 @@ class Cast:
 
     @cached_property
     def wardrobe(self):
-        """Clothes and hair with a shape of their own. Raises MissingFile."""
+        """Clothes and hair with their own geometry. Raises MissingFile."""
         return Wardrobe(self._assets)
 
     def draw(self, rng, wide=False):
-        """Who: a gender key ('n', or 'm' or 'f' for the gendered share) and betas [10]; wide: more at the ends."""
+        """Sample a gender key ('n', or 'm' or 'f' for the share `gendered`) and betas [10]. wide: more extreme betas.
+        """
         gender = 'n'
         if self.gendered > 0 and rng.random() < self.gendered:
             gender = 'm' if rng.random() < .5 else 'f'
@@ -40,9 +41,9 @@ class Cast:
 
 @dataclass(frozen=True)
 class Person:
-    """A dressed, posed person: `posed` has its pelvis near the origin; `translation` [3] puts it before the camera.
+    """A dressed, posed person. `posed` has its pelvis near the origin; `translation` [3] moves it before the camera.
 
-    garments: stage.Pieces of clothes with a shape of their own, near the origin as well.
+    garments: stage.Pieces of clothes with their own geometry, near the origin too.
     """
     body: FreeBody
     gender: str
@@ -60,7 +61,7 @@ class Person:
 
     @property
     def pieces(self):
-        """The meshes [stage.Piece] that show the person."""
+        """The meshes [stage.Piece] of the person."""
         skin = Piece(self.vertices, self.body.faces, self.body.template, self.normals)
         return (skin, *(replace(piece, places=piece.places + self.translation) for piece in self.garments))
 
@@ -74,7 +75,8 @@ class Person:
 
 
 def sample_betas(rng, wide=False):
-    """Shape parameters [10]: standard normal, cut at MAX_BETA; wide: half of the people's first three uniform."""
+    """Sample betas [10]: standard normal, truncated at MAX_BETA. wide: for half of the people the first three are
+    uniform."""
     betas = rng.standard_normal(10)
     if wide and rng.random() < .5:
         betas[:3] = rng.uniform(-MAX_BETA, MAX_BETA, 3)
@@ -85,16 +87,16 @@ def sample_betas(rng, wide=False):
 
 
 def dress(rng, cast, gender, betas, pose, photos=None, realism=frozenset()):
-    """Draw in which clothes somebody takes the pose [72] -> Person at the origin."""
+    """Sample clothes for a pose [72] -> Person at the origin."""
     body = cast.bodies[gender]
     look = sample_look(rng, cast.marks[gender], photos)
-    if 'garments' in realism and gender == 'n':  # which alone they are fitted to
+    if 'garments' in realism and gender == 'n':  # garments are fitted to the neutral body only
         look = sample_outfit(rng, cast.wardrobe, cast.marks[gender], look)
     return repose(body, gender, betas, pose, look, look.offsets(body, cast.normals[gender]))
 
 
 def repose(body, gender, betas, pose, look, offsets):
-    """A Person at the origin in a given shape, pose and look; offsets [V,3] from `Look.offsets`."""
+    """A Person at the origin with given shape, pose and look. offsets [V,3]: from `Look.offsets`."""
     posed = body.pose(betas, pose, offsets)
     garments = tuple(garment.posed(betas, posed.transforms) for garment in look.outfit)
     return Person(body, gender, betas, pose, look, posed, body.normals(posed.vertices), np.zeros(3), garments)

@@ -1,8 +1,8 @@
-"""A user's photographs: what people stand before, what their clothes are cut from, and cut-outs to hold in front.
+"""A user's photographs: backgrounds, textures of clothes, and cut-outs for objects in front.
 
-A folder holds pictures anywhere below it, but for two subfolders: `panoramas/` (equirectangular, Radiance HDR) and
-`cutouts/` (PNG with opacity). Files are opened when they are drawn, and decoded no larger than needed. People in them
-would be people without labels: take pictures without.
+A folder holds pictures at any depth, except for two subfolders: `panoramas/` (equirectangular, Radiance HDR) and
+`cutouts/` (PNG with opacity). Files are opened on demand and decoded no larger than needed. People in the pictures
+would be people without labels, so pictures should show none.
 """
 from collections import OrderedDict
 from pathlib import Path
@@ -18,15 +18,15 @@ from utils.logging import get_logger
 
 _PICTURE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'}
 _PANORAMAS, _CUTOUTS = 'panoramas', 'cutouts'
-# Pixels of the longest side to which a picture is reduced when it is read, and of a cut-out.
+# Longest side in pixels to which pictures and cut-outs are reduced.
 _KEPT_SIDE, _CUTOUT_SIDE = 800, 256
-# Bytes of decoded pictures that a process keeps, and so many tries before a folder counts as unreadable.
+# Bytes of decoded pictures that a process caches, and failed reads in a row before a folder counts as unreadable.
 _KEPT_BYTES, _TRIES = 128 << 20, 20
 CLOTH_SIDE = 64
 
 
 class PhotoFolder:
-    """Pictures, panoramas and cut-outs of a folder. Those whose header cannot be read are left out and counted.
+    """Pictures, panoramas and cut-outs of a folder. Files with an unreadable header are left out and counted.
 
     Raises MissingFile for a missing folder, ProjectError for one without readable pictures or panoramas.
     """
@@ -58,7 +58,7 @@ class PhotoFolder:
         return {**self.__dict__, '_kept': OrderedDict(), '_kept_bytes': 0}
 
     def sample(self, rng, width, height):
-        """A random part of a random picture, half of the time mirrored: [height, width, 3] float32 RGB in [0, 1]."""
+        """A random crop of a random picture, mirrored half of the time: [height, width, 3] float32 RGB in [0, 1]."""
         picture = self._draw(rng, self.files, self._read_picture)
         crop = _random_crop(rng, picture, width / height, rng.uniform(.4, 1))
         enlarged = crop.shape[1] < width
@@ -78,14 +78,14 @@ class PhotoFolder:
         return cv2.resize(crop, (CLOTH_SIDE, CLOTH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
     def cutout(self, rng):
-        """A random thing before nothing: [h,w,4] float32, sRGB and opacity in [0, 1]; None where there are none."""
+        """A random cut-out: [h,w,4] float32, sRGB and opacity in [0, 1]; None if there are none."""
         if not self.cutouts:
             return None
         pixels = self._draw(rng, self.cutouts, _read_cutout)
         return (pixels[:, ::-1] if rng.random() < .5 else pixels).astype(np.float32) / 255
 
     def _draw(self, rng, files, read):
-        """What `read` makes of a random file; a file that fails is passed over for the next one."""
+        """`read` a random file. A file that fails is skipped for the next one."""
         first = int(rng.integers(len(files)))
         for number in range(first, first + min(_TRIES, len(files))):
             file = files[number % len(files)]
@@ -99,7 +99,7 @@ class PhotoFolder:
                            'another folder')
 
     def _once(self, file, read):
-        """Read a file, or find it among the last ones read."""
+        """Read a file, or take it from the cache."""
         if file in self._kept:
             self._kept.move_to_end(file)
             return self._kept[file]
@@ -115,7 +115,7 @@ class PhotoFolder:
 
 
 def _size_of(file):
-    """(width, height) from a picture's header; None where it cannot be read."""
+    """(width, height) from a picture's header, or None if it is unreadable."""
     try:
         with Image.open(file) as image:
             return image.size
@@ -137,7 +137,7 @@ def _read_cutout(file):
 
 
 def _random_crop(rng, picture, aspect, share):
-    """The largest part of width over height `aspect` that fits a picture, times `share`, at a random place."""
+    """A random crop with width over height `aspect`: the largest possible one times `share`."""
     height, width = picture.shape[:2]
     tall = min(height, width / aspect) * share
     rows, columns = max(int(tall), 1), max(int(tall * aspect), 1)

@@ -1,4 +1,4 @@
-"""The sampler of natural poses as regressors and fitting want it: a pose prior and a mean pose."""
+"""A pose prior and a mean pose from the sampler of natural poses, for fitting and regressors."""
 import numpy as np
 import roma
 import torch
@@ -8,7 +8,7 @@ from datasets.synthetic.anatomy import rotmat_to_pose
 from datasets.synthetic.poses import WORLD_TO_CAMERA, sample_body_rotations
 
 _COMPONENTS = 8
-# Radians squared, added to every variance: joints that hardly move would make the prior a wall.
+# Radians squared, added to every variance: joints that hardly move would make the prior too stiff.
 _FLOOR = 4e-4
 
 
@@ -24,9 +24,9 @@ def fit_pose_prior(seed=0, count=8000):
 
 
 def mean_pose(seed=0, count=4000):
-    """Mean pose [72] of sampled poses: every body joint's mean rotation, upright and facing the camera.
+    """Mean pose [72] of sampled poses: the mean rotation of every body joint, upright and facing the camera.
 
-    The mean of rotations is the chordal one: the rotation nearest to the mean matrix.
+    It is the chordal mean: the rotation nearest to the mean matrix.
     """
     rotmat = sample_body_rotations(np.random.default_rng([seed, 72]), count).mean(0)
     rotmat = roma.special_procrustes(torch.from_numpy(rotmat)).numpy()

@@ -1,4 +1,4 @@
-"""What brings pictures closer to photographs, each of it to be left out: names for configs and for generate.py."""
+"""Options that make pictures more like photographs. Each can be left out by name in configs and generate.py."""
 from utils.errors import BadConfig
 
 REALISM = {
@@ -13,7 +13,7 @@ REALISM = {
 
 
 def read_realism(names, key):
-    """Names -> frozenset. key: for the message. Raises BadConfig for an unknown name."""
+    """Check names -> frozenset. key: for the message. Raises BadConfig for an unknown name."""
     unknown = [name for name in names if name not in REALISM]
     if unknown:
         raise BadConfig(f'{key}: no {unknown[0]!r}; use some of {", ".join(REALISM)}')

@@ -1,6 +1,6 @@
 """From a Scene to a picture and its ground truth.
 
-People are drawn at twice the picture's size inside their bounding box and averaged down, so that outlines are soft.
+People are drawn at twice the picture's resolution inside of their bounding box and averaged down for smooth outlines.
 """
 from dataclasses import dataclass
 
@@ -16,16 +16,17 @@ from datasets.synthetic.shadows import no_shadow, openness, shadow_map
 from datasets.synthetic.stage import SUBJECT
 from utils.rasterizer import rasterize
 
-_SUPERSAMPLING = 2  # as `shade` has it
-# Joints lie inside the body: a surface that much nearer than a joint, in metres, hides it.
+_SUPERSAMPLING = 2  # as in `shade`
+# Joints are inside of the body: a surface that is nearer than a joint by more than this, in metres, hides it.
 _HIDDEN_BEHIND = 0.16
-# Share of the backgrounds that are drawn, where there are photographs.
+# Share of drawn backgrounds if there are photographs.
 _DRAWN = 0.2
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """image [H,W,3] uint8 RGB; mask [H,W] bool: pixels that show the person; depth [H,W] metres, infinite elsewhere."""
+    """image [H,W,3] uint8 RGB; mask [H,W] bool: pixels of the person; depth [H,W] metres, infinite elsewhere; covered
+    [H,W] bool: pixels of objects in front."""
     image: np.ndarray
     mask: np.ndarray
     depth: np.ndarray
@@ -33,16 +34,16 @@ class Drawing:
 
 
 def draw(rng, scene, photos=None, studio=False):
-    """Render a Scene with a random background, things in front and the faults of cameras -> Drawing.
+    """Render a Scene with a random background, objects in front and camera artefacts -> Drawing.
 
-    photos: PhotoFolder, or None for drawn backgrounds. studio: a plain backdrop, unless there are photos, and nothing
+    photos: PhotoFolder, or None for drawn backgrounds. studio: a plain backdrop (unless there are photos) and nothing
     in front.
     """
     return compose(rng, scene, _background(rng, scene, photos, studio), things=not studio, photos=photos)
 
 
 def _background(rng, scene, photos, studio):
-    """What is behind the person: [H,W,3] float32 sRGB in [0, 1]."""
+    """The background: [H,W,3] float32 sRGB in [0, 1]."""
     camera = scene.camera
     if scene.surroundings:
         panorama, heading = scene.surroundings
@@ -55,7 +56,8 @@ def _background(rng, scene, photos, studio):
 
 
 def compose(rng, scene, background, faults=True, things=True, photos=None):
-    """The scene's people over a background [H,W,3] float32 -> Drawing. photos: PhotoFolder with cut-outs, or None."""
+    """Draw the scene's people over a background [H,W,3] float32 -> Drawing. photos: PhotoFolder with cut-outs, or None.
+    """
     canvas = background.copy()
     if rng.random() < .6:
         _darken_floor(canvas, scene, rng.uniform(.15, .6))
@@ -71,7 +73,7 @@ def compose(rng, scene, background, faults=True, things=True, photos=None):
 
 
 def _bounds(pixels, camera, margin=2):
-    """First and last column and row, cut to the picture, of projected points; None where all are outside."""
+    """First and last column and row of projected points, clipped to the picture; None if all are outside."""
     if not len(pixels):
         return None
     low, high = (np.clip(edge, -1e6, 1e6) for edge in extent(pixels[:, :2]))
@@ -81,9 +83,9 @@ def _bounds(pixels, camera, margin=2):
 
 
 def draw_people(canvas, scene):
-    """Draw everybody, and the things about them, into canvas [H,W,3] in place.
+    """Draw all people and the objects they use into canvas [H,W,3], in place.
 
-    Returns depth [H,W] in metres, and where the scene's person is seen [H,W] bool.
+    Returns depth [H,W] in metres and the visible pixels of the scene's person [H,W] bool.
     """
     camera, stage = scene.camera, scene.stage()
     depth = np.full(canvas.shape[:2], np.inf, np.float32)
@@ -111,7 +113,7 @@ def draw_people(canvas, scene):
 
 
 def _darken_floor(canvas, scene, strength):
-    """Darken the background where those who stand on the floor cast a shadow."""
+    """Darken the background where people cast a shadow on the floor."""
     rows, columns = (canvas.shape[0] + 3) // 4, (canvas.shape[1] + 3) // 4
     shadow = np.zeros((rows, columns), np.float32)
     for person in (scene.person, *scene.others):
@@ -124,7 +126,7 @@ def _darken_floor(canvas, scene, strength):
 
 
 def _floor_shadow(scene, vertices):
-    """Pixels [K,2] of the shadow that vertices [N,3] cast on the floor under the lowest of them."""
+    """Pixels [K,2] of the shadow of vertices [N,3] on the floor, which is at the lowest vertex."""
     up = scene.view[:, 1]
     height = vertices @ up
     height -= height.min()
@@ -134,7 +136,7 @@ def _floor_shadow(scene, vertices):
 
 
 def _shake(rng, canvas):
-    """Blur along a line: a camera or a person that moves."""
+    """Motion blur along a line, of a moving camera or person."""
     length = int(max(canvas.shape) / 256 * rng.uniform(3, 12)) + 1
     angle = rng.uniform(0, np.pi)
     kernel = np.zeros((length, length), np.float32)
@@ -146,7 +148,7 @@ def _shake(rng, canvas):
 
 
 def _spoil(rng, canvas):
-    """Blur, low resolution, colour cast, contrast, noise and JPEG blocks, each now and then."""
+    """Sometimes add blur, low resolution, a colour cast, contrast, noise and JPEG blocks."""
     size = canvas.shape[1::-1]
     pixel = max(size) / 256
     if rng.random() < .3:
@@ -173,12 +175,12 @@ def _through_jpeg(canvas, quality):
 
 
 def label(scene, drawing):
-    """Ground truth of one picture as a row under the keys of a SPIN `.npz`, plus what else is known.
+    """Ground truth of one picture: a row with the keys of a SPIN `.npz` and further labels.
 
-    Keypoints have confidence 1 inside the picture and 0 outside, hidden or not; visibility [49] is COCO's: 2 seen,
-    1 hidden by the body or a thing, 0 outside. S is in metres in the camera frame, less the pelvis. bbox [4]: x, y,
-    width and height of the person inside the picture; area: pixels that show it; image_size: the picture's width and
-    height; focal: pixels; translation: metres.
+    Keypoints have confidence 1 inside of the picture, even if hidden, and 0 outside. visibility [49] is COCO's: 2
+    visible, 1 hidden by the body or an object, 0 outside. S is in metres in the camera frame, relative to the pelvis.
+    bbox [4]: x, y, width and height of the person inside of the picture; area: number of the person's pixels;
+    image_size: width and height of the picture; focal: pixels; translation: metres.
     """
     person, camera = scene.person, scene.camera
     joints = camera.project(person.joints)

@@ -1,7 +1,7 @@
-"""People before a camera: who, in which pose, dressed how, lit how, seen how. No pixels yet.
+"""People in front of a camera: identity, pose, clothes, light and view, before rendering.
 
-Camera frame: x right, y down, z forward, metres; pixels as in the rest of the project (the first pixel's centre is at
-0.5, 0.5).
+Camera frame: x right, y down, z forward, metres. Pixels as in the rest of the project: the first pixel's centre is at
+(0.5, 0.5).
 """
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from utils.keypoints import SMPL_JOINTS
 
 _NEAREST = 0.35
 
-# What a picture shows: weight, joints whose skin may be outside, share of the picture's side that the rest fills.
+# Framings: weight, joints whose skin may be outside of the picture, range of the picture's share that the rest fills.
 _LEGS = tuple(f'{side}_{name}' for side in ('left', 'right') for name in ('knee', 'ankle', 'foot'))
 _THIGHS = ('left_hip', 'right_hip')
 _FRAMINGS = (
@@ -30,22 +30,22 @@ _BOLD_FRAMINGS = (
 # Width over height.
 _ASPECTS = (1, 1, 1, 3 / 4, 3 / 4, 4 / 3, 4 / 3, 2 / 3, 3 / 2, 9 / 16, 16 / 9)
 _STUDIO_FRAMING = ((1.0, (), (.7, .9)),)
-# Share of the picture's side by which its subject may be off the middle.
+# Largest offset of the subject from the picture's middle, over its side.
 _OFF_MIDDLE, _STUDIO_OFF_MIDDLE = .2, .04
-# Share of the scenes that stand in a panorama, where there are any.
+# Share of scenes in a panorama, if there are any.
 _PANORAMAS = .45
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera in pixels; the same focal length along both axes."""
+    """A pinhole camera in pixels, with the same focal length along both axes."""
     focal: float
     center: tuple
     width: int
     height: int
 
     def project(self, points):
-        """Points [N,3] of the camera frame -> [N,3]: pixels and depth."""
+        """Project points [N,3] of the camera frame -> [N,3]: pixels and depth."""
         depth = points[:, 2]
         zoom = self.focal / depth
         return np.stack([zoom * points[:, 0] + self.center[0], zoom * points[:, 1] + self.center[1], depth], 1)
@@ -58,9 +58,9 @@ class Camera:
 
 @dataclass(frozen=True)
 class Scene:
-    """A person, a camera, light, and which way is up: `view` [3,3] takes the world (y up) to the camera frame.
+    """A person, a camera and light. `view` [3,3] maps the world (y up) to the camera frame.
 
-    surroundings: None, or a Panorama and the radians that it is turned by; others: more people, without labels; things:
+    surroundings: None, or (Panorama, its rotation in radians); others: further people without labels; things:
     `things.Thing`s; realism: names of `realism.REALISM`.
     """
     person: Person
@@ -73,22 +73,22 @@ class Scene:
     realism: frozenset = frozenset()
 
     def stage(self):
-        """All that is drawn as a mesh -> Stage."""
+        """All meshes of the scene -> Stage."""
         groups = [(person.look, person.pieces) for person in (self.person, *self.others)]
         return set_stage(groups + [(thing.look, thing.pieces) for thing in self.things])
 
     @property
     def horizon(self):
-        """Row in pixels of the horizon at the picture's middle."""
+        """Row in pixels of the horizon in the middle of the picture."""
         level = self.view @ (0, 0, -1.0)
         return self.camera.focal * level[1] / max(level[2], 1e-3) + self.camera.center[1]
 
 
 def sample_scene(rng, cast, size, studio=False, photos=None, realism=frozenset()):
-    """Draw a Scene for a picture whose longer side has `size` pixels. rng: numpy Generator.
+    """Sample a Scene for a picture whose longer side has `size` pixels. rng: numpy Generator.
 
-    studio: the whole person is in a square picture and faces the camera more or less; photos: PhotoFolder, or None;
-    realism: names of `realism.REALISM`.
+    studio: a square picture with the whole person, who roughly faces the camera; photos: PhotoFolder, or None; realism:
+    names of `realism.REALISM`.
     """
     gender, betas = cast.draw(rng, wide='poses' in realism)
     poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas), facing=studio, more='poses' in realism,
@@ -105,7 +105,7 @@ def sample_scene(rng, cast, size, studio=False, photos=None, realism=frozenset()
 
 
 def sample_surroundings(rng, photos=None):
-    """Draw the light, and now and then a panorama that it comes from: Lighting, and None or (Panorama, radians)."""
+    """Sample Lighting and None, or sometimes a panorama's: (Lighting, None or (Panorama, radians))."""
     if photos is None or not photos.panoramas or rng.random() >= _PANORAMAS:
         return sample_lighting(rng), None
     panorama, heading = photos.panorama(rng), rng.uniform(0, 2 * np.pi)
@@ -113,8 +113,8 @@ def sample_surroundings(rng, photos=None):
 
 
 def sample_camera(rng, size, free=False):
-    """Draw a camera of 15 to 70 degrees' field of view along its longer side of `size` pixels, its principal point in
-    the middle. free: the picture may be higher than wide, or wider than high."""
+    """Sample a camera with 15 to 70 degrees' field of view along its longer side of `size` pixels and the principal
+    point in the middle. free: the picture need not be square."""
     angle = np.deg2rad(rng.uniform(15, 45) if rng.random() < .7 else rng.uniform(45, 70))
     width, height = size, size
     if free:
@@ -124,7 +124,7 @@ def sample_camera(rng, size, free=False):
 
 
 def _frame(rng, person, camera, framings, off_middle):
-    """Draw a translation [3] that brings the person, or a part, into the picture."""
+    """Sample a translation [3] that brings the person, or a part of it, into the picture."""
     kind = framings[rng.choice(len(framings), p=[f[0] for f in framings])]
     unwanted = [SMPL_JOINTS.index(name) for name in kind[1]]
     points = person.posed.vertices[~np.isin(person.body.dominant_joints, unwanted)][::7]
@@ -134,7 +134,7 @@ def _frame(rng, person, camera, framings, off_middle):
 
 
 def frame_points(points, camera, share, jitter=(0, 0)):
-    """Translation [3] at which points [N,3] fill `share` of the picture, about its middle plus `jitter`."""
+    """Translation [3] with which points [N,3] fill `share` of the picture, centred at its middle plus `jitter`."""
     low, high = extent(points)
     translation = -(low + high) / 2
     size = np.array([camera.width, camera.height])

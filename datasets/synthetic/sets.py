@@ -1,7 +1,7 @@
-"""A rendered set on disk, made by several processes, whole or not at all.
+"""A rendered set on disk. It is made by several processes, completely or not at all.
 
-Pictures are written into a hidden folder that is renamed when it is full; the annotation file is written after that,
-and it alone makes a set count. A run that was killed leaves the hidden folder, which the next run removes.
+Pictures are written into a hidden folder, which is renamed when it is complete. The annotation file is written last,
+and a set exists only with it. A killed run leaves the hidden folder, which the next run removes.
 """
 import contextlib
 import hashlib
@@ -29,20 +29,20 @@ from utils.pixels import PIXEL_CENTER
 from utils.safe_io import load_json, load_npz, save_npz
 from utils.threads import use_one_thread
 
-# Raise it when the code makes other bytes of the same recipe.
+# Increase it when the code makes other bytes from the same recipe.
 # 2: Human3.6M's joints have the left leg first; 3: cloth, panoramas and cut-outs from the folder of photographs,
 # and what `realism.REALISM` names.
 _FORMAT = 4
 _JPEG_QUALITY = 92
-# Bytes a pixel of a JPEG file, on average and rounded up, and of a row of labels.
+# Upper bounds: bytes per pixel of a JPEG file on average, and bytes per row of labels.
 _BYTES_PER_PIXEL, _BYTES_PER_ROW, _SPARE_BYTES = 0.45, 3000, 64 << 20
 _FILES_PER_FOLDER = 1000
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a set's bytes depend on, but the body. count: people, each of them `views` pictures;
-    size: pixels of the longer side."""
+    """Everything except the body that determines a set's bytes. count: people, each in `views` pictures; size: longer
+    side in pixels."""
     name: str
     split: str
     count: int
@@ -60,7 +60,7 @@ class Recipe:
 
 
 class Painter:
-    """Renders the people of a recipe, in one process. root: asset folder."""
+    """Renders the people of a recipe in one process. root: asset folder."""
 
     def __init__(self, root, recipe):
         cv2.setNumThreads(1)
@@ -69,7 +69,7 @@ class Painter:
         self.photos = PhotoFolder(recipe.backgrounds, quiet=True) if recipe.backgrounds else None
 
     def rows(self, index):
-        """[(image [H,W,3] uint8 RGB, row)] of person `index`: one, or one a view."""
+        """[(image [H,W,3] uint8 RGB, row)] of person `index`, one per view."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, SPLITS[recipe.split], index])
         realism = frozenset(recipe.realism)
@@ -89,9 +89,9 @@ def annotation_file(root, name):
 
 
 def write_set(root, recipe, workers):
-    """Render a set below an asset folder, unless the same one, or a longer one, is complete. Returns whether it was.
+    """Render a set below an asset folder, unless the same or a longer one is complete. Returns whether it rendered.
 
-    Raises MissingFile where the asset folder is not finished, ProjectError for too little space or another run at work.
+    Raises MissingFile for an unfinished asset folder, ProjectError for too little space or another active run.
     """
     root = Path(root)
     fingerprint = _fingerprint(root, recipe)
@@ -113,7 +113,7 @@ def write_set(root, recipe, workers):
 
 
 def _fingerprint(root, recipe):
-    """JSON of the recipe, the body it is rendered from and the pictures behind."""
+    """JSON of the recipe, the body and the background pictures."""
     check_free_folder(root)
     pictures = ''
     if recipe.backgrounds:
@@ -129,9 +129,9 @@ def _digest(root):
 
 
 def people_on_disk(root, recipe, fingerprint):
-    """How many people the set on disk has; 0 if it is of another body or other settings, or pictures are missing.
+    """Number of people in the set on disk; 0 if it has another body or other settings, or if pictures are missing.
 
-    A picture does not depend on how many there are, so a longer set holds the shorter one.
+    A picture does not depend on the number of pictures, so a longer set contains the shorter one.
     """
     file = annotation_file(root, recipe.name)
     try:
@@ -148,7 +148,7 @@ def people_on_disk(root, recipe, fingerprint):
 
 @contextlib.contextmanager
 def only_run(root):
-    """Hold the asset folder's lock; raises ProjectError where another run holds it. The lock ends with the process."""
+    """Hold the asset folder's lock. Raises ProjectError if another run holds it. The lock ends with the process."""
     folder = Path(root) / 'images'
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / '.lock')
@@ -171,7 +171,7 @@ def _check_space(root, recipe):
 
 
 def _clear_aside(root, recipe):
-    """An empty hidden folder for the pictures; what a killed run left there is removed."""
+    """An empty hidden folder for the pictures. Leftovers of a killed run are removed."""
     aside = root / 'images' / f'.{recipe.name}.partial'
     if aside.exists():
         shutil.rmtree(aside)
@@ -191,18 +191,18 @@ def _paint(root, recipe, workers, aside):
 
 
 def _painted(root, recipe, workers, aside):
-    """Yield (picture number, row) in any order, from `workers` processes, or this one where it is to be alone."""
+    """Yield (picture number, row) in any order, from `workers` processes or, for one worker, from this process."""
     if workers <= 1:
         yield from _paint_share(root, recipe, aside, 0, 1)
         return
-    # Spawned, not forked: torch and warp hold threads and locks.
+    # Spawned, not forked, because torch and warp hold threads and locks.
     context = multiprocessing.get_context('spawn')
     processes, pipes = [], []
     for share in range(workers):
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(sender, str(root), recipe, aside, share, workers), daemon=True)
         process.start()
-        # The only sender left is the worker's: its death ends the pipe here, this process's death breaks it there.
+        # The worker has the only sender: its death ends the pipe here, and this process's death breaks the pipe there.
         sender.close()
         processes.append(process)
         pipes.append(receiver)
@@ -232,7 +232,7 @@ def _received(pipes):
 
 
 def _work(sender, root, recipe, aside, share, shares):
-    """What a worker process does: its share of the pictures; a batch of rows at a time, and None at the end."""
+    """A worker process: renders its share of the pictures and sends rows in batches, and None at the end."""
     use_one_thread()
     batch = []
     try:

@@ -1,7 +1,7 @@
-"""Colours of people's pixels: which garment a point of the skin belongs to, its pattern, folds and light.
+"""Colours of people's pixels: the region of a skin point, its pattern, folds and light.
 
 Garments are regions of the template's T pose (sleeves end at some |x|, trousers at some height), so one formula in the
-template's coordinates dresses every shape and pose. It runs per pixel, in warp kernels: borders stay sharp at any size.
+template's coordinates dresses every shape and pose. It is evaluated per pixel in warp kernels, so borders stay sharp.
 """
 import numpy as np
 import torch
@@ -268,7 +268,7 @@ def _shade_pixels(face_index: wp.array2d(dtype=wp.int64), barycentric: wp.array2
     normal = wp.vec3(0.0, 0.0, 0.0)
     region = int(0)  # noqa: UP018
     shown = int(-1)  # noqa: UP018
-    # Colour is averaged over four samples; light changes slowly and is computed once, for what the first one shows.
+    # Colour is averaged over four samples. Light varies slowly and is computed once, for the first sample's look.
     for sample in range(4):
         y = 2 * row + sample // 2
         x = 2 * column + sample % 2

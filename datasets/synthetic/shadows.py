@@ -1,4 +1,4 @@
-"""Shadows that people cast on themselves and on each other, and how open to their surroundings their pixels are."""
+"""Shadows that people cast on themselves and each other, and the openness of their pixels to ambient light."""
 import cv2
 import numpy as np
 import torch
@@ -7,11 +7,11 @@ import warp as wp
 from datasets.synthetic.extents import extent
 from utils.rasterizer import EMPTY, draw_zbuffer
 
-_SIDE = 160  # pixels of the shadow map
-_MARGIN = 0.05  # of its extent, on either side
-# Metres: added to depths, which must be positive.
+_SIDE = 160  # side of the shadow map in pixels
+_MARGIN = 0.05  # margin over its extent, on either side
+# Metres, added to depths to make them positive.
 _NEAREST = 10.0
-# Openness: metres around a pixel that are looked at, metres below their mean at which it is least open, and that least.
+# Openness: radius of the neighbourhood in metres, depth below its mean of the least openness, and that openness.
 _RADIUS, _DEPTH, _LEAST = 0.13, 0.12, 0.5
 
 _EMPTY = wp.constant(wp.int64(EMPTY))
@@ -49,7 +49,7 @@ def sunlit(place: wp.vec3, shadow: ShadowMap, zbuffer: wp.array2d(dtype=wp.int64
 
 
 def shadow_map(places, faces, towards):
-    """The lamp's picture of a mesh: (ShadowMap, warp array [S,S] of depth keys) for `shading.shade`.
+    """Shadow map of a mesh: (ShadowMap, warp array [S,S] of depth keys) for `shading.shade`.
 
     places [N,3]: metres in the camera frame; faces [F,3] int32; towards [3]: unit vector to the lamp.
     """
@@ -63,7 +63,7 @@ def shadow_map(places, faces, towards):
     corner = np.array([_SIDE / 2 - scale * (low[0] + high[0]) / 2, _SIDE / 2 - scale * (low[1] + high[1]) / 2,
                        high[2] + _NEAREST])
     pixels = np.stack([scale * seen[:, 0] + corner[0], scale * seen[:, 1] + corner[1], corner[2] - seen[:, 2]], 1)
-    # x right, y down and depth are of one hand, as in a camera: culling leaves the faces that the lamp sees.
+    # x right, y down and depth form a frame of a camera's handedness, so culling keeps the faces towards the lamp.
     zbuffer = draw_zbuffer(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(faces), _SIDE, _SIDE,
                            True)
     shadow = ShadowMap()
@@ -74,16 +74,16 @@ def shadow_map(places, faces, towards):
 
 
 def no_shadow():
-    """What `shadow_map` gives where nothing casts a shadow."""
+    """The result of `shadow_map` if nothing casts a shadow."""
     shadow = ShadowMap()
     shadow.size = 0
     return shadow, wp.zeros((1, 1), dtype=wp.int64, device='cpu')
 
 
 def openness(depth, focal):
-    """Share of the surrounding light that reaches each pixel of a depth map [H,W] (metres; 0: nothing): [H,W] float32.
+    """Share [H,W] float32 of the ambient light that reaches each pixel of a depth map [H,W] (metres; 0: nothing).
 
-    A pixel that lies deeper than the mean of those around it is less open. A rough measure at the cost of two blurs.
+    A pixel that is deeper than the mean around it is less open. This is an approximation at the cost of two blurs.
     """
     drawn = (depth > 0).astype(np.float32)
     if not drawn.any():

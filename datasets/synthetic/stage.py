@@ -1,16 +1,16 @@
-"""Everything of a scene that is drawn as a mesh: people, their garments, things; put together into one."""
+"""All meshes of a scene (people, their garments, objects), joined into one."""
 from dataclasses import dataclass
 
 import numpy as np
 
-# Look number of the person whom the picture is about.
+# Look number of the picture's labelled person.
 SUBJECT = 0
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A mesh. places [N,3]: metres in the camera frame; points [N,3]: where on the template (of a thing: in itself) its
-    pattern is taken from; normals [N,3] in the camera frame; region: of all of it, or -1 where the point decides."""
+    """A mesh. places [N,3]: metres in the camera frame; points [N,3]: positions for its pattern, on the template or, of
+    an object, in its own frame; normals [N,3] in the camera frame; region: of the mesh, or -1 if points decide."""
     places: np.ndarray
     faces: np.ndarray
     points: np.ndarray
@@ -20,7 +20,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Stage:
-    """Pieces as one mesh, float32 and int32, as shading.Mesh has it; looks: one Look a number."""
+    """Pieces as one mesh, float32 and int32, for shading.Mesh; looks: the Look of each number."""
     places: np.ndarray
     faces: np.ndarray
     points: np.ndarray
@@ -31,7 +31,7 @@ class Stage:
 
 
 def set_stage(groups):
-    """Put pieces together -> Stage. groups: [(Look, [Piece, ...])], the first one the picture's subject."""
+    """Join pieces -> Stage. groups: [(Look, [Piece, ...])]; the first is the picture's subject."""
     pieces = [(number, piece) for number, (_, group) in enumerate(groups) for piece in group]
     first = np.cumsum([0] + [len(piece.places) for _, piece in pieces])
     counts = [len(piece.faces) for _, piece in pieces]

@@ -1,4 +1,4 @@
-"""People rendered on demand: the training images without files."""
+"""People rendered on demand: training images without files."""
 import numpy as np
 
 from datasets.synthetic.people import Cast
@@ -9,19 +9,19 @@ from datasets.synthetic.scene import sample_scene
 from utils.assets import Assets, find_assets
 from utils.errors import MissingFile
 
-# First word of every image's seed after the user's own: sets never share an image.
+# Second word of every image's seed, after the user's. Different sets never share an image.
 SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5, 'studio_train': 6,
           'studio_val': 7, 'studio_multiview_train': 8, 'studio_multiview_val': 9}
 DEFAULT_LENGTH = 4000
-# Pixels of a picture for one of the network's: larger ones would be rendered to be reduced.
+# Side of a picture over that of the network's input. Larger pictures would only be reduced.
 _LARGER_THAN_CROP = 8 / 7
 
 
 def render_person(rng, cast, size, photos=None, studio=False, realism=frozenset()):
-    """Render one picture, its longer side `size` -> image [H,W,3] uint8 RGB and its row of labels (`render.label`).
+    """Render one picture with longer side `size` -> image [H,W,3] uint8 RGB and its row of labels (`render.label`).
 
-    photos: PhotoFolder, or None; studio: an easy one, whole and facing the camera, before a plain backdrop; realism:
-    names of `realism.REALISM`.
+    photos: PhotoFolder, or None; studio: an easy picture of the whole person, facing the camera, on a plain backdrop;
+    realism: names of `realism.REALISM`.
     """
     scene = sample_scene(rng, cast, size, studio, photos, realism)
     drawing = draw(rng, scene, photos, studio)
@@ -29,12 +29,12 @@ def render_person(rng, cast, size, photos=None, studio=False, realism=frozenset(
 
 
 class FreeStream:
-    """A source of rendered people: `sample(epoch, index)` depends on the seed and these two alone.
+    """A source of rendered people. `sample(epoch, index)` depends only on the seed, epoch and index.
 
-    assets_root: a finished free asset folder; length: pictures an epoch; size: pixels of the longer side; photos:
-    folder of photographs (`photographs.PhotoFolder`), or ''; realism: names of `realism.REALISM`. Bodies are read on
-    first use, in the process that uses them: the stream can be handed to loader workers before. Raises MissingFile and
-    ProjectError for a folder of photographs that cannot be used, BadConfig for an unknown name.
+    assets_root: a finished free asset folder; length: pictures per epoch; size: longer side in pixels; photos: folder
+    of photographs (`photographs.PhotoFolder`), or ''; realism: names of `realism.REALISM`. Bodies are read on first
+    use, so the stream can be sent to loader workers before. Raises MissingFile and ProjectError for an unusable folder
+    of photographs, BadConfig for an unknown name.
     """
 
     def __init__(self, assets_root, length=DEFAULT_LENGTH, seed=0, size=256, photos='', realism=tuple(REALISM)):
@@ -45,7 +45,7 @@ class FreeStream:
 
     @classmethod
     def from_config(cls, cfg):
-        """The stream of a run, from DATA.STREAM. Raises MissingFile where the assets in use are not the free ones."""
+        """The stream of a run, from DATA.STREAM. Raises MissingFile if the assets in use are not the free ones."""
         assets = find_assets(cfg.PATHS.DATA_DIR)
         if not assets.is_free:
             raise MissingFile(f'{assets.root}: people are rendered from the free body alone; set PATHS.DATA_DIR to its '
@@ -61,7 +61,7 @@ class FreeStream:
         return {**self.__dict__, '_cast': None}
 
     def sample(self, epoch, index):
-        """Picture `index` of an epoch: image [H,W,3] uint8 RGB and a row of labels under a SPIN file's keys."""
+        """Picture `index` of an epoch: image [H,W,3] uint8 RGB and a row of labels with the keys of SPIN's files."""
         if self._cast is None:
             self._cast = Cast(Assets(self.assets_root, is_free=True))
         rng = np.random.default_rng([self.seed, SPLITS['stream'], epoch, index])

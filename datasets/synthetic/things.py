@@ -1,4 +1,4 @@
-"""Things with a shape that people use: what they sit on, wheelchairs, what they hold."""
+"""Objects with geometry that people use: seats, wheelchairs and what hands hold."""
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,19 +11,19 @@ from utils.keypoints import SMPL_JOINTS
 
 _HANDS = {'left': ('left_wrist', 'left_hand'), 'right': ('right_wrist', 'right_hand')}
 _HELD = {'phone': .3, 'ball': .2, 'stick': .17, 'bag': .2, 'board': .13}
-_HOLDS, _SEATED = .3, .85  # shares of the people who hold a thing; of those who sit on nothing, of whom a seat is drawn
+_HOLDS, _SEATED = .3, .85  # shares of people who hold an object, and of seated people without a seat who get one
 _SEATS = {'stool': .25, 'chair': .45, 'wheelchair': .15, 'block': .15}
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing in the camera frame. look: appearance.Look; pieces: its meshes (stage.Piece)."""
+    """An object in the camera frame. look: appearance.Look; pieces: its meshes (stage.Piece)."""
     look: object
     pieces: tuple
 
 
 def sample_things(rng, people, view):
-    """Draw what these Persons sit on and hold -> tuple of Things. view [3,3]: world to camera."""
+    """Sample seats and held objects of these Persons -> tuple of Things. view [3,3]: world to camera."""
     things = []
     for person in people:
         up = view[:, 1]
@@ -39,7 +39,7 @@ def _joint(person, name):
 
 
 def _sits(person, up):
-    """Whether the thighs are level and the trunk is not, with the feet below."""
+    """Whether the person sits: thighs level, trunk upright, feet below."""
     hips, knees, ankles = ((_joint(person, f'left_{n}') + _joint(person, f'right_{n}')) / 2 @ up
                            for n in ('hip', 'knee', 'ankle'))
     trunk = (_joint(person, 'neck') - _joint(person, 'pelvis')) @ up
@@ -47,7 +47,7 @@ def _sits(person, up):
 
 
 def _seat(rng, person, up):
-    """A Thing under a person; the rows of its frame [3,3] are right, up and forward."""
+    """A Thing below a person. The rows of its frame [3,3] are right, up and forward."""
     hips = (_joint(person, 'left_hip') + _joint(person, 'right_hip')) / 2
     forward = (_joint(person, 'left_knee') + _joint(person, 'right_knee')) / 2 - hips
     forward -= forward @ up * up
@@ -64,7 +64,7 @@ def _seat(rng, person, up):
 
 
 def _seat_parts(rng, kind, height):
-    """Pieces as functions of a place and a frame; local coordinates: right, up, forward from the seat's top middle."""
+    """Pieces as functions of a place and a frame. Local coordinates: right, up, forward from the seat's top middle."""
     half = rng.uniform(.2, .26)
     if kind == 'block':
         wide = rng.uniform(.25, .9)
@@ -119,7 +119,7 @@ def _held(rng, person, up):
 
 
 def _box(middle, half):
-    """A box, as a function of a place [3] and a frame [3,3] (its rows in the camera frame) that gives a Piece."""
+    """A box as a function of a place [3] and a frame [3,3] (rows in the camera frame) that returns a Piece."""
     corners, faces, normals = _unit_box()
     return _placed(corners * half + middle, faces, normals)
 
@@ -140,7 +140,7 @@ def _placed(points, faces, normals):
 
     def piece(place, frame):
         turn = np.asarray(frame)
-        # A frame of the other hand would turn the faces inside out.
+        # A left-handed frame would turn the faces inside out.
         outward = faces if np.linalg.det(turn) > 0 else faces[:, ::-1]
         return Piece(points @ turn + place, outward, points, normals @ turn, TOP)
     return piece
@@ -179,7 +179,7 @@ def _ring(radius, thick, rows=24, columns=6):
 
 
 def _grid_faces(rows, columns):
-    """Two triangles a cell of a grid of (rows + 1) x (columns + 1) points."""
+    """Two triangles per cell of a grid of (rows + 1) x (columns + 1) points."""
     first = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).ravel()
     a, b, c, d = first, first + 1, first + columns + 2, first + columns + 1
     return np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])

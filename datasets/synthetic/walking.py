@@ -1,4 +1,4 @@
-"""A video of a person who walks in a circle before a fixed camera, with the truth of every frame."""
+"""A video of a person who walks in a circle in front of a fixed camera, with the ground truth of every frame."""
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -24,8 +24,8 @@ _FEET = [JOINT[name] for name in ('left_ankle', 'right_ankle', 'left_foot', 'rig
 
 
 def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, height=480):
-    """Render the walk to `video` (MP4, H.264), the person's boxes beside it (`detections_file`) and, as the last of the
-    three, its ground truth to `truth` (.npz).
+    """Render the walk to `video` (MP4, H.264), the person's boxes beside it (`detections_file`) and, last, its ground
+    truth to `truth` (.npz).
 
     truth: pose [T,72] with the root in the camera frame, betas [10], translation [T,3], camera K [3,3],
     joints_2d [T,49,2] pixels, joints_3d [T,49,3] and smpl_joints_3d [T,24,3] metres in the camera frame, fps, gender,
@@ -38,7 +38,7 @@ def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, hei
     background = np.clip(room(rng, max(width, height), horizon)[:height, :width], 0, 1)
     frames, film_seed = [], int(rng.integers(1 << 31))
     for person in people:
-        # Every frame draws the same chances: the shadow does not flicker.
+        # Every frame uses the same random numbers, so the shadow does not flicker.
         drawing = compose(np.random.default_rng(film_seed), Scene(person, camera, view, lighting), background,
                           faults=False, things=False)
         frames.append(drawing.image)
@@ -58,19 +58,19 @@ def write_walking(video, truth, cast, seed=0, seconds=10, fps=25, width=640, hei
 
 
 def detections_file(video):
-    """Where the boxes of a video lie: COCO's results format, one person in every frame (docs/demo.md, --detections)."""
+    """Path of a video's boxes: COCO's results format, one person in every frame (docs/demo.md, --detections)."""
     return Path(video).with_name(f'{Path(video).stem}_detections.json')
 
 
 def _box(person, camera):
-    """[left, top, width, height] in pixels of all that the picture shows of the person's surface."""
+    """[left, top, width, height] in pixels of the visible part of the person's surface."""
     points = camera.project(person.vertices)[:, :2]
     low, high = (np.clip(edge, 0, [camera.width, camera.height]) for edge in (points.min(0), points.max(0)))
     return [round(float(value), 3) for value in (*low, *(high - low))]
 
 
 def _stage(rng, cast, count, fps, width, height):
-    """The walker in every frame, the camera's view [3,3], the camera and the light."""
+    """(walker in every frame, camera's view [3,3], camera, light)."""
     rotmat = _walk_rotations(count, fps)
     model = dress(rng, cast, *cast.draw(rng), rotmat_to_pose(rotmat[:1])[0])
     offsets = model.look.offsets(model.body, cast.normals[model.gender])
@@ -91,7 +91,7 @@ def _stage(rng, cast, count, fps, width, height):
 
 
 def _walk_rotations(count, fps):
-    """Rotations [T, 24, 3, 3] of a walk that turns steadily."""
+    """Rotations [T, 24, 3, 3] of a walk along a circle."""
     time = np.arange(count) / fps
     angles = walking_angles((time * _STRIDES_PER_SECOND) % 1)
     rotmat = angles_to_rotmat(np.clip(angles, ANGLE_LOW, ANGLE_HIGH))
@@ -100,7 +100,7 @@ def _walk_rotations(count, fps):
 
 
 def _path(feet, lowest, fps):
-    """Displacement [T,3] of the walker such that the foot on the ground stays where it is.
+    """Displacement [T,3] of the walker that keeps the standing foot in place.
 
     feet: [T,4,3] metres, ankles and toes with the pelvis fixed; lowest: [T] height of the lowest vertex.
     """
@@ -115,7 +115,7 @@ def _path(feet, lowest, fps):
 
 
 def encode_h264(frames, fps):
-    """Frames [H,W,3] uint8 RGB as the bytes of an MP4 file."""
+    """Encode frames [H,W,3] uint8 RGB as the bytes of an MP4 file."""
     buffer = io.BytesIO()
     with av.open(buffer, 'w', format='mp4') as container:
         stream = container.add_stream('libx264', rate=Fraction(fps), options={'crf': '18', 'threads': '1'})

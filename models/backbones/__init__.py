@@ -1,4 +1,4 @@
-"""Image backbones: modules that turn images [B,3,H,W] into a feature map; `out_channels` is its depth."""
+"""Image backbones: modules from images [B,3,H,W] to a feature map with `out_channels` channels."""
 from models.backbones.convnext import CONVNEXTS, ConvNeXtBackbone
 from models.backbones.hrnet import CLASSIFIERS, HRNETS, HRNetBackbone, HRNetClassifier
 from models.backbones.resnet import RESNETS, ResNetBackbone

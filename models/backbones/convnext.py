@@ -21,7 +21,7 @@ class ConvNeXtBackbone(nn.Module):
 class ConvNeXtLogits(nn.Module):
     """images [B,3,H,W] -> the classifier's 1,000 logits as a map of one cell [B,1000,1,1].
 
-    The published Multi-SPIN takes these for its embeddings.
+    The published Multi-SPIN uses these logits as embeddings.
     """
 
     def __init__(self, name):

@@ -1,6 +1,6 @@
-"""Depthwise convolutions in float32 where the rest of a network computes in bfloat16 on a CPU.
+"""Depthwise convolutions in float32 while the rest of a network computes in bfloat16 on a CPU.
 
-oneDNN differentiates a depthwise convolution in bfloat16 several times slower than in float32.
+oneDNN's gradient of a depthwise convolution is several times slower in bfloat16 than in float32.
 """
 import types
 
@@ -9,9 +9,9 @@ from torch import nn
 
 
 def keep_depthwise_in_float32(network):
-    """Make the depthwise convolutions of a network compute in float32 under the CPU's autocast -> the network.
+    """Make a network's depthwise convolutions compute in float32 under CPU autocast. Returns the network.
 
-    What they return keeps the type of what they are given. Other devices and plain float32 are not touched.
+    Their output keeps the dtype of their input. Other devices and float32 are not affected.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels:

@@ -1,21 +1,21 @@
-"""HRNet: branches of falling resolution that run side by side and exchange features.
+"""HRNet: parallel branches of different resolution that exchange features.
 
 Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019. Parameter names are
-the published ones, so that its ImageNet and COCO weights fit.
+those of the published code, so its ImageNet and COCO weights fit.
 """
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-# Channels of the branch of highest resolution; each next branch has twice as many at half the size.
+# Channels of the branch of highest resolution. Each following branch has twice the channels at half the resolution.
 HRNETS = {'hrnet_w18': 18, 'hrnet_w32': 32, 'hrnet_w48': 48}
 CLASSIFIERS = {f'{name}_cls': name for name in HRNETS}
 _STEM, _BLOCKS = 64, 4
-# Of the classification head: quarters of each branch's channels, and its features.
+# Classification head: a quarter of each branch's output channels, and the number of features.
 _HEAD_WIDTHS, _HEAD_FEATURES = (32, 64, 128, 256), 2048
 
 
 class HRNetBackbone(nn.Module):
-    """images [B,3,H,W] -> features [B,out_channels,H/4,W/4] of the branch of highest resolution."""
+    """images [B,3,H,W] -> features [B,out_channels,H/4,W/4], the branch of highest resolution."""
 
     def __init__(self, name, outputs=1):
         super().__init__()
@@ -38,7 +38,7 @@ class HRNetBackbone(nn.Module):
         return self.branches(images)[0]
 
     def branches(self, images):
-        """The feature maps of the branches that the last stage gives, from the highest resolution down."""
+        """The feature maps that the last stage outputs, from the highest resolution down."""
         stem = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(images))))))
         branches = self.stage2(_branch_out(self.transition1, [self.layer1(stem)]))
         branches = self.stage3(_branch_out(self.transition2, branches))
@@ -46,9 +46,9 @@ class HRNetBackbone(nn.Module):
 
 
 class HRNetClassifier(HRNetBackbone):
-    """images [B,3,H,W] -> features [B,2048,H/32,W/32]: all four branches, joined as for ImageNet's classes.
+    """images [B,3,H,W] -> features [B,2048,H/32,W/32]: all four branches, combined as in ImageNet classification.
 
-    Its entries are those of HRNet's ImageNet weights, but for the classifier itself.
+    HRNet's ImageNet weights fit it, except for the classifier.
     """
 
     def __init__(self, name):
@@ -69,7 +69,7 @@ class HRNetClassifier(HRNetBackbone):
 
 
 class ExchangeModule(nn.Module):
-    """Residual blocks on every branch, then each output sums all branches, brought to its size and width."""
+    """Residual blocks on every branch. Then each output is the sum of all branches, resampled to its size and width."""
 
     def __init__(self, widths, outputs):
         super().__init__()
@@ -85,7 +85,7 @@ class ExchangeModule(nn.Module):
 
 
 def residual_layer(block, channels_in, channels, count, stride=1):
-    """`count` residual blocks of torchvision; the first changes width and resolution where needed."""
+    """`count` residual blocks of torchvision. The first changes width and resolution where needed."""
     channels_out = channels * block.expansion
     shortcut = None
     if stride != 1 or channels_in != channels_out:
@@ -108,24 +108,24 @@ def _biased(channels_in, channels, size, **options):
 
 
 def _transition(before, after):
-    """Layers that lead from the branches of one stage to those of the next, which has one more."""
+    """Layers from the branches of one stage to those of the next stage, which has one branch more."""
     kept = [nn.Identity() if a == b else _conv(a, b) for a, b in zip(before, after)]
     return nn.ModuleList([*kept, nn.Sequential(_conv(before[-1], after[-1], stride=2))])
 
 
 def _branch_out(transition, branches):
-    """Inputs of a stage: the branches before it, and a new one from the last."""
+    """Inputs of a stage: the previous branches and a new one, made from the last of them."""
     return [layer(branch) for layer, branch in zip(transition, [*branches, branches[-1]])]
 
 
 def _stage(count, widths, outputs=None):
-    """`count` exchange modules; the last gives only the first `outputs` branches."""
+    """`count` exchange modules. The last one outputs only the first `outputs` branches."""
     last = outputs or len(widths)
     return nn.Sequential(*(ExchangeModule(widths, last if i == count - 1 else len(widths)) for i in range(count)))
 
 
 def _resampled(widths, source, target):
-    """Bring a branch to the width and resolution of another: interpolation upwards, strided convolutions downwards."""
+    """Resample a branch to the width and resolution of another: upsampling, or strided convolutions."""
     if source == target:
         return nn.Identity()
     if source > target:

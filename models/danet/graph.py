@@ -8,8 +8,8 @@ from utils.keypoints import SMPL_JOINTS, SMPL_PARENTS
 
 
 class GraphLayer(nn.Module):
-    """features [B,24,n], graph [24,24] -> [B,24,m]: a linear map of what a joint's neighbours hold, joint by joint
-    normalized, then rectified."""
+    """features [B,24,n], graph [24,24] -> [B,24,m]: a linear map of the neighbours' features, batch normalization per
+    joint, ReLU."""
 
     def __init__(self, channels_in, channels_out):
         super().__init__()
@@ -23,8 +23,8 @@ class GraphLayer(nn.Module):
 
 
 class LearnedGraph(nn.Module):
-    """Edges between joints that are two steps apart at most, each with a learned weight -> [24,24] symmetrically
-    normalized, self-links included."""
+    """Learned weights of the edges between joints at most two steps apart -> [24,24], symmetrically normalized, with
+    self-links."""
 
     def __init__(self):
         super().__init__()
@@ -57,7 +57,7 @@ def near_links():
 
 
 def ancestor_graph():
-    """[24,24]: each joint averages its ancestors, whose rotations decide where it is; the root gets nothing."""
+    """[24,24]: each joint averages its ancestors, whose rotations determine its position. The root's row is zero."""
     parent = _parent_links()
     reach, step = torch.zeros_like(parent), parent
     while step.any():
@@ -66,7 +66,7 @@ def ancestor_graph():
 
 
 def neighbour_graph():
-    """[24,24]: each joint averages itself, its parent and its children, whose positions decide its rotation."""
+    """[24,24]: each joint averages itself, its parent and its children, whose positions determine its rotation."""
     parent = _parent_links()
     links = torch.eye(NUM_JOINTS) + parent + parent.T
     return links / links.sum(1, keepdim=True)

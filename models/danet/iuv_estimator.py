@@ -1,4 +1,4 @@
-"""From image features to dense correspondences: of the whole body, and of 24 crops around its joints."""
+"""From image features to dense correspondences: of the whole body and of 24 crops around its joints."""
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from models.pymaf import IUVHead, deconv_block
 @dataclass
 class PartPrediction:
     """centers [B,24,2] predicted joints in [-1, 1]; transforms [B,24,2,3] of the crops; iuv [B,24,3,7,h,w]: U, V and
-    part scores of background and the six parts that each crop shows (models/danet/parts.py)."""
+    part scores of the background and of the six parts in each crop (models/danet/parts.py)."""
     centers: torch.Tensor
     transforms: torch.Tensor
     iuv: torch.Tensor
@@ -23,7 +23,7 @@ class PartPrediction:
 class IUVEstimator(nn.Module):
     """features [B,C,h,w] -> (DenseOutput, PartPrediction or None). options: cfg.MODEL.DANET.
 
-    A backbone of low resolution (ResNet) gets transposed convolutions first; HRNet needs none.
+    A low-resolution backbone (ResNet) needs transposed convolutions first; HRNet needs none.
     """
 
     def __init__(self, channels, assets, body, options):
@@ -35,7 +35,7 @@ class IUVEstimator(nn.Module):
         if self.decomposed:
             self.joint_head = JointHead(widths[-1])
             self.crops = PartCrops(assets, body, options)
-            # One convolution a joint.
+            # Grouped: one convolution per joint.
             self.part_head = nn.Conv2d(widths[-1] * NUM_JOINTS, 3 * CROP_CHANNELS * NUM_JOINTS, 3, padding=1,
                                        groups=NUM_JOINTS)
 
@@ -52,7 +52,7 @@ class IUVEstimator(nn.Module):
 
 
 class JointHead(nn.Module):
-    """features [B,C,h,w] -> heat maps [B,24,h,w] of the body's joints in the picture."""
+    """features [B,C,h,w] -> heat maps [B,24,h,w] of SMPL's joints."""
 
     def __init__(self, channels):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What only DaNet is supervised with. Every function is zero, not NaN, where no row is valid."""
+"""Losses that only DaNet has. Every function returns zero, not NaN, where no row is valid."""
 import torch
 import torch.nn.functional as F
 
@@ -31,7 +31,7 @@ def danet_losses(out, targets, cfg):
     for i, positions in enumerate(out.extras.get('positions', ())):
         losses[f'joint_position_{i}'] = options.POSITION_W * position_loss(
             positions, targets.smpl_joints, targets.valid)
-    # The last stage's rotations are in the losses that every architecture has.
+    # The common losses supervise the last stage's rotations.
     for i, stage in enumerate(out.stages[1:-1]):
         losses[f'rotation_{i}'] = weights.POSE_W * pose_loss(stage.rotmat, targets.rotmat, targets.valid)
     if options.ORTHOGONAL_W > 0 and 'pose_6d' in out.extras:
@@ -41,11 +41,12 @@ def danet_losses(out, targets, cfg):
 
 
 def part_iuv_losses(parts, iuv, valid):
-    """Losses of the 24 crops' dense maps, without weights, averaged over the crops.
+    """Losses of the 24 crops' dense maps, unweighted, averaged over the crops.
 
-    parts: PartPrediction; iuv: [B,3,s,s] IUV images of the whole body, cut out here as the features were, nearest
-    pixel; valid: [B]. What a crop's six parts do not hold is background. Returns 'index' (cross entropy, the mean over
-    valid pictures' pixels), 'u' and 'v' (smooth L1 at the true part, summed over pixels, divided by the batch).
+    parts: PartPrediction; iuv: [B,3,s,s] IUV images of the whole body, which are cropped here like the features, with
+    nearest-pixel sampling; valid: [B]. Parts that a crop does not predict are background. Returns 'index' (cross
+    entropy, mean over the pixels of valid pictures), 'u' and 'v' (smooth L1 at the true part, summed over pixels,
+    divided by the batch size).
     """
     u, v, index = parts.iuv.float().unbind(2)
     target = crop(iuv, parts.transforms, index.shape[-1], mode='nearest')
@@ -65,7 +66,7 @@ def part_iuv_losses(parts, iuv, valid):
 
 @torch.no_grad()
 def center_targets(targets):
-    """[B,24,3]: where SMPL's joints are in the crop, with confidence: the target body's, else the annotated ones."""
+    """SMPL's joints in the crop with confidence, [B,24,3]: of the target body where it is valid, else annotated."""
     projected = project(targets.smpl_joints, targets.camera)
     from_body = torch.cat([projected, torch.ones_like(projected[..., :1])], dim=-1)
     return torch.where(targets.dense_valid[:, None, None], from_body, targets.smpl_keypoints_2d)
@@ -73,7 +74,7 @@ def center_targets(targets):
 
 def center_loss(centers, wanted):
     """Smooth L1 of the crops' centres [B,24,2] against [B,24,3], weighted by confidence, summed over joints, divided
-    by the batch."""
+    by the batch size."""
     confidence = wanted[..., 2:]
     error = F.smooth_l1_loss(centers, wanted[..., :2], reduction='none')
     return torch.where(confidence > 0, confidence * error, 0.0).sum() / len(centers)
@@ -85,9 +86,9 @@ def position_loss(positions, wanted, valid):
 
 
 def orthogonality_loss(pose_6d):
-    """Mean squared deviation of the two axes of each 6D rotation from being of unit length and perpendicular.
+    """Mean squared deviation of the two axes of each 6D rotation from orthonormality.
 
-    pose_6d: [B,144]. The 6D form is made orthogonal in any case; this keeps its scale near one.
+    pose_6d: [B,144]. The rotation matrix is orthonormal in any case; this loss keeps the scale of the axes near one.
     """
     axes = pose_6d.float().unflatten(-1, (24, 3, 2))
     gram = axes.transpose(-1, -2) @ axes
@@ -95,12 +96,12 @@ def orthogonality_loss(pose_6d):
 
 
 def dense_point_losses(dense, points, segments):
-    """Losses of dense maps at annotated points (DensePose-COCO), without weights.
+    """Losses of dense maps at annotated points (DensePose-COCO), unweighted.
 
     dense: DenseOutput; points: [B,196,5] x and y in [-1, 1] over the picture, part (0: no point), U, V; segments:
     [B,h,w] coarse segment of each pixel, -1 where unknown. Returns 'index' (cross entropy, mean over points), 'u' and
-    'v' (smooth L1 at the true part, summed over points, divided by the batch), 'segment' (cross entropy, mean over
-    known pixels). All zero where nothing is annotated. The published code does not divide U and V by the batch.
+    'v' (smooth L1 at the true part, summed over points, divided by the batch size) and 'segment' (cross entropy, mean
+    over known pixels). All are zero without annotations. The published code does not divide U and V by the batch size.
     """
     part = points[..., 2].long().unsqueeze(1)
     shown = (part > 0).float()
@@ -117,8 +118,8 @@ def dense_point_losses(dense, points, segments):
 
 
 def _at_points(maps, points):
-    """Read maps [B,C,h,w] at points [B,N,2] -> [B,C,N]. [-1, 1] of the points is the picture's full extent, that of
-    grid_sample here the span of the pixels' centres."""
+    """Sample maps [B,C,h,w] at points [B,N,2] -> [B,C,N]. The points' [-1, 1] spans the whole picture. grid_sample's
+    spans the pixels' centres (align_corners=True)."""
     spans = (length / (length - 1) for length in (maps.shape[-1], maps.shape[-2]))
     places = torch.stack([coordinate * span for coordinate, span in zip(points.unbind(-1), spans)], -1)
     return F.grid_sample(maps.float(), places.unsqueeze(1), align_corners=True).squeeze(2)

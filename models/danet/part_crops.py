@@ -1,7 +1,7 @@
-"""Where to cut out the 24 body parts: a square around each predicted joint, its side by the bones beside it.
+"""Places of the 24 part crops: a square around each predicted joint, sized by the adjacent bones.
 
-DaNet, section 3.2 (joint-centric RoI pooling). Coordinates are those of the map: [-1, 1] from its first to its last
-pixel's centre, which is grid_sample with align_corners=True, as the published weights expect.
+DaNet, section 3.2 (joint-centric RoI pooling). Coordinates are those of the map, [-1, 1] from the centre of the first
+pixel to that of the last: grid_sample with align_corners=True, as the published weights expect.
 """
 import numpy as np
 import torch
@@ -16,19 +16,19 @@ from utils.logging import log_once
 from utils.safe_io import as_numbers, load_pickle
 
 RATIO_FILE = 'pretrained_model/learned_ratio.pkl'
-# Room around the flesh, in crop units.
+# Margin around the body's surface, in crop units.
 _MARGIN = 0.05
-# Side of the crop of a hidden joint, as a share of the person's.
+# Side of a hidden joint's crop over the person's side.
 _HIDDEN_SHARE = 0.8
-# Sharpens the heat maps before the expectation is taken.
+# Factor on the heat maps before the softmax. It sharpens them.
 _SHARPNESS = 10.0
 
 
 class PartCrops(nn.Module):
-    """Places of the crops. options: cfg.MODEL.DANET.
+    """Affine transforms of the crops. options: cfg.MODEL.DANET.
 
-    Half a crop's side is ratio * (the longer bone at the joint, seen in the picture) + offset, both learned: from
-    `learned_ratio.pkl` where the assets have it, else from the body at rest.
+    Half a crop's side is ratio * (the longer adjacent bone, in the picture) + offset. Both are buffers: from
+    `learned_ratio.pkl` where the assets have it, else computed from the body at rest.
     """
 
     def __init__(self, assets, body, options):
@@ -46,8 +46,8 @@ class PartCrops(nn.Module):
     def forward(self, centers, part):
         """Affine transforms [B,24,2,3] of affine_grid.
 
-        centers: [B,24,2] predicted joints; part: [B,h,w] predicted part of each pixel. In training, both place and
-        size are jittered, so that later layers do not lean on exact crops.
+        centers: [B,24,2] predicted joints; part: [B,h,w] predicted part of each pixel. Training jitters place and
+        size, so that later layers do not depend on exact crops.
         """
         if self.training and self.center_jitter:
             centers = centers + self.center_jitter * (torch.rand_like(centers) - 0.5)
@@ -69,7 +69,7 @@ class PartCrops(nn.Module):
         return torch.where(hidden, _HIDDEN_SHARE * person, half)
 
     def _hidden(self, centers, part):
-        """[B,24] bool: none of the parts that cover a joint is seen where the joint is. The root never counts."""
+        """[B,24] bool: none of the parts that cover a joint is predicted at the joint. The root is never hidden."""
         covered = self.cover[:, part].movedim(0, 1).to(centers.dtype)  # [B,24,h,w]
         at_joint = F.grid_sample(covered.flatten(0, 1).unsqueeze(1), centers.reshape(-1, 1, 1, 2), align_corners=True)
         hidden = at_joint.view(-1, NUM_JOINTS) < self.visible_score
@@ -80,7 +80,7 @@ class PartCrops(nn.Module):
 def expected_positions(heatmaps):
     """Joints [B,J,2] in [-1, 1] as the expectation over each heat map [B,J,h,w] (Sun et al., ECCV 2018).
 
-    Pixel k of n lies at 2 k / n - 1, which is what the published weights were trained with.
+    Pixel k of n is at 2 k / n - 1, as in the training of the published weights.
     """
     share = F.softmax(_SHARPNESS * heatmaps.float().flatten(2), dim=-1).unflatten(-1, heatmaps.shape[-2:])
     height, width = heatmaps.shape[-2:]
@@ -90,14 +90,14 @@ def expected_positions(heatmaps):
 
 
 def crop(maps, transforms, size, mode='bilinear'):
-    """Cut the crops [B,24,2,3] out of maps [B,C,h,w] -> [B,24,C,size,size]; zero outside."""
+    """Cut crops [B,24,2,3] out of maps [B,C,h,w] -> [B,24,C,size,size]. Outside of the map they are zero."""
     batch, channels = maps.shape[:2]
-    # Where to read is float32 under autocast too.
+    # Sampling positions stay in float32 under autocast.
     dtype = torch.promote_types(maps.dtype, transforms.dtype)
     with in_full_precision(maps.device.type):
         grid = F.affine_grid(transforms.to(dtype).flatten(0, 1), (batch * NUM_JOINTS, channels, size, size),
                              align_corners=True)
-        # One sampling for all crops of a picture: stacked, they are one tall grid.
+        # One sampling for all crops of a picture: they are stacked to one tall grid.
         crops = F.grid_sample(maps.to(dtype), grid.view(batch, NUM_JOINTS * size, size, 2), mode=mode,
                               align_corners=True).to(maps.dtype)
     return crops.unflatten(2, (NUM_JOINTS, size)).movedim(2, 1)
@@ -121,17 +121,17 @@ def _read_ratios(path):
 
 
 def rest_pose_ratios(body):
-    """(ratio [24], offset [24]) by which each crop holds the flesh around its joint in the rest pose.
+    """(ratio [24], offset [24]) for which each crop contains the body's surface around its joint in the rest pose.
 
-    The flesh is what moves with the joint or with its parent; at an end of the tree, which has little of its own, with
-    the parent's parent too. A person is taken to fill 80 % of the map's height. For limbs this comes within 0.1 of
-    the published, learned values.
+    The surface is what moves with the joint or its parent, and for leaf joints also with the parent's parent. The
+    person is assumed to fill 80 % of the map's height. For limbs the result is within 0.1 of the published, learned
+    values.
     """
     template, joints = body.mesh.template, body.joint_template
     driver = body.mesh.weights.argmax(1)
     unit = 1.6 / (template[:, 1].max() - template[:, 1].min())
     ratio, offset = torch.ones(NUM_JOINTS), torch.zeros(NUM_JOINTS)
-    # The root's bone is the person's half height; the trunk and thighs it shows take less.
+    # The root's bone is half the person's height. Trunk and thighs, which its crop shows, need less.
     ratio[0] = 0.7
     for joint in range(1, NUM_JOINTS):
         parent = SMPL_PARENTS[joint]

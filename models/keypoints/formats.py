@@ -1,8 +1,8 @@
-"""Joint orders of published formats, and where each joint stands among the 49.
+"""Joint orders of published formats, and their maps to the 49 joints.
 
-OpenPose's joints go to OpenPose's 25 rows. What follows COCO's, Human3.6M's or BlazePose's definitions goes to the 24
-annotated rows, which the losses of training, the metrics and the fit read; their heels and toes, which the annotated
-rows lack, to OpenPose's. No joint stands in both.
+OpenPose's joints map to OpenPose's 25 rows. Joints defined as in COCO, Human3.6M or BlazePose map to the 24 annotated
+rows, which losses, metrics and fits use. Their heels and toes map to OpenPose's rows, since the annotated rows have
+none. No joint maps to both.
 """
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,9 +18,9 @@ _TOES_OF_SIX = {f'{side}_{joint}': f'openpose_{side}_{joint}' for side in ('left
 
 @dataclass(frozen=True)
 class JointFormat:
-    """A joint order. names: its joints as published. elsewhere: {name: one of the 49} for those whose own name is none
-    of the annotated joints'; a joint in neither is not read. factors: {name: what its confidence is multiplied by}.
-    first_pixel: as of `utils.pixels`. by_openpose: the joints go to OpenPose's rows."""
+    """A joint order. names: its joints as published. elsewhere: {name: one of the 49} for joints whose name is not that
+    of an annotated joint; joints in neither are ignored. factors: {name: factor on its confidence}. first_pixel: as in
+    `utils.pixels`. by_openpose: the joints map to OpenPose's rows."""
     names: tuple
     elsewhere: dict = field(default_factory=dict)
     factors: dict = field(default_factory=dict)
@@ -29,7 +29,7 @@ class JointFormat:
 
     @cached_property
     def rows(self):
-        """{place in this format: place among the 49}"""
+        """{index in this format: index among the 49}"""
         prefix = 'openpose_' if self.by_openpose else ''
         where = {name: self.elsewhere.get(name, prefix + name) for name in self.names}
         return {self.names.index(name): JOINT_NAMES.index(joint) for name, joint in where.items()
@@ -40,12 +40,12 @@ class JointFormat:
         return np.array([self.factors.get(self.names[i], 1.0) for i in self.rows])
 
     def place(self, name):
-        """Where a joint of this name stands in the format."""
+        """Index of a joint in the format."""
         return self.names.index(name)
 
     def to_j49(self, points, confidence):
-        """Points [J,D], in this format's order, and confidence [J], cut to [0, 1] -> [49,D+1] float32; what is not
-        finite or has no confidence is all zeros. The points' pixels stay as they are: see `keypoints`."""
+        """Points [J,D] in this format's order and confidence [J], clipped to [0, 1] -> [49,D+1] float32. Rows without
+        confidence or with values that are not finite are zero. Pixels are not converted: see `keypoints`."""
         joints = np.zeros((NUM_JOINTS, points.shape[1] + 1), np.float32)
         taken, rows = list(self.rows), list(self.rows.values())
         joints[rows, :-1] = points[taken]
@@ -54,7 +54,7 @@ class JointFormat:
         return joints
 
     def keypoints(self, points):
-        """Keypoints [J,3] of a file of this format, x, y, confidence -> [49,3] float32 in continuous pixels."""
+        """Keypoints [J,3] (x, y, confidence) of a file in this format -> [49,3] float32 in continuous pixels."""
         points = np.asarray(points, np.float64)
         return to_continuous(self.to_j49(points[:, :2], points[:, 2]), self.first_pixel)
 
@@ -67,7 +67,7 @@ BLAZEPOSE33 = JointFormat(
      'right_heel', 'left_foot_index', 'right_foot_index'),
     {'left_heel': 'openpose_left_heel', 'right_heel': 'openpose_right_heel',
      'left_foot_index': 'openpose_left_big_toe', 'right_foot_index': 'openpose_right_big_toe'},
-    # The foot's tip is not the joint at the big toe that OpenPose marks.
+    # The tip of the foot is not OpenPose's big toe.
     factors={'left_foot_index': 0.5, 'right_foot_index': 0.5}, first_pixel=PIXEL_CENTER)
 
 FORMATS = {
@@ -77,24 +77,24 @@ FORMATS = {
          'right_hip', 'right_knee', 'right_ankle', 'left_hip', 'left_knee', 'left_ankle', 'right_eye', 'left_eye',
          'right_ear', 'left_ear'), first_pixel=OPENPOSE_FIRST_PIXEL, by_openpose=True),
     'coco17': JointFormat(COCO_JOINTS),
-    # Its neck lies between the shoulders, as OpenPose's does; the annotated neck is LSP's, higher up.
+    # Its neck is between the shoulders, like OpenPose's. The annotated neck (LSP) is higher.
     'halpe26': JointFormat(
         (*COCO_JOINTS, 'head', 'neck', 'hip', 'left_big_toe', 'right_big_toe', 'left_small_toe', 'right_small_toe',
          'left_heel', 'right_heel'),
         {'head': 'head_top', 'neck': 'openpose_neck', 'hip': 'openpose_mid_hip', **_TOES_OF_SIX}),
-    # 68 points of the face and 21 of each hand follow; the hands' roots are the wrists again.
+    # 68 points of the face and 21 of each hand follow. The hands' roots are the wrists again.
     'wholebody133': JointFormat(
         (*COCO_JOINTS, 'left_big_toe', 'left_small_toe', 'left_heel', 'right_big_toe', 'right_small_toe', 'right_heel',
          *(f'face_{i}' for i in range(68)), *(f'left_hand_{i}' for i in range(21)),
          *(f'right_hand_{i}' for i in range(21))), _TOES_OF_SIX),
     'blazepose33': BLAZEPOSE33,
-    # The right leg first, as in Human3.6M's own order; its thorax, neck and head are SPIN's neck, jaw and head.
+    # Right leg first, as in Human3.6M. Its thorax, neck and head are SPIN's neck, jaw and head.
     'h36m17': JointFormat(
         ('root', 'right_hip', 'right_knee', 'right_foot', 'left_hip', 'left_knee', 'left_foot', 'spine', 'thorax',
          'neck_base', 'head', 'left_shoulder', 'left_elbow', 'left_wrist', 'right_shoulder', 'right_elbow',
          'right_wrist'),
         {'root': 'pelvis_mpii', 'right_foot': 'right_ankle', 'left_foot': 'left_ankle', 'spine': 'spine_h36m',
          'thorax': 'neck', 'neck_base': 'jaw_h36m', 'head': 'head_h36m'})}
-# Of lists of people, the number of joints says which format it is. Halpe's 136 begin with its 26.
+# Format by number of joints, for plain lists of people. Halpe's 136 joints begin with its 26.
 BY_COUNT = {17: 'coco17', 18: 'coco18', 25: 'body25', 26: 'halpe26', 33: 'blazepose33', 133: 'wholebody133',
             136: 'halpe26'}

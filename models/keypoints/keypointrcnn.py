@@ -1,4 +1,4 @@
-"""Keypoint R-CNN (He et al., "Mask R-CNN", arXiv 1703.06870) of torchvision: boxes and COCO's 17 joints together."""
+"""torchvision's Keypoint R-CNN (He et al., "Mask R-CNN", arXiv 1703.06870): boxes and COCO's 17 joints."""
 import numpy as np
 import torch
 import torchvision
@@ -14,15 +14,15 @@ from utils.torchvision_weights import fetched_weights
 
 _NAME = 'keypointrcnn_resnet50_fpn'
 _PERSON = 1
-# Of whom somebody else has seen already: a box was given.
+# Threshold in a given box, in which somebody else has already seen the person.
 _MIN_SCORE_IN_BOX = 0.3
 
 
 class KeypointRCNN:
-    """Called as every estimator: docs/keypoints.md. No 3D joints.
+    """Interface: docs/keypoints.md. It has no 3D joints.
 
-    folder: where the weights lie under torchvision's file name; fetched on first use. min_score: of a person. size: the
-    shorter side that pictures are brought to, 0 for torchvision's. weights: False for random ones. Raises MissingFile,
+    folder: of the weights under torchvision's file name, downloaded on first use. min_score: of a person. size: shorter
+    side to which pictures are resized; 0: torchvision's. weights: False: random weights. Raises MissingFile, BadFile.
     BadFile.
     """
     name = 'Keypoint R-CNN'
@@ -41,7 +41,7 @@ class KeypointRCNN:
 
     @torch.inference_mode()
     def __call__(self, image, boxes=None):
-        """image [H,W,3] uint8 RGB; boxes [N,4] or None -> list of PersonKeypoints, with boxes one or None for each."""
+        """image [H,W,3] uint8 RGB; boxes [N,4] or None -> list of PersonKeypoints; with boxes, one or None per box."""
         tensor = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1).float() / 255
         found = self._network([tensor])[0]
         if boxes is None:
@@ -54,10 +54,10 @@ class KeypointRCNN:
 
 
 def people_of(found, min_score):
-    """PersonKeypoints of one picture's output of torchvision's network.
+    """PersonKeypoints from the output of torchvision's network for one picture.
 
-    Joints' logits become confidences by the sigmoid. torchvision trains on COCO's joints as they are, which count
-    pixels from 0, so that is what comes out.
+    The sigmoid turns the joints' logits into confidences. torchvision trains on COCO's coordinates, which count pixels
+    from 0, so its output does too.
     """
     keep = (found['labels'] == _PERSON) & (found['scores'] >= min_score)
     boxes, scores = found['boxes'][keep].cpu().numpy(), found['scores'][keep].tolist()

@@ -1,24 +1,24 @@
-"""Whether keypoints belong to a box, and whether two estimates are of one person. Pixels, continuous."""
+"""Whether keypoints belong to a box, and whether two estimates show the same person. Continuous pixels."""
 from dataclasses import replace
 
 import numpy as np
 
 SEEN = 0.3
-# Keypoints of another person: few of them are in the box, or they fill little of it.
+# Limits for keypoints of another person: too few are inside the box, or they fill too little of it.
 _MIN_INSIDE, _MIN_EXTENT, _MARGIN = 0.7, 0.3, 0.15
-# How far a person's limbs reach out of a box that a detector drew, as a share of its longer side.
+# How far limbs may reach out of a detected box, over its longer side.
 _REACH = 0.25
-# Two estimates whose joints are nearer than this share of the person's size are of one person.
+# Two estimates show the same person if their joints are closer than this share of the person's size.
 _SAME = 0.12
-# A person within another one who is smaller than this share of that one may be a part of that one.
+# A person inside another one and smaller than this share of the other may be a part of the other.
 _PART = 0.65
-# Two boxes are of one person from this overlap on.
+# Smallest overlap of two boxes of the same person.
 SAME_BOX = 0.3
 
 
 def extent(points, confidence, size=None):
-    """The rectangle [4] about the points [N,2] that are seen, those outside of a picture of size [width, height] left
-    out; None where fewer than two are left."""
+    """The rectangle [4] around the visible points [N,2], without those outside of a picture of size [width, height];
+    None with fewer than two points."""
     seen = points[confidence >= SEEN]
     if size is not None:
         seen = seen[((seen >= 0) & (seen <= size)).all(1)]
@@ -33,7 +33,7 @@ def grown(box, share):
 
 
 def inside(points, box):
-    """Which of points [N,2] lie in the rectangle [4] -> [N] bool."""
+    """[N] bool: which points [N,2] are in the rectangle [4]."""
     return ((points >= box[:2]) & (points <= box[2:])).all(-1)
 
 
@@ -46,7 +46,7 @@ def overlap(first, second):
 
 
 def belongs(points, confidence, box, size):
-    """Whether the keypoints [N,2] of one person are those of whom the box [4] is drawn about."""
+    """Whether keypoints [N,2] belong to the person in the box [4]."""
     rectangle = extent(points, confidence, size)
     if rectangle is None:
         return False
@@ -58,13 +58,13 @@ def belongs(points, confidence, box, size):
 
 
 def within_reach(points, box):
-    """Which points [N,2] the person of the box [4] can have -> [N] bool."""
+    """[N] bool: which points [N,2] the person in the box [4] can reach."""
     return inside(points, grown(box, _REACH))
 
 
 def same_person(first, second, confidence):
-    """Whether two sets of points [N,2] show one person: the mean distance of the joints that are seen (confidence [N],
-    the smaller of both), as a share of the person's size."""
+    """Whether two sets of points [N,2] show the same person: the mean distance of the visible joints (confidence [N],
+    the smaller of both) is small relative to the person's size."""
     seen = confidence >= SEEN
     if seen.sum() < 3:
         seen = np.ones(len(first), bool)
@@ -73,7 +73,7 @@ def same_person(first, second, confidence):
 
 
 def is_part(points, confidence, size, others):
-    """Whether a person of `size` pixels lies within a much larger one: an arm or a hand that was taken for a person.
+    """Whether a person of `size` pixels lies within a much larger one: an arm or a hand detected as a person.
 
     others: (points, confidence, size) of each of the other people."""
     seen = points[confidence >= SEEN]
@@ -87,7 +87,7 @@ def is_part(points, confidence, size, others):
 
 
 def pairs_by_overlap(first, second):
-    """Pairs (i, j) of boxes [N,4] and [M,4] that overlap by SAME_BOX or more, the nearest first, each box once."""
+    """Pairs (i, j) of boxes [N,4] and [M,4] that overlap by at least SAME_BOX, by falling overlap, each box once."""
     overlaps = sorted(((overlap(a, b), i, j) for i, a in enumerate(first) for j, b in enumerate(second)), reverse=True)
     pairs, left, right = [], set(), set()
     for share, i, j in overlaps:
@@ -99,7 +99,7 @@ def pairs_by_overlap(first, second):
 
 
 def matched_to_boxes(people, boxes):
-    """For each of the boxes [N,4] the one of the PersonKeypoints who is in it, with that box, or None: nobody twice."""
+    """For each box [N,4] the PersonKeypoints that overlap it, with that box, or None. Nobody is assigned twice."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
     matched = [None] * len(boxes)
     for i, j in pairs_by_overlap(boxes, [person.box for person in people]):

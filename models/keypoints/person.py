@@ -1,4 +1,4 @@
-"""What every estimator of 2D poses returns."""
+"""The result of every estimator of 2D keypoints."""
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +10,11 @@ from utils.keypoints import NUM_JOINTS
 class PersonKeypoints:
     """One person in one picture.
 
-    box [4] float32: left, top, right, bottom in continuous pixels. score: how surely this is a person, 0 to 1.
+    box [4] float32: left, top, right, bottom in continuous pixels. score: confidence that this is a person, 0 to 1.
     keypoints [49,3] float32: x, y in continuous pixels (the first pixel covers [0, 1]) and confidence 0 to 1, in the
-    49-joint set of `utils.keypoints`; a joint that the estimator does not give or does not see is all zeros, and no
-    joint stands in both rows that the set may have for it. joints_3d [49,4] float32 or None: metres about the middle of
-    the hips, camera axes (x right, y down, z forward), and confidence. track: the person's number in a video.
+    49-joint set of `utils.keypoints`. Joints that are not estimated or not visible are zero. A joint never has values
+    in both of its rows. joints_3d [49,4] float32 or None: metres from the middle of the hips, camera axes (x right,
+    y down, z forward), and confidence. track: the person's number in a video.
     """
     box: np.ndarray
     score: float

@@ -1,4 +1,4 @@
-"""Files of 2D keypoints that other programs write -> PersonKeypoints: docs/keypoints.md lists them."""
+"""Reads 2D keypoints of other programs as PersonKeypoints. docs/keypoints.md lists the formats."""
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,10 @@ _BLAZEPOSE_VISIBILITY = 3
 
 
 def read_keypoints(path, format=None):
-    """The people of a file, picture by picture -> {picture's name: list of PersonKeypoints}; the name is '' where the
-    file is of one picture and does not say which. People of a frame without a name go by its number as text.
+    """The people in a file by picture -> {picture's name: list of PersonKeypoints}. The name is '' if the file is of a
+    single unnamed picture. A frame without a name has its number as its name.
 
-    format: one of FORMATS; None: what the number of joints says (17 joints are COCO's). Read are OpenPose's JSON;
+    format: one of FORMATS; None: inferred from the number of joints (17: COCO). Supported are OpenPose's JSON;
     AlphaPose's list, which is COCO's results format, and its variants 'open' and 'cmu'; COCO's annotations; and arrays
     [P,J,2 or more] in JSON or `.npy`: x, y and confidence, or BlazePose's x, y, z, visibility. Raises MissingFile,
     BadFile, BadConfig.
@@ -50,7 +50,7 @@ def _openpose_people(content, path, format):
 
 
 def _as_openpose(entry):
-    """A picture's entry of AlphaPose's 'cmu' form in the words of its 'open' form."""
+    """A picture's entry in AlphaPose's 'cmu' form, converted to its 'open' form."""
     if 'bodies' in entry:
         return {'people': [{'pose_keypoints_2d': body['joints']} for body in entry['bodies']]}
     return entry
@@ -67,7 +67,8 @@ def _listed_people(rows, path, format):
 
 
 def _coco_people(content, path, format):
-    """People of COCO's annotations, COCO-WholeBody's with their feet. A joint is labelled, be it hidden, or is not."""
+    """People of COCO's annotations; COCO-WholeBody's with their feet. Labelled joints have confidence 1, even hidden
+    ones."""
     names = {image['id']: str(image['file_name']) for image in content['images']}
     pictures = {name: [] for name in names.values()}
     for row in content['annotations']:
@@ -94,7 +95,7 @@ def _array_person(points, path, format):
 
 
 def _person(points, path, format, box=None, score=None, track=None):
-    """PersonKeypoints of joints [J,3]. box: left, top, width, height, or None: the rectangle about the joints."""
+    """PersonKeypoints of joints [J,3]. box: left, top, width, height; None: the rectangle around the joints."""
     name = format or BY_COUNT.get(len(points))
     if name is None or len(points) < len(FORMATS[name].names):
         wanted = f'{len(FORMATS[name].names)} of {name}' if name else ', '.join(map(str, BY_COUNT))

@@ -1,7 +1,7 @@
-"""RTMPose (Jiang et al., arXiv 2303.07399) and YOLOX (Ge et al., arXiv 2107.08430) from ONNX files, on onnxruntime.
+"""RTMPose (Jiang et al., arXiv 2303.07399) and YOLOX (Ge et al., arXiv 2107.08430) from ONNX files, with onnxruntime.
 
-RTMPose gives two distributions a joint, over columns and over rows (SimCC: Li et al., arXiv 2107.03332). Its files are
-mmpose's exports with 17, 26 or 133 joints; YOLOX's have its raw output [1,N,85], or boxes after suppression [1,N,5].
+RTMPose predicts two distributions per joint, over columns and over rows (SimCC: Li et al., arXiv 2107.03332). Supported
+are mmpose's exports with 17, 26 or 133 joints, and YOLOX's with raw output [1,N,85] or with boxes after NMS [1,N,5].
 """
 import cv2
 import numpy as np
@@ -20,10 +20,10 @@ _PERSON = 0
 
 
 class RTMPose:
-    """Called as every estimator: docs/keypoints.md. No 3D joints.
+    """Interface: docs/keypoints.md. It has no 3D joints.
 
     pose, detector: paths of the ONNX files; without a detector, boxes must be given. min_score: of a detected person.
-    min_keypoints: mean confidence of a person's joints. device: 'cpu' or 'cuda', for which onnxruntime-gpu is needed.
+    min_keypoints: smallest mean confidence of a person's joints. device: 'cpu' or 'cuda' (needs onnxruntime-gpu).
     Raises MissingFile, BadFile, BadConfig.
     """
     name = 'RTMPose'
@@ -37,7 +37,7 @@ class RTMPose:
         self._path, self._min_keypoints = pose, min_keypoints
 
     def __call__(self, image, boxes=None):
-        """image [H,W,3] uint8 RGB; boxes [N,4] or None -> list of PersonKeypoints, with boxes one or None for each."""
+        """image [H,W,3] uint8 RGB; boxes [N,4] or None -> list of PersonKeypoints; with boxes, one or None per box."""
         if boxes is not None:
             return [self._in_box(image, box, 1.0) for box in np.asarray(boxes, np.float64).reshape(-1, 4)]
         if self._detector is None:
@@ -74,7 +74,7 @@ class RTMPose:
 
 
 class YOLOX:
-    """People of a picture [H,W,3] uint8 RGB, by an ONNX file -> [(box [4] in continuous pixels, score)]."""
+    """Detects people in a picture [H,W,3] uint8 RGB with an ONNX file -> [(box [4] in continuous pixels, score)]."""
 
     def __init__(self, path, device='cpu', min_score=0.5):
         self._session, self._path, self._min_score = _session(path, device), path, min_score
@@ -108,8 +108,8 @@ class YOLOX:
 
 
 def decode_yolox(rows, size):
-    """YOLOX's raw rows [N,5 + classes] for an input of size (width, height) -> boxes [N,4]: the centre is an offset
-    from the cell's corner, the sides are logarithms, both in strides."""
+    """YOLOX's raw rows [N,5 + classes] for an input of size (width, height) -> boxes [N,4]. The centre is an offset
+    from the cell's corner and the sides are logarithms, both in strides."""
     grids, strides = [], []
     for stride in _STRIDES:
         x, y = np.meshgrid(np.arange(size[0] // stride), np.arange(size[1] // stride))
@@ -124,8 +124,7 @@ def decode_simcc(columns, rows, size):
     """SimCC's distributions [J,bins] over columns and rows of an input of size (width, height) -> points [J,2] in
     continuous pixels of the input, confidence [J] in [0, 1].
 
-    Bin i of n stands for i / n of the side, counted from the first pixel's centre; the confidence is the smaller of the
-    two maxima.
+    Bin i of n is at i / n of the side, from the first pixel's centre. The confidence is the smaller of the two maxima.
     """
     points = np.stack([columns.argmax(1) * size[0] / columns.shape[1], rows.argmax(1) * size[1] / rows.shape[1]], 1)
     confidence = np.minimum(columns.max(1), rows.max(1)).clip(0, 1)
@@ -133,8 +132,8 @@ def decode_simcc(columns, rows, size):
 
 
 def crop_matrix(box, size):
-    """[2,3]: pixels of the network's input of size (width, height) to the picture's, both continuous. The crop is the
-    box, 1.25 times as large, widened to the input's shape."""
+    """[2,3]: from pixels of the network's input of size (width, height) to the picture's, both continuous. The crop is
+    the box, enlarged 1.25 times and widened to the input's aspect ratio."""
     box = np.asarray(box, np.float64)
     sides = (box[2:] - box[:2]) * _MARGIN
     step = max(sides[0] / size[0], sides[1] / size[1])
@@ -143,7 +142,7 @@ def crop_matrix(box, size):
 
 
 def _between_pixel_centres(matrix):
-    """The same map for OpenCV, which counts pixels from the first one's centre."""
+    """The same map for OpenCV, whose pixel coordinates start at the first pixel's centre."""
     moved = matrix.copy()
     moved[:, 2] = matrix @ [0.5, 0.5, 1] - 0.5
     return moved
@@ -166,12 +165,12 @@ def _session(path, device):
             return onnxruntime.InferenceSession(stream.read(), providers=available)
     except OSError as error:
         raise MissingFile(f'{path}: {error.strerror or error}; wanted is an ONNX file') from None
-    except Exception as error:  # onnxruntime's own classes of errors
+    except Exception as error:  # onnxruntime's own error classes
         raise BadFile(f'{path}: not a readable ONNX file ({" ".join(str(error).split())[:80]})') from None
 
 
 def _image_size(session, path):
-    """(width, height) of the one input."""
+    """(width, height) of the network's only input."""
     shape = session.get_inputs()[0].shape
     if len(shape) != 4 or not all(isinstance(side, int) for side in shape[2:]):
         raise BadFile(f'{path}: its input is {shape}, wanted [1,3,height,width]')

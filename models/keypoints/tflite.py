@@ -1,4 +1,4 @@
-"""TFLite networks by ai-edge-litert, which is imported when the first one is opened."""
+"""TFLite networks, run by ai-edge-litert, which is imported when the first one is opened."""
 import numpy as np
 
 from utils.errors import BadFile
@@ -23,7 +23,7 @@ class TFLiteNetwork:
         return tuple(int(size) for size in self._input['shape'])
 
     def __call__(self, values, names):
-        """Input in the network's shape -> copies of the outputs of these names."""
+        """Run the network on `values` in its input's shape -> copies of the named outputs."""
         self._interpreter.set_tensor(self._input['index'], np.ascontiguousarray(values, np.float32))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(self._outputs[name]) for name in names]

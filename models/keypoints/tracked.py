@@ -1,22 +1,22 @@
-"""People of a video by an estimator that looks at each frame on its own."""
+"""Tracking of people in a video with an estimator that treats each frame on its own."""
 from models.keypoints.matching import pairs_by_overlap
 
-# Frames for which the number of somebody who is not seen is kept, and how many such numbers at most.
+# Frames for which an unseen person is remembered, and the largest number of such people.
 _REMEMBERED, _MOST = 30, 100
 
 
 class TrackedByOverlap:
-    """Called with the frames [H,W,3] uint8 RGB of one video in their order -> list of PersonKeypoints with `track`.
+    """Called with the frames [H,W,3] uint8 RGB of one video in order -> list of PersonKeypoints with `track`.
 
-    estimator: finds the people of each frame. Who overlaps somebody of an earlier frame has that one's number. What it
-    says of a frame depends on this and earlier frames alone, and its memory does not grow.
+    estimator: finds the people of each frame. A person who overlaps one of an earlier frame gets that one's number. The
+    result depends on this and earlier frames only, and memory is bounded.
     """
 
     def __init__(self, estimator):
         self._estimator, self._known, self._next, self._frame = estimator, [], 0, 0
 
     def __call__(self, image):
-        """Known people are (number, box, frame), the latest first."""
+        """Known people are (number, box, frame), the most recent first."""
         self._frame += 1
         people = self._estimator(image)
         numbers = {j: self._known[i][0] for i, j in

@@ -1,4 +1,4 @@
-"""SMPLify: a body model fitted to 2D keypoints, from an estimate (docs/smplify.md).
+"""SMPLify: fits a body model to 2D keypoints, starting from an estimate (docs/smplify.md).
 
 `build_smplify(cfg)` makes an SMPLify; calling it fits a batch.
 """
@@ -21,7 +21,7 @@ from utils.geometry import axis_angle_to_rotmat, in_full_precision, rotmat_to_ax
 from utils.keypoints import FOCAL_LENGTH
 
 METHODS = ('lm', 'adam')
-# Steps of the camera stage of 'lm' at most: the body stage goes on with the camera.
+# Most steps of the camera stage of 'lm'. The body stage goes on optimizing the camera.
 CAMERA_STEPS = 5
 
 
@@ -29,11 +29,11 @@ CAMERA_STEPS = 5
 class FitResult:
     """Fits of B bodies. With a view axis in the keypoints, [.] below is [B,n], else [B].
 
-    pose [B,72] axis-angle, its global orientation that of the first view; betas [B,10]; camera_translation [.,3]
+    pose [B,72] axis-angle, with the global orientation of the first view; betas [B,10]; camera_translation [.,3]
     metres; global_orient [.,3] axis-angle in each view; reprojection_loss [.,49] squared pixels (with normalized
-    weights: fourth powers of crop units), zero where a joint is ignored or not seen; loss [B]: the published body loss,
-    priors included; valid [B]: everything is finite and enough of the body is seen. joints [B,49,3] and, computed on
-    first use, vertices [B,V,3]: metres, in the frame of `pose`.
+    weights: fourth powers of crop units), zero for ignored and unseen joints; loss [B]: the published body loss with
+    its priors; valid [B]: the fit is finite and enough of the body is seen. joints [B,49,3] and, computed on first use,
+    vertices [B,V,3]: metres, in the frame of `pose`.
     """
     pose: torch.Tensor
     betas: torch.Tensor
@@ -60,13 +60,13 @@ class FitResult:
 
 
 class SMPLify(nn.Module):
-    """Fits a body to keypoints: camera first, then pose, shape and orientation.
+    """Fits a body to keypoints: the camera first, then pose, shape and orientation.
 
-    method: 'lm', Levenberg-Marquardt with analytic Jacobians, or 'adam', the published one. iterations: of each stage;
-    'lm' stops sooner where a step promises to lower the loss by less than the share `tolerance`. step_size: Adam's.
-    stay: with 'lm', weight of the squared distance (radians) of the body pose from where it starts. min_joints: limb
-    joints, of 12, that must be seen for a fit to be valid. torso: 'annotated' takes the camera stage's joints from the
-    annotated ones alone, 'seen' as `objective.observe` says. focal_length: pixels.
+    method: 'lm', Levenberg-Marquardt with analytic Jacobians, or 'adam', as published. iterations: most per stage;
+    'lm' stops when the predicted relative decrease of the loss is below `tolerance`. step_size: Adam's. stay: 'lm':
+    weight of the squared distance (radians) of the body pose from its start. min_joints: limb joints, of 12, that a
+    valid fit needs to see. torso: 'annotated': the camera stage uses the annotated joints only; 'seen': as described
+    in `objective.observe`. focal_length: pixels.
     """
 
     def __init__(self, body, pose_prior, method='lm', iterations=100, step_size=1e-2, tolerance=1e-3, stay=150.0,
@@ -82,13 +82,13 @@ class SMPLify(nn.Module):
     @torch.no_grad()
     def forward(self, pose, betas, cam_t, camera_center, keypoints_2d, camera_rotation=None, stay=None,
                 weights=None):
-        """Fit -> FitResult. Inputs stay as they are; NaN and absent keypoints do no harm.
+        """Fit -> FitResult. The inputs are not changed. NaN and absent keypoints are ignored.
 
-        pose: [B,72] axis-angle, or [B,n,72] with an orientation for each view and one body pose; betas: [B,10]; cam_t:
+        pose: [B,72] axis-angle, or [B,n,72] with one orientation per view and a common body pose; betas: [B,10]; cam_t:
         [B,3] or [B,n,3] metres; camera_center: [B,2] or [B,n,2] pixels, the middle of the picture; keypoints_2d:
         [B,49,3] or [B,n,49,3] pixels and confidence. Views share pose and betas; each has its own translation and
-        orientation. camera_rotation: [B,n,3,3], world to camera, where cameras are calibrated: there is one
-        orientation then. stay, weights: override those set.
+        orientation. camera_rotation: [B,n,3,3], world to camera, for calibrated cameras; there is one orientation
+        then. stay, weights: override the instance's.
         """
         with in_full_precision(pose.device.type):
             return self._fit(pose, betas, cam_t, camera_center, keypoints_2d, camera_rotation, stay,
@@ -119,7 +119,7 @@ class SMPLify(nn.Module):
         return loss if keypoints_2d.dim() == 4 else loss.squeeze(1)
 
     def shows_enough(self, camera_center, keypoints_2d):
-        """Whether the keypoints [B,49,3] or [B,n,49,3] show enough of a body to trust its fit: [B]."""
+        """[B] bool: whether the keypoints [B,49,3] or [B,n,49,3] show enough of a body to trust its fit."""
         if keypoints_2d.dim() == 3:
             keypoints_2d, camera_center = keypoints_2d.unsqueeze(1), camera_center.unsqueeze(1)
         return limb_joints_seen(keypoints_2d, camera_center) >= self.min_joints
@@ -146,7 +146,7 @@ class SMPLify(nn.Module):
 
 
 def _start_orient(orient, camera_rotation):
-    """Rotation matrices [B,n,3,3] of orientations [B,n,3]; in the world, [B,1,3,3], where cameras are calibrated."""
+    """Rotation matrices [B,n,3,3] of orientations [B,n,3]; with calibrated cameras in the world, [B,1,3,3]."""
     rotmat = axis_angle_to_rotmat(orient)
     return rotmat if camera_rotation is None else camera_rotation[:, :1].transpose(-1, -2) @ rotmat[:, :1]
 
@@ -157,11 +157,11 @@ def _without_views(result):
 
 
 def build_smplify(cfg, body=None, fits=True):
-    """SMPLify as the SMPLIFY section of a config says. body: a BodyModel to share; by default the assets' neutral one.
-    fits: False for one that only measures residuals, which takes no pose prior.
+    """The SMPLify that a config's SMPLIFY section describes. body: a BodyModel to share; default: the assets' neutral
+    one. fits: False: it only measures residuals and needs no pose prior.
 
-    Raises MissingFile where the pose prior (gmm_08.pkl) is wanted and absent, BadConfig for an objective that the
-    method does not know.
+    Raises MissingFile where the pose prior (gmm_08.pkl) is needed and absent, BadConfig for an objective that the
+    method does not support.
     """
     assets, options = find_assets(cfg.PATHS.DATA_DIR), cfg.SMPLIFY
     normalized = options.OBJECTIVE == 'normalized'

@@ -1,4 +1,4 @@
-"""The published minimizer: Adam for a fixed number of iterations in each stage (SPIN, arXiv 1909.12828)."""
+"""The published minimizer: a fixed number of Adam's iterations per stage (SPIN, arXiv 1909.12828)."""
 import torch
 
 from models.smplify import objective
@@ -7,9 +7,9 @@ from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 
 
 def fit(body, seen, state, pose_prior, weights, iterations, step_size):
-    """FitState -> FitState: orientation and translation first, then pose, betas and orientation, camera fixed.
+    """FitState -> FitState. First orientation and translation, then pose, betas and orientation with a fixed camera.
 
-    With normalized weights the first stage has the second's objective, as mmhuman3d's.
+    With normalized weights the first stage has the second's objective, as in mmhuman3d.
     """
     orient = rotmat_to_axis_angle(state.orient).clone().requires_grad_()
     translation = state.translation.clone().requires_grad_()

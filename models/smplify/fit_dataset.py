@@ -1,8 +1,8 @@
-"""First SMPL fits of a data set: python -m models.smplify.fit_dataset --dataset NAME
+"""Initial SMPL fits of a data set: python -m models.smplify.fit_dataset --dataset NAME
 
-A script: it only parses flags, and nothing imports it (the work is in core/training/dataset_fits.py). NAME is a data
-set of the catalog, a user's own, or the path of an annotation file. Fits go to `static_fits/` of the asset folder,
-where training with SMPLIFY.RUN or SMPLIFY.USE_FITS finds them. An interrupted run goes on where it was.
+A script that parses flags; nothing imports it (the work is in core/training/dataset_fits.py). NAME is a data set of
+the catalog, a user's own, or the path of an annotation file. Fits are saved in `static_fits/` of the asset folder,
+where training with SMPLIFY.RUN or SMPLIFY.USE_FITS finds them. An interrupted run continues where it stopped.
 """
 import argparse
 import os

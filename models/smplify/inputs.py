@@ -1,4 +1,4 @@
-"""What comes into a fit: made finite, given a view axis, and judged by how much of the body it shows."""
+"""Inputs of a fit: made finite, given a view axis, and checked for how much of the body they show."""
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,7 @@ from utils.keypoints import JOINT_NAMES
 
 _LIMBS = [f'{side}_{name}' for side in ('left', 'right')
           for name in ('ankle', 'knee', 'hip', 'wrist', 'elbow', 'shoulder')]
-# Each of 12 limb joints among OpenPose's and among the annotated joints.
+# Indices of the 12 limb joints: OpenPose's and the annotated one.
 LIMB_JOINTS = tuple((JOINT_NAMES.index(f'openpose_{name}'), JOINT_NAMES.index(name)) for name in _LIMBS)
 NUM_JOINTS = len(JOINT_NAMES)
 
@@ -17,7 +17,7 @@ NUM_JOINTS = len(JOINT_NAMES)
 @dataclass(frozen=True)
 class FitInputs:
     """Finite inputs with a view axis: orient axis-angle [B,n,3], body_pose [B,69], betas [B,10], translation [B,n,3],
-    center [B,n,2], keypoints_2d [B,n,49,3]; `usable` [B]: no pose or shape had to be made up."""
+    center [B,n,2], keypoints_2d [B,n,49,3]; usable [B]: pose and betas were finite as given."""
     orient: torch.Tensor
     body_pose: torch.Tensor
     betas: torch.Tensor
@@ -28,11 +28,11 @@ class FitInputs:
 
 
 def clean_inputs(pose, betas, cam_t, camera_center, keypoints_2d):
-    """New tensors from what SMPLify is called with; nothing that comes in is changed.
+    """New tensors from the arguments of SMPLify. The arguments are not changed.
 
-    Keypoints that are not finite lose their confidence, which is cut to [0, 1000]. Poses, betas and cameras that are
-    not finite, and cameras behind the body, are replaced by zeros and by the camera (0.9, 0, 0).
-    Raises ValueError for shapes that do not go together.
+    Keypoints that are not finite lose their confidence. Confidence is clipped to [0, 1000]. Poses and betas that are
+    not finite become zero. Cameras that are not finite or behind the body become the camera (0.9, 0, 0).
+    Raises ValueError for shapes that do not match.
     """
     if keypoints_2d.shape[-2:] != (NUM_JOINTS, 3) or keypoints_2d.dim() not in (3, 4):
         raise ValueError(f'keypoints_2d has shape {list(keypoints_2d.shape)}, wanted [B,49,3] or [B,n_views,49,3]')
@@ -70,7 +70,7 @@ def _finite_keypoints(keypoints):
 
 
 def limb_joints_seen(keypoints_2d, camera_center):
-    """How many of the 12 limb joints have a keypoint inside the picture in some view: [B].
+    """[B]: how many of the 12 limb joints have a keypoint inside the picture in at least one view.
 
     keypoints_2d [B,n,49,3] pixels; camera_center [B,n,2], the middle of the picture. NaN is not seen.
     """

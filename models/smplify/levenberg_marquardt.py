@@ -3,19 +3,19 @@ from dataclasses import fields, is_dataclass
 
 import torch
 
-# Damping, relative to the Hessian's diagonal, of the first step.
+# Damping of the first step, relative to the Hessian's diagonal.
 FIRST_DAMPING = 1e-2
 _LEAST_DAMPING, _MOST_DAMPING = 1e-7, 1e8
 
 
 @torch.no_grad()
 def minimize(stage, at, iterations, tolerance):
-    """Lower the cost of every problem of a batch -> evaluation.
+    """Minimize the cost of every problem of a batch -> evaluation.
 
-    stage: gives `linearize(evaluation) -> gradient [B,d], Hessian [B,d,d]`, `moved(evaluation, step [B,d]) ->
-    evaluation`, whose `cost` is [B], and `select(rows) -> stage`. A problem is done when a step promises to lose no
-    more than the share `tolerance` of its cost, whatever the others do; all are after `iterations`. A step that does
-    not lower a problem's cost, or is not finite, is not taken.
+    stage: has `linearize(evaluation) -> gradient [B,d], Hessian [B,d,d]`, `moved(evaluation, step [B,d]) ->
+    evaluation` with a `cost` [B], and `select(rows) -> stage`. A problem is done when a step's predicted decrease is
+    at most the share `tolerance` of its cost, independent of the others; all are done after `iterations`. A step that
+    does not lower a problem's cost, or is not finite, is rejected.
     """
     damping, growth = torch.full_like(at.cost, FIRST_DAMPING), torch.full_like(at.cost, 2.0)
     finished, rows = at, None
@@ -26,7 +26,7 @@ def minimize(stage, at, iterations, tolerance):
         left = int(going.sum())
         if not left:
             break
-        if 2 * left <= len(going):  # go on without those that are done
+        if 2 * left <= len(going):  # continue without the problems that are done
             finished = at if rows is None else _put(finished, rows, at)
             keep = going.nonzero().flatten()
             rows = keep if rows is None else rows[keep]
@@ -44,7 +44,7 @@ def minimize(stage, at, iterations, tolerance):
 
 
 def _damped_step(gradient, hessian, damping):
-    """Step [B,d] and the decrease [B] of the cost that the quadratic model promises; zeros where there is none."""
+    """Step [B,d] and the decrease [B] of the cost that the quadratic model predicts; zeros where there is no step."""
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     damped = hessian.clone()
     damped.diagonal(dim1=1, dim2=2).add_(damping[:, None] * diagonal + 1e-6 * diagonal.amax(1, keepdim=True))

@@ -1,7 +1,7 @@
-"""What a fit minimizes (SMPLify: Bogo et al., ECCV 2016; in the loop: SPIN, arXiv 1909.12828).
+"""The objective of a fit (SMPLify: Bogo et al., ECCV 2016; in the loop: SPIN, arXiv 1909.12828).
 
-First the camera: four torso joints, and a depth that stays near the estimate. Then the body: the robust reprojection
-of all joints, and priors on pose, bends and shape. Image quantities are in pixels. Views are the second axis.
+Camera stage: four torso joints, and a depth near its estimate. Body stage: robust reprojection error of all joints,
+and priors on pose, joint bends and shape. Image quantities are in pixels. Views are the second axis.
 """
 from dataclasses import dataclass, fields
 
@@ -11,7 +11,7 @@ from models.smplify.priors import angle_prior
 from utils.device_constants import on_device
 from utils.keypoints import JOINT_NAMES
 
-# Not fitted: OpenPose's neck and hips and the annotated hips lie elsewhere in the body than SMPL's.
+# Ignored: OpenPose's neck and hips and the annotated hips are at other places of the body than SMPL's.
 IGNORED = tuple(JOINT_NAMES.index(name) for name in
                 ('openpose_neck', 'openpose_right_hip', 'openpose_left_hip', 'right_hip', 'left_hip'))
 _TORSO = ('right_hip', 'left_hip', 'right_shoulder', 'left_shoulder')
@@ -23,8 +23,9 @@ TORSO_ANNOTATED = tuple(JOINT_NAMES.index(name) for name in _TORSO)
 class Weights:
     """Factors of the objective's terms (those of priors and depth already squared), and the robust scale.
 
-    normalized: mmhuman3d's reprojection instead of SPIN's: the squared distance in crop units ([-1, 1] over the
-    picture) goes through the robust function, which squares it again, and counts by confidence, not by its square.
+    normalized: mmhuman3d's reprojection error instead of SPIN's. The squared distance in crop units ([-1, 1] over the
+    picture) is the argument of the robust function, which squares it again. Its weight is the confidence, not the
+    confidence squared.
     """
     sigma: float = 100.0
     pose_prior: float = 4.78 ** 2
@@ -36,12 +37,12 @@ class Weights:
 
 @dataclass(frozen=True)
 class Observations:
-    """What is seen of B bodies in n views each.
+    """Observations of B bodies in n views each.
 
     points [B,n,49,2] pixels; confidence [B,n,49], zero for ignored joints; center [B,n,2], the principal point; torso
-    [B,n,4,2], the points of the camera stage, torso_index [B,n,4], which of the 49 they are, torso_weight [B,n,4];
-    depth [B,n], the estimate that the camera stage holds on to; camera_rotation [B,n,3,3], world to camera, where the
-    cameras are calibrated, else None.
+    [B,n,4,2], points of the camera stage, torso_index [B,n,4], their indices among the 49, torso_weight [B,n,4];
+    depth [B,n], the estimate near which the camera stage keeps the depth; camera_rotation [B,n,3,3], world to camera,
+    for calibrated cameras, else None.
     """
     points: torch.Tensor
     confidence: torch.Tensor
@@ -63,9 +64,9 @@ def observe(keypoints_2d, camera_center, translation, camera_rotation, focal_len
             annotated_torso=False):
     """Observations from keypoints [B,n,49,3] without NaN, camera centres [B,n,2] and estimated translations [B,n,3].
 
-    Torso points are OpenPose's where all four are seen, else the annotated ones, whether seen or not, if
-    `published_torso`; those of the annotated ones that are seen if `annotated_torso`; without either, each joint is
-    taken from the set in which it is seen.
+    Torso points: with `published_torso` OpenPose's if all four are seen, else the annotated ones, seen or not; with
+    `annotated_torso` the annotated ones that are seen; with neither, each joint from the set in which it is seen,
+    OpenPose's first.
     """
     points, confidence = keypoints_2d[..., :2], keypoints_2d[..., 2]
     openpose, annotated = on_device(TORSO_OPENPOSE, points.device), on_device(TORSO_ANNOTATED, points.device)
@@ -85,13 +86,13 @@ def observe(keypoints_2d, camera_center, translation, camera_rotation, focal_len
 
 
 def project(points, translation, seen):
-    """Points [B,n,P,3], turned into the cameras but not moved there, and translation [B,n,3] -> pixels [B,n,P,2]."""
+    """Project points [B,n,P,3], rotated into the cameras, with translation [B,n,3] -> pixels [B,n,P,2]."""
     points = points + translation.unsqueeze(2)
     return seen.focal_length * points[..., :2] / points[..., 2:] + seen.center.unsqueeze(2)
 
 
 def robust(residual, sigma):
-    """Geman-McClure: squared residual, levelling off at sigma^2."""
+    """Geman-McClure: the squared residual, saturating at sigma^2."""
     squared = residual.square()
     return sigma ** 2 * squared / (sigma ** 2 + squared)
 
@@ -100,7 +101,7 @@ def reprojection(joints, translation, seen, weights):
     """Robust reprojection error of each joint, weighted by confidence. [B,n,49,3], [B,n,3] -> [B,n,49]"""
     residual = project(joints, translation, seen) - seen.points
     if weights.normalized:
-        # 1 is at the centre of the last pixel, as published.
+        # 1 is the centre of the last pixel, as published.
         squared = (residual / (seen.center.unsqueeze(2) - 0.5)).square()
         error = seen.confidence * robust(squared, weights.sigma).sum(-1)
     else:
@@ -109,7 +110,7 @@ def reprojection(joints, translation, seen, weights):
 
 
 def torso_residual(joints, translation, seen):
-    """Pixels [B,n,4,2] by which the projected torso joints are off."""
+    """Pixels [B,n,4,2] from the observed to the projected torso joints."""
     index = seen.torso_index.unsqueeze(-1).expand(-1, -1, -1, 3)
     return project(joints.gather(2, index), translation, seen) - seen.torso
 
@@ -128,6 +129,6 @@ def prior_loss(body_pose, betas, pose_prior, weights):
 
 
 def body_loss(joints, translation, body_pose, betas, seen, pose_prior, weights):
-    """The body stage's loss [B]: reprojection in all views, and priors."""
+    """The body stage's loss [B]: reprojection in all views, plus priors."""
     error = reprojection(joints, translation, seen, weights).sum((1, 2))
     return error + prior_loss(body_pose, betas, pose_prior, weights)

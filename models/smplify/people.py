@@ -1,4 +1,4 @@
-"""Bodies of people in pictures, fitted to detected keypoints under the picture's own camera (docs/smplify.md)."""
+"""Fits bodies to detected keypoints of people in the picture's own camera (docs/smplify.md)."""
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,18 +13,18 @@ from utils.geometry import axis_angle_to_rotmat, in_full_precision, perspective_
 from utils.keypoints import JOINT_NAMES
 from utils.threads import one_torch_thread
 
-# Weights are made for a person whose box has this side, in pixels.
+# Weights are for a person whose box has this side, in pixels.
 BOX_SIDE = 224.0
-# The annotated hips count here, at this share: detectors are trained on hips like them.
+# The annotated hips are fitted here with this weight: detectors are trained on such hips.
 _HIPS, _HIP_SHARE = tuple(JOINT_NAMES.index(name) for name in ('right_hip', 'left_hip')), 0.5
 _NOT_FITTED = tuple(set(IGNORED) - set(_HIPS))
-# In 3D, estimators put the face too far forward, and bodies would lean after it.
+# Estimators of 3D keypoints place the face too far forward. Bodies fitted to it would lean.
 _FACE = tuple(row for row, name in enumerate(JOINT_NAMES)
               if name.removeprefix('openpose_') in ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear'))
-# So many people are fitted faster by one thread.
+# Up to this number of people, one thread is faster.
 FEW = 16
 _SAME_SHAPE, _SHAPE = 100.0 ** 2, 5.0 ** 2
-# Holds the depth, about as the published camera stage does where it is guessed from bones, or hardly.
+# Weights of the depth: about that of the published camera stage where the depth is guessed from bones; almost free.
 _DEPTH_HELD, _DEPTH_FREE = 1.6e7, 1.6e3
 
 
@@ -32,9 +32,9 @@ _DEPTH_HELD, _DEPTH_FREE = 1.6e7, 1.6e3
 class People:
     """N people in pictures.
 
-    keypoints [N,49,3] pixels and confidence in [0, 1]; side [N], the longer side of the box, and center [N,2] its
-    middle; focal [N] pixels; size [N,2], width and height of the picture; joints_3d [N,49,4] metres and confidence, as
-    seen along the ray to the box's middle, zeros where there are none.
+    keypoints [N,49,3] pixels and confidence in [0, 1]; side [N], longer side of the box, and center [N,2], its middle;
+    focal [N] pixels; size [N,2], width and height of the picture; joints_3d [N,49,4] metres and confidence, in a camera
+    that looks along the ray to the box's middle, zeros without 3D joints.
     """
     keypoints: torch.Tensor
     center: torch.Tensor
@@ -50,11 +50,11 @@ class People:
 
 @dataclass(frozen=True)
 class PeopleFit:
-    """Fits of N people, in the cameras of their pictures. state: PersonState; joints [N,49,3] metres, before the
-    translation; keypoints_2d [N,49,2] pixels; error [N], mean distance of the limb joints that are seen over the box's
-    side; seen [N], how many of the 12 are; face [N], how many joints of the face are; strangeness [N] of the poses
-    (`PosePrior.strangeness`); start [N]: 0 the network's estimate, 1 the 3D keypoints' torso, 2 headings, 3 the frame
-    before."""
+    """Fits of N people in the cameras of their pictures. state: PersonState; joints [N,49,3] metres, before the
+    translation; keypoints_2d [N,49,2] pixels; error [N], mean distance of the visible limb joints over the box's side;
+    seen [N], number of visible limb joints, of 12; face [N], number of visible joints of the face; strangeness [N] of
+    the poses (`PosePrior.strangeness`); start [N]: 0 the network's estimate, 1 the 3D keypoints' torso, 2 headings,
+    3 the frame before."""
     state: PersonState
     joints: torch.Tensor
     keypoints_2d: torch.Tensor
@@ -81,8 +81,8 @@ _NETWORK, _TORSO, _HEADINGS, BEFORE = range(4)
 
 @dataclass(frozen=True)
 class Candidates:
-    """C bodies to go on from: state, whose they are, owner [C], which start they come from, start [C], and the loss of
-    keypoints and priors, data [C]."""
+    """C bodies that compete: state, owner [C] (whose they are), start [C] (how they started), and data [C], the loss
+    of keypoints and priors."""
     state: PersonState
     owner: torch.Tensor
     start: torch.Tensor
@@ -90,7 +90,7 @@ class Candidates:
 
     @classmethod
     def of(cls, state, owner, start):
-        """Those of one start."""
+        """Candidates of one start."""
         return cls(state, owner, torch.full_like(owner, start), state.betas.new_zeros(len(owner)))
 
     @classmethod
@@ -99,7 +99,7 @@ class Candidates:
                    *(torch.cat([getattr(part, name) for part in parts]) for name in ('owner', 'start', 'data')))
 
     def best(self, count):
-        """The `count` of each owner with the least loss, by owner."""
+        """The `count` candidates of each owner with the least loss, sorted by owner."""
         order = self.data.argsort()
         order = order[self.owner[order].argsort(stable=True)]
         owner = self.owner[order]
@@ -112,8 +112,8 @@ class Candidates:
 class PeopleFitter:
     """Fits bodies to people. body: BodyModel; pose_prior: PosePrior; mean [82]: pose and betas of the mean body.
 
-    iterations: of each round at most; tolerance: as of `minimize`; explains: largest mean distance of the limb joints,
-    over the box's side, at which an estimate is taken for a start.
+    iterations: most per round; tolerance: as in `minimize`; explains: largest error (mean distance of the limb joints
+    over the box's side) of an estimate that is used as a start.
     """
 
     def __init__(self, body, pose_prior, mean, weights=None, iterations=30, tolerance=1e-3, explains=0.1):
@@ -126,7 +126,7 @@ class PeopleFitter:
 
     @torch.no_grad()
     def __call__(self, people, estimate=None):
-        """Fit -> PeopleFit. people: People; estimate: PersonState of each, where a network has seen them."""
+        """Fit -> PeopleFit. people: People; estimate: PersonState of each person from a network, or None."""
         with in_full_precision(people.keypoints.device.type), one_torch_thread(len(people.side) <= FEW):
             seen = self.observe(people)
             parts = [self._of_network(people, estimate)] if estimate is not None else []
@@ -141,7 +141,7 @@ class PeopleFitter:
             return self.result(people, candidates.state, candidates.start)
 
     def observe(self, people):
-        """PersonObservations of people, held by nothing."""
+        """PersonObservations of people, without terms that hold parameters in place."""
         count, zoom = len(people.side), (BOX_SIDE / people.side)
         weight = keypoint_weights(people)
         points = people.keypoints[..., :2] - people.size[:, None] / 2
@@ -157,15 +157,15 @@ class PeopleFitter:
             torch.zeros_like(joints_3d), zeros, weight.new_zeros(count, 3), weight.new_zeros(count, 3))
 
     def minimize(self, state, seen, iterations=None):
-        """PersonState -> PersonEvaluation of least cost nearby."""
+        """PersonState -> PersonEvaluation at the nearest minimum."""
         stage = PersonStage(self.sparse_body, seen, self.weights, self.pose_prior)
         return minimize(stage, stage.evaluate(state), iterations or self.iterations, self.tolerance)
 
     def _round(self, candidates, seen, stay, shape_weight, depth=_DEPTH_HELD):
-        """The candidates moved to the least cost nearby.
+        """Candidates at their nearest minimum.
 
-        stay: weight of the body pose where it starts; shape_weight: of the betas there, None for the prior on them;
-        depth: of the distance, for those whose facing was not known.
+        stay: weight that holds the body pose at its start; shape_weight: likewise for the betas, None: the prior on
+        betas; depth: weight that holds the depth of candidates from headings.
         """
         seen, state = seen.select(candidates.owner), candidates.state
         held = torch.where(candidates.start == _HEADINGS, depth, 0.0)
@@ -179,13 +179,13 @@ class PeopleFitter:
         return Candidates(at.state, candidates.owner, candidates.start, at.data)
 
     def _of_network(self, people, estimate):
-        """The network's estimates that explain the keypoints."""
+        """Candidates from the network's estimates that explain the keypoints."""
         error = self.result(people, estimate, None).error
         rows = (error < self.explains).nonzero().flatten()
         return Candidates.of(estimate.select(rows), rows, _NETWORK)
 
     def _of_torsos(self, people, seen):
-        """The mean body, turned as the 3D keypoints' torso is."""
+        """Candidates from the mean body, turned like the torso of the 3D keypoints."""
         joints = self._mean_joints(self._mean_orient[None])
         joints_3d = torch.cat([seen.joints_3d, seen.weight_3d[..., None]], -1)
         turn, known = torso_orientation(joints.expand(len(joints_3d), -1, -1), joints_3d)
@@ -193,13 +193,13 @@ class PeopleFitter:
         return Candidates.of(self._mean_at(rows, turn[rows] @ self._mean_orient, seen), rows, _TORSO)
 
     def _of_headings(self, rows, seen):
-        """The mean body in every heading."""
+        """Candidates from the mean body in every heading."""
         orient = headings(self._mean_orient).repeat(len(rows), 1, 1)
         rows = rows.repeat_interleave(len(HEADINGS))
         return Candidates.of(self._mean_at(rows, orient, seen), rows, _HEADINGS)
 
     def _mean_at(self, rows, orient, seen):
-        """PersonState of mean bodies of orientation [C,3,3], at the distance that the keypoints of `rows` tell."""
+        """PersonState of mean bodies with orientation [C,3,3], at the distance that the keypoints of `rows` imply."""
         seen = seen.select(rows)
         keypoints = torch.cat([seen.points, seen.weight[..., None]], -1)
         translation = first_translation(self._mean_joints(orient), keypoints, seen.focal,
@@ -231,7 +231,7 @@ class PeopleFitter:
 
 
 def keypoint_weights(people):
-    """[N,49] squared confidence of the keypoints that are fitted, zero outside of the picture."""
+    """[N,49] squared confidence of the keypoints that are fitted. Zero outside of the picture."""
     inside = ((people.keypoints[..., :2] >= 0) & (people.keypoints[..., :2] <= people.size[:, None])).all(-1)
     confidence = torch.where(inside & torch.isfinite(people.keypoints).all(-1), people.keypoints[..., 2], 0.0)
     weight = confidence.clamp(0, 1).square()

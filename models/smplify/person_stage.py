@@ -1,8 +1,8 @@
-"""A person in the camera of a whole picture as a least-squares problem: keypoints in 2D, in 3D, priors, the last frame.
+"""Least-squares problem of a person in a full picture's camera: 2D and 3D keypoints, priors, the last frame.
 
 Image quantities are in pixels of a picture in which the person's box has a side of 224, so that weights mean the same
-for every person. Robust weights, the likeliest Gaussian of the prior and the scale of 3D keypoints are taken as they
-are at the point (iteratively reweighted least squares).
+for every person. The robust weights, the most likely Gaussian of the prior and the scale of the 3D keypoints are
+constant within a step (iteratively reweighted least squares).
 """
 from dataclasses import dataclass, fields
 
@@ -13,15 +13,15 @@ from models.smplify.priors import BEND_SIGNS, BENDS, NUM_POSE, angle_prior
 from models.smplify.stages import turned
 from utils.device_constants import on_device
 
-# Keypoints in 3D are believed in size within these factors.
+# Range of the scale factor of 3D keypoints.
 _SMALLEST, _LARGEST = 0.75, 1.33
 
 
 @dataclass(frozen=True)
 class PersonWeights:
-    """Factors of the terms. sigma: pixels, of the robust function. joints_3d: squared pixels a squared metre. upright:
-    of the squared distance between the trunk's unit vector and the picture's vertical, which decides where the hips are
-    when nobody sees them, and hardly counts where they are seen."""
+    """Factors of the terms. sigma: pixels, of the robust function. joints_3d: squared pixels per squared metre.
+    upright: of the squared distance between the trunk's unit vector and the picture's vertical. It decides the hips'
+    place when nobody sees them, and has little influence when they are seen."""
     sigma: float = 100.0
     joints_3d: float = 60.0 ** 2
     pose_prior: float = 4.78 ** 2
@@ -31,12 +31,12 @@ class PersonWeights:
 
 @dataclass(frozen=True)
 class PersonObservations:
-    """What is known of B people.
+    """Observations of B people.
 
-    points [B,49,2] pixels from the principal point; weight [B,49]; focal [B] pixels; joints_3d [B,49,3] metres about
-    any point, as the picture's camera sees them, weight_3d [B,49]; origin [B,69], from which `stay` [B] holds the body
-    pose; shape [B,10], from which `shape_weight` [B] holds the betas; predicted_joints [B,49,3] metres, predicted_place
-    [B,3] (x / z, y / z, log z of the translation), held with joints_weight [B] and place_weight [B,3].
+    points [B,49,2] pixels from the principal point; weight [B,49]; focal [B] pixels; joints_3d [B,49,3] metres with
+    any origin, in the picture's camera, weight_3d [B,49]; origin [B,69], at which `stay` [B] holds the body pose; shape
+    [B,10], at which `shape_weight` [B] holds the betas; predicted_joints [B,49,3] metres and predicted_place [B,3]
+    (x / z, y / z, log z of the translation), with their weights joints_weight [B] and place_weight [B,3].
     """
     points: torch.Tensor
     weight: torch.Tensor
@@ -78,8 +78,8 @@ class PersonState:
 
 @dataclass(frozen=True)
 class PersonEvaluation:
-    """A state with what follows from it: `cost` [B] of all terms, `data` [B] of keypoints and priors alone, the posed
-    body, its distinct points [B,P,3] as the camera sees them, before the translation."""
+    """A state and its results: `cost` [B] of all terms, `data` [B] of keypoints and priors only, the posed body, and
+    its distinct points [B,P,3] in the camera's frame, before the translation."""
     state: PersonState
     cost: torch.Tensor
     data: torch.Tensor
@@ -88,7 +88,7 @@ class PersonEvaluation:
 
 
 class PersonStage:
-    """The problem that `levenberg_marquardt.minimize` lowers. body: SparseBody; weights: PersonWeights."""
+    """The problem for `levenberg_marquardt.minimize`. body: SparseBody; weights: PersonWeights."""
 
     def __init__(self, body, seen, weights, pose_prior):
         self.body, self.seen, self.weights, self.pose_prior = body, seen, weights, pose_prior
@@ -105,7 +105,7 @@ class PersonStage:
         joints = points[:, self.body.index]
         image = seen.weight * robust(self._residual(joints, state.translation), self.weights.sigma).sum(-1)
         image = torch.where(seen.weight > 0, image, 0.0).sum(1)
-        # A point behind the camera has no picture.
+        # Bodies with a point behind the camera are rejected.
         image = torch.where((joints[..., 2] + state.translation[:, None, 2]).amin(1) > 0.05, image, torch.inf)
         data = (image + self.weights.joints_3d * self._error_3d(joints)
                 + seen.shape_weight * (state.betas - seen.shape).square().sum(1)
@@ -126,7 +126,7 @@ class PersonStage:
 
     def linearize(self, at):
         """Evaluation -> gradient [B,85] and Hessian [B,85,85] of half the cost."""
-        by_point = self._point_jacobian(at)  # [B,P,3,85], less the translation's columns
+        by_point = self._point_jacobian(at)  # [B,P,3,82], without the translation's columns
         gradient, hessian = self._image_terms(at, by_point)
         for weight, residual in ((self.weights.joints_3d * self.seen.weight_3d, self._residual_3d),
                                  (self.seen.joints_weight[:, None].expand_as(self.seen.weight_3d), self._moved)):
@@ -143,7 +143,7 @@ class PersonStage:
         return self.seen.focal[:, None, None] * joints[..., :2] / joints[..., 2:] - self.seen.points
 
     def _residual_3d(self, joints):
-        """Metres [B,49,3] of joints about their mean to the 3D keypoints about theirs, at the scale that fits best."""
+        """Metres [B,49,3] from the 3D keypoints to the joints, each relative to its mean, at the best scale."""
         weight = self.seen.weight_3d[..., None]
         centred, target = _centred(joints, weight), _centred(self.seen.joints_3d, weight)
         scale = (weight * centred * target).sum((1, 2)) / (weight * target.square()).sum((1, 2)).clamp_min(1e-9)
@@ -153,12 +153,12 @@ class PersonStage:
         return (self.seen.weight_3d[..., None] * self._residual_3d(joints).square()).sum((1, 2))
 
     def _moved(self, joints):
-        """Metres [B,49,3] of joints about their mean from the predicted ones about theirs."""
+        """Metres [B,49,3] from the predicted joints to the joints, each relative to its mean."""
         difference = joints - self.seen.predicted_joints
         return difference - difference.mean(1, keepdim=True)
 
     def _point_jacobian(self, at):
-        """[B,P,3,82]: how the distinct points, from the translation, move with body pose, betas and orientation."""
+        """[B,P,3,82]: derivative of the distinct points by body pose, betas and orientation."""
         by_betas, root = self.body.betas_jacobian(at.pose)
         points = torch.cat([self.body.pose_jacobian(at.pose), by_betas], -1)  # [B,3,P,79]
         body = torch.einsum('bij,bjpd->bpid', at.state.orient, points)
@@ -180,11 +180,11 @@ class PersonStage:
         return gradient, (jacobian * weight.unsqueeze(-1)).transpose(1, 2) @ jacobian
 
     def _merged(self, value):
-        """[B,49,n] of joints -> [B,P,n], summed over those that are one and the same point of the body."""
+        """[B,49,n] of joints -> [B,P,n], summed over joints that are the same point of the body."""
         return (value.transpose(1, 2) @ self.body.merge).transpose(1, 2)
 
     def _add_points(self, at, by_point, weight, residual_of, gradient, hessian):
-        """A term of squared distances [B,49,3] about a mean; weight [B,49]."""
+        """Add a term of squared distances [B,49,3] relative to a mean; weight [B,49]."""
         size = by_point.shape[-1]
         residual = residual_of(at.points[:, self.body.index])
         pull = self._merged(weight[..., None] * residual)
@@ -208,7 +208,7 @@ class PersonStage:
         places, signs = (on_device(values, bends.device) for values in (BENDS, BEND_SIGNS))
         gradient[:, places] += bends * signs
         diagonal[:, places] += 2 * bends
-        # A turn moves the trunk's unit vector by the turn's axis times it.
+        # A small rotation moves the trunk's unit vector by the cross product of its axis with the vector.
         up = state.orient[:, :, 1]
         turn = slice(betas.stop, betas.stop + 3)
         gradient[:, turn] += weights.upright * torch.linalg.cross(up, up - self._up(state))
@@ -217,7 +217,7 @@ class PersonStage:
         diagonal[:, betas] += seen.shape_weight[:, None]
 
     def _add_place(self, state, gradient, hessian):
-        """The translation is near the predicted one."""
+        """Add the term that holds the translation at the predicted one."""
         x, y, z = state.translation.unbind(-1)
         zero, one = torch.zeros_like(x), torch.ones_like(x)
         jacobian = torch.stack([torch.stack([one, zero, -x / z], -1), torch.stack([zero, one, -y / z], -1),
@@ -228,7 +228,7 @@ class PersonStage:
 
 
 def place_of(translation):
-    """Where a body stands, so that equal steps look equal: [B,3] metres -> (x / z, y / z, log z)."""
+    """A translation [B,3] in metres as (x / z, y / z, log z), in which equal steps look equal in the picture."""
     return torch.cat([translation[:, :2] / translation[:, 2:], translation[:, 2:].clamp_min(1e-6).log()], 1)
 
 

@@ -1,4 +1,4 @@
-"""What is likely of a body before any keypoint is seen: poses, bends of knees and elbows."""
+"""Priors on the body: pose, and the bends of knees and elbows."""
 import numpy as np
 import torch
 from torch import nn
@@ -8,14 +8,14 @@ from utils.errors import BadFile
 from utils.safe_io import as_numbers, load_pickle
 
 NUM_POSE = 69
-# Entries of the body pose [69] that bend the left elbow, right elbow, left knee and right knee, and the sign with which
-# a natural bend is negative (Bogo et al., ECCV 2016).
+# Entries of the body pose [69] that bend the left elbow, right elbow, left knee and right knee, and the signs that make
+# a natural bend negative (Bogo et al., ECCV 2016).
 BENDS = (52, 55, 9, 12)
 BEND_SIGNS = (1.0, -1.0, -1.0, -1.0)
 
 
 class PosePrior(nn.Module):
-    """Negative log-likelihood of a body pose under its likeliest Gaussian of a mixture (`gmm_08.pkl`).
+    """Negative log-likelihood of a body pose under the most likely Gaussian of a mixture (`gmm_08.pkl`).
 
     path: a pickle with 'means' [K,69], 'covars' [K,69,69] and 'weights' [K]. Raises MissingFile, BadFile.
     """
@@ -26,7 +26,7 @@ class PosePrior(nn.Module):
         sign, log_det = np.linalg.slogdet(covariances)
         if not len(means) or (sign <= 0).any() or (weights <= 0).any():
             raise BadFile(f'{path}: not a mixture of Gaussians (covariances and weights must be positive)')
-        # The published code normalizes the determinants by the smallest: a constant, and kept so that values agree.
+        # The published code divides the determinants by the smallest. This constant is kept so that values agree.
         log_weights = np.log(weights) - 0.5 * NUM_POSE * np.log(2 * np.pi) - 0.5 * (log_det - log_det.min())
         self._buffer('means', means)
         self._buffer('precisions', np.linalg.inv(covariances))
@@ -40,13 +40,13 @@ class PosePrior(nn.Module):
         return self._likeliest(body_pose)[0]
 
     def strangeness(self, body_pose):
-        """Squared Mahalanobis distance to the likeliest Gaussian, a dimension: 1 on average for poses of the prior.
+        """Squared Mahalanobis distance to the most likely Gaussian per dimension: 1 on average for poses of the prior.
         [B,69] -> [B]"""
         value, component, _ = self._likeliest(body_pose)
         return 2 * (value + self.log_weights[component]) / NUM_POSE
 
     def quadratic(self, body_pose):
-        """Value [B], gradient [B,69] and Hessian [B,69,69], exact while the likeliest Gaussian stays the same."""
+        """Value [B], gradient [B,69] and Hessian [B,69,69]. Exact while the most likely Gaussian stays the same."""
         value, component, pull = self._likeliest(body_pose)
         rows = torch.arange(len(body_pose), device=body_pose.device)
         return value, pull[component, rows], self.precisions[component]
@@ -70,6 +70,6 @@ def _read_mixture(path):
 
 
 def angle_prior(body_pose):
-    """exp(2 x bend) of both elbows and knees, which grows where they bend the wrong way. [B,69] -> [B,4]"""
+    """exp(2 x bend) of both elbows and knees. It grows where they bend the wrong way. [B,69] -> [B,4]"""
     bends, signs = (on_device(values, body_pose.device) for values in (BENDS, BEND_SIGNS))
     return torch.exp(2 * signs * body_pose[:, bends])

@@ -1,4 +1,4 @@
-"""People over time: each frame's fit begins at the last one and stays near where the motion leads."""
+"""Fits over time: each frame's fit starts at the last one and stays near the predicted motion."""
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,19 +8,19 @@ from models.smplify.person_stage import PersonState, place_of, translation_at
 from utils.geometry import in_full_precision
 from utils.threads import one_torch_thread
 
-# Seconds without a person after which the next fit begins anew; the time step that the weights are made for.
+# Seconds without a person after which the fit starts anew, and the time step for which the weights are made.
 _RESET, _STEP = 0.5, 1 / 30
-# Of the speed, how much is expected to go on, and how much of the newest is believed.
+# Factor on the speed in the prediction, and weight of the newest speed in its running mean.
 _PERSISTENCE, _NEWEST = 0.9, 0.5
 
 
 @dataclass(frozen=True)
 class SequenceWeights:
-    """How firmly a frame is held to the prediction: a keypoint that is off by one pixel (of a box of 224) costs one.
+    """Weights that hold a frame at the prediction. One pixel of error of a keypoint (in a box of 224) costs one.
 
-    joints: a squared metre by which a joint is elsewhere about the joints' middle. place: squared changes of x / z and
-    y / z; depth: of log z. stay: a squared radian of the body pose. shape: what a frame adds to the weight of the shape
-    seen so far, up to `shape_most`.
+    joints: of a joint's squared distance in metres, relative to the joints' mean. place: of squared changes of x / z
+    and y / z; depth: of log z. stay: of the body pose's squared change in radians. shape: weight of the mean betas per
+    frame so far, up to `shape_most`.
     """
     joints: float = 40.0 ** 2
     place: float = 2e3
@@ -32,7 +32,8 @@ class SequenceWeights:
 
 @dataclass
 class _Memory:
-    """What is kept of a person: the last fit, its joints and place, their speeds a second, the shape and its weight."""
+    """State of a person: the last fit, its joints and place, their speeds per second, mean betas and number of frames.
+    """
     state: PersonState
     joints: torch.Tensor
     place: torch.Tensor
@@ -44,14 +45,14 @@ class _Memory:
 
 
 class SequenceFitter:
-    """Fits people frame by frame; causal, and what it keeps does not grow. fitter: PeopleFitter; weights:
-    SequenceWeights, None for frames that only begin at the one before."""
+    """Fits people frame by frame. It is causal and its memory is bounded. fitter: PeopleFitter; weights:
+    SequenceWeights; None: frames start at the previous one but are not held there."""
 
     def __init__(self, fitter, weights=SequenceWeights(), iterations=6):
         self.fitter, self.weights, self.iterations, self._people = fitter, weights, iterations, {}
 
     def is_new(self, number, time):
-        """Whether a person's fit of this moment has no frame before to begin at."""
+        """Whether a person has no recent fit from which this moment's fit could start."""
         memory = self._people.get(number)
         return memory is None or not 0 <= time - memory.time <= _RESET
 
@@ -59,8 +60,8 @@ class SequenceFitter:
     def __call__(self, people, numbers, time, estimate=None):
         """Fit the people of a frame -> PeopleFit.
 
-        people: People; numbers: what each is known by; time: seconds; estimate: PersonState of those who `is_new`, in
-        their order, where a network has seen them.
+        people: People; numbers: the identity of each; time: seconds; estimate: PersonState from a network of those who
+        are `is_new`, in their order, or None.
         """
         self._people = {number: memory for number, memory in self._people.items() if time - memory.time <= _RESET}
         new = [row for row, number in enumerate(numbers) if self.is_new(number, time)]
@@ -70,7 +71,7 @@ class SequenceFitter:
             fit = self._follow(people.select(torch.tensor(old)), [numbers[row] for row in old], time)
             lost = fit.error > self.fitter.explains
             fits |= {row: fit.select([i]) for i, row in enumerate(old) if not lost[i]}
-            if lost.any():  # the person has moved too far, or the number has another owner
+            if lost.any():  # the person has moved too far, or the number now has another owner
                 again = [row for row, gone in zip(old, lost.tolist()) if gone]
                 fits |= self._begin(people, again, None)
         if new:
@@ -84,7 +85,7 @@ class SequenceFitter:
         return {row: fit.select([i]) for i, row in enumerate(rows)}
 
     def _follow(self, people, numbers, time):
-        """Fits that begin at those of the frame before."""
+        """Fits that start at the previous frame's."""
         memories = [self._people[number] for number in numbers]
         step = torch.tensor([max(time - memory.time, 1e-3) for memory in memories])
         state = PersonState.joined([memory.state for memory in memories])
@@ -96,14 +97,14 @@ class SequenceFitter:
             return self.fitter.result(people, at.state, torch.full((len(numbers),), BEFORE))
 
     def _held(self, seen, memories, state, step):
-        """The observations, held to where the motion leads."""
+        """The observations, with weights that hold the parameters at the predicted motion."""
         weights, before = self.weights, {name: torch.cat([getattr(memory, name) for memory in memories])
                                          for name in ('joints', 'place', 'joints_speed', 'place_speed', 'shape')}
         if weights is None:
             return replace(seen, origin=state.body_pose, stay=torch.full_like(step, 30.0),
                            shape_weight=torch.full_like(step, 25.0))
         ahead = _PERSISTENCE * step
-        # The longer ago, the less is known.
+        # The prediction is less certain after a longer time.
         firmness = (_STEP / step).clamp(max=1).square()
         frames = torch.tensor([float(memory.frames) for memory in memories])
         place = torch.tensor([weights.place, weights.place, weights.depth])

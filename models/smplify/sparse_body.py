@@ -1,9 +1,10 @@
-"""The 49 joints of a body and how they move with its parameters, without its mesh.
+"""The 49 joints of a body and their derivatives by its parameters, without the mesh.
 
-Each joint is a sum over bones: what bone j carries of point p is A_j r_pj + m_pj t_j, where A_j, t_j is the bone's
-rest-to-posed transform, m_pj the share of the point's vertices that the bone moves and r_pj their first moment at rest.
-Moments are linear in betas and pose feature, so a point costs a few small products however many vertices it has. A
-turn of joint k about an axis moves point p by the axis times the lever from k to what the bones below k carry of p.
+Each joint is a sum over bones. Bone j contributes A_j r_pj + m_pj t_j to point p, where A_j, t_j is the bone's
+rest-to-posed transform, m_pj the share of the point's vertices that the bone moves, and r_pj their first moment at
+rest. Moments are linear in betas and pose feature, so a point costs a few small products however many vertices it has.
+A small rotation of joint k moves point p by the cross product of its axis with a lever: what the bones below k
+contribute to p, relative to k.
 """
 from dataclasses import dataclass
 
@@ -17,12 +18,12 @@ from utils.keypoints import BODY54_TO_J49
 
 @dataclass
 class Pose:
-    """A body with its root unturned: parameters, and what follows from them. Coordinates come before points."""
+    """A body with identity root rotation: parameters and results. The coordinate axis comes before the points' axis."""
     betas: torch.Tensor     # [B,10]
     body_pose: torch.Tensor  # [B,69]
     root: torch.Tensor      # [B,3] the root joint, about which the global orientation turns
     points: torch.Tensor    # [B,3,P] distinct joints, from the root
-    carried: torch.Tensor   # [B,3,Q] what each bone carries of each point, from the root
+    carried: torch.Tensor   # [B,3,Q] contribution of each bone to each point, from the root
     rotation: torch.Tensor  # [B,3,24,3] of the bones: row of the matrix, bone, column
     joints: torch.Tensor    # [B,3,24] from the root
 
@@ -30,7 +31,7 @@ class Pose:
 class SparseBody(nn.Module):
     """The 49 joints of a BodyModel. Views: orientations [B,n,3,3] turn the body about its root joint.
 
-    `index` [49] says which of the P distinct points each of the 49 joints is.
+    `index` [49] maps each of the 49 joints to one of the P distinct points.
     """
 
     def __init__(self, body):
@@ -57,28 +58,28 @@ class SparseBody(nn.Module):
         self.register_buffer(name, torch.tensor(np.ascontiguousarray(array, dtype)), persistent=False)
 
     def _register_levers(self, parents, distinct, mass):
-        """The pairs (point, joint) in which turning the joint moves the point, and which bones' loads take part."""
+        """The pairs (point, joint) in which a rotation of the joint moves the point, and the bones that contribute."""
         above = _ancestors(parents)
         moves = np.abs(mass) @ above > 0
         moves[:, 0] = False
-        moves[distinct[:, None] == np.arange(24)] = False  # a joint stays where it is when it turns
+        moves[distinct[:, None] == np.arange(24)] = False  # a joint's rotation does not move the joint itself
         lever_point, lever_joint = np.nonzero(moves)
         point, bone = self.point.numpy(), self.bone.numpy()
         part = (point == lever_point[:, None]) & (above[bone][:, lever_joint].T > 0)
         self._buffer('lever_joint', lever_joint)
         self._buffer('lever_part', part.T, np.float32)
         self._buffer('lever_mass', (mass @ above)[lever_point, lever_joint])
-        # Where each (point, joint) finds its lever; pairs without one find the zero that is put behind the last.
+        # Index of the lever of each (point, joint). Pairs without one point to a zero behind the last lever.
         place = np.full((len(distinct), len(parents)), len(lever_joint))
         place[lever_point, lever_joint] = np.arange(len(lever_joint))
         self._buffer('lever_place', place[:, 1:].ravel())
         self._buffer('parent', np.array(parents[1:]))
 
     def _register_shape(self, body, mass, by_beta):
-        """[72, P*10]: how points move with betas, linear in the entries (bone, column) of a row of the rotations.
+        """[72, P*10]: derivative of the points by betas, linear in the entries (bone, column) of the rotations' rows.
 
-        A bone turns the moments that it carries; a joint's offset from its parent is turned by the parent, and moves
-        all that the joint and those below it carry.
+        A bone rotates the moments that it contributes. The parent rotates a joint's offset from it, which moves all
+        that the joint and those below it contribute.
         """
         above = _ancestors(body.parents)
         directions = body.joint_shapedirs.cpu().numpy().reshape(-1, 24, 3)
@@ -114,13 +115,13 @@ class SparseBody(nn.Module):
         return (orient @ pose.points.unsqueeze(1)).transpose(2, 3) + pose.root[:, None, None]
 
     def pose_jacobian(self, pose):
-        """How the distinct points, from the root, move with the body pose: [B,3,P,69].
+        """Derivative of the distinct points, from the root, by the body pose: [B,3,P,69].
 
-        The pose blend shapes' share, millimetres, is left out.
+        The part of the pose blend shapes, which is millimetres, is left out.
         """
         levers = pose.carried @ self.lever_part
         levers = (levers - self.lever_mass * pose.joints.index_select(2, self.lever_joint)).unsqueeze(-1)
-        # Column i of a joint's axes is the axis about which its parameter i turns it.
+        # Column i of a joint's axes is the rotation axis of its parameter i.
         axes = pose.rotation[:, :, self.parent].transpose(1, 2) @ left_jacobian(pose.body_pose.unflatten(1, (23, 3)))
         axes = axes.transpose(1, 2).index_select(2, self.lever_joint - 1)  # [B,3,E,3]
         (ax, ay, az), (x, y, z) = axes.unbind(1), levers.unbind(1)
@@ -130,14 +131,15 @@ class SparseBody(nn.Module):
         return motion.index_select(2, self.lever_place).view(len(axes), 3, -1, 69)
 
     def betas_jacobian(self, pose):
-        """How the distinct points, from the root, and the root itself move with betas: [B,3,P,10], [3,10]."""
+        """Derivatives by betas of the distinct points, from the root, and of the root itself: [B,3,P,10], [3,10]."""
         points = (pose.rotation.flatten(2) @ self.points_by_beta).unflatten(2, (-1, pose.betas.shape[1]))
         root = self.body.joint_shapedirs.unflatten(1, (24, 3))[:, 0].T
         return points, root
 
 
 def left_jacobian(rotvec):
-    """[...,3] -> [...,3,3]: exp(v + d) is exp(J d) exp(v) to first order (Sola et al., arXiv 1812.01537, eq. 145)."""
+    """[...,3] -> J [...,3,3] with exp(v + d) = exp(J d) exp(v) to first order (Sola et al., arXiv 1812.01537, eq. 145).
+    """
     squared = rotvec.square().sum(-1)[..., None, None]
     angle = squared.sqrt()
     sinc = torch.sinc(angle / torch.pi)
@@ -170,7 +172,7 @@ def _moments(body, distinct):
 
 
 def _ancestors(parents):
-    """[24,24]: 1 where the column's joint is the row's or lies above it."""
+    """[24,24]: 1 where the column's joint is the row's joint or an ancestor of it."""
     above = np.eye(len(parents), dtype=np.float32)
     for joint, parent in enumerate(parents[1:], 1):
         above[joint] += above[parent]

@@ -1,7 +1,7 @@
 """The two stages of a fit as least-squares problems: cost, gradient and Gauss-Newton Hessian of their parameters.
 
-Gradients and Hessians are those of half the cost. Robust weights and the likeliest Gaussian of the prior are taken as
-they are at the point (iteratively reweighted least squares).
+Gradients and Hessians are those of half the cost. The robust weights and the most likely Gaussian of the prior are
+constant within a step (iteratively reweighted least squares).
 """
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from utils.device_constants import on_device
 @dataclass(frozen=True)
 class FitState:
     """Parameters of B fits in n views. body_pose [B,69] axis-angle; betas [B,10]; orient [B,n,3,3] in each camera, or
-    [B,1,3,3] in the world where cameras are calibrated; translation [B,n,3] metres."""
+    [B,1,3,3] in the world for calibrated cameras; translation [B,n,3] metres."""
     body_pose: torch.Tensor
     betas: torch.Tensor
     orient: torch.Tensor
@@ -27,14 +27,14 @@ class FitState:
         return self.orient if seen.camera_rotation is None else seen.camera_rotation @ self.orient
 
     def where(self, rows, other):
-        """These parameters where the mask [B] says so, the other's elsewhere."""
+        """These parameters where the mask [B] is True, the other's elsewhere."""
         return FitState(*(torch.where(rows.view(-1, *[1] * (mine.dim() - 1)), mine, theirs)
                           for mine, theirs in zip(vars(self).values(), vars(other).values())))
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A state with what follows from it: cost [B], the posed body, its distinct points [B,n,P,3] in each camera."""
+    """A state and its results: cost [B], the posed body, its distinct points [B,n,P,3] in each camera."""
     state: FitState
     cost: torch.Tensor
     pose: object
@@ -53,7 +53,7 @@ class CameraStage:
         return CameraStage(self.body, self.seen.select(rows), self.weights)
 
     def evaluate(self, state, pose=None):
-        """FitState -> Evaluation; the body's pose does not change in this stage and can be handed on."""
+        """FitState -> Evaluation. The body's pose is constant in this stage; `pose` avoids computing it again."""
         pose = pose or self.body.pose(state.body_pose, state.betas)
         points = self.body.view_points(pose, state.view_orient(self.seen))
         cost = objective.camera_loss(points[:, :, self.body.index], state.translation, self.seen, self.weights)
@@ -85,10 +85,11 @@ class CameraStage:
 
 
 class BodyStage:
-    """Body pose, betas, orientations and translations from all joints and the priors.
+    """Body pose, betas, orientations and translations, from all joints and the priors.
 
-    Added to the published stage: translations stay free, depth held near its estimate as in the camera stage, and
-    `stay` weighs the squared distance of the body pose from `origin` [B,69], which keeps apart what 2D cannot tell.
+    Differences from the published stage: translations are optimized, with the depth held near its estimate as in the
+    camera stage; and `stay` weighs the squared distance of the body pose from `origin` [B,69], which decides what 2D
+    keypoints leave open.
     """
 
     def __init__(self, body, seen, weights, pose_prior, origin, stay):
@@ -134,12 +135,12 @@ class BodyStage:
         residual = objective.project(at.points[:, :, self.body.index], at.state.translation, seen) - seen.points
         robust = (sigma ** 2 / (sigma ** 2 + residual.square())).square()
         weight = seen.confidence.square().unsqueeze(-1) * robust
-        # Several of the 49 joints are one and the same point of the body.
+        # Several of the 49 joints are the same point of the body.
         terms = torch.stack([weight, weight * residual], 0).transpose(-1, -2) @ self.body.merge
         return terms.transpose(-1, -2).flatten(2).unbind(0)
 
     def _jacobian(self, at):
-        """[B,n*P*2,d]: how projected points move with body pose, betas, orientations and translations."""
+        """[B,n*P*2,d]: derivative of the projected points by body pose, betas, orientations and translations."""
         state, seen = at.state, self.seen
         rows = _image_rows(at.points, state.translation, seen.focal_length)  # [B,n,P,2,3]
         by_betas, root = self.body.betas_jacobian(at.pose)
@@ -172,7 +173,7 @@ def turned(orient, turn):
 
 
 def _add_depth(state, seen, weight, gradient, diagonal):
-    """Hold depths near their estimate; translations are the last parameters, depth the last of each."""
+    """Hold depths near their estimate. Translations are the last parameters, and depth is the last of each."""
     views = state.translation.shape[1]
     gradient[:, -3 * views:].unflatten(1, (views, 3))[..., 2] += weight * (state.translation[..., 2] - seen.depth)
     diagonal[:, -3 * views:].unflatten(1, (views, 3))[..., 2] += weight
@@ -189,17 +190,17 @@ def _image_rows(points, translation, focal_length):
 
 
 def _turn_columns(rows, points, root, seen):
-    """Derivative [B,n,P,2,3m] of pixels by turns of the m orientations; points [B,n,P,3] in the cameras' frames."""
+    """Derivative [B,n,P,2,3m] of pixels by rotations of the m orientations; points [B,n,P,3] in the cameras' frames."""
     lever = points - root[:, None, None]
     columns = torch.linalg.cross(lever.unsqueeze(3).expand_as(rows), rows, dim=-1)
     if seen.camera_rotation is None:
         return _by_view(columns)
-    # One orientation in the world; a turn about a world axis is one about that axis as the camera sees it.
+    # One orientation in the world: a rotation about a world axis is one about that axis in the camera's frame.
     return columns @ seen.camera_rotation.unsqueeze(2)
 
 
 def _by_view(columns):
-    """Columns [B,n,P,2,3] that belong to each view alone, in a row of [B,n,P,2,3n]."""
+    """Columns [B,n,P,2,3] that concern one view each, placed in rows [B,n,P,2,3n] of zeros."""
     batch, views = columns.shape[:2]
     if views == 1:
         return columns

@@ -1,4 +1,4 @@
-"""Where fits begin when nothing but keypoints is known: headings, distances, the torso's orientation."""
+"""Starts of fits when only keypoints are known: headings, distances, the torso's orientation."""
 import numpy as np
 import torch
 
@@ -6,15 +6,15 @@ from models.smplify.inputs import LIMB_JOINTS
 from utils.geometry import axis_angle_to_rotmat
 from utils.keypoints import JOINT_NAMES
 
-# A person's facing is not known: the mean pose is turned about the vertical by each of these, and fitted.
+# The direction that a person faces is unknown. The mean pose is turned about the vertical by each angle and fitted.
 HEADINGS = (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)
 
 _LIMBS = (('ankle', 'knee'), ('knee', 'hip'), ('hip', 'shoulder'), ('shoulder', 'elbow'), ('elbow', 'wrist'))
-# [2,10,2]: limbs and flanks by their ends among the 49 joints, annotated and OpenPose's.
+# [2,10,2]: ends of limbs and flanks among the 49 joints, annotated and OpenPose's.
 BONES = torch.tensor([[[JOINT_NAMES.index(f'{owner}{side}_{joint}') for joint in limb]
                        for side in ('left', 'right') for limb in _LIMBS] for owner in ('', 'openpose_')])
-# Which of the ten bones, from the one that looks longest, tells the size, and how much of it is believed. Measured on
-# people whose pose is known: one that is taken for too near costs more than one taken for too far.
+# Rank of the bone, by apparent length, that determines the size, and the factor on it. Measured on people of known
+# pose: a start that is too near costs more than one that is too far.
 _TELLING_BONE, _BELIEVED_SIZE = 2, 0.9
 
 
@@ -25,7 +25,7 @@ def headings(orient):
 
 
 def seen_joints(keypoints):
-    """Which keypoints [...,3] are seen [...]: finite, with confidence."""
+    """[...] bool: which keypoints [...,3] are seen, that is finite and with confidence."""
     return torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
 
 
@@ -33,11 +33,11 @@ def first_translation(joints, keypoints, focal, side):
     """Camera translation [N,3] of bodies of unknown pose.
 
     joints [N,49,3] of the mean pose; keypoints [N,49,3], pixels from the principal point; focal [N] pixels; side [N] of
-    the box, which tells the distance where no bone is seen.
+    the box, which determines the distance where no bone is seen.
 
-    A bone looks shorter the more it points at the camera, never longer, so those that look longest for their length
-    tell the depth. The longest of all are often wrong annotations or long limbs; the third longest is taken, a tenth
-    shorter. A bone that is annotated twice counts once. The seen joints' middle tells the rest.
+    Foreshortening makes a bone look shorter, never longer, so the bones that look longest for their length determine
+    the depth. The very longest are often wrong annotations or long limbs, so the third longest is taken, a tenth
+    shorter. A bone that is annotated twice counts once. The mean of the seen joints determines the other coordinates.
     """
     seen = seen_joints(keypoints)
     points = torch.where(seen[..., None], keypoints[..., :2], 0.0)
@@ -59,8 +59,8 @@ LIMBS = tuple(annotated for _, annotated in LIMB_JOINTS)
 
 
 def one_row_a_joint(keypoints):
-    """Keypoints [N,49,3] in which each limb joint stands in its annotated row alone: the annotated one where it is
-    seen, else OpenPose's."""
+    """Keypoints [N,49,3] with each limb joint in its annotated row only: the annotated one if seen, else OpenPose's.
+    """
     openpose, annotated = torch.tensor(LIMB_JOINTS, device=keypoints.device).unbind(1)
     merged = keypoints.clone()
     absent = ~seen_joints(keypoints[:, annotated])
@@ -70,8 +70,8 @@ def one_row_a_joint(keypoints):
 
 
 def torso_orientation(joints, joints_3d):
-    """The turn [N,3,3] that brings the torso of joints [N,49,3] onto that of 3D keypoints [N,49,4], and where all four
-    of its joints are known [N]."""
+    """The rotation [N,3,3] from the torso of joints [N,49,3] to that of 3D keypoints [N,49,4], and [N] bool: all four
+    torso joints are known."""
     known = (joints_3d[:, _TORSO, 3] > 0).all(1)
     source, target = joints[:, _TORSO], joints_3d[:, _TORSO, :3]
     source, target = (points - points.mean(1, keepdim=True) for points in (source, target))

@@ -1,6 +1,6 @@
-"""Files that other programs read, from a `Recording`: tables, meshes, a skinned animation, motion capture.
+"""Exports of a `Recording` for other programs: tables, meshes, a skinned animation, motion capture.
 
-docs/demo_formats.md describes every file with its units. Nothing is pickled; every file is whole or absent.
+docs/demo_formats.md describes every file with its units. Nothing is pickled. Files are written whole or not at all.
 """
 from pathlib import Path
 
@@ -19,12 +19,11 @@ FORMATS = (*_PER_PERSON, *_MESHES, 'glb')
 
 
 def save_results(recording, body, folder, stem, formats):
-    """Write a recording in the formats asked for.
+    """Write a recording in the given formats.
 
-    recording: `utils.recording.Recording`. body: the body model that its parameters belong to. stem: what the names
-    of the files begin with. formats: any of FORMATS. A person without a usable frame has no file, and the log says so.
-    Returns the paths written. Raises ProjectError (unknown format, unwritable folder, full disk, unusable
-    recording), WrongBody.
+    recording: `utils.recording.Recording`. body: the body model of its parameters. stem: prefix of the files' names.
+    formats: any of FORMATS. A person without a usable frame gets no file, and the log says so. Returns the written
+    paths. Raises ProjectError (unknown format, unwritable folder, full disk, unusable recording), WrongBody.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:

@@ -1,4 +1,4 @@
-"""Motion in the layout of AMASS's `.npz` (Mahmood et al., ICCV 2019), which the SMPL add-ons of Blender open."""
+"""Motion in the format of AMASS's `.npz` (Mahmood et al., ICCV 2019), which Blender's SMPL add-ons open."""
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -6,20 +6,20 @@ from utils.export.motion import even_motion
 from utils.export.tracks import mean_betas, rest_body
 from utils.safe_io import save_npz
 
-# The camera frame (x right, y down, z forward) to AMASS's (x right, y forward, z up).
+# From the camera frame (x right, y down, z forward) to AMASS's (x right, y forward, z up).
 CAMERA_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-# SMPL's joints but its two hands; then, in SMPL-X's order, jaw, eyes and fingers. As these are zeros, the first 52 are
-# SMPL-H's too: both add-ons of Blender find all joints that they look up.
+# SMPL's joints without the two hands, then jaw, eyes and fingers in SMPL-X's order. The latter are zero, so the first
+# 52 joints are SMPL-H's too: both add-ons of Blender find the joints that they need.
 _BODY_JOINTS, _SMPLX_JOINTS = 22, 55
 _NUM_BETAS, _NUM_DMPLS = 16, 8
-# Readers cut the rate down to a whole number, 29.97 to 29: a rate so near to a whole one is written as that one.
+# Readers truncate the rate to an integer (29.97 to 29). A rate this close to an integer is written as that integer.
 _NEARLY_WHOLE = 0.002
 
 
 def save_amass(path, recording, person, body):
     """Write one person's motion: trans [N,3], poses [N,165], betas [16], dmpls [N,8], gender, mocap_framerate.
 
-    Missing frames are interpolated and uneven times resampled, since the format knows one rate.
+    Missing frames are interpolated and uneven times resampled, because the format has a single rate.
     """
     betas = mean_betas(person)
     _, rest = rest_body(body, betas)
@@ -28,7 +28,7 @@ def save_amass(path, recording, person, body):
     turned[:, 0] = CAMERA_TO_Z_UP @ turned[:, 0]
     poses = np.zeros((len(turned), 3 * _SMPLX_JOINTS))
     poses[:, :3 * _BODY_JOINTS] = Rotation.from_matrix(turned.reshape(-1, 3, 3)).as_rotvec().reshape(len(turned), -1)
-    # The root turns about the pelvis, which the frame's turn moves too.
+    # The root rotates about the pelvis, which the change of frame moves too.
     trans = place @ CAMERA_TO_Z_UP.T - rest[0]
     save_npz(path, trans=trans, poses=poses, betas=np.pad(betas.astype(np.float64), (0, _NUM_BETAS - len(betas))),
              dmpls=np.zeros((len(turned), _NUM_DMPLS)), gender=np.array('neutral'), mocap_framerate=_rate(1 / step),
@@ -36,6 +36,6 @@ def save_amass(path, recording, person, body):
 
 
 def _rate(rate):
-    """Frames a second."""
+    """Frames per second, rounded if nearly an integer."""
     whole = round(rate)
     return np.float64(whole if abs(rate - whole) <= _NEARLY_WHOLE * rate else rate)

@@ -11,12 +11,12 @@ from utils.safe_io import atomic_write
 
 _CENTIMETRES = 100
 _EULER = 'ZXY'
-# Degrees from 90 about x, within which the other two angles are noise.
+# Distance in degrees from x = 90 within which the other two angles are noise.
 _LOCKED = 1e-3
 
 
 def save_bvh(path, recording, person, body):
-    """Write one person's motion; missing frames are interpolated, since BVH knows only a fixed frame time.
+    """Write one person's motion. Missing frames are interpolated, because BVH has a fixed frame time.
 
     The bones are those of the mean shape. Uneven times are resampled to as many evenly spaced ones.
     """
@@ -33,7 +33,7 @@ def save_bvh(path, recording, person, body):
 
 def _write_joint(stream, parents, rest, joint, depth):
     indent, is_root = '\t' * depth, joint == 0
-    # The root's place is in its channels.
+    # The root's position is in its channels.
     offset = np.zeros(3) if is_root else rest[joint] - rest[parents[joint]]
     positions = 'Xposition Yposition Zposition ' if is_root else ''
     stream.write(f'{indent}{"ROOT" if is_root else "JOINT"} {SMPL_JOINTS[joint]}\n{indent}{{\n')
@@ -43,13 +43,13 @@ def _write_joint(stream, parents, rest, joint, depth):
     for child in children:
         _write_joint(stream, parents, rest, child, depth + 1)
     if not children:
-        # SMPL's last joints have no end; the bone that leads to them is repeated.
+        # SMPL's leaf joints have no end. The bone that leads to them is repeated.
         stream.write(f'{indent}\tEnd Site\n{indent}\t{{\n{indent}\t\tOFFSET {_numbers(offset)}\n{indent}\t}}\n')
     stream.write(f'{indent}}}\n')
 
 
 def _depth_first(parents, joint=0):
-    """Joints in the order in which the hierarchy names them."""
+    """Joints in the order of the hierarchy."""
     children = [child for child, parent in enumerate(parents) if parent == joint]
     return [joint, *(name for child in children for name in _depth_first(parents, child))]
 
@@ -59,14 +59,14 @@ def _numbers(vector):
 
 
 def _euler_angles(rotations):
-    """Rotation matrices [N,24,3,3] -> degrees [N,24,3] that change no more than the rotations do.
+    """Rotation matrices [N,24,3,3] -> degrees [N,24,3] without jumps.
 
-    Programs that interpolate would spin a limb by a jump. Each rotation has two triples, (z, x, y) and
-    (z + 180, 180 - x, y + 180), and whole turns more: the one nearest to the frame before is taken. At x = 90 and -90
-    degrees only z + y or z - y counts, and both change alike.
+    Programs that interpolate would spin a limb at a jump. Each rotation has two triples, (z, x, y) and
+    (z + 180, 180 - x, y + 180), plus whole turns; the one nearest to the previous frame is taken. At x = 90 and -90
+    degrees only z + y or z - y is determined, and both change equally.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning)  # scipy warns of those, and picks any
+        warnings.simplefilter('ignore', UserWarning)  # scipy warns at such rotations and chooses arbitrarily
         angles = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_euler(_EULER, degrees=True).reshape(-1, 24, 3)
     for before, at in zip(angles, angles[1:]):
         at[:] = _nearest_triple(at, before)
@@ -74,11 +74,11 @@ def _euler_angles(rotations):
 
 
 def _nearest_triple(angles, before):
-    """Equal Euler angles ZXY [J,3] in degrees that are nearest to others."""
+    """The equivalent Euler angles ZXY [J,3] in degrees that are nearest to `before`."""
     z, x, y = angles.T
     sign = np.sign(x)
     locked = np.abs(np.abs(x) - 90) < _LOCKED
-    # Where z and y are one angle, it is shared so that both stay as near as can be.
+    # Where only one combination of z and y is determined, its change is split equally between them.
     half = _whole_turns_off(z + sign * y - before[:, 0] - sign * before[:, 2]) / 2
     z, y = np.where(locked, before[:, 0] + half, z), np.where(locked, before[:, 2] + sign * half, y)
     triples = np.stack([np.stack([z, x, y], -1), np.stack([z + 180, 180 - x, y + 180], -1)])

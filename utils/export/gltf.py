@@ -1,7 +1,7 @@
-"""Animated bodies as binary glTF 2.0 (`.glb`): a skinned mesh a person, joint rotations over time, y up, metres.
+"""Animated bodies as binary glTF 2.0 (`.glb`): one skinned mesh per person, joint rotations over time, y up, metres.
 
-Layout by the Khronos specification "glTF 2.0", sections 3.6 (buffers), 3.7.3 (skins), 3.11 (animations) and
-4.4 (GLB). A skin cannot hold SMPL's pose-corrective shapes; docs/demo_formats.md says what that costs.
+The format follows the Khronos specification "glTF 2.0", sections 3.6 (buffers), 3.7.3 (skins), 3.11 (animations) and
+4.4 (GLB). A skin has no pose-corrective shapes; docs/demo_formats.md gives the resulting error.
 """
 import json
 import struct
@@ -26,12 +26,12 @@ _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 _INFLUENCES = 4
 _NEAR, _FAR_FACTOR = 0.01, 4
 _SAMPLED_FRAMES = 16
-# A twentieth of a millimetre: what rounding explains.
+# Millimetres. Smaller errors are rounding.
 _NOTABLE = 0.05
 
 
 def save_glb(path, recording, body):
-    """Write everyone in one file: one animation, so that people move together, and the camera of the recording."""
+    """Write all people and the recording's camera into one file with one animation, so that people move in sync."""
     document = _Document()
     for person in recording.people:
         _add_person(document, recording, person, body)
@@ -43,7 +43,7 @@ def save_glb(path, recording, body):
 
 
 class _Document:
-    """The glTF tree and its binary buffer while they grow."""
+    """A glTF tree and its binary buffer under construction."""
 
     def __init__(self):
         self.lists = {name: [] for name in ('nodes', 'meshes', 'skins', 'materials', 'cameras', 'accessors',
@@ -52,12 +52,12 @@ class _Document:
         self.blocks, self.size = [], 0
 
     def add(self, kind, value):
-        """Append to one of the tree's lists; its index."""
+        """Append to one of the tree's lists. Returns the index."""
         self.lists[kind].append(value)
         return len(self.lists[kind]) - 1
 
     def array(self, values, target=None, bounds=False):
-        """Add [N] or [N,k] values to the buffer; the accessor's index. bounds: positions and times need them."""
+        """Add [N] or [N,k] values to the buffer. Returns the accessor's index. bounds: for positions and times."""
         values = np.ascontiguousarray(values)
         view = {'buffer': 0, 'byteOffset': self.size, 'byteLength': values.nbytes}
         if target:
@@ -74,7 +74,7 @@ class _Document:
         return self.add('accessors', accessor)
 
     def animate(self, node, path, times, values, interpolation='LINEAR'):
-        """Add a channel of the one animation; times: an accessor's index."""
+        """Add a channel to the animation. times: an accessor's index."""
         output = self.array(np.asarray(values, np.float32))
         self.samplers.append({'input': times, 'output': output, 'interpolation': interpolation})
         self.channels.append({'sampler': len(self.samplers) - 1, 'target': {'node': node, 'path': path}})
@@ -101,7 +101,7 @@ def _add_person(document, recording, person, body):
 
 
 def _add_skeleton(document, name, joints, parents):
-    """One node a joint, in SMPL's order; their indices."""
+    """Add one node per joint, in SMPL's order. Returns their indices."""
     first = len(document.lists['nodes'])
     for joint, parent in enumerate(parents):
         offset = joints[joint] - joints[parent] if joint else joints[0]
@@ -112,7 +112,7 @@ def _add_skeleton(document, name, joints, parents):
 
 
 def _inverse_bind_matrices(joints):
-    """[24,16] float32, column-major: from the rest pose to each joint, whose rest rotation is none."""
+    """[24,16] float32, column-major: from the rest pose to each joint's frame. Rest rotations are the identity."""
     matrices = np.tile(np.eye(4, dtype=np.float32), (len(joints), 1, 1))
     matrices[:, 3, :3] = -joints
     return matrices.reshape(-1, 16)
@@ -121,7 +121,7 @@ def _inverse_bind_matrices(joints):
 def _add_mesh(document, name, vertices, body, number):
     faces = body.faces.cpu()
     normals = vertex_normals(torch.from_numpy(vertices)[None], faces)[0].numpy()
-    # A vertex that no face uses has no normal; a validator wants unit length.
+    # A vertex without a face has no normal, but validators require unit length.
     normals[np.linalg.norm(normals, axis=1) < 0.5] = (0, 1, 0)
     index, weights = skin_weights(body.mesh.weights.cpu().numpy())
     small = len(vertices) < np.iinfo(np.uint16).max
@@ -138,7 +138,7 @@ def _add_mesh(document, name, vertices, body, number):
 
 
 def skin_weights(weights):
-    """[V,24] -> the four strongest joints of each vertex: index [V,4] int64 and weight [V,4] float32 that sum to 1."""
+    """[V,24] -> the four largest weights of each vertex: joint [V,4] int64 and weight [V,4] float32 with sum 1."""
     index = np.argsort(-weights, axis=1, kind='stable')[:, :_INFLUENCES]
     strongest = np.take_along_axis(weights.astype(np.float64), index, axis=1)
     strongest /= strongest.sum(1, keepdims=True)
@@ -157,7 +157,7 @@ def _add_motion(document, recording, person, nodes, root):
 
 
 def joint_quaternions(matrices):
-    """Rotations [T,J,3,3] -> unit quaternions [T,J,4] (x, y, z, w), each on the same side as the one before."""
+    """Rotations [T,J,3,3] -> unit quaternions [T,J,4] (x, y, z, w), each in the hemisphere of the previous one."""
     count, joints = matrices.shape[:2]
     quaternions = Rotation.from_matrix(matrices.reshape(-1, 3, 3)).as_quat().reshape(count, joints, 4)
     flips = np.where((quaternions[1:] * quaternions[:-1]).sum(-1) < 0, -1.0, 1.0)
@@ -166,7 +166,7 @@ def joint_quaternions(matrices):
 
 
 def _add_visibility(document, recording, person, node):
-    """Scale a person to nothing in frames without it: what glTF offers (section 3.5.3), since it has no on and off."""
+    """Scale a person to zero in frames without them (section 3.5.3), because glTF has no visibility."""
     present = np.zeros(len(recording.times), bool)
     present[person.frames] = True
     changes = np.flatnonzero(np.diff(present, prepend=~present[:1]))
@@ -176,7 +176,7 @@ def _add_visibility(document, recording, person, node):
 
 
 def _add_camera(document, recording):
-    """The camera that took the recording: at the origin, looking down -z, as glTF's cameras do."""
+    """Add the recording's camera: at the origin, looking along -z, like all cameras of glTF."""
     farthest = max(float(person.translation[:, 2].max()) for person in recording.people)
     camera = document.add('cameras', {'name': 'camera', 'type': 'perspective', 'perspective': {
         'yfov': 2 * float(np.arctan(recording.height / 2 / recording.focal_length)),
@@ -186,7 +186,7 @@ def _add_camera(document, recording):
 
 
 def correctives_left_out(body, person):
-    """Mean distance in millimetres between the body and its plain skin, over vertices and up to 16 frames."""
+    """Mean distance in millimetres between the body and its skin without correctives, over up to 16 frames."""
     rows = np.unique(np.linspace(0, len(person) - 1, _SAMPLED_FRAMES).astype(int))
     _, out = next(posed(body, mean_betas(person), person.pose[rows]))
     plain = replace(out.skeleton, pose_feature=torch.zeros_like(out.skeleton.pose_feature))
@@ -202,7 +202,7 @@ def _say_what_is_lost(person, body):
 
 
 def _linear(color):
-    """sRGB in [0, 1] -> linear light, which glTF's factors are in."""
+    """sRGB in [0, 1] -> linear light, in which glTF's factors are given."""
     return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4).tolist()
 
 

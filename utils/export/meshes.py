@@ -1,4 +1,4 @@
-"""One mesh a person and frame, as `.obj` or `.ply`, written while the frames are computed."""
+"""One mesh per person and frame, as `.obj` or `.ply`, written as they are computed."""
 import math
 
 import trimesh
@@ -9,16 +9,16 @@ from utils.export.tracks import CAMERA_TO_Y_UP, posed
 from utils.logging import get_logger
 from utils.safe_io import atomic_write
 
-# About a gigabyte of `.obj`; more than that nobody opens by hand, and the .glb holds every frame.
+# About a gigabyte of `.obj`. The .glb has every frame.
 MAX_MESHES = 1000
 _WRITERS = {'obj': lambda mesh: export_obj(mesh, header=None).encode(), 'ply': export_ply}
 
 
 def save_meshes(folder, stem, recording, body, extension):
-    """Write STEM_personID_FRAME.EXTENSION for every person and frame: y up, metres, in the place of the person.
+    """Write STEM_personID_FRAME.EXTENSION for every person and frame: y up, metres, at the person's position.
 
-    With more than MAX_MESHES only frames divisible by the smallest number that keeps below it are written, and
-    the log says so. Returns the paths.
+    Beyond MAX_MESHES only frames divisible by the smallest sufficient number are written, and the log says so. Returns
+    the paths.
     """
     total = sum(len(person) for person in recording.people)
     stride = max(1, math.ceil(total / MAX_MESHES))

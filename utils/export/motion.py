@@ -1,18 +1,19 @@
-"""A person's motion at even times, for formats that know one rate: gaps are filled, uneven times are resampled."""
+"""A person's motion at evenly spaced times: gaps are interpolated and uneven times resampled."""
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-# Of a frame's length: a recording whose frames are no farther than this from even spacing is taken as evenly spaced.
+# Share of a frame's duration. A recording that deviates less from even spacing counts as evenly spaced.
 _EVEN = 0.1
-# Of a single picture, which has no rate.
+# Duration of a single picture, which has no rate.
 _PICTURE_SECONDS = 1 / 30
 
 
 def even_motion(recording, person, root):
-    """(seconds a frame, root's place [N,3] in metres, local rotations [N,24,3,3]) at even times, in the camera frame.
+    """(seconds per frame, root position [N,3] in metres, local rotations [N,24,3,3]) at evenly spaced times, in the
+    camera frame.
 
-    root: [3] the root joint of the shape at rest, metres. From the first to the last
-    frame in which the person was found; what lies between is interpolated.
+    root: [3] the root joint of the rest shape, metres. The result spans the first to the last frame with the person.
+    Frames between them are interpolated.
     """
     times, frames = recording.times, person.frames
     place = person.translation + root
@@ -33,8 +34,8 @@ def even_motion(recording, person, root):
 
 
 def _even_places(span, numbers):
-    """The places [F] of frames in an even sequence that begins with the first; lost ones count, by the frames' numbers.
-    None where the times [F] are not evenly spaced."""
+    """Positions [F] of frames in an even sequence from the first one on, with gaps where the frames' numbers skip.
+    None if the times [F] are not evenly spaced."""
     in_order = np.arange(float(len(span)))
     by_number = (numbers - numbers[0]) / np.diff(numbers).min()
     for places in (by_number, in_order):

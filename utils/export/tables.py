@@ -9,18 +9,18 @@ from utils.keypoints import JOINT_NAMES, SMPL_JOINTS
 from utils.safe_io import atomic_write, save_npz
 
 FORMAT_VERSION = 1
-# Metres, radians and pixels: a thousandth of a millimetre.
+# Of metres, radians and pixels. For metres this is a thousandth of a millimetre.
 _DECIMALS = 6
 
 
 def save_person_npz(path, recording, person, body):
-    """Write a person's arrays; readable with `allow_pickle=False`. docs/demo_formats.md lists the keys."""
+    """Write a person's arrays, readable with `allow_pickle=False`. docs/demo_formats.md lists the keys."""
     header, columns = _header(recording, person, body), _columns(recording, person, body)
     save_npz(path, **{name: np.asarray(value) for name, value in (header | columns).items()})
 
 
 def save_person_json(path, recording, person, body):
-    """Write the same as JSON: a header, then one line a frame."""
+    """Write the same as JSON: a header, then one line per frame."""
     columns = _columns(recording, person, body)
     names = {'frames': 'frame', 'times': 'time', 'boxes': 'box', 'names': 'name', 'sizes': 'size',
              'focal_lengths': 'focal_length'}
@@ -34,7 +34,7 @@ def save_person_json(path, recording, person, body):
 
 
 def save_csv(path, recording, person, body):
-    """Write the 49 joints, one line a joint and frame: metres in the camera frame, and pixels."""
+    """Write the 49 joints, one line per joint and frame: metres in the camera frame, and pixels."""
     with atomic_write(path, 'w') as stream:
         table = csv.writer(stream, lineterminator='\n')
         table.writerow(['frame', 'time_s', 'joint', 'x_m', 'y_m', 'z_m', 'u_px', 'v_px'])
@@ -56,7 +56,7 @@ def _header(recording, person, body):
 
 
 def _frame_rate(times):
-    """Frames a second on average; 0 for a single picture."""
+    """Mean frames per second; 0 for a single picture."""
     return float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else 0.0
 
 
@@ -73,6 +73,6 @@ def _columns(recording, person, body):
 
 
 def _plain(value):
-    """An array or numpy scalar as JSON numbers; floats rounded."""
+    """An array or numpy scalar as JSON numbers, with floats rounded."""
     value = np.asarray(value)
     return value.astype(np.float64).round(_DECIMALS).tolist() if value.dtype.kind == 'f' else value.tolist()

@@ -1,4 +1,4 @@
-"""What every format needs of a recording: rows that are numbers, a skeleton of one size, a frame with y up."""
+"""What every export format needs of a recording: finite rows, a skeleton of constant size, a frame with y up."""
 from dataclasses import fields, replace
 
 import numpy as np
@@ -9,14 +9,14 @@ from utils.logging import get_logger
 
 _BLOCK = 64
 _SHORTEST_FRAME = 1e-3
-# Camera frame (y down, z forward) to the frame of meshes and motion (y up, z towards the viewer): half a turn about x.
+# Camera frame (y down, z forward) to the frame of meshes and motion (y up, z towards the viewer): 180 degrees about x.
 CAMERA_TO_Y_UP = np.array([1.0, -1.0, -1.0])
 
 
 def checked_recording(recording, body):
-    """The recording without rows that are not finite and people without rows; times that increase from 0 or later.
+    """The recording without rows that are not finite and people without rows, with increasing times from 0 or later.
 
-    What was left out is logged. Raises BadFile where frames and times do not fit, WrongBody.
+    The log says what is left out. Raises BadFile where frames and times do not match, WrongBody.
     """
     if recording.body_digest != body.digest:
         raise WrongBody(f'{recording.source}: its parameters belong to {recording.body_file}, not to {body.file}')
@@ -61,12 +61,12 @@ def _increasing(times, source):
 
 
 def mean_betas(person):
-    """[10] the one shape of a person: the mean over the frames."""
+    """[10] a person's mean betas over the frames."""
     return person.betas.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def posed(body, betas, pose):
-    """Yield (first row, body output) for blocks of rows. betas: [10] or [T,10]; pose: [T,72] axis-angle."""
+    """Yield (first row, BodyOutput) for blocks of rows. betas: [10] or [T,10]; pose: [T,72] axis-angle."""
     device = body.faces.device
     pose = torch.as_tensor(np.asarray(pose, np.float32), device=device)
     betas = torch.as_tensor(np.asarray(betas, np.float32), device=device).expand(len(pose), -1)
@@ -77,17 +77,17 @@ def posed(body, betas, pose):
 
 
 def skeleton_joints(body, person):
-    """[T,24,3] metres, before the translation: SMPL's joints of the body of mean shape in every pose."""
+    """[T,24,3] metres, before the translation: SMPL's joints of the mean shape in every pose."""
     blocks = [out.smpl_joints.cpu().numpy() for _, out in posed(body, mean_betas(person), person.pose)]
     return np.concatenate(blocks)
 
 
 def rest_body(body, betas):
-    """(vertices [V,3], joints [24,3]) of the shape in the zero pose, y up, metres."""
+    """(vertices [V,3], joints [24,3]) of a shape in the zero pose, y up, metres."""
     _, out = next(posed(body, betas, np.zeros((1, 72))))
     return out.vertices[0].cpu().numpy(), out.smpl_joints[0].cpu().numpy()
 
 
 def turned_root(rotations):
-    """Local rotations [T,24,3,3] in the camera frame -> with y up. Only the root's change."""
+    """Local rotations [T,24,3,3] in the camera frame -> the same with y up. Only the root's change."""
     return np.concatenate([CAMERA_TO_Y_UP[:, None] * rotations[:, :1], rotations[:, 1:]], axis=1)

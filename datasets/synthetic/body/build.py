@@ -1,4 +1,4 @@
-"""Puts the free body together: one call gives every array that the asset files hold."""
+"""Assembles the free body: one call computes every array of the asset files."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ from utils.assets import GENDERS
 
 NUM_VERTICES = 6900
 _DRAWN_SHAPES = 4000  # half men, half women
-_GARMENT_STEP = 8  # of the drawn shapes, so many apart are enough for the clothes
-_OUTLINE_SHAPES = 64  # whose mean shape is simplified
+_GARMENT_STEP = 8  # every n-th drawn shape is used for the clothes
+_OUTLINE_SHAPES = 64  # number of shapes whose mean is simplified
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def build_body(seed, report):
 
 
 def _build_surface(anny, rng, joint_matrix):
-    """The simplified Surface, and the left landmarks as Anny's vertices."""
+    """The simplified Surface, and the left landmarks as indices of Anny's vertices."""
     few = pose_shapes(anny, draw_adults(rng, _OUTLINE_SHAPES), np.arange(len(anny.vertices)), joint_matrix)
     anny_mirror = mirror_vertices(anny.vertices)
     mean = few.half.mean(0)

@@ -1,11 +1,11 @@
-"""Counts faces that lie over another face of their chart."""
+"""Finds faces that overlap another face of their chart."""
 import numpy as np
 
-_TOLERANCE = 1e-6  # of the unit square: float32 coordinates of faces side by side may cross by a rounding error
+_TOLERANCE = 1e-6  # of the unit square: float32 coordinates of adjacent faces may overlap by a rounding error
 
 
 def overlapping_faces(corner_uv, part):
-    """Which faces [F] bool share area with another face of the same part. corner_uv [F,3,2], part [F].
+    """[F] bool: which faces share area with another face of the same part. corner_uv [F,3,2], part [F].
 
     Two triangles share area when no line along one of their six edges separates them (separating axes).
     """
@@ -19,7 +19,7 @@ def overlapping_faces(corner_uv, part):
 
 
 def folded_faces(corner_uv, part):
-    """Which faces [F] bool turn the other way than most faces of their part, or have no area."""
+    """[F] bool: which faces have the opposite orientation to most faces of their part, or no area."""
     a, b, c = corner_uv.swapaxes(0, 1)
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
     majority = np.array([np.sign(np.median(area[part == number])) if (part == number).any() else 1

@@ -1,4 +1,4 @@
-"""Cuts the body into DensePose's 24 parts (Guler et al., CVPR 2018), each in one piece and shaped like a disk.
+"""Cuts the body into DensePose's 24 parts (Guler et al., CVPR 2018). Each part is connected and a topological disk.
 
 Parts: 1, 2 torso back and front; 3, 4 right and left hand; 5, 6 left and right foot; 7 to 10 upper legs, 11 to 14 lower
 legs (right back, left back, right front, left front); 15 to 18 upper arms, 19 to 22 lower arms (left inner, right
@@ -13,16 +13,16 @@ from utils.keypoints import SMPL_JOINTS
 NUM_PARTS = 24
 TORSO_BACK, TORSO_FRONT, LEFT_HAND, LEFT_FOOT, LEFT_HEAD = 1, 2, 4, 5, 24
 LEFT_THIGH, LEFT_SHANK, LEFT_UPPER_ARM, LEFT_FOREARM = (8, 10), (12, 14), (15, 17), (19, 21)  # (back or inner, other)
-# Part of the mirrored body: index 0 is background.
+# Index of the mirrored part; index 0 is background.
 MIRRORED_PART = np.array([0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23])
 
 
 def cut_into_parts(template, surface, joints):
-    """Part [F] (1 to 24) of each face of the template [V,3] in the T pose; mirror-symmetric. joints: [24,3]."""
+    """Part [F] (1 to 24) of each face of the template [V,3] in the T pose. Mirror-symmetric. joints: [24,3]."""
     half_count = len(surface.faces) // 2
     half = surface.faces[:half_count]
     parts = _left_parts(template[half].mean(1), template, {name: joints[i] for i, name in enumerate(SMPL_JOINTS)})
-    # Neighbours within the half only: the seam is a border of head charts and runs through the torso.
+    # Neighbours within the half only: the seam is a border of the head's charts, but is inside the torso's.
     neighbours = face_neighbours(half)
     for _ in range(4):
         parts = _without_teeth(parts, neighbours)
@@ -35,7 +35,7 @@ def _left_parts(centres, template, joint):
     crotch = template[(np.abs(template[:, 0]) < 1e-6) & (template[:, 1] < joint['left_hip'][1]), 1].min()
     hip, knee, ankle = joint['left_hip'], joint['left_knee'], joint['left_ankle']
     shoulder, elbow, wrist = joint['left_shoulder'], joint['left_elbow'], joint['left_wrist']
-    # Between front and back: through hip and shoulder, and through the flank in between.
+    # The border of front and back runs through hip and shoulder, and through the flank between them.
     coronal = np.interp(y, [hip[1], (hip[1] + shoulder[1]) / 2, shoulder[1]], [hip[2], 0.02 + hip[2], shoulder[2]])
     front = (z > coronal).astype(int)
     outer = (y > shoulder[1]).astype(int)
@@ -52,7 +52,7 @@ def _left_parts(centres, template, joint):
 
 
 def face_neighbours(faces):
-    """Sparse symmetric [F,F]: faces that share an edge."""
+    """Sparse symmetric [F,F]: number of shared edges of faces."""
     edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
     _, edge = np.unique(edges, axis=0, return_inverse=True)
     face = np.tile(np.arange(len(faces)), 3)
@@ -64,7 +64,7 @@ def face_neighbours(faces):
 
 
 def _without_teeth(parts, neighbours):
-    """Give a face to another part where at least two of its neighbours belong to that part."""
+    """Smooth the borders: a face joins another part if at least two of its neighbours belong to it."""
     parts = parts.copy()
     for _ in range(20):
         votes = neighbours @ np.eye(NUM_PARTS + 1)[parts]
@@ -72,7 +72,7 @@ def _without_teeth(parts, neighbours):
         changed = (votes.max(1) >= 2) & (votes[np.arange(len(parts)), parts] <= 1) & (best != parts)
         if not changed.any():
             break
-        # One at a time among neighbours, or two teeth would trade places for ever.
+        # Neighbours change one at a time, because two at once could swap parts for ever.
         first = np.flatnonzero(changed)
         blocked = np.zeros(len(parts), bool)
         for face in first:
@@ -83,7 +83,7 @@ def _without_teeth(parts, neighbours):
 
 
 def _in_one_piece(parts, neighbours):
-    """Keep each part's largest piece; other pieces go to the part that they share most edges with."""
+    """Keep each part's largest component. Others join the part with which they share most edges."""
     parts = parts.copy()
     graph = neighbours.tocoo()
     same = parts[graph.row] == parts[graph.col]

@@ -18,7 +18,7 @@ _LIGHT = np.array([0.35, 0.5, 0.8]) / np.linalg.norm([0.35, 0.5, 0.8])
 
 
 def draw_charts(vertices, faces, part, corner_uv):
-    """RGB picture [H,W,3] uint8: the body from the front and from behind, and the 24 charts; a chequer in U and V."""
+    """RGB picture [H,W,3] uint8 of the body's front and back and of the 24 charts, with a chequer in U and V."""
     front = _draw_body(vertices, faces, part, corner_uv)
     back = _draw_body(vertices * [-1, 1, -1], faces, part, corner_uv)
     tiles = [_draw_chart(part, corner_uv, number) for number in range(1, 25)]
@@ -63,7 +63,7 @@ def _draw_chart(part, corner_uv, number):
 
 
 def _chequer(part, uv):
-    """The part's colour [...,3], darker on every other square of the unit square."""
+    """The part's colour [...,3], darker on every other square of a grid over U and V."""
     hue = (part * 67 % 180).astype(np.uint8)
     hsv = np.stack([hue, np.full_like(hue, 120), np.full_like(hue, 250)], -1)
     rgb = cv2.cvtColor(hsv.reshape(-1, 1, 3), cv2.COLOR_HSV2RGB).reshape(*part.shape, 3)

@@ -1,6 +1,6 @@
-"""How far one free asset folder is from another: `python -m datasets.synthetic.body.compare FOLDER OTHER`.
+"""Measures how far a free asset folder is from another: `python -m datasets.synthetic.body.compare FOLDER OTHER`.
 
-A rebuilt body differs from the tracked one by the rounding of another machine's linear algebra, and by nothing else.
+A rebuilt body differs from the tracked one only by the rounding of another machine's linear algebra.
 """
 import argparse
 import sys
@@ -14,14 +14,14 @@ from utils.errors import BadFile, run_main
 from utils.logging import get_logger
 from utils.safe_io import load_json, load_mat, load_npy, load_npz, load_pickle
 
-ROUNDING = 1e-4  # of metres, weights and shares: a tenth of a millimetre
+ROUNDING = 1e-4  # in metres, weights and shares: a tenth of a millimetre
 _READERS = {'.npz': load_npz, '.npy': load_npy, '.mat': load_mat, '.pkl': load_pickle, '.json': load_json}
 
 
 def differences(folder, other):
-    """{file: largest difference of its numbers} of the files that the manifest of `folder` names.
+    """{file: largest absolute difference of its numbers} of the files in the manifest of `folder`.
 
-    Raises BadFile where names, keys or shapes differ; digests and other texts are left out.
+    Raises BadFile where names, keys or shapes differ. Digests and other texts are not compared.
     """
     folder, other = Path(folder), Path(other)
     named = [sorted(load_json(root / MANIFEST)['files']) for root in (folder, other)]

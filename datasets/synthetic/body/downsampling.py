@@ -1,4 +1,4 @@
-"""Coarser levels of the mesh, as mesh_downsampling.npz of GraphCMR (Kolotouros et al., CVPR 2019) holds them."""
+"""Coarser levels of the mesh, in the format of GraphCMR's mesh_downsampling.npz (Kolotouros et al., CVPR 2019)."""
 import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import dijkstra
@@ -9,15 +9,15 @@ _NEIGHBOURS = 3
 
 
 def mesh_levels(vertices, faces):
-    """Two levels of real vertices [V,3], spread evenly: a quarter of them, then 431.
+    """Two coarser levels of evenly spread vertices: a quarter of vertices [V,3], then 431.
 
-    Returns a dict of object arrays of sparse matrices: A, adjacency of the three levels; D[i] [n_{i+1}, n_i] picks the
-    vertices that stay; U[i] [n_i, n_{i+1}] interpolates back from the three nearest. Rows of D and U sum to one.
+    Returns a dict of object arrays of sparse matrices: A, adjacency of the three levels; D[i] [n_{i+1}, n_i] selects
+    the kept vertices; U[i] [n_i, n_{i+1}] interpolates from the three nearest. Rows of D and U sum to one.
     """
     quarter = _farthest_points(vertices, -(-len(vertices) // 4))
     points, adjacency = vertices, _adjacency(faces, len(vertices))
     levels = {'A': [adjacency], 'U': [], 'D': []}
-    # The first points of a farthest-point order are themselves one: the coarsest level is its beginning.
+    # The first points of a farthest-point order are one themselves, so they are the coarsest level.
     for kept in (quarter, np.arange(COARSEST)):
         levels['D'].append(_pick(kept, len(points)))
         levels['U'].append(_interpolate(points, points[kept]))
@@ -28,7 +28,7 @@ def mesh_levels(vertices, faces):
 
 
 def _farthest_points(vertices, count):
-    """Indices of `count` vertices, each the farthest from those before it (Gonzalez, 1985)."""
+    """Indices of `count` vertices, each the farthest from the previous ones (Gonzalez, 1985)."""
     order = np.empty(count, np.int64)
     distance = np.full(len(vertices), np.inf)
     order[0] = vertices[:, 1].argmax()
@@ -44,7 +44,7 @@ def _adjacency(faces, count):
 
 
 def _coarse_adjacency(points, adjacency, kept):
-    """Two kept points are neighbours where the cells of vertices nearest to them along the surface touch."""
+    """Adjacency of the kept points: two are neighbours if their geodesic Voronoi cells touch."""
     graph = adjacency.tocoo()
     length = np.linalg.norm(points[graph.row] - points[graph.col], axis=1)
     weighted = scipy.sparse.csr_matrix((length, (graph.row, graph.col)), graph.shape)

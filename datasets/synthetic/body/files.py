@@ -1,4 +1,4 @@
-"""Writes the free body as the files that SMPL's users know (DESIGN: "Assets")."""
+"""Writes the free body in the files and formats of SMPL and SPIN."""
 import pickle
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def write_body(folder, body, digest):
 
 
 def _body_arrays(body, space):
-    """SMPL's keys, in SMPL's shapes and types."""
+    """SMPL's keys in SMPL's shapes and types."""
     parents = np.array(SMPL_PARENTS, np.int64) % 2**32  # the root's parent is written as 2**32 - 1
     template = space.template.astype(np.float32)
     return {
@@ -38,13 +38,14 @@ def _body_arrays(body, space):
 
 
 def write_mean_params(path, pose):
-    """smpl_mean_params.npz as SPIN reads it: pose [144] (6D rotations), shape [10], cam [3]. pose: axis-angle [72]."""
+    """Write smpl_mean_params.npz in SPIN's format: pose [144] (6D rotations), shape [10], cam [3]. pose: axis-angle
+    [72]."""
     rotmat = roma.rotvec_to_rotmat(torch.from_numpy(np.asarray(pose, np.float64).reshape(24, 3))).numpy()
     save_npz(path, pose=rotmat[:, :, :2].reshape(144).astype(np.float32), shape=np.zeros(10, np.float32),
              cam=np.array([0.9, 0, 0], np.float32))
 
 
 def write_pose_prior(path, prior):
-    """gmm_08.pkl as SMPLify reads it: means [8,69], covars [8,69,69], weights [8]."""
+    """Write gmm_08.pkl in SMPLify's format: means [8,69], covars [8,69,69], weights [8]."""
     with atomic_write(path) as stream:
         pickle.dump({key: np.ascontiguousarray(value) for key, value in prior.items()}, stream, protocol=2)

@@ -1,7 +1,7 @@
-"""Clothes and hair as meshes of their own, from MakeHuman's helpers (CC0), shaped and skinned with the free body.
+"""Clothes and hair as separate meshes: MakeHuman's helpers (CC0), shaped and skinned with the free body.
 
-MakeHuman's base mesh carries surfaces on which its clothes are made: tights around the whole body, a skirt and long
-hair. Its targets and bones move them as they move the skin. Here they become linear in the free body's betas.
+MakeHuman's base mesh has surfaces on which its clothes are made: tights around the whole body, a skirt and long hair.
+Its targets and bones move them like the skin. Here they become linear in the free body's betas.
 """
 from pathlib import Path
 
@@ -16,9 +16,10 @@ GARMENTS = {'tights': 'helper-tights', 'skirt': 'helper-skirt', 'hair': 'helper-
 
 
 def build_garments(drawn, shapes, space, surface, joint_matrix):
-    """Fit the helpers to the neutral body -> arrays of `garments.npz`, which `datasets.synthetic.garments` reads.
+    """Fit the helpers to the neutral body -> arrays of `garments.npz`, for `datasets.synthetic.garments`.
 
-    drawn: phenotypes [B] of adults whose T-posed left halves are shapes.half [B,H,3]; space: the neutral ShapeSpace.
+    drawn: phenotypes [B] of the adults whose T-posed left halves are shapes.half [B,H,3]; space: the neutral
+    ShapeSpace.
     """
     anny = load_anny('anny-full')
     faces = _helper_faces()

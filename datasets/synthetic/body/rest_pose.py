@@ -1,19 +1,19 @@
-"""Brings Anny's rest pose to SMPL's T pose: arms along x, palms down, fingers nearly straight, legs slightly apart."""
+"""From Anny's rest pose to SMPL's T pose: arms along x, palms down, fingers nearly straight, legs slightly apart."""
 import numpy as np
 
-# Degrees. The collar bone takes part in raising the arm, as the shoulder blade does in life.
+# Degrees. The collar bone takes part in raising the arm, like a real shoulder blade.
 _COLLAR_SHARE = 0.15
 _LEG_SPREAD = 3.0
-# Of the forearm's roll: how much each of its two bones takes; the wrist takes all of it.
+# Shares of the forearm's roll of its two bones. The wrist has all of it.
 _ROLL_SHARES = {'lowerarm01': 0.35, 'lowerarm02': 0.75}
-# Fingers 2 to 5: angle to the hand's axis within the palm's plane, towards the thumb.
+# Fingers 2 to 5: angle to the hand's axis in the palm's plane, towards the thumb.
 _FINGER_FAN = {2: 4.0, 3: 0.0, 4: -4.0, 5: -9.0}
 _FINGER_DROOP = (4.0, 9.0, 14.0)
 _THUMB_FAN, _THUMB_DROOP = 40.0, 18.0
 
 
 def t_pose_transforms(heads, bones, parents):
-    """Turn [B,J,3,3] and shift [B,J,3] of each bone that bring bodies with rest `heads` [B,J,3] into the T pose."""
+    """Rotation [B,J,3,3] and shift [B,J,3] of each bone from the rest pose with heads [B,J,3] to the T pose."""
     turns = _t_pose_turns(heads, {bone: i for i, bone in enumerate(bones)}, len(bones), parents)
     posed = heads.copy()
     for i, parent in enumerate(parents):
@@ -23,7 +23,7 @@ def t_pose_transforms(heads, bones, parents):
 
 
 def _t_pose_turns(heads, index, count, parents):
-    """World rotation [B,J,3,3] of every bone; bones that are not named here turn with their parent."""
+    """World rotation [B,J,3,3] of every bone. Bones that are not named here rotate with their parent."""
     named = {}
     for side, sign in (('L', 1.0), ('R', -1.0)):
         named.update(_arm_turns(lambda bone, s=side: heads[:, index[f'{bone}.{s}']], sign, side))
@@ -58,7 +58,7 @@ def _arm_turns(head, sign, side):
         turns[f'metacarpal{finger - 1}.{side}'] = hand
         joints = [head(f'finger{finger}-{k}') for k in (1, 2, 3)]
         for k, droop in enumerate(_FINGER_DROOP):
-            # Anny gives no tail here: the last bone follows the one before it.
+            # The last bone has no tail here. It takes the direction of the previous bone.
             start, end = (joints[k], joints[k + 1]) if k < 2 else (joints[1], joints[2])
             target = _direction(sign, fan, -droop)
             turns[f'finger{finger}-{k + 1}.{side}'] = _shortest_arc(_apply(hand, end - start), target) @ hand
@@ -86,7 +86,7 @@ def _apply(matrices, vectors):
 
 
 def _shortest_arc(vectors, target):
-    """Rotations [B,3,3] that take vectors [B,3] to the direction of target [3] by the shortest way."""
+    """Shortest-arc rotations [B,3,3] from vectors [B,3] to the direction of target [3]."""
     a = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     axis, cosine = np.cross(a, target), (a @ target)[:, None, None]
     skew = _skew(axis)
@@ -94,7 +94,7 @@ def _shortest_arc(vectors, target):
 
 
 def _scale(rotations, share):
-    """The same axes, a share of the angle (angles below a half turn)."""
+    """Rotations about the same axes by a share of the angle (for angles below a half turn)."""
     axis = np.stack([rotations[:, 2, 1] - rotations[:, 1, 2], rotations[:, 0, 2] - rotations[:, 2, 0],
                      rotations[:, 1, 0] - rotations[:, 0, 1]], -1)
     angle = np.arccos(np.clip((np.trace(rotations, axis1=1, axis2=2) - 1) / 2, -1, 1)) * share

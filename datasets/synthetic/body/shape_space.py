@@ -1,4 +1,4 @@
-"""Shapes in the T pose and their principal components: the template and shapedirs of a body file."""
+"""PCA of shapes in the T pose: the template and shapedirs of a body file."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ _CHUNK = 250
 
 @dataclass(frozen=True)
 class PosedShapes:
-    """Shapes in the T pose, pelvis at the origin: left half of the vertices [B,H,3], bone heads [B,J,3]."""
+    """Shapes in the T pose with the pelvis at the origin: left half of the vertices [B,H,3], bone heads [B,J,3]."""
     half: np.ndarray
     heads: np.ndarray
 
@@ -21,7 +21,7 @@ class PosedShapes:
 
 
 def pose_shapes(anny, phenotypes, rows, joint_matrix):
-    """Bring drawn adults into the T pose, pelvis at the origin. rows: vertices of Anny; joint_matrix: [24,J]."""
+    """Pose sampled adults in the T pose with the pelvis at the origin. rows: Anny's vertices; joint_matrix: [24,J]."""
     coefficients = anny.coefficients(phenotypes)
     heads = anny.rest_heads(coefficients)
     turns, shifts = t_pose_transforms(heads, anny.bones, anny.parents)
@@ -39,7 +39,7 @@ def pose_shapes(anny, phenotypes, rows, joint_matrix):
 
 
 def _skin(rest, weights, transforms):
-    """Linear blend skinning of rest [B,V,3] by sparse weights [V,J] and transforms [B,J,12]."""
+    """Linear blend skinning of rest [B,V,3] with sparse weights [V,J] and transforms [B,J,12]."""
     count, bones = transforms.shape[:2]
     blended = (weights @ transforms.transpose(1, 0, 2).reshape(bones, -1)).reshape(-1, count, 12)
     turned = np.einsum('vbxy,bvy->bvx', blended[..., :9].reshape(*blended.shape[:2], 3, 3), rest, optimize=True)
@@ -48,17 +48,19 @@ def _skin(rest, weights, transforms):
 
 @dataclass(frozen=True)
 class ShapeSpace:
-    """template [V,3] and shapedirs [V,3,10] in metres, float64; explained: share of variance of each component."""
+    """template [V,3] and shapedirs [V,3,10] in metres, float64; explained: each component's share of the variance."""
     template: np.ndarray
     shapedirs: np.ndarray
     explained: np.ndarray
 
 
 def fit_shape_space(half_shapes, surface, seed):
-    """PCA of T-posed shapes [B,H,3] (left halves): unit variance per beta; beta 1 makes the body taller, and each later
-    component's largest movement is along its axis' positive direction, so that signs do not depend on the solver."""
+    """PCA of T-posed shapes [B,H,3] (left halves) with unit variance per beta.
+
+    The signs do not depend on the solver: a component that changes the height makes the body taller, and another one
+    has its largest coordinate positive."""
     mean = half_shapes.mean(0)
-    # A vertex off the seam counts twice: it stands for its mirror image as well.
+    # A vertex off the seam counts twice, for itself and its mirror image.
     scale = np.where(surface.on_seam[:surface.half], 1.0, np.sqrt(2.0))[:, None]
     centred = ((half_shapes - mean) * scale).reshape(len(half_shapes), -1)
     _, singular, components = randomized_svd(centred, NUM_BETAS, n_iter=4, random_state=seed)
@@ -69,6 +71,6 @@ def fit_shape_space(half_shapes, surface, seed):
         growth = direction[tallest, 1] - direction[lowest, 1]
         direction *= np.sign(growth if abs(growth) > 0.005 else direction.flat[np.abs(direction).argmax()])
     explained = deviations ** 2 / (centred.var(0, ddof=1).sum())
-    # Whole micrometres: rounding errors of another machine then seldom make another body.
+    # Rounded to micrometres, so that rounding errors of another machine rarely change the body.
     template, shapedirs = surface.complete(mean).round(6), surface.complete(half_dirs).transpose(1, 2, 0).round(6)
     return ShapeSpace(template, np.ascontiguousarray(shapedirs), explained)

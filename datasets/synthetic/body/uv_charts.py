@@ -1,8 +1,8 @@
-"""Unfolds each part of the body into the unit square, without folds.
+"""Maps each part of the body to the unit square without folds.
 
-Every part is a disk, its rim is laid along a slightly bulging square, and the inside follows by mean-value weights
-(Floater, 2003): positive weights and a strictly convex rim exclude folds (Tutte, 1963). Weights are then divided by
-each vertex's stretch (Yoshizawa et al., 2004), which keeps them positive and gives fingers, ears and noses room.
+Every part is a disk. Its rim is mapped to a slightly bulging square, and the inside follows with mean-value weights
+(Floater, 2003): positive weights and a strictly convex rim exclude folds (Tutte, 1963). The weights are then divided by
+each vertex's stretch (Yoshizawa et al., 2004), which keeps them positive and enlarges fingers, ears and noses.
 """
 from dataclasses import dataclass
 
@@ -87,7 +87,7 @@ def _parts_at(faces, part, count):
 
 
 def _rim(faces, number):
-    """The part's border as one loop of vertices, counter-clockwise seen from outside."""
+    """The part's border as one loop of vertices, counter-clockwise from outside."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).tolist()
     forward = set(map(tuple, edges))
     following = {a: b for a, b in forward if (b, a) not in forward}
@@ -104,7 +104,7 @@ def _rim(faces, number):
 
 
 def _corners(number, rim, points, touching):
-    """Four rim vertices in the order of the rim: lower left, lower right, upper right, upper left of the chart."""
+    """Four rim vertices in rim order: lower left, lower right, upper right, upper left of the chart."""
     p = points[rim]
     if number in (layout.LEFT_HAND, layout.LEFT_FOOT, layout.LEFT_HEAD):
         picks = _corners_by_direction(number, p)
@@ -120,8 +120,8 @@ def _corners(number, rim, points, touching):
 
 
 def _corners_by_direction(number, p):
-    """Corners of a part whose rim is a ring (hand, foot) or a profile (half head): the rim points farthest along four
-    diagonals of the plane in which the rim lies, in counter-clockwise order as seen from outside."""
+    """Corners of a part whose rim is a ring (hand, foot) or a profile (half head): the extreme rim points along the
+    four diagonals of the rim's plane, counter-clockwise from outside."""
     axes = {layout.LEFT_HAND: ([0, 0, 1], [0, 1, 0]), layout.LEFT_FOOT: ([1, 0, 0], [0, 0, -1]),
             layout.LEFT_HEAD: ([0, 0, -1], [0, 1, 0])}[number]
     q = (p - (p.max(0) + p.min(0)) / 2) @ np.array(axes, float).T
@@ -137,7 +137,7 @@ def _turns_left(picks, count):
 
 
 def _torso_corners(touching, p):
-    """Where the shoulder line meets the arms, and where the flank meets the legs."""
+    """The points where the shoulder line meets the arms and where the flank meets the legs."""
     both = touching[:, layout.TORSO_BACK] & touching[:, layout.TORSO_FRONT]
 
     def pick(mask, score):
@@ -152,7 +152,7 @@ def _torso_corners(touching, p):
 
 
 def _strip_corners(number, touching):
-    """Ends of the two runs of rim that a limb's part shares with the other part of the same limb segment."""
+    """Ends of the two stretches of rim that a limb's part shares with the other part of the same limb segment."""
     twin = next(b if a == number else a for a, b in
                 (layout.LEFT_THIGH, layout.LEFT_SHANK, layout.LEFT_UPPER_ARM, layout.LEFT_FOREARM) if number in (a, b))
     shared = touching[:, twin]
@@ -160,7 +160,7 @@ def _strip_corners(number, touching):
     ends = np.flatnonzero(shared & ~np.roll(shared, -1))
     if len(starts) != 2:
         raise ValueError(f'part {number} meets part {twin} along {len(starts)} lines instead of 2')
-    # Rim order: run, gap, run, gap. The gap nearer to the trunk is the chart's lower side.
+    # Rim order: run, gap, run, gap. The gap closer to the trunk is the chart's lower side.
     nearer = {8: 1, 10: 2, 12: 8, 14: 10, 15: 1, 17: 2, 19: 15, 21: 17}[number]
     runs = [(s, ends[(ends - s) % len(shared) == ((ends - s) % len(shared)).min()][0]) for s in starts]
     count = len(shared)
@@ -173,13 +173,13 @@ def _strip_corners(number, touching):
 
 
 def _trunkward(part):
-    """The part that lies towards the trunk, with its sibling of the same segment."""
+    """The part next in the direction of the trunk, with the other part of its segment."""
     return [part] + [b if a == part else a for a, b in (
         (layout.TORSO_BACK, layout.TORSO_FRONT), layout.LEFT_THIGH, layout.LEFT_UPPER_ARM) if part in (a, b)]
 
 
 def _bulging_square(rim, corners, points):
-    """UV [n,2] of the rim: arc length along four sides, each bent outward so that no three points are in line."""
+    """UV [n,2] of the rim: arc length along four sides, each bent outward so that the rim is strictly convex."""
     places = [rim.index(c) for c in corners] + [len(rim)]
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], float)
     outward = np.array([[0, -1], [1, 0], [0, 1], [-1, 0]], float)
@@ -195,7 +195,7 @@ def _bulging_square(rim, corners, points):
 
 
 def _stretched_map(points, faces, rim, fixed):
-    """Mean-value map of the part, its weights evened out by stretch; of all rounds the one with the least stretch."""
+    """Mean-value map of the part, with weights balanced by stretch. Returns the round with the least stretch."""
     weights = _mean_value_weights(points, faces)
     best, least = None, np.inf
     for _ in range(_STRETCH_ROUNDS):
@@ -208,7 +208,7 @@ def _stretched_map(points, faces, rim, fixed):
 
 
 def _mean_value_weights(points, faces):
-    """Sparse [n,n]: w_ij = (tan(a/2) + tan(b/2)) / |ij|, a and b the angles at i beside the edge."""
+    """Sparse [n,n]: w_ij = (tan(a/2) + tan(b/2)) / |ij|, with the angles a and b at i next to the edge."""
     rows, columns, values = [], [], []
     for k in range(3):
         i, j, m = faces[:, k], faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]

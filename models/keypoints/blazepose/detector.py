@@ -1,7 +1,7 @@
-"""BlazePose's detector of people, on overlapping tiles.
+"""BlazePose's person detector on overlapping tiles.
 
-The network is an SSD (Liu et al., arXiv 1512.02325) that looks at 224 x 224 pixels and was trained for the one person
-that fills most of a picture. On tiles of the picture it finds groups and people far away.
+The network is an SSD (Liu et al., arXiv 1512.02325) for 224 x 224 pixels. It was trained for one person who fills most
+of the picture. On tiles it also finds groups and distant people.
 """
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from models.keypoints.tflite import TFLiteNetwork
 
 SIZE = 224
 STRIDES, ANCHORS_A_CELL = (8, 16, 32, 32, 32), 2
-# Of the four points of a detection: the middle of the hips, and the end of the radius of a circle about the body.
+# Indices among the four points of a detection: the middle of the hips, and a point on a circle around the body.
 _HIPS, _FAR_END = 0, 1
 _MOST_OF_TILE = 1.5
-# Pixels: a smaller tile shows the network nothing that a larger one does not.
+# Pixels. Smaller tiles show the network no more detail.
 _SMALLEST_TILE = 112
 
 
@@ -39,7 +39,7 @@ def anchor_centers():
 
 
 class PersonDetector:
-    """The network in a file; called with a picture [H,W,3] uint8 RGB and one of its tiles (a Region) -> Detections."""
+    """The network in a file. Called with a picture [H,W,3] uint8 RGB and a tile (a Region), it returns Detections."""
 
     def __init__(self, path, threads=1, min_score=0.4):
         self._network, self._anchors, self._min_score = TFLiteNetwork(path, threads), anchor_centers(), min_score
@@ -55,14 +55,14 @@ class PersonDetector:
         for (center, sides, *points), score in zip(numbers, scores[sure]):
             corners = tile.to_picture([center - sides / 2, center + sides / 2])
             region = Region.about_person(*tile.to_picture([points[_HIPS], points[_FAR_END]]))
-            # Who reaches far out of a tile is seen whole in a larger one, unless the tile is the whole picture.
+            # A person who reaches far out of a tile is complete in a larger one, unless the tile is the whole picture.
             if region.is_usable() and (region.side <= _MOST_OF_TILE * tile.side or _covers(tile, image)):
                 found.append(Detection(corners.reshape(4), region, float(score)))
         return suppress(found)
 
 
 def suppress(found, most=0.3):
-    """Detections without those that overlap a surer one by more than `most`."""
+    """Detections without those that overlap one of higher score by more than `most`."""
     kept = []
     for one in sorted(found, key=lambda one: -one.score):
         if all(overlap(one.box, other.box) <= most for other in kept):
@@ -71,8 +71,8 @@ def suppress(found, most=0.3):
 
 
 def tiles_of(width, height, levels=3):
-    """Squares that a picture is searched in, the largest first: all of it, then tiles whose side is a half, and so on,
-    of the longer side, each overlapping its neighbour by half."""
+    """Square Regions in which a picture is searched, the largest first: the whole picture, then tiles whose side is
+    1/2, 1/4, ... of the longer side. Neighbours overlap by half."""
     longer = max(width, height)
     tiles = [Region(np.array([width / 2, height / 2]), longer)]
     for level in range(1, levels):
@@ -88,7 +88,7 @@ def _covers(tile, image):
 
 
 def _centers(length, side):
-    """Centres of intervals of a length that cover [0, length], overlapping by half or more."""
+    """Centres of intervals of length `side` that cover [0, length] and overlap by at least half."""
     if length <= side:
         return [length / 2]
     count = int(np.ceil((length - side) / (side / 2))) + 1

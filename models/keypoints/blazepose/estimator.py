@@ -14,20 +14,20 @@ from models.keypoints.matching import belongs, extent, overlap, same_person
 from utils.errors import BadConfig, MissingFile
 
 MODELS, DETECTOR = ('heavy', 'full'), 'pose_detection.tflite'
-# A box is drawn about the body; the region has BlazePose's own margin about it.
+# Margin of the region around a box. BlazePose's own regions have the same margin around the body.
 _BOX_MARGIN = 1.25
 _PASSES = 2
-# The detector is shown more about a box: a person may be much larger than what is seen.
+# Margin around a box for the detector: a person may be much larger than the visible part.
 _SEARCH_MARGIN = 2.0
-# Where the neighbour was taken, the picture is blacked out this far beyond the box.
+# Margin around a box beyond which the picture is blacked out, to hide a neighbour.
 _MASK_MARGIN = 0.03
 
 
 class BlazePose:
-    """BlazePose: pictures and boxes in, people with 2D and 3D joints out.
+    """BlazePose: from pictures and boxes to people with 2D and 3D joints.
 
-    model: 'heavy', 'full', or 'auto', the first of them whose file is there. folder: where the files lie; None for
-    `data/keypoints` of the repository. threads: how many the networks may use. Raises MissingFile, BadFile, BadConfig.
+    model: 'heavy', 'full', or 'auto' for the first of them whose file exists. folder: of the files; None: the
+    repository's `data/keypoints`. threads: of the networks. Raises MissingFile, BadFile, BadConfig.
     """
 
     def __init__(self, model='auto', folder=None, threads=1):
@@ -39,8 +39,8 @@ class BlazePose:
         self._landmarks = LandmarkNetwork(weights_file(_file_of(self.model), folder), threads)
 
     def __call__(self, image, boxes=None):
-        """image [H,W,3] uint8 RGB; boxes [N,4] left, top, right, bottom in continuous pixels -> list of N, each a
-        PersonKeypoints, or None where nobody was found in the box. Without boxes: everybody who is found."""
+        """image [H,W,3] uint8 RGB; boxes [N,4] left, top, right, bottom in continuous pixels -> list of N
+        PersonKeypoints, None for a box without a person. Without boxes: all people who are found."""
         if boxes is None:
             return self._everybody(image)
         return self._in_boxes(image, np.asarray(boxes, np.float64).reshape(-1, 4))
@@ -51,7 +51,7 @@ class BlazePose:
 
     @cached_property
     def _quick(self):
-        """The network for videos and for a first look at what the detector found: 'full' where its file is there."""
+        """The network for videos and for the first look at a detection: 'full' if its file exists."""
         if self.model == 'full' or not has_weights(_file_of('full'), self._folder):
             return self._landmarks
         return LandmarkNetwork(weights_file(_file_of('full'), self._folder), self._threads)
@@ -74,7 +74,7 @@ class BlazePose:
     def _in_boxes(self, image, boxes):
         found = [self._in_box(image, box) for box in boxes]
         for i, j in _doubled(found, boxes):
-            # The box that fits worse has taken its neighbour; without the neighbour, its own person may be seen.
+            # The box that fits worse got its neighbour. With the neighbour hidden, its own person may be found.
             again = self._follow(masked(image, boxes[j]), Region.of_box(boxes[j], _BOX_MARGIN))
             found[j] = again if _accepted(again, boxes[j], image) and not _same(again, found[i]) else None
         return [lm and person_of(lm, box, image.shape[1::-1]) for lm, box in zip(found, boxes)]
@@ -90,19 +90,19 @@ class BlazePose:
         return None
 
     def _attempts(self, image, box, region):
-        """Landmarks that may be those of the box's person, the likeliest first, each made when it is asked for."""
+        """Landmarks that may belong to the box's person, the most likely first, computed on demand."""
         alone = masked(image, box)
         yield self._follow(image, region)
         yield self._follow(alone, region)
         if not has_weights(DETECTOR, self._folder):
             return
-        # Where the box shows a part of a person, its middle is not that of the hips; the detector knows better.
+        # If the box shows only a part of a person, its centre is not the hips' middle. The detector finds the hips.
         found = self._finder.detector(alone, Region.of_box(box, _SEARCH_MARGIN))
         for detection in sorted(found, key=lambda one: -one.score):
             yield self._follow(alone, detection.region)
 
     def _follow(self, image, region):
-        """Landmarks after the passes of a picture, each in the region that the last one asks for."""
+        """Landmarks after several passes, each in the region that the previous one predicts."""
         landmarks = self._landmarks(image, region)
         for _ in range(_PASSES - 1):
             if not landmarks.can_be_followed():
@@ -134,7 +134,7 @@ def _same(first, second):
 
 
 def _doubled(found, boxes):
-    """Pairs (i, j) of boxes that show one person; it fits box i better."""
+    """Pairs (i, j) of boxes with the same person, who fits box i better."""
     for i in range(len(found)):
         for j in range(i):
             if found[i] is not None and found[j] is not None and _same(found[i], found[j]):

@@ -1,7 +1,7 @@
-"""Who is in a picture: what the detector finds, where the landmark network agrees with itself.
+"""Finds people in a picture: detections on which repeated runs of the landmark network agree.
 
-The landmark network is nearly always sure that it sees a person, also in a lamp or a hand. But on a person its second
-and third look, each from the region that the last one asked for, land on the same joints, and elsewhere they wander.
+The landmark network almost always reports a person, even in a lamp or a hand. On a person its second and third run,
+each in the region that the previous one predicts, give the same joints. On other things they wander.
 """
 from dataclasses import dataclass
 
@@ -12,25 +12,26 @@ from models.keypoints.blazepose.joints import LIMBS
 from models.keypoints.blazepose.landmarks import Landmarks
 from models.keypoints.matching import is_part, same_person
 
-# How sure each look must be; how far the limb joints may move from look to look, as a share of the region's side.
+# Smallest score of each run, and largest mean move of the limb joints between runs over the region's side.
 _SURE, _STEADY = 0.9, 0.035
-# A person within another one is believed where the detector and the looks are surer than that.
+# Stricter limits of detector score and move for a person inside another one.
 _PART_SCORE, _PART_STEADY = 0.6, 0.02
 _LOOKS = 3
-# Regions whose centres are nearer than this share of the side, and whose sides differ by no more than twice of it.
+# Regions are alike if their centres are closer than this share of the side, and their sides differ by less than twice
+# this share.
 _ALIKE = 0.1
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A detection and the last of the looks at it. moved: the most that the limb joints moved between two looks."""
+    """A detection and the last run on it. moved: largest move of the limb joints between two runs."""
     detection: Detection
     landmarks: Landmarks
     moved: float
 
     @property
     def evidence(self):
-        """Larger is surer: of two candidates that are one person, the one with more of it stays."""
+        """Confidence of the candidate. Of two candidates of one person, the one with more evidence is kept."""
         return self.detection.score * (1 - self.moved / _STEADY)
 
     def is_same(self, other):
@@ -42,9 +43,9 @@ class Candidate:
 
 
 class PeopleFinder:
-    """Called with a picture [H,W,3] uint8 RGB and its tiles (None: all of `tiles_of`) -> Candidates, each person once.
+    """Called with a picture [H,W,3] uint8 RGB and its tiles (None: all of `tiles_of`) -> one Candidate per person.
 
-    detector: a PersonDetector; network: the LandmarkNetwork that looks.
+    detector: a PersonDetector; network: the LandmarkNetwork of the repeated runs.
     """
 
     def __init__(self, detector, network):
@@ -64,7 +65,7 @@ class PeopleFinder:
         return [one for one in kept if not _is_doubtful_part(one, kept)]
 
     def _looked_at(self, image, detection):
-        """Candidate, or None where a look is not sure or lands elsewhere."""
+        """A Candidate, or None where the score of a run is too low or the runs disagree."""
         region, before, moved = detection.region, None, 0.0
         for _ in range(_LOOKS):
             landmarks = self._network(image, region)
@@ -80,7 +81,7 @@ class PeopleFinder:
 
 
 def _is_alike(region, other):
-    """Whether a region is nearly that of somebody who was found: the same joints would come out of it."""
+    """Whether a region is nearly that of a person who is already found. It would give the same joints."""
     away = np.hypot(*(region.center - other.center))
     return away < _ALIKE * other.side and 1 - 2 * _ALIKE < region.side / other.side < 1 + 2 * _ALIKE
 

@@ -1,4 +1,4 @@
-"""Places of some of BlazePose's 33 landmarks, and all of them among the 49 joints."""
+"""Indices of some of BlazePose's 33 landmarks, and the map from all of them to the 49 joints."""
 import numpy as np
 
 from models.keypoints.formats import BLAZEPOSE33

@@ -1,4 +1,4 @@
-"""BlazePose's landmark network: a turned square of the picture in, 33 landmarks of one person out.
+"""BlazePose's landmark network: from a rotated square of the picture to 33 landmarks of one person.
 
 Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", arXiv 2006.10204; 3D: Grishchenko et al.,
 "BlazePose GHUM Holistic", arXiv 2206.11678.
@@ -11,20 +11,19 @@ from models.keypoints.blazepose.region import Region
 from models.keypoints.tflite import TFLiteNetwork
 
 SIZE, NUM_LANDMARKS = 256, 33
-# Two more points say where the person is: the middle of the hips, and the end of the radius of a circle about it.
+# Two further points give the region: the middle of the hips, and a point on a circle around the person.
 _CENTER, _FAR_END = 33, 34
-# The rules for the region of the next pass: how sure the network must be, how far the person may move, as a share of
-# the side, and how much smaller or larger become.
+# Limits for the region of the next pass: score of the network, move of the person over the side, ratio of the sides.
 MIN_SCORE, MAX_SHIFT, MIN_GROWTH, MAX_GROWTH = 0.5, 0.5, 0.4, 2.2
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What one pass sees in `region`.
+    """The result of one pass in `region`.
 
-    points [33,2] pixels of the picture; world [33,3] metres about the middle of the hips, camera axes; confidence [33],
-    the chance that a landmark is in the square and not hidden, presence [33], that it is in the square; score: the
-    chance that a person is there; following: the region of the next pass.
+    points [33,2] pixels of the picture; world [33,3] metres from the middle of the hips, camera axes; confidence [33],
+    probability that a landmark is in the square and not hidden; presence [33], probability that it is in the square;
+    score: probability that there is a person; following: the region of the next pass.
     """
     region: Region
     points: np.ndarray
@@ -35,7 +34,7 @@ class Landmarks:
     following: Region
 
     def can_be_followed(self):
-        """Whether `following` shows the same person."""
+        """Whether `following` is a valid region of the same person."""
         if self.score <= MIN_SCORE or not self.following.is_usable():
             return False
         shift = np.hypot(*(self.following.center - self.region.center)) / self.region.side
@@ -43,7 +42,7 @@ class Landmarks:
 
 
 class LandmarkNetwork:
-    """The network in a file; called with a picture [H,W,3] uint8 RGB and a region -> Landmarks."""
+    """The network in a file. Called with a picture [H,W,3] uint8 RGB and a region, it returns Landmarks."""
 
     def __init__(self, path, threads=1):
         self._network = TFLiteNetwork(path, threads)

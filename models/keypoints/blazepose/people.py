@@ -5,21 +5,20 @@ from models.keypoints.blazepose.joints import EYES, MOUTH, to_j49
 from models.keypoints.matching import SEEN, extent, grown, within_reach
 from models.keypoints.person import PersonKeypoints
 
-# How far outside of the picture, as a share of the box's longer side, a joint's confidence has faded to nothing.
+# Distance outside of the picture, over the box's longer side, at which a joint's confidence reaches zero.
 _FADE = 0.1
-# What a joint that is hidden is worth, beside one that is seen: it is a guess, and mostly a good one.
+# Confidence of a hidden joint relative to a visible one: its position is a guess, but mostly a good one.
 _HIDDEN = 0.5
-# Added on each side of what is seen of a person, as a share of the longer side: hands and clothes.
+# Margin on each side of the visible landmarks, over the longer side, for hands and clothes.
 _MARGIN = 0.06
-# The top of the head is so many times as far above the eyes as these are above the mouth.
+# Distance from the eyes to the top of the head over the distance from the mouth to the eyes.
 _CROWN = 2.5
 
 
 def person_of(landmarks, box, size, score=None):
-    """PersonKeypoints of the person of a box [4] in a picture of size [width, height]; score: None for the landmarks'.
+    """PersonKeypoints of the person in a box [4], in a picture of size [width, height]. score: None: the landmarks'.
 
-    Joints out of reach of the box are not seen; those outside of the picture are a guess that is worth the less the
-    further out they are.
+    Joints out of reach of the box have no confidence. Outside of the picture the confidence falls with the distance.
     """
     points = landmarks.points
     outside = np.maximum(-points, points - size).max(1).clip(0) / max(box[2:] - box[:2])
@@ -30,8 +29,8 @@ def person_of(landmarks, box, size, score=None):
 
 
 def found_person(landmarks, size, score=None):
-    """PersonKeypoints with the box about what is seen in the picture of size [width, height], or None where less than
-    two landmarks are."""
+    """PersonKeypoints with a box around the visible landmarks in the picture of size [width, height], or None with
+    fewer than two of them."""
     rectangle = extent(landmarks.points, landmarks.confidence, size)
     if rectangle is None or max(rectangle[2:] - rectangle[:2]) < 1:
         return None

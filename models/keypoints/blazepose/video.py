@@ -1,4 +1,4 @@
-"""BlazePose on the frames of a video: each person is followed from frame to frame."""
+"""BlazePose on the frames of a video: each person is tracked from frame to frame."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,13 @@ from models.keypoints.blazepose.people import found_person
 from models.keypoints.blazepose.region import Region
 from models.keypoints.matching import same_person
 
-# While people are followed, one tile of the picture in so many frames is searched for new ones.
+# While people are tracked, one tile is searched for new people once in this number of frames.
 _SEARCH_EVERY = 5
-# Frames for which a lost person's number is kept, and how many such numbers at most.
+# Frames for which a lost person is remembered, and the largest number of lost people.
 _REMEMBERED, _MOST_LOST = 30, 50
-# Lost people who are looked for where they were last seen, in a square so many times the side of their region.
+# Number of lost people who are searched for where they were last seen, and the margin of that region.
 _MOST_AWAITED, _AWAITED_MARGIN = 2, 1.5
-# Who is found within this share of the side of a lost person's region, and is of about its size, is that person.
+# A person found within this share of a lost person's region, and within this ratio of sizes, is the lost person.
 _NEAR, _SIZE_RATIO = 0.5, 1.6
 
 
@@ -31,19 +31,19 @@ class Track:
         return same_person(mine.points, landmarks.points, np.minimum(mine.confidence, landmarks.confidence))
 
     def may_be(self, landmarks):
-        """Whether landmarks that are found a while later can be those of this person."""
+        """Whether landmarks of a later frame can belong to this person."""
         mine, other = self.landmarks.following, landmarks.following
         ratio = max(mine.side, other.side) / min(mine.side, other.side)
         return np.hypot(*(mine.center - other.center)) <= _NEAR * mine.side and ratio <= _SIZE_RATIO
 
 
 class BlazePoseVideo:
-    """Called with the frames [H,W,3] uint8 RGB of one video in their order -> list of PersonKeypoints with `track`.
+    """Called with the frames [H,W,3] uint8 RGB of one video in order -> list of PersonKeypoints with `track`.
 
-    What it says of a frame depends on this and earlier frames alone, and its memory does not grow. finder: a
-    PeopleFinder; network: the LandmarkNetwork that follows, in one pass a person and frame, in the region that the last
-    frame's landmarks ask for. The picture is searched in the first frame and whenever a person is lost, and for a while
-    the place where that person was; besides, one tile in turn every few frames, every frame while nobody is there.
+    The result depends on this and earlier frames only, and memory is bounded. finder: a PeopleFinder; network: the
+    LandmarkNetwork that tracks, with one pass per person and frame in the region that the last frame predicts. The
+    whole picture is searched in the first frame and whenever a person is lost; then, for a while, the place where that
+    person was. In addition one tile is searched every few frames, or in every frame while nobody is tracked.
     """
 
     def __init__(self, finder, network):
@@ -64,7 +64,7 @@ class BlazePoseVideo:
         return [person.with_track(track.number) for track, person in people]
 
     def _followed(self, image, size):
-        """Tracks that go on in this frame. Of two that show one person, the older stays."""
+        """Tracks that continue in this frame. Of two with the same person, the older is kept."""
         followed = []
         for track in self._tracks:
             landmarks = self._network(image, track.landmarks.following)
@@ -74,7 +74,7 @@ class BlazePoseVideo:
         return followed
 
     def _tiles(self, size, someone_is_lost):
-        """Where this frame is searched."""
+        """The tiles to search in this frame."""
         tiles = tiles_of(*size)
         if self._frame == 0 or someone_is_lost:
             return tiles
@@ -86,7 +86,7 @@ class BlazePoseVideo:
         return awaited + [tiles[0]] * (not self._tracks) + [tiles[self._turn % len(tiles)]]
 
     def _add(self, landmarks, size):
-        """A person who was found, unless followed already."""
+        """Track a person who was found, unless already tracked."""
         if any(track.is_same(landmarks) for track in self._tracks) or found_person(landmarks, size) is None:
             return
         known = next((track for track in self._lost if track.may_be(landmarks)), None)
