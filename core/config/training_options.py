@@ -24,14 +24,14 @@ FLAGS = (
     _flag('name', 'NAME', 'experiment; its logs go to LOG_DIR/NAME'),
     _flag('regressor', 'MODEL.REGRESSOR', 'network (see --plugin)'),
     _flag('log_dir', 'LOG_DIR', 'folder of all experiments'),
-    _flag('resume', 'TRAIN.RESUME', 'go on from the newest checkpoint of the experiment', True),
+    _flag('resume', 'TRAIN.RESUME', 'continue from the newest checkpoint of the experiment', True),
     _flag('checkpoint', 'TRAIN.CHECKPOINT', 'checkpoint to resume from'),
     _flag('pretrained_checkpoint', 'TRAIN.PRETRAINED_CHECKPOINT', 'weights to start from: a file or an address'),
-    _flag('overwrite', 'TRAIN.OVERWRITE', 'start anew in a folder that holds a run', True),
+    _flag('overwrite', 'TRAIN.OVERWRITE', 'start a new run in a folder that holds one', True),
     _flag('num_epochs', 'TRAIN.NUM_EPOCHS', 'epochs'),
     _flag('time_to_run', 'TRAIN.TIME_TO_RUN', 'seconds after which to save and stop'),
     _flag('lr', 'SOLVER.BASE_LR', 'learning rate'),
-    _flag('batch_size', 'TRAIN.BATCH_SIZE', 'samples a batch'),
+    _flag('batch_size', 'TRAIN.BATCH_SIZE', 'samples in a step'),
     _flag('num_workers', 'TRAIN.NUM_WORKERS', 'loader processes'),
     _flag('pin_memory', 'TRAIN.PIN_MEMORY', 'page-locked batches', True),
     _flag('no_pin_memory', 'TRAIN.PIN_MEMORY', 'ordinary batches', False),
@@ -41,15 +41,15 @@ FLAGS = (
     _flag('vis_interval', 'TRAIN.VIS_INTERVAL', 'steps between logged pictures'),
     _flag('checkpoint_steps', 'TRAIN.CHECKPOINT_STEPS', 'steps between checkpoints'),
     _flag('test_steps', 'TRAIN.TEST_STEPS', 'steps between validations within an epoch'),
-    _flag('pretr_step', 'TRAIN.PRETR_STEP', 'steps of the first stage of a two-stage training'),
-    _flag('img_res', 'DATA.IMG_RES', 'pixels a side of the network\'s input'),
-    _flag('rot_factor', 'DATA.ROT_FACTOR', 'degrees; deviation of the random rotation'),
+    _flag('pretr_step', 'TRAIN.PRETR_STEP', 'steps of the first stage of a two-stage training (DaNet)'),
+    _flag('img_res', 'DATA.IMG_RES', 'side of the network\'s input in pixels'),
+    _flag('rot_factor', 'DATA.ROT_FACTOR', 'standard deviation of the random rotation in degrees'),
     _flag('noise_factor', 'DATA.NOISE_FACTOR', 'range of the random channel gains'),
-    _flag('scale_factor', 'DATA.SCALE_FACTOR', 'deviation of the random box scale'),
-    _flag('ignore_3d', 'DATA.IGNORE_3D', 'act as if no 3D annotation existed', True),
+    _flag('scale_factor', 'DATA.SCALE_FACTOR', 'standard deviation of the random box scale'),
+    _flag('ignore_3d', 'DATA.IGNORE_3D', 'train without the 3D annotations', True),
     _flag('single_dataset', 'DATA.SINGLE_DATASET', 'train on one dataset', True),
     _flag('single_dataname', 'DATA.SINGLE_NAME', 'the dataset of --single_dataset'),
-    _flag('eval_dataset', 'DATA.EVAL_DATASET', 'dataset validated on'),
+    _flag('eval_dataset', 'DATA.EVAL_DATASET', 'dataset of the validation'),
     _flag('eval_pve', 'TEST.EVAL_PVE', 'report per-vertex errors', True),
     _flag('openpose_train_weight', 'LOSS.OPENPOSE_TRAIN_WEIGHT', 'weight of OpenPose keypoints'),
     _flag('gt_train_weight', 'LOSS.GT_TRAIN_WEIGHT', 'weight of annotated keypoints'),
@@ -58,11 +58,11 @@ FLAGS = (
     _flag('pose_loss_weight', 'LOSS.POSE_W', 'weight of the pose loss'),
     _flag('beta_loss_weight', 'LOSS.SHAPE_W', 'weight of the betas loss'),
     _flag('run_smplify', 'SMPLIFY.RUN', 'fit SMPL to the keypoints of each training sample', True),
-    _flag('smplify_threshold', 'SMPLIFY.THRESHOLD', 'largest residual of a fit that is supervised with'),
+    _flag('smplify_threshold', 'SMPLIFY.THRESHOLD', 'largest residual of a fit that supervises'),
     _flag('num_smplify_iters', 'SMPLIFY.NUM_ITERS', 'iterations of each stage of a fit'),
     _flag('use_final_fit', 'SMPLIFY.USE_FINAL_FIT', 'start from data/final_fits', True),
 )
-# Flags for accelerate's launcher (core/training/launch.py): (name, takes an argument, default).
+# Flags for torch's launcher (core/training/launch.py): (name, takes an argument, default).
 LAUNCH_FLAGS = (('distributed', False, False), ('multiprocessing_distributed', False, False),
                 ('dist_backend', True, 'nccl'), ('dist_url', True, 'tcp://127.0.0.1:10356'),
                 ('world_size', True, '1'), ('rank', True, '0'), ('local_rank', True, '0'))
@@ -79,7 +79,7 @@ def build_parser(prog='train.py'):
     parser.add_argument('--timestamp', action='store_true', help='append the time to NAME')
     add_flags(parser, FLAGS)
     for name, has_value, _ in LAUNCH_FLAGS:
-        add_plain(parser, name, has_value, 'leads to accelerate\'s launcher')
+        add_plain(parser, name, has_value, 'start torch\'s launcher, as in the published scripts')
     for name, has_value, text in PLAIN_FLAGS:
         add_plain(parser, name, has_value, text)
     parser.add_argument('--misc', nargs='*', metavar='KEY VALUE', help='any config keys with their values')

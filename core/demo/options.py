@@ -13,24 +13,24 @@ from utils.errors import BadConfig
 from utils.logging import get_logger, log_once
 
 SETTINGS = (
-    flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say'),
-    flag('output_folder', 'DEMO.OUTPUT_FOLDER', 'folder of the results'),
-    flag('out_dir', 'DEMO.OUTPUT_FOLDER', 'the same'),
-    flag('fit', 'DEMO.FIT', 'auto: fit bodies to keypoints where they are found; none: the network alone'),
-    flag('keypoints', 'DEMO.KEYPOINTS', 'who finds keypoints: blazepose, keypointrcnn, rtmpose'),
+    flag('regressor', 'MODEL.REGRESSOR', 'network, if the checkpoint does not name it'),
+    flag('output_folder', 'DEMO.OUTPUT_FOLDER', 'folder of results'),
+    flag('out_dir', 'DEMO.OUTPUT_FOLDER', 'another name of --output_folder'),
+    flag('fit', 'DEMO.FIT', 'auto: fit bodies to keypoints if an estimator is available; none: network only'),
+    flag('keypoints', 'DEMO.KEYPOINTS', 'keypoint estimator: blazepose, keypointrcnn, rtmpose'),
     flag('keypoint_model', 'DEMO.KEYPOINT_MODEL', 'blazepose: heavy or full; rtmpose: its ONNX file'),
     flag('keypoint_detector', 'DEMO.KEYPOINT_DETECTOR', "rtmpose: YOLOX's ONNX file"),
-    flag('keypoint_format', 'DEMO.KEYPOINT_FORMAT', 'format of --keypoint_file, where its joints do not tell'),
+    flag('keypoint_format', 'DEMO.KEYPOINT_FORMAT', 'format of --keypoint_file; default: by its number of joints'),
     flag('tracking_method', 'DEMO.TRACKING_METHOD', 'bbox: boxes of the detector; pose: of OpenPose\'s joints'),
     flag('detector', 'DEMO.DETECTOR', 'full_frame, fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector'),
-    flag('detector_size', 'DEMO.DETECTOR_SIZE', 'pixels of the shorter side in the detector'),
+    flag('detector_size', 'DEMO.DETECTOR_SIZE', 'shorter side of a frame in the detector, in pixels'),
     flag('detection_threshold', 'DEMO.MIN_SCORE', 'lowest score of a detected person'),
-    flag('max_gap', 'DEMO.MAX_GAP', 'frames for which an unseen person keeps the number'),
-    flag('model_batch_size', 'DEMO.MODEL_BATCH_SIZE', 'people a batch of the network'),
-    flag('tracker_batch_size', 'DEMO.TRACKER_BATCH_SIZE', 'frames a batch of the detector'),
-    flag('focal_length', 'DEMO.FOCAL_LENGTH', 'of the whole picture, in pixels'),
-    flag('fps', 'DEMO.FPS', 'pictures a second of --image_folder'),
-    flag('image_based', 'DEMO.IMAGE_BASED', 'pictures of --image_folder are no video', True),
+    flag('max_gap', 'DEMO.MAX_GAP', 'frames after which an unseen person loses the number'),
+    flag('model_batch_size', 'DEMO.MODEL_BATCH_SIZE', 'people in a batch of the network'),
+    flag('tracker_batch_size', 'DEMO.TRACKER_BATCH_SIZE', 'frames in a batch of the detector'),
+    flag('focal_length', 'DEMO.FOCAL_LENGTH', 'focal length of the full picture in pixels'),
+    flag('fps', 'DEMO.FPS', 'frames per second of --image_folder'),
+    flag('image_based', 'DEMO.IMAGE_BASED', 'pictures of --image_folder are independent, not a video', True),
     flag('smooth', 'DEMO.SMOOTH', 'one-euro filter over time', True),
     flag('renderer', 'DEMO.RENDERER', 'own (no OpenGL) or pyrender'),
     flag('no_render', 'DEMO.RENDER', 'results only, no overlay', False),
@@ -84,8 +84,8 @@ def build_parser():
     source = parser.add_argument_group('what to look at')
     source.add_argument('--img', nargs='+', action='extend', metavar='FILE',
                         help='pictures; with a multi_spin checkpoint, synchronized views of one body')
-    source.add_argument('--img_file', metavar='FILE', help='a picture; results are named as PyMAF names them')
-    source.add_argument('--img_dir', metavar='FOLDER', help='pictures; a montage of each, as DaNet makes it')
+    source.add_argument('--img_file', metavar='FILE', help='a picture; results have PyMAF\'s names')
+    source.add_argument('--img_dir', metavar='FOLDER', help='pictures; makes DaNet\'s montage of each')
     source.add_argument('--image_folder', metavar='FOLDER', help='frames of a video, or pictures with --image_based')
     source.add_argument('--vid_file', metavar='FILE', help='a video, or a web address (needs yt-dlp)')
     source.add_argument('--webcam', metavar='N', type=int, help='camera number N, shown live')
@@ -105,12 +105,12 @@ def build_parser():
                         f'those of the repository (pretrained/); {NO_NETWORK}: no network')
     parser.add_argument('--cfg_file', '--cfg', help='YAML file instead of the checkpoint\'s own config')
     add_plugin_flag(parser)
-    parser.add_argument('--outfile', help='what the names of the results of --img begin with')
+    parser.add_argument('--outfile', help='prefix of the result files of --img')
     parser.add_argument('--viewer_port', type=int, metavar='PORT', help='show the bodies in a browser, on this port')
-    parser.add_argument('--use_opendr', action='store_true', help='understood; front and side views need no opendr')
-    parser.add_argument('--staf_dir', help='understood; poses are read from --openpose')
-    parser.add_argument('--pre_load_imgs', action='store_true', help='understood; frames are streamed')
-    parser.add_argument('--yolo_img_size', help='understood; see --detector_size')
+    parser.add_argument('--use_opendr', action='store_true', help='no effect; front and side views need no opendr')
+    parser.add_argument('--staf_dir', help='no effect; poses are read from --openpose')
+    parser.add_argument('--pre_load_imgs', action='store_true', help='no effect; frames are streamed')
+    parser.add_argument('--yolo_img_size', help='no effect; see --detector_size')
     for name in EXPORTS:
         parser.add_argument(f'--save_{name}', action='store_true', help=f'also write {_WHAT.get(name, f".{name}")}')
     add_flags(parser, SETTINGS)

@@ -1,6 +1,6 @@
-"""Training against a discriminator: its loss in the regressor's step, then a step of its own on real bodies.
+"""Adversarial training: the discriminator's loss in the regressor's step, then a step of its own on real bodies.
 
-Which bodies are real follows from (seed, step) alone, so that a resumed run meets the same ones.
+The real bodies of a step depend only on the seed, the step and the process, so a resumed run sees the same ones.
 """
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from utils.geometry import axis_angle_to_rotmat
 
 
 def build_adversary(cfg, regressor, accelerator):
-    """Adversary where ADVERSARY.WEIGHT asks for one, else None.
+    """The Adversary, or None if ADVERSARY.WEIGHT is 0.
 
-    Raises BadConfig where the regressor has none, or where there are no real bodies to learn from.
+    Raises BadConfig if the regressor has none, or if there are no samples of real bodies.
     """
     if not cfg.ADVERSARY.WEIGHT:
         return None
@@ -45,17 +45,19 @@ class Adversary:
                                            weight_decay=cfg.ADVERSARY.WEIGHT_DECAY)
 
     def losses(self, stage):
-        """{name: weighted scalar} that the regressor's step adds; the discriminator learns nothing from it."""
+        """{name: weighted scalar} for the regressor's loss. The discriminator gets no gradient from it."""
         self.discriminator.requires_grad_(False)
         scores = self.discriminator(stage.rotmat[:, 1:].float(), stage.betas.float())
         self.discriminator.requires_grad_(True)
         return {'adversary': self._weight * generator_loss(scores)}
 
     def step(self, stage, step):
-        """Train the discriminator on a batch's estimates and as many real bodies -> its loss, detached."""
+        """Train the discriminator on a batch's estimates and ADVERSARY.REAL_PER_ESTIMATE times as many real bodies.
+
+        Returns its loss, detached."""
         pose, betas = stage.rotmat[:, 1:].detach().float(), stage.betas.detach().float()
         usable = torch.isfinite(pose).flatten(1).all(1) & torch.isfinite(betas).all(1)
-        pose = torch.where(usable[:, None, None, None], pose, 0.0)  # keeps the shape: nothing waits for the device
+        pose = torch.where(usable[:, None, None, None], pose, 0.0)  # same shape, so the host need not wait
         betas = torch.where(usable[:, None], betas, 0.0)
         real = self.discriminator(*self._real(self._real_per_estimate * len(pose), step))
         loss = discriminator_loss(real, self.discriminator(pose, betas))
@@ -67,7 +69,7 @@ class Adversary:
         return loss.detach()
 
     def _real(self, count, step):
-        """(body_pose [count,23,3,3], betas [count,10]) of this process at a step."""
+        """(body_pose [count,23,3,3], betas [count,10]) for this process at a step."""
         rng = np.random.default_rng([self._seed, step, self._accelerator.process_index])
         rows = torch.from_numpy(rng.integers(len(self._body_pose), size=count))
         device = self._accelerator.device
@@ -75,10 +77,10 @@ class Adversary:
         return axis_angle_to_rotmat(pose.unflatten(1, (23, 3))), self._betas[rows].to(device, non_blocking=True)
 
     def state_dict(self):
-        """Weights and optimizer, for the checkpoint."""
+        """State of weights and optimizer, for the checkpoint."""
         return {'discriminator': self.discriminator.state_dict(), 'optimizer': self.optimizer.state_dict()}
 
     def load_state_dict(self, state):
-        """Put back what `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         self.discriminator.load_state_dict(state['discriminator'])
         self.optimizer.load_state_dict(state['optimizer'])

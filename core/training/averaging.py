@@ -1,12 +1,12 @@
-"""The running average of a network's weights (Polyak averaging), for validation and for handing out."""
+"""Running average of a network's weights (Polyak averaging), which is validated and saved."""
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 class WeightAverage:
-    """Exponential moving average of a module's parameters. Buffers are copied: batch statistics average themselves,
-    and a body's faces are no numbers to average.
+    """Exponential moving average of a module's parameters. Buffers are copied: batch statistics are averages already,
+    and indices such as a body's faces cannot be averaged.
 
-    The decay rises with the number of updates n, min(decay, (1 + n) / (10 + n)), so that the first weights are soon
+    The decay rises with the number of updates n, min(decay, (1 + n) / (10 + n)), so that the initial weights are soon
     forgotten.
     """
 
@@ -21,12 +21,12 @@ class WeightAverage:
         return self._average.module
 
     def update(self, module):
-        """Follow an optimizer step."""
+        """Update the average after an optimizer step."""
         self._average.update_parameters(module)
         self.count += 1
 
     def restore(self, state, count):
-        """Put back the average's state dict and number of updates."""
+        """Restore the average's state dict and number of updates."""
         self.module.load_state_dict(state)
         self.count = int(count)
         self._average.n_averaged.fill_(self.count)

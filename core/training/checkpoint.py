@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole, pruned, found again, damaged ones passed over."""
+"""Checkpoints of a run: atomic writes, pruning, and search for the newest undamaged one."""
 import os
 import re
 import shutil
@@ -16,15 +16,15 @@ _NAME = re.compile(r'step_(\d+)\.pt$')
 class CheckpointStore:
     """The `checkpoints/` folder of a run.
 
-    `step_NNNNNNNN.pt` for each save; the newest `keep` stay. `latest.pt` and `best.pt` are links to one of them.
+    Each save writes `step_NNNNNNNN.pt`; the newest `keep` are kept. `latest.pt` and `best.pt` are links to one of them.
     """
 
     def __init__(self, folder, keep=3):
         self.folder, self.keep = Path(folder), keep
 
     def save(self, content, step, best=False, replaces=()):
-        """Write a checkpoint (a dict of tensors and plain containers) -> its path. replaces: files that go once it is
-        written."""
+        """Write a checkpoint (a dict of tensors and plain containers). Returns its path. replaces: files to delete
+        once it is written."""
         path = self.folder / f'step_{step:08d}.pt'
         save_torch(path, {'format': FORMAT, _IS_BEST: best, **content})
         for old in replaces:
@@ -37,13 +37,13 @@ class CheckpointStore:
         return path
 
     def settle(self, path, content):
-        """Finish a save that was cut short before its links were made; path, content: what `newest` gave."""
+        """Make the links of a save that was interrupted before them. path, content: from `newest`."""
         self._link('latest.pt', path)
         if content.get(_IS_BEST):
             self._link('best.pt', path)
 
     def has_damaged_best(self):
-        """Whether best.pt is there and cannot be read, which the log then says."""
+        """Whether best.pt exists and is unreadable. If so, the log says it."""
         try:
             load_torch(self.folder / 'best.pt')
         except MissingFile:
@@ -54,7 +54,7 @@ class CheckpointStore:
         return False
 
     def newest(self):
-        """(path, content) of the newest readable checkpoint, or None; damaged ones are named and passed over."""
+        """(path, content) of the newest readable checkpoint, or None. Damaged ones are logged and skipped."""
         for path in reversed(self._saved()):
             try:
                 return path, load_torch(path)
@@ -63,7 +63,7 @@ class CheckpointStore:
         return None
 
     def best(self):
-        """Path of the best checkpoint, or of the newest where none was validated. Raises MissingFile."""
+        """Path of the best checkpoint, or of the newest if none was validated. Raises MissingFile."""
         for name in ('best.pt', 'latest.pt'):
             if (self.folder / name).exists():
                 return self.folder / name
@@ -73,7 +73,7 @@ class CheckpointStore:
         return sorted(path for path in self.folder.glob('step_*.pt') if _NAME.match(path.name))
 
     def set_aside(self, step):
-        """Move checkpoints of later steps, which a run that goes on from `step` leaves behind, to `abandoned_N/`."""
+        """Move checkpoints of steps after `step`, from which a run was resumed, to `abandoned_N/`."""
         later = [path for path in self._saved() if int(_NAME.match(path.name)[1]) > step]
         if not later:
             return
@@ -88,15 +88,15 @@ class CheckpointStore:
         get_logger().info(f'{len(later)} checkpoints after step {step} are kept in {folder}')
 
     def _step_of(self, path):
-        """The step of a checkpoint; -1 where there is none that can be read."""
+        """The step of a checkpoint; -1 if it is absent or unreadable."""
         try:
             return int(load_torch(path).get('global_step', -1))
         except (MissingFile, BadFile, TypeError, ValueError, AttributeError):
             return -1
 
     def _link(self, name, path):
-        """A hard link costs no space and survives the pruning of the name it was made from. Where the file system has
-        none (exFAT, Google Drive, many FUSE mounts), a copy serves."""
+        """Link `name` to a checkpoint. A hard link takes no space and survives the pruning of the original name. On
+        file systems without hard links (exFAT, Google Drive, many FUSE mounts) the file is copied."""
         aside = self.folder / f'.{name}.tmp'
         aside.unlink(missing_ok=True)
         try:

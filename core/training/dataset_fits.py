@@ -1,4 +1,4 @@
-"""First fits of a data set: SMPLify from the mean pose, for every row of an annotation file."""
+"""Initial fits of a data set: SMPLify from the mean pose, for every row of an annotation file."""
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -19,26 +19,26 @@ from utils.safe_io import load_npz, save_npz
 
 @dataclass(frozen=True)
 class Round:
-    """One fit of every candidate. stay: weight of staying near the start; weights: those of SMPLify's terms that
-    differ; candidates: how many of a person's go on, those of least loss."""
+    """One fit of every candidate. stay: weight that holds the body pose at its start; weights: SMPLify's weights that
+    differ from the default; candidates: number of a person's candidates to keep, by least loss."""
     stay: float
     weights: dict
     candidates: int
 
 
 _MEAN_SHAPE = 100.0 ** 2
-# The large movements, then what the keypoints ask for, then size and depth for a pose that is found. The shape waits,
-# since a body that may shrink explains long bones by a near camera and tilts all others.
+# First the large movements, then the keypoints' details, then size and depth of the found pose. The shape comes last,
+# because a body that may shrink explains long bones by a near camera and tilts all others.
 ROUNDS = (Round(300.0, {'shape_prior': _MEAN_SHAPE}, 2), Round(30.0, {'shape_prior': _MEAN_SHAPE}, 1),
           Round(1000.0, {'depth': 1.0}, 1))
 
-# Pixels in the 224 px crop, more than an eighth of it: far more than two annotations of one joint differ by.
+# Pixels in the 224 px crop, more than an eighth of it. Two annotations of one joint differ by much less.
 _STRANGER = 30.0
 
 
 @dataclass
 class InitialFits:
-    """params [N,82] float32, residual [N] (mean squared pixels a joint in a 224 px crop), valid [N]."""
+    """params [N,82] float32, residual [N] (mean squared pixels per joint in a 224 px crop), valid [N]."""
     params: np.ndarray
     residual: np.ndarray
     valid: np.ndarray
@@ -50,16 +50,17 @@ class InitialFits:
 
 
 def keypoints_in_crop(keypoints_2d, center, scale):
-    """Keypoints [N,49,3] of a picture, boxes center [N,2] and scale [N], to pixels of the 224 px crop (float32)."""
+    """Convert keypoints [N,49,3] of a picture with boxes center [N,2] and scale [N] to pixels of the 224 px crop
+    (float32)."""
     zoom = 2 * HALF_CROP / (200.0 * np.asarray(scale, np.float64)[:, None, None])
     points = (keypoints_2d[..., :2] - np.asarray(center, np.float64)[:, None]) * zoom + HALF_CROP
     return np.concatenate([points, keypoints_2d[..., 2:]], -1).astype(np.float32)
 
 
 def fit_keypoints(smplify, keypoints_2d, mean, threshold):
-    """Fit bodies to keypoints [N,49,3] in the 224 px crop, of which nothing else is known -> InitialFits.
+    """Fit bodies to keypoints [N,49,3] in the 224 px crop without any other estimate -> InitialFits.
 
-    mean [82]: pose and betas to start from; threshold: largest residual of a valid fit.
+    mean [82]: initial pose and betas; threshold: largest residual of a valid fit.
     """
     keypoints = without_strangers(torch.as_tensor(keypoints_2d, dtype=torch.float32))
     people = torch.arange(len(keypoints))
@@ -77,10 +78,10 @@ def fit_keypoints(smplify, keypoints_2d, mean, threshold):
 
 
 def without_strangers(keypoints):
-    """Keypoints [N,49,3] less OpenPose's where they contradict the annotated ones.
+    """Keypoints [N,49,3] without OpenPose's if they contradict the annotated ones.
 
-    They do where the median limb joint that both see is more than `_STRANGER` pixels off: OpenPose has found
-    someone else, or has a person who is upside down the wrong way round.
+    They do if the median distance of the limb joints that both see is more than `_STRANGER` pixels: OpenPose found
+    another person, or confuses the ends of a person who is upside down.
     """
     openpose, annotated = torch.tensor(LIMB_JOINTS).unbind(1)
     both = seen_joints(keypoints[:, openpose]) & seen_joints(keypoints[:, annotated])
@@ -93,7 +94,7 @@ def without_strangers(keypoints):
 
 @dataclass
 class _Candidates:
-    """What one round hands to the next, candidates of a person one after another."""
+    """State between two rounds. The candidates of a person are adjacent."""
     pose: torch.Tensor
     betas: torch.Tensor
     camera_translation: torch.Tensor
@@ -106,7 +107,7 @@ class _Candidates:
 
 
 def _first_candidates(smplify, keypoints, mean):
-    """The mean pose in every heading, for each person."""
+    """The mean pose in every heading for each person."""
     orient = rotmat_to_axis_angle(headings(axis_angle_to_rotmat(mean[:3])))
     pose = torch.cat([orient, mean[3:72].expand(len(orient), -1)], 1)
     betas = mean[72:].expand(len(pose), -1)
@@ -119,7 +120,7 @@ def _first_candidates(smplify, keypoints, mean):
 
 
 def _of_least_loss(loss, count):
-    """Losses [N,C] of C candidates a person -> rows [N*count] of the flattened candidates that go on."""
+    """Losses [N,C] of C candidates per person -> rows [N*count] of the flattened candidates to keep."""
     best = loss.topk(min(count, loss.shape[1]), dim=1, largest=False).indices
     return (best + loss.shape[1] * torch.arange(len(loss))[:, None]).flatten()
 
@@ -127,8 +128,8 @@ def _of_least_loss(loss, count):
 def fit_annotations(cfg, annotations, smplify, parts_folder, batch_size=64):
     """Fit every row of Annotations, `batch_size` at a time, with a progress bar -> InitialFits.
 
-    Each batch is kept in `parts_folder` as soon as it is done; a later call with the same annotations and body goes on
-    from there, and the folder is removed at the end.
+    Each batch is saved in `parts_folder` when it is done, and a later call with the same annotations and body continues
+    from there. The caller removes the folder.
     """
     folder = Path(parts_folder)
     mean = mean_parameters(find_assets(cfg.PATHS.DATA_DIR))
@@ -147,7 +148,7 @@ def fit_annotations(cfg, annotations, smplify, parts_folder, batch_size=64):
 
 
 def _finished_part(file, keypoints, body_digest):
-    """The stored fits of a batch, or None where there are none of these keypoints and this body."""
+    """The stored fits of a batch, or None if they are absent or of other keypoints or another body."""
     if not file.exists():
         return None
     try:
@@ -161,7 +162,7 @@ def _finished_part(file, keypoints, body_digest):
 def save_initial_fits(folder, stem, fits, body_digest):
     """Write `<stem>_fits.npy` and `.json`, and `<stem>_fits_quality.npz` with residuals and valid flags.
 
-    -> path of the first.
+    Returns the path of the first.
     """
     path = Path(folder) / f'{stem}_fits.npy'
     save_npz(Path(folder) / f'{stem}_fits_quality.npz', residual=fits.residual, valid=fits.valid,
@@ -171,7 +172,7 @@ def save_initial_fits(folder, stem, fits, body_digest):
 
 
 def histogram(fits, width=50):
-    """Residuals as lines of text, in bins that double."""
+    """Histogram of the residuals as lines of text, with bins of doubling width."""
     edges = [0.0, *2.0 ** np.arange(0, 9), np.inf]
     counts, _ = np.histogram(fits.residual, edges)
     lines = [f'residual, px^2 a joint: median {np.median(fits.residual):.2f}, mean {fits.residual.mean():.2f}; '

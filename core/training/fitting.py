@@ -1,4 +1,4 @@
-"""Model fitting in the loop: what a step supervises with where no ground truth exists (SPIN, arXiv 1909.12828)."""
+"""Model fitting in the loop: supervision where no ground truth exists (SPIN, arXiv 1909.12828)."""
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -19,9 +19,9 @@ from utils.geometry import (
     turn_root,
 )
 
-# Fits are made in pixels of a 224 px crop, whatever the network's resolution; the camera's focal length belongs to it.
+# Fits are in pixels of a 224 px crop, whatever the network's input size, because the focal length refers to it.
 HALF_CROP = 112.0
-# Fits with a larger shape coefficient are supervised with the mean shape.
+# Fits with a larger beta are supervised with the mean shape instead.
 EXTREME_BETAS = 3.0
 
 
@@ -34,7 +34,7 @@ class _Fits:
     known: torch.Tensor
 
     def where(self, mask, other):
-        """These rows where the mask says so, the other's elsewhere."""
+        """These rows where the mask is True, the other's elsewhere."""
         return _Fits(torch.where(mask[:, None], self.pose, other.pose),
                      torch.where(mask[:, None], self.betas, other.betas),
                      torch.where(mask, self.residual, other.residual), torch.where(mask, self.known, other.known))
@@ -44,26 +44,26 @@ class _Fits:
         return _Fits(*(value[i::n_views] for value in vars(self).values()))
 
     def with_view(self, i, n_views, fits):
-        """These rows, those of view i taken from `fits`."""
+        """These rows with those of view i replaced by `fits`."""
         rows = torch.arange(i, len(self.pose), n_views, device=self.pose.device)
         return _Fits(*(mine.index_copy(0, rows, theirs)
                        for mine, theirs in zip(vars(self).values(), vars(fits).values())))
 
 
 class FitsInTheLoop:
-    """Targets from ground truth where there is some, else from the best fit of each picture.
+    """Targets from ground truth, and where there is none from the best fit of each picture.
 
-    With SMPLIFY.RUN the body is fitted to the keypoints from the network's estimate, and the better of that and the
-    stored fit is kept, in the targets and in the store. Views of one person share a fit: the better set of all views is
-    kept; where MULTIVIEW.SUPERVISED is 'first', the first view alone is fitted. Row by row, a fit is supervised with if
-    enough of the body is seen and its residual, SMPLIFY.THRESHOLD_ON of the joints', is below SMPLIFY.THRESHOLD; final
-    fits without SMPLIFY.RUN go by the validity flags of their file, as PyMAF's first recipe.
+    With SMPLIFY.RUN the body is fitted to the keypoints, starting from the network's estimate, and the better of this
+    fit and the stored one is kept in the targets and in the store. Views of one person share a fit, so the better set
+    of all views is kept; with MULTIVIEW.SUPERVISED 'first' only the first view is fitted. A row's fit supervises if
+    enough of the body is seen and its residual (SMPLIFY.THRESHOLD_ON over the joints) is below SMPLIFY.THRESHOLD. Final
+    fits without SMPLIFY.RUN use the validity flags of their file, as in PyMAF's first recipe.
 
-    Fits are made, and stored, along the crop's ray. Where the picture's own camera sees the network's estimates
-    (`Stage.full_camera`), these are turned to the ray before a fit starts, and fits into that camera before they serve
-    as targets.
+    Fits are made and stored in the frame along the crop's ray. If the network estimates in the picture's own camera
+    (`Stage.full_camera`), its estimates are turned to the ray before a fit, and fits are turned to that camera before
+    they become targets.
 
-    body: the regressor's, on `device`; datasets: those of the training mixture, in the order of `dataset_index`.
+    body: the regressor's, on `device`; datasets: of the training mixture, in the order of `dataset_index`.
     """
 
     def __init__(self, cfg, body, datasets, device='cpu', iuv_renderer=None):
@@ -79,7 +79,7 @@ class FitsInTheLoop:
 
     @torch.no_grad()
     def targets(self, batch, out, n_views=1):
-        """Batch of R rows (views flattened, fastest) and RegressorOutput -> Targets."""
+        """Targets of a batch of R rows (views flattened, fastest). out: RegressorOutput."""
         keypoints = _in_pixels(batch['keypoints'])
         center = keypoints.new_full((len(keypoints), 2), HALF_CROP)
         has_smpl = batch['has_smpl'].bool()
@@ -101,7 +101,7 @@ class FitsInTheLoop:
         return self.smplify.shows_enough(center, keypoints) & (fits.residual < self.threshold)
 
     def _stored(self, batch, keypoints, center, n_views):
-        """The store's fits, with the residual they leave in this crop."""
+        """The store's fits with their residuals in this crop."""
         pose, betas, known = self.store.get(batch['dataset_index'], batch['sample_index'], batch['rot_angle'],
                                             batch['is_flipped'])
         joints = self.body(betas, pose=pose).joints
@@ -110,7 +110,7 @@ class FitsInTheLoop:
         return _Fits(pose, betas, self._over_joints(residual, -1), known)
 
     def _improved(self, batch, estimate, keypoints, center, stored, n_views):
-        """The better of the stored and new fits, of all views or of the first alone."""
+        """The better of the stored and new fits, of all views or of the first only."""
         if not first_view_only(self.cfg, n_views):
             return self._fit_and_keep(batch, estimate, keypoints, center, stored, n_views)
         first = {key: value[::n_views] for key, value in batch.items()}
@@ -119,7 +119,7 @@ class FitsInTheLoop:
         return stored.with_view(0, n_views, fits)
 
     def _fit_and_keep(self, batch, estimate, keypoints, center, stored, n_views):
-        """Fit from the network's estimate where ground truth is missing -> the better fits, which the store gets."""
+        """Fit from the network's estimate where ground truth is missing. Returns the better fits and stores them."""
         wanted = (~batch['has_smpl'].bool()).view(-1, n_views).any(1)
         new, valid = self._fit(batch, estimate, keypoints, center, wanted, n_views)
         gain = (stored.residual - new.residual).view(-1, n_views).mean(1)
@@ -130,12 +130,12 @@ class FitsInTheLoop:
         params = torch.cat([unaugment_pose(new.pose, batch['rot_angle'], batch['is_flipped']), new.betas], 1)
         places = [batch[key].to(params.device) for key in ('dataset_index', 'sample_index')]
         rows = [_gathered(value) for value in (*places, params, new.residual)]
-        everywhere = _gathered(better.byte()).bool()  # gloo does not gather truth values
+        everywhere = _gathered(better.byte()).bool()  # gloo does not gather booleans
         self.store.put(*(value[everywhere] for value in rows))
         return new.where(better, stored)
 
     def _fit(self, batch, estimate, keypoints, center, wanted, n_views):
-        """Fits of the people [B] that are wanted, as rows, and which people's fits are valid."""
+        """Fits of the wanted people [B] as rows, and which people's fits are valid."""
         rotmat, translation = _along_the_ray(estimate)
         pose = rotmat_to_axis_angle(rotmat).flatten(1).unflatten(0, (-1, n_views))
         betas = estimate.betas.float().unflatten(0, (-1, n_views))[:, 0]
@@ -169,10 +169,10 @@ class FitsInTheLoop:
         self._counts[name] += rows.sum()
 
     def scalars(self):
-        """Means since the last call, over this process's rows without ground truth.
+        """Means since the last call over this process's rows without ground truth.
 
-        accepted: share of new fits that beat the stored one; valid: share of rows that are supervised with a fit;
-        residual, new_residual: of the kept and of the new fits, as SMPLIFY.THRESHOLD has it. Empty where none was seen.
+        accepted: share of new fits that beat the stored one; valid: share of rows whose fit supervises; residual,
+        new_residual: of the kept and of the new fits, in the units of SMPLIFY.THRESHOLD. Empty without such rows.
         """
         values = {name: float(self._sums[name] / count) for name, count in self._counts.items() if count > 0}
         self._sums.clear()
@@ -180,20 +180,20 @@ class FitsInTheLoop:
         return values
 
     def state_dict(self):
-        """The fits that changed, for the checkpoint; tensors and plain containers."""
+        """The changed fits, for the checkpoint, as tensors and plain containers."""
         return self.store.state_dict()
 
     def load_state_dict(self, state):
-        """Put back what `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         self.store.load_state_dict(state)
 
     def save(self, folder):
-        """Write the fits that changed under SPIN's names, `<folder>/<dataset>_fits.npy`, each atomically."""
+        """Write the changed fits under SPIN's names, `<folder>/<dataset>_fits.npy`, each atomically."""
         self.store.save(folder)
 
 
 def _rows_of(dataset):
-    """Rows whose pictures come again; a stream, which has no annotation file, has none."""
+    """Number of rows whose pictures recur. A stream, which has no annotation file, has none."""
     return getattr(dataset, 'num_rows', len(getattr(dataset, 'annotations', ())))
 
 
@@ -202,9 +202,9 @@ def _in_pixels(keypoints):
 
 
 def _along_the_ray(estimate):
-    """Rotations [R,24,3,3] and translation [R,3] of a Stage for the camera that looks at the crop's middle.
+    """Rotations [R,24,3,3] and translation [R,3] of a Stage in the camera that looks at the crop's middle.
 
-    What the picture's own camera sees is turned, and moved to where it falls on the same points of the crop.
+    An estimate in the picture's own camera is rotated, and translated so that it projects to the same points.
     """
     rotmat = estimate.rotmat.float()
     if estimate.full_camera is None:
@@ -216,19 +216,19 @@ def _along_the_ray(estimate):
 
 
 def _turned(pose, turn):
-    """Axis-angle poses [R,72] with the root's rotation turned by [R,3,3]."""
+    """Axis-angle poses [R,72] with the root rotated by [R,3,3]."""
     return torch.cat([rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:, :3])), pose[:, 3:]], 1)
 
 
 def _calibrated(batch, n_views, people):
-    """Which people have a known camera rotation in every view: [B]."""
+    """[B] bool: which people have a known camera rotation in every view."""
     if 'has_camera' not in batch or n_views == 1:
         return torch.zeros_like(people)
     return batch['has_camera'].bool().view(-1, n_views).all(1)
 
 
 def _gathered(value):
-    """Rows of all processes, in the order of their ranks; every process has the same number."""
+    """Rows of all processes in the order of their ranks. All processes must have the same number."""
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
         return value
     parts = [torch.empty_like(value) for _ in range(torch.distributed.get_world_size())]

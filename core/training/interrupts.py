@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as requests, so that the step in progress ends and the run can be saved."""
+"""SIGTERM and Ctrl-C as requests to stop, so that the current step ends and the run can be saved."""
 import contextlib
 import signal
 
@@ -7,7 +7,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextlib.contextmanager
 def on_interrupt(callback):
-    """While open, SIGTERM and SIGINT call `callback()` instead of ending the process; a second Ctrl-C ends it."""
+    """Inside, SIGTERM and SIGINT call `callback()` instead of ending the process. A second Ctrl-C ends it."""
     previous = {}
 
     def handle(number, frame):
@@ -24,7 +24,7 @@ def on_interrupt(callback):
 
 
 def leave_interrupts_to_the_main_process():
-    """For loader workers: a signal to the whole process group must not take them from under the last step.
+    """Ignore signals in loader workers. A signal to the process group must not stop them during the last step.
 
     They end with the main process, which they watch.
     """

@@ -1,4 +1,4 @@
-"""From the published `--distributed` flags to torch's launcher."""
+"""Translates the published `--distributed` flags to torch's launcher."""
 import os
 import sys
 from urllib.parse import urlparse
@@ -9,15 +9,15 @@ import torch.distributed as dist
 from core.config.training_options import LAUNCH_FLAGS
 from utils.errors import BadConfig
 
-# With --resume, how often all processes are started again from the last checkpoint after one has died.
+# With --resume: how often all processes are restarted from the last checkpoint after one has died.
 _MAX_RESTARTS = 3
 
 
 def relaunch_if_distributed(options, script, argv, device='auto'):
-    """Replace this process by `torchrun` where a distributed flag asks for it and no launcher runs yet.
+    """Replace this process by `torchrun` if a distributed flag asks for it and no launcher is running.
 
-    options: {name: value} of LAUNCH_FLAGS. `--world_size` counts machines and `--rank` is this one's, as in the
-    published scripts; each machine gets one process a GPU, or one on the CPU. device: cfg.DEVICE.
+    options: {name: value} of LAUNCH_FLAGS. As in the published scripts, `--world_size` is the number of machines and
+    `--rank` this machine's. Each machine has one process per GPU, or one on the CPU. device: cfg.DEVICE.
     """
     wanted = options['distributed'] or options['multiprocessing_distributed']
     if not wanted or 'RANK' in os.environ:
@@ -27,7 +27,7 @@ def relaunch_if_distributed(options, script, argv, device='auto'):
 
 
 def launch_command(options, script, argv, gpus):
-    """The torchrun command line of this machine. Raises BadConfig for an address that is none."""
+    """The torchrun command line of this machine. Raises BadConfig for an invalid address."""
     host, port = _address(options['dist_url'])
     command = [sys.executable, '-m', 'torch.distributed.run', '--nnodes', str(options['world_size']),
                '--nproc-per-node', str(max(gpus, 1)), '--rdzv-backend', 'c10d', '--rdzv-endpoint', f'{host}:{port}',
@@ -38,10 +38,10 @@ def launch_command(options, script, argv, gpus):
 
 
 def join_processes(device='auto'):
-    """Open the process group of a torchrun launch; without one, leave everything to accelerate. device: cfg.DEVICE.
+    """Open the process group of a torchrun launch. Without a launch, accelerate does everything. device: cfg.DEVICE.
 
-    After a restart torchrun's store still holds the addresses of the processes that died, and whoever meets one of them
-    first fails. So each start keeps its entries apart.
+    After a restart torchrun's store still has the addresses of the dead processes, and a process that uses one fails.
+    Therefore each start has its own prefix in the store.
     """
     given = os.environ
     if given.get('TORCHELASTIC_USE_AGENT_STORE') != 'True' or dist.is_initialized():
@@ -69,7 +69,7 @@ def _address(url):
 
 
 def _without_launch_flags(argv):
-    """The command line less the flags that this launch already acts on."""
+    """The command line without the flags that this launch handles."""
     takes_value = {f'--{name}': has_value for name, has_value, _ in LAUNCH_FLAGS}
     kept, skip = [], False
     for word in argv:

@@ -1,4 +1,4 @@
-"""The random streams of a process, in and out of checkpoints."""
+"""Random number generators of a process, saved to and restored from checkpoints."""
 import random
 
 import numpy as np
@@ -13,7 +13,7 @@ def seed_everything(seed):
 
 
 def random_state():
-    """State of the global generators as tensors and plain containers."""
+    """State of the global generators, as tensors and plain containers."""
     version, words, gauss = random.getstate()
     name, keys, *rest = np.random.get_state()
     state = {'python': [version, list(words), gauss], 'numpy': [name, torch.from_numpy(keys.astype(np.int64)), *rest],
@@ -24,7 +24,7 @@ def random_state():
 
 
 def restore_random_state(state):
-    """Put back what `random_state` gave."""
+    """Restore the result of `random_state`."""
     version, words, gauss = state['python']
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = state['numpy']

@@ -1,4 +1,4 @@
-"""The folder of one run: its config, checkpoints, trackers' files, final table and picture."""
+"""The folder of a run: config, checkpoints, trackers' files, final table and picture."""
 from pathlib import Path
 
 from torchvision.utils import save_image
@@ -11,11 +11,11 @@ from utils.safe_io import atomic_write
 
 
 class RunFolder:
-    """LOG_DIR/NAME. Only the main process writes; `trackers` is None in the others until `open`, and there for ever.
+    """LOG_DIR/NAME. Only the main process writes. `trackers` is None until `open`, and in other processes always.
 
-    With TRAIN.OVERWRITE an earlier run's files stay until the first checkpoint of the new run is written.
-    Raises ProjectError where the folder holds a run that is neither resumed nor to be overwritten, and where it holds
-    the checkpoint that a run is to start from while overwriting it.
+    With TRAIN.OVERWRITE an earlier run's files are kept until the new run's first checkpoint is written.
+    Raises ProjectError if the folder holds a run that is neither resumed nor overwritten, or if it holds the checkpoint
+    from which the run that overwrites it would start.
     """
 
     def __init__(self, cfg, is_main):
@@ -37,7 +37,7 @@ class RunFolder:
         self._resumed_from = None
 
     def open(self, resumed_step=None):
-        """Begin to write. resumed_step: the step that a run goes on from; None for a new run."""
+        """Start to write. resumed_step: the step from which the run resumes; None for a new run."""
         if not self._is_main:
             return
         for path in _left_overs(self.path):
@@ -48,7 +48,7 @@ class RunFolder:
         self.trackers = Trackers(self._tracker_names, self.path, self.path.name, resumed_step)
 
     def save(self, content, step, best):
-        """Write a checkpoint. The first one clears what it takes the place of: an overwritten run is removed, later
+        """Write a checkpoint. The first one replaces older files: those of an overwritten run are deleted, later
         checkpoints of a run that was rolled back are set aside."""
         if self._resumed_from is not None:
             self.store.set_aside(self._resumed_from)
@@ -63,7 +63,7 @@ class RunFolder:
             stream.write(self._text)
 
     def write_report(self, evaluation, picture):
-        """Print and keep the final table; keep a picture [3,H,W] of held-out people."""
+        """Print and save the final table, and save a picture [3,H,W] of held-out people."""
         with atomic_write(self.path / 'evaluation.md', 'w') as stream:
             stream.write(evaluation.table() + '\n')
         save_image(picture, self.path / 'held_out.png')
@@ -72,5 +72,5 @@ class RunFolder:
 
 
 def _left_overs(folder):
-    """What `atomic_write` had begun beside its files when the run was killed."""
+    """Temporary files of `atomic_write` from a run that was killed."""
     return [path for path in folder.rglob('.*.tmp') if path.is_file()]

@@ -1,11 +1,11 @@
-"""Learning rate as a function of progress; it has no state to save."""
+"""Learning rate as a function of progress, without state."""
 import math
 
 
 def learning_rate(solver, epoch, step, share, base=None):
-    """Rate at an epoch and global step, both from 0, and a share of the whole run, 0 to 1.
+    """Learning rate at an epoch and global step, both from 0, and a share of the whole run from 0 to 1.
 
-    solver: cfg.SOLVER; base: the undecayed rate, by default SOLVER.BASE_LR.
+    solver: cfg.SOLVER; base: the rate before decay, by default SOLVER.BASE_LR.
     """
     rate = solver.BASE_LR if base is None else base
     if solver.SCHEDULE == 'cosine':

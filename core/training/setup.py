@@ -1,4 +1,4 @@
-"""What a training run is built of, apart from the regressor: devices and precision, optimizer, IUV renderer."""
+"""Parts of a training run besides the regressor: devices and precision, optimizer, IUV renderer."""
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import nn
@@ -13,11 +13,11 @@ _OPTIMIZERS = {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}
 
 
 def build_accelerator(cfg):
-    """accelerate's Accelerator for a config. Raises BadConfig for a device or precision that is not to be had."""
+    """accelerate's Accelerator for a config. Raises BadConfig for a device or precision that is not available."""
     precision = cfg.TRAIN.MIXED_PRECISION
     if precision == 'auto':
         precision = 'bf16' if computes_in_bf16(cfg.DEVICE) else 'no'
-    # Buffers are the body's, which are constant, and batch statistics, of which the evaluator and the checkpoints take
+    # Buffers need no broadcast: the body's are constant, and of batch statistics the evaluator and the checkpoints use
     # the first process's.
     unused = regressor_class(cfg.MODEL.REGRESSOR).has_unused_parameters(cfg)
     options = DistributedDataParallelKwargs(find_unused_parameters=unused, broadcast_buffers=False)
@@ -35,9 +35,9 @@ def build_accelerator(cfg):
 
 
 def batch_size_of_each(cfg, processes):
-    """Samples that each process takes a step: its share of TRAIN.BATCH_SIZE, or with TRAIN.BATCH_PER_PROCESS all of it.
+    """Samples of one process in a step: its share of TRAIN.BATCH_SIZE, or all of it with TRAIN.BATCH_PER_PROCESS.
 
-    Raises BadConfig where the processes cannot share it out equally.
+    Raises BadConfig if the batch cannot be divided equally among the processes.
     """
     if cfg.TRAIN.BATCH_PER_PROCESS:
         return cfg.TRAIN.BATCH_SIZE
@@ -49,8 +49,8 @@ def batch_size_of_each(cfg, processes):
 
 
 def build_optimizer(cfg, regressor):
-    """(optimizer, base rate of each parameter group) for what the regressor trains. The rest takes no gradients: they
-    would never be zeroed."""
+    """(optimizer, base rate of each parameter group) of the parameters that the regressor trains. The others are set to
+    need no gradient, because their gradients would never be cleared."""
     solver = cfg.SOLVER
     groups = regressor.param_groups(cfg)
     trained = {id(parameter) for group in groups for parameter in group['params']}
@@ -65,8 +65,8 @@ def build_optimizer(cfg, regressor):
 
 
 def build_iuv_renderer(cfg, assets, device):
-    """Draws dense targets, for architectures that supervise IUV and for the panels; None without charts, which is an
-    error of the first step where IUV is supervised."""
+    """Renderer of dense targets, for architectures with IUV losses and for the panels. None without charts; if IUV is
+    supervised, the first step then raises an error."""
     if not assets.has('UV_data/UV_Processed.mat'):
         get_logger().info(f'{assets.root}/UV_data/UV_Processed.mat: no such file; pictures have no IUV images')
         return None
@@ -75,7 +75,7 @@ def build_iuv_renderer(cfg, assets, device):
 
 
 class Forward(nn.Module):
-    """The regressor as accelerate wraps it. The regressor itself stays as it is, and validates in float32."""
+    """The module that accelerate wraps. The regressor itself is unchanged, and validates in float32."""
 
     def __init__(self, regressor):
         super().__init__()

@@ -1,7 +1,7 @@
-"""What must be known of each step: whether its loss was finite, and whether any process asks to stop.
+"""Watches each step: whether its loss was finite, and whether a process asks to stop.
 
-The optimizer itself passes over a bad step, on the device. The host reads the verdict one step late, when it has long
-arrived, so a step never waits for it; several processes read the same verdict at the same step.
+The optimizer skips a bad step on the device. The host reads the verdict one step late, when it is already there, so a
+step never waits for it. All processes read the same verdict at the same step.
 """
 import torch
 
@@ -11,9 +11,9 @@ from utils.safe_io import save_json
 
 
 class StepWatch:
-    """Counts bad steps in a Progress; ends the run after `max_bad_steps` in a row.
+    """Counts bad steps in a Progress, and ends the run after `max_bad_steps` in a row.
 
-    stop_asked: some process passed `stop` to `note`, as of the last settled step.
+    stop_asked: whether a process passed `stop` to `note`, as of the last settled step.
     """
 
     def __init__(self, accelerator, max_bad_steps, folder):
@@ -22,24 +22,24 @@ class StepWatch:
         self.stop_asked = False
 
     def see(self, total, names):
-        """Take in the loss of a batch, one of a step's, and the names of its images."""
+        """Record the loss of a batch of the current step, and the names of its images."""
         self._losses_finite = torch.isfinite(total.detach()) & self._losses_finite
         self._names = self._names + list(names)
 
     def verdict(self, gradient_norm):
-        """1 where the losses seen or the gradients of any process are not finite, else 0: a scalar on the device."""
+        """1 if recorded losses or gradients of any process are not finite, else 0: a scalar on the device."""
         bad = 1 - (self._losses_finite & torch.isfinite(gradient_norm)).float()
         return self._over_processes(bad)
 
     def note(self, bad, stop, progress):
-        """Take in a step's verdict, and settle the step before. stop: this process asks to stop."""
+        """Record a step's verdict and settle the previous step. stop: this process asks to stop."""
         self.settle(progress)
         asked = self._over_processes(torch.full_like(bad, float(stop)))
         self._pending = _to_host(torch.stack([bad, asked])), progress.global_step, self._names
         self._losses_finite, self._names = True, []
 
     def settle(self, progress):
-        """Count the pending step. Raises ProjectError at the limit, naming its images in bad_batch.json."""
+        """Count the pending step. At the limit, writes its images to bad_batch.json and raises ProjectError."""
         if self._pending is None:
             return
         (values, event), step, names = self._pending
@@ -62,7 +62,7 @@ class StepWatch:
 
 
 def _to_host(values):
-    """Start copying to the host -> (host tensor, event to wait for or None)."""
+    """Start a copy to the host -> (host tensor, event to wait for or None)."""
     if values.device.type != 'cuda':
         return values, None
     host = torch.empty_like(values, device='cpu', pin_memory=True)

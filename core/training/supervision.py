@@ -1,4 +1,4 @@
-"""Turns a batch into targets, and estimates and targets into named losses. Knows no architecture."""
+"""From batches to targets, and from estimates and targets to named losses, for any architecture."""
 from dataclasses import replace
 
 from datasets.fits import fits_beside
@@ -10,13 +10,13 @@ from utils.logging import get_logger
 
 
 class AnnotatedTargets:
-    """Targets from annotations alone. FitsInTheLoop (core/training/fitting.py) has the same interface and adds fits."""
+    """Targets from annotations only. FitsInTheLoop (core/training/fitting.py) has the same interface and adds fits."""
 
     def __init__(self, body, iuv_renderer):
         self._body, self._iuv_renderer = body, iuv_renderer
 
     def targets(self, batch, out, n_views=1):
-        """Targets of a batch; the network's estimate `out` only says whose cameras it is seen by."""
+        """Targets of a batch. Of the network's output `out` only the cameras are used."""
         return Targets.of_batch(batch, self._body, self._iuv_renderer, n_views, full_camera=out.final.full_camera)
 
     def scalars(self):
@@ -24,11 +24,11 @@ class AnnotatedTargets:
         return {}
 
     def state_dict(self):
-        """Nothing to remember."""
+        """Nothing to save."""
         return {}
 
     def load_state_dict(self, state):
-        """Nothing to put back."""
+        """Nothing to restore."""
 
     def save(self, folder):
         """Nothing to write."""
@@ -40,18 +40,17 @@ def uses_fits(cfg):
 
 
 def first_view_only(cfg, n_views):
-    """Whether losses and fits look at the first of several views alone."""
+    """Whether losses and fits use only the first of several views."""
     return n_views > 1 and cfg.MULTIVIEW.SUPERVISED == 'first'
 
 
 def annotation_file(dataset):
-    """Path of a data set's annotation file, None where it has none."""
+    """Path of a data set's annotation file, or None."""
     return getattr(getattr(dataset, 'source', None), 'annotations', None)
 
 
 def check_labels(datasets, cfg):
-    """Warn about data sets of a mixture without a single label that this config's losses read, and say which fits are
-    not used."""
+    """Warn about data sets of a mixture without labels for this config's losses, and log which fits are not used."""
     for dataset in datasets:
         labels = getattr(dataset, 'annotations', None)
         if labels is None:
@@ -69,7 +68,7 @@ def check_labels(datasets, cfg):
 
 
 def stage_losses(stage, targets, cfg):
-    """{name: weighted scalar} of one estimate: what every architecture is supervised with (SPIN, section 3)."""
+    """{name: weighted scalar} of one estimate: the losses that all architectures share (SPIN, section 3)."""
     weights = cfg.LOSS
     losses = {
         'keypoints_2d': weights.KP_2D_W * L.keypoint_2d_loss(
@@ -86,9 +85,9 @@ def stage_losses(stage, targets, cfg):
 
 
 def all_losses(regressor, out, targets, cfg):
-    """{name: scalar} of every supervised stage and of the regressor's own losses; the training loss is their sum.
+    """{name: scalar} of every supervised stage and of the regressor's own losses. Their sum is the training loss.
 
-    Where only the first view is supervised, stages and targets hold that view; what else the output has is whole.
+    If only the first view is supervised, stages and targets contain that view only; other outputs keep all views.
     """
     if first_view_only(cfg, targets.n_views):
         out, targets = replace(out, stages=[stage.view(0) for stage in out.stages]), targets.view(0)
@@ -102,7 +101,7 @@ def all_losses(regressor, out, targets, cfg):
 
 
 def _own_losses(regressor, out, targets, taken):
-    """The regressor's own losses. Raises BadConfig for one that is no scalar, or under a name that is taken."""
+    """The regressor's own losses. Raises BadConfig for one that is not a scalar or has the name of a common loss."""
     own = regressor.auxiliary_losses(out, targets)
     for name, value in own.items():
         if name in taken:

@@ -1,4 +1,4 @@
-"""Everything that a run must remember to go on as if it had never stopped."""
+"""The complete state of a run, with which it resumes as if it had never stopped."""
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -14,8 +14,8 @@ _PENDING = 'pending'
 
 @dataclass
 class Progress:
-    """Where a run is. epoch and samples_done, of each process, name the next sample; best is the lowest validation
-    error, mm. earlier: [processes, samples_done] of launches with other numbers of processes that began the epoch."""
+    """Progress of a run. epoch and samples_done (per process) give the next sample; best: lowest validation error in
+    mm; earlier: [processes, samples_done] of previous launches in this epoch with other numbers of processes."""
     epoch: int = 0
     samples_done: int = 0
     earlier: list = field(default_factory=list)
@@ -26,7 +26,7 @@ class Progress:
 
     @classmethod
     def of_checkpoint(cls, content):
-        """From the entries of a checkpoint, of today's or of one that counts batches."""
+        """Progress from a checkpoint's entries, also of an older one that counts batches."""
         found = {name: content[name] for name in asdict(cls()) if name in content}
         if 'batches_done' in content:
             size = yaml.safe_load(content['config'])['TRAIN']['BATCH_SIZE']
@@ -35,13 +35,13 @@ class Progress:
         return cls(**found)
 
     def change_processes(self, before):
-        """Note that the samples of this epoch were seen by `before` processes, other than those that go on."""
+        """Record that `before` processes, not the current number, have seen the samples of this epoch so far."""
         if self.samples_done:
             self.earlier = [*self.earlier, [before, self.samples_done]]
             self.samples_done = 0
 
     def samples_of_all(self, processes):
-        """Samples of this epoch that are done, by all processes together; `processes` are at work now."""
+        """Samples of this epoch that all processes together have seen; `processes` are at work now."""
         return processes * self.samples_done + sum(before * samples for before, samples in self.earlier)
 
     def end_epoch(self):
@@ -50,10 +50,9 @@ class Progress:
 
 
 class TrainingState:
-    """Weights, their running average, optimizer, adversary, loss scaler, random streams and progress, in and out of a
-    dict.
+    """Weights, their running average, optimizer, adversary, loss scaler, random generators and progress as a dict.
 
-    regressor: the unwrapped module; optimizer: as accelerate prepared it; adversary: Adversary or None.
+    regressor: the unwrapped module; optimizer: as prepared by accelerate; adversary: Adversary or None.
     """
 
     def __init__(self, accelerator, regressor, optimizer, ema_decay=0.0, adversary=None):
@@ -63,16 +62,16 @@ class TrainingState:
 
     @property
     def best_weights(self):
-        """The module to validate and to hand out: the average where one is kept."""
+        """The module to validate and save: the average if there is one."""
         return self._ema.module if self._ema is not None else self._regressor
 
     def after_update(self):
-        """Follow an optimizer step."""
+        """Update the average after an optimizer step."""
         if self._ema is not None:
             self._ema.update(self._regressor)
 
     def state_dict(self):
-        """A dict of tensors and plain containers. Every process must call it."""
+        """A dict of tensors and plain containers. All processes must call it."""
         content = {'model': self.best_weights.state_dict(), 'optimizer': self._optimizer.state_dict(),
                    'random': self._gathered_random_states(), **asdict(self.progress)}
         if self._ema is not None:
@@ -87,7 +86,7 @@ class TrainingState:
         return content
 
     def load_state_dict(self, content, name):
-        """Put back what `state_dict` gave. Raises BadFile, naming `name`, for weights without a run's state."""
+        """Restore the result of `state_dict`. Raises BadFile, which names `name`, for weights without a run's state."""
         if 'optimizer' not in content or 'global_step' not in content:
             raise BadFile(f'{name}: not a checkpoint of a run; use --pretrained_checkpoint to start from its weights')
         try:
@@ -114,11 +113,11 @@ class TrainingState:
         states, own = content['random'], self._accelerator.process_index
         if len(states) != self._accelerator.num_processes:
             self.progress.change_processes(len(states))
-        if own < len(states):  # one that is new keeps the stream of its own seed
+        if own < len(states):  # a new process keeps the generator of its own seed
             restore_random_state(states[own])
 
     def _pending_gradients(self):
-        """What the batches of a step that is not complete have summed; the mean over the processes, as the step's."""
+        """Summed gradients of an incomplete step's batches, averaged over the processes like a step's."""
         return {name: self._accelerator.reduce(parameter.grad, 'mean')
                 for name, parameter in self._regressor.named_parameters() if parameter.grad is not None}
 
