@@ -16,9 +16,10 @@ _SIZES_A_PART = 8  # training or evaluation, and a batch each
 def compile_parts(regressor):
     """Run the parts of a network that hold convolutions by torch.compile; a part that Inductor fails on runs in torch.
 
-    All parts share the code of `nn.Module.__call__`, by which torch tells whether sizes change. Left to itself it would
-    compile the second part, which meets other sizes than the first, for open channels, heights and widths. A part has few
-    sizes: the batches of a training, those of its validation and the last of them. They are compiled as they are.
+    All parts share the code of `nn.Module.__call__`, by which torch tells whether sizes change. Left to itself it
+    compiles the second part, which meets other sizes than the first, for open channels, heights and widths; Inductor
+    of torch 2.14 ends there ("Cannot convert expression to float") on batch normalization's n / (n - 1). So sizes are
+    fixed. A part has few: the batches of a training, those of its validation and the last of them.
     """
     parts = convolutional_parts(regressor)
     # Counted by code too. Beyond the limit nothing is compiled any more.
