@@ -18,7 +18,7 @@ def compile_parts(regressor):
 
     All parts share the code of `nn.Module.__call__`, by which torch tells whether sizes change. Left to itself it
     compiles the second part, which meets other sizes than the first, for open channels, heights and widths; Inductor
-    of torch 2.14 ends there ("Cannot convert expression to float") on batch normalization's n / (n - 1). So sizes are
+    of torch 2.14 ends there ("Cannot convert expression to float"), on the counts of batch normalization. So sizes are
     fixed. A part has few: the batches of a training, those of its validation and the last of them.
     """
     parts = convolutional_parts(regressor)
