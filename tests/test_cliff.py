@@ -217,4 +217,8 @@ def test_onnx_takes_the_box_and_projects_by_the_pictures_camera(standin_assets, 
     images, boxes = torch.rand(3, 3, 64, 64), torch.rand(3, 3)
     with torch.no_grad():
         wanted = network(images, boxes).final
-    assert torch.allclose(file(images, boxes).final.keypoints_2d, wanted.keypoints_2d, atol=1e-4)
+    found = file(images, boxes).final
+    assert torch.allclose(found.keypoints_2d, wanted.keypoints_2d, atol=1e-4)
+    # By which the picture's camera is known to whoever draws the body.
+    torch.testing.assert_close(found.full_camera.focal, wanted.full_camera.focal)
+    torch.testing.assert_close(found.full_camera.offset, wanted.full_camera.offset)

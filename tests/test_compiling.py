@@ -48,6 +48,38 @@ def test_what_inductor_fails_on_runs_in_torch(monkeypatch, said):
     assert torch.__version__ in lines[0]
 
 
+class TwoSizes(nn.Module):
+    """Parts of one class, whose code is one, that meet tensors of other channels, heights and widths, as PyMAF's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.deconv = nn.ModuleList([nn.Sequential(nn.ConvTranspose2d(6, 4, 4, 2, 1), nn.BatchNorm2d(4)),
+                                     nn.Sequential(nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.BatchNorm2d(3))])
+
+    def forward(self, features):
+        for part in self.deconv:
+            features = part(features)
+        return features
+
+
+def test_no_size_is_left_open(monkeypatch):
+    """Inductor ends on expressions of open sizes, which torch.compile makes of its own accord where sizes differ."""
+    torch._dynamo.reset()
+    shapes = []
+
+    def note(graph, inputs):
+        shapes.extend(tuple(value.shape) if torch.is_tensor(value) else (value,) for value in inputs)
+        return graph.forward
+
+    monkeypatch.setattr(compiling, 'lookup_backend', lambda name: note)
+    network = TwoSizes()
+    compiling.compile_parts(network)
+    for batch in (2, 3):
+        assert network(torch.rand(batch, 6, 5, 5)).shape == (batch, 3, 20, 20)
+    assert {(2, 6, 5, 5), (2, 4, 10, 10), (3, 6, 5, 5), (3, 4, 10, 10)} <= set(shapes)
+    assert all(type(size) is int for shape in shapes for size in shape)
+
+
 def test_only_parts_with_convolutions_are_compiled():
     network = TwoParts()
     assert compiling.convolutional_parts(network) == [network.backbone]

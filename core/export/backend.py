@@ -42,5 +42,6 @@ def network_key(cfg, regressor):
     """A digest of all that an ONNX file depends on but its batch: weights, body and config of the network."""
     views = cfg.TEST.N_VIEWS or cfg.DATA.N_VIEWS
     numbers = content_digest({**regressor.state_dict(), **dict(regressor.named_buffers())})
-    parts = (_FORMAT, numbers, cfg.MODEL.dump(), cfg.MULTIVIEW.dump(), cfg.DATA.IMG_RES, views)
+    parts = (_FORMAT, numbers, cfg.MODEL.dump(), cfg.MULTIVIEW.dump(), cfg.DATA.IMG_RES, cfg.DATA.BOX_SHARE,
+             views)
     return hashlib.sha256(repr(parts).encode()).hexdigest()

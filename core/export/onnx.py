@@ -15,11 +15,14 @@ from torch.overrides import TorchFunctionMode
 
 from models.output import RegressorOutput, Stage
 from utils.errors import BadConfig, BadFile, ProjectError
+from utils.full_camera import FullCamera
 from utils.optional_packages import import_package
 from utils.safe_io import atomic_write
 
-# What the file returns, all [B, ...] of the last stage.
+# What a file returns, all [B, ...] of the last stage.
 OUTPUTS = ('vertices', 'joints', 'rotmat', 'betas', 'camera', 'keypoints_2d')
+# Of a stage with a `full_camera` also [B,3]: focal length, and offset of the crop's middle (utils/full_camera.py).
+_CAMERA = 'full_camera'
 _PARAMETERS, _DERIVED = ('rotmat', 'betas', 'camera'), ('vertices', 'joints', 'keypoints_2d')
 TOLERANCE = 1e-4
 # The first with affine_grid, which DaNet's crops use.
@@ -31,7 +34,7 @@ _OF_THE_REGRESSOR = ('assets', 'camera_frame', 'box_margin', 'box_aspect', 'take
 
 
 class FinalStage(nn.Module):
-    """images, and the regressor's other inputs -> the last stage's OUTPUTS as a tuple."""
+    """images, and the regressor's other inputs -> the last stage's OUTPUTS, and its `full_camera`, as a tuple."""
 
     def __init__(self, regressor):
         super().__init__()
@@ -39,7 +42,10 @@ class FinalStage(nn.Module):
 
     def forward(self, *inputs):
         final = self.regressor(*inputs).final
-        return tuple(getattr(final, name) for name in OUTPUTS)
+        values = [getattr(final, name) for name in OUTPUTS]
+        if final.full_camera is not None:
+            values.append(torch.cat([final.full_camera.focal[:, None], final.full_camera.offset], 1))
+        return tuple(values)
 
 
 class OnnxRegressor(nn.Module):
@@ -63,6 +69,7 @@ class OnnxRegressor(nn.Module):
         self.key = self.session.get_modelmeta().custom_metadata_map.get(_KEY, '')
         self._inputs = self.session.get_inputs()
         self.inputs = tuple(entry.name for entry in self._inputs[1:])
+        self._outputs = [entry.name for entry in self.session.get_outputs()]
         if regressor is not None:
             for name in _OF_THE_REGRESSOR:
                 setattr(self, name, getattr(regressor, name))
@@ -70,7 +77,7 @@ class OnnxRegressor(nn.Module):
     def run(self, *inputs):
         """numpy images [B,...] and other inputs -> {name: array}"""
         given = {entry.name: value for entry, value in zip(self._inputs, inputs)}
-        return dict(zip(OUTPUTS, self.session.run(OUTPUTS, given)))
+        return dict(zip(self._outputs, self.session.run(self._outputs, given)))
 
     def forward(self, images, *extra):
         size, *shape = self._inputs[0].shape
@@ -83,13 +90,13 @@ class OnnxRegressor(nn.Module):
         for part in zip(*parts):
             count = len(part[0])
             out = self.run(*(_filled(values, size * len(values) // count).numpy() for values in part))
-            rows.append([torch.from_numpy(out[name])[:count * n_views]
-                         for name in (*_PARAMETERS, *_DERIVED)])
-        values = [torch.cat(column).to(images.device) for column in zip(*rows)]
-        stage = Stage(*values[:len(_PARAMETERS)], self.body, n_views=n_views)
-        # The file has computed these; which camera saw the keypoints is known in there alone.
-        for name, value in zip(_DERIVED, values[len(_PARAMETERS):]):
-            setattr(stage, name, value)
+            rows.append({name: torch.from_numpy(value)[:count * n_views] for name, value in out.items()})
+        values = {name: torch.cat([row[name] for row in rows]).to(images.device) for name in self._outputs}
+        camera = values.get(_CAMERA)
+        stage = Stage(*(values[name] for name in _PARAMETERS), self.body, n_views=n_views,
+                      full_camera=None if camera is None else FullCamera(camera[:, 0], camera[:, 1:]))
+        for name in _DERIVED:  # the file has computed them
+            setattr(stage, name, values[name])
         return RegressorOutput([stage])
 
 
@@ -141,12 +148,12 @@ def export(regressor, path, inputs, key=''):
         with torch.no_grad(), _MovesWrittenOut(), warnings.catch_warnings():
             # Of tracing, which fixes sizes and branches; what that might spoil, the comparison below shows.
             warnings.simplefilter('ignore')
-            wanted = dict(zip(OUTPUTS, network(*inputs)))
+            wanted = dict(zip((*OUTPUTS, _CAMERA), network(*inputs)))
             torch.onnx.export(network, tuple(inputs), str(aside), input_names=['images', *regressor.inputs],
-                              output_names=list(OUTPUTS), opset_version=_OPSET, **tracing)
+                              output_names=list(wanted), opset_version=_OPSET, **tracing)
         _keep_key(aside, key)
         found = OnnxRegressor(aside, regressor.body).run(*(values.numpy() for values in inputs))
-        gaps = {name: float(np.abs(found[name] - wanted[name].numpy()).max()) for name in OUTPUTS}
+        gaps = {name: float(np.abs(found[name] - wanted[name].numpy()).max()) for name in wanted}
         if not max(gaps.values()) <= TOLERANCE:
             raise ProjectError(f'{path}: not written: onnxruntime and torch differ by {max(gaps.values()):.1e}')
         _copy(aside, path)

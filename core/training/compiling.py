@@ -1,6 +1,7 @@
 """Parts of a network by torch.compile, whatever Inductor can and cannot do."""
 import torch
 from torch import nn
+from torch._dynamo import config as dynamo_config
 from torch._dynamo import lookup_backend
 from torch._functorch import config as functorch_config
 
@@ -9,15 +10,21 @@ from utils.logging import log_once
 # Inductor compiles a backward pass when it is first called, where nothing can take its place any more. This has it
 # compiled together with the forward pass; torch versions before the option's leave the error where it was.
 _TOGETHER = 'force_non_lazy_backward_lowering'
+_SIZES_A_PART = 8  # training or evaluation, and a batch each
 
 
 def compile_parts(regressor):
     """Run the parts of a network that hold convolutions by torch.compile; a part that Inductor fails on runs in torch.
 
-    Sizes are compiled as they are, without symbols in their place: a training has few (its batches, those of its
-    validation and the last of them), and fixed ones make faster code.
+    All parts share the code of `nn.Module.__call__`, by which torch tells whether sizes change. Left to itself it
+    compiles the second part, which meets other sizes than the first, for open channels, heights and widths; Inductor
+    of torch 2.14 ends there ("Cannot convert expression to float"), on the counts of batch normalization. So sizes are
+    fixed. A part has few: the batches of a training, those of its validation and the last of them.
     """
-    for part in convolutional_parts(regressor):
+    parts = convolutional_parts(regressor)
+    # Counted by code too. Beyond the limit nothing is compiled any more.
+    dynamo_config.recompile_limit = max(dynamo_config.recompile_limit, _SIZES_A_PART * len(parts))
+    for part in parts:
         part.compile(backend=inductor_or_torch, dynamic=False)
 
 
