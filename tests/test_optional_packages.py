@@ -24,8 +24,9 @@ LAYERS = ('core', 'datasets', 'models', 'utils')
 NOT_BY_IMPORT_PACKAGE = {'neural_renderer', 'pyrender'}
 # Tools of the build, which no part of the project imports.
 TOOLS = {'pip', 'uv'}
-IGNORED = {'.venv', '.versions', '.pytest_cache', 'tests', 'build', 'output', 'logs', 'results', 'node_modules'}
-TEXTS = ('*.py', '*.md', '*.yaml', '*.yml', '*.toml', '*.sh', '*.ipynb', '*.slurm', 'Makefile', 'run', 'versions')
+IGNORED = {'.git', '.venv', '.versions', '.pytest_cache', 'tests', 'build', 'output', 'logs', 'results', 'node_modules'}
+TEXTS = ('Makefile', 'run', 'tools', 'versions',
+         '*.py', '*.md', '*.yaml', '*.yml', '*.toml', '*.sh', '*.ipynb', '*.slurm')
 # Up to the end of the command: a quote of prose, a bracket of prose, an end of line.
 COMMAND = re.compile(r'pip3? install((?:[ \t]+(?:-[\w-]+|\'[^\'\s]+\'|"[^"\s]+"|[\w.\[\]$({}=><~-]+))+)')
 
