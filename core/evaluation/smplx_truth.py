@@ -61,7 +61,8 @@ def _transfer_matrix(path, num_vertices, body):
         raise WrongBody(f'{path}: gives {matrix.shape[0]} vertices of SMPL, but the body in use has {num_vertices}; '
                         "set PATHS.DATA_DIR to a folder with SMPL's body")
     matrix = scipy.sparse.coo_matrix(matrix)
-    return torch.sparse_coo_tensor(np.stack([matrix.row, matrix.col]), matrix.data.astype(np.float32), matrix.shape)
+    return torch.sparse_coo_tensor(np.stack([matrix.row, matrix.col]), matrix.data.astype(np.float32), matrix.shape,
+                                   check_invariants=True)
 
 
 class SmplxBody:
