@@ -7,7 +7,7 @@ import torch
 from core.batches import example_inputs
 from core.export.onnx import OnnxRegressor, export
 from utils.errors import BadFile
-from utils.logging import get_logger
+from utils.logging import get_logger, log_once
 from utils.torch_io import content_digest
 
 # Raise it when the same weights and config give another file.
@@ -34,7 +34,7 @@ def in_backend(cfg, regressor):
     if network.key != key:
         raise BadFile(f'{path}: made of other weights or of another config; remove it, or give another name as '
                       '--onnx_file')
-    get_logger().info(f'the network runs by onnxruntime: {path}')
+    log_once(f'the network runs by onnxruntime: {path}')
     return network
 
 
