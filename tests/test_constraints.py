@@ -63,16 +63,19 @@ def test_the_makefile_installs_by_the_file_of_its_python(tmp_path):
     python.chmod(0o755)
 
     def installed():
-        done = subprocess.run(['make', '-s', 'venv'], cwd=tmp_path, capture_output=True, text=True)
-        (tmp_path / '.venv/installed').unlink()
+        done = subprocess.run(['make', '-s', 'dev'], cwd=tmp_path, capture_output=True, text=True)
+        for stamp in ('installed', 'installed-dev'):
+            (tmp_path / '.venv' / stamp).unlink()
         assert done.returncode == 0, done.stderr
         return done.stdout
     said = installed()
-    assert '-m pip install -q .[dev]' in said and 'no tested versions for this Python' in said
+    assert '-m pip install -q .\n' in said and '-m pip install -q .[dev]' in said and 'no tested versions for this Python' in said
     (tmp_path / 'constraints').mkdir()
     (tmp_path / f'constraints/python{version}.txt').touch()
     said = installed()
-    assert f'-m pip install -q -c constraints/python{version}.txt .[dev]' in said and 'no tested' not in said
+    for what in ('.', '.[dev]'):
+        assert f'-m pip install -q -c constraints/python{version}.txt {what}\n' in said
+    assert 'no tested' not in said
 
 
 def test_readme_names_the_tested_releases():
