@@ -5,7 +5,7 @@ from core.config import CONFIG_FOLDER
 from core.config.free_recipe import on_free_body
 from core.training.checkpoint import CheckpointStore
 from utils.errors import MissingFile
-from utils.logging import get_logger
+from utils.logging import log_once
 
 PRETRAINED = CONFIG_FOLDER.parent / 'pretrained'
 DEFAULT_NAME = 'free_pymaf'
@@ -26,13 +26,13 @@ def default_checkpoint(data_dir):
     else what `make train` made; None where neither is there. The log says which."""
     own = PRETRAINED / f'{DEFAULT_NAME}.safetensors'
     if own.is_file() and on_free_body(data_dir):
-        get_logger().info(f'no --checkpoint given: using {own.parent.name}/{own.name}, which comes with the repository')
+        log_once(f'no --checkpoint given: using {own.parent.name}/{own.name}, which comes with the repository')
         return str(own)
     try:
         path = CheckpointStore(DEFAULT_RUN / 'checkpoints').best()
     except MissingFile:
         return None
-    get_logger().info(f'no --checkpoint given: using {path}, which `make train` made')
+    log_once(f'no --checkpoint given: using {path}, which `make train` made')
     return str(path)
 
 

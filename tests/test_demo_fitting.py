@@ -71,7 +71,7 @@ def test_three_people_on_a_bench_sit(demo):
         for side in ('left', 'right'):
             hip, knee, ankle = (joints[ROW(f'{side}_{name}')] for name in ('hip', 'knee', 'ankle'))
             assert hip[2] - knee[2] > 0.15 and ankle[1] - knee[1] > 0.2
-        assert joints[ROW('nose'), 1] < joints[ROW('left_hip'), 1] - 0.3  # y points down
+        assert joints[ROW('nose'), 1] < joints[ROW('left_hip'), 1] - 0.2  # y points down; they lean forward
 
 
 @there

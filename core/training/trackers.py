@@ -26,7 +26,8 @@ def check_trackers(names):
             raise BadConfig(f'LOG.TRACKERS: unknown tracker {name!r}; use some of {", ".join(LOGGER_TYPE_TO_CLASS)}')
         if name not in available:
             package = _PACKAGES.get(name, name)
-            raise ProjectError(f'LOG.TRACKERS: {name} needs the package {package}: pip install {package}')
+            raise ProjectError(f'LOG.TRACKERS: {name} needs the package {package}, which is not installed; install it '
+                               'by pip')
 
 
 class Trackers:
