@@ -15,7 +15,7 @@ from models.backbones.pretrained import load_pretrained_backbone
 from models.body import BodyModel
 from models.danet.aggregation import clean_maps, drop_parts
 from models.danet.graph import LearnedGraph, ancestor_graph, near_links, neighbour_graph
-from models.danet.iuv_estimator import PartPrediction
+from models.danet.iuv_estimator import JointHead, PartPrediction
 from models.danet.losses import part_iuv_losses
 from models.danet.part_crops import RATIO_FILE, PartCrops, crop, expected_positions, rest_pose_ratios
 from models.danet.parts import COVER_PARTS, CROP_PARTS, NUM_JOINTS, body_to_crop_parts, crop_to_body_parts
@@ -201,6 +201,11 @@ def backward(regressor, cfg, out, targets):
     losses = all_losses(regressor, out, targets, cfg)
     sum(losses.values()).backward()
     return losses
+
+
+@pytest.mark.parametrize('channels', [18, 32, 48])
+def test_heat_maps_of_joints_from_each_hrnet(channels):
+    assert JointHead(channels)(torch.randn(2, channels, 8, 8)).shape == (2, 24, 8, 8)
 
 
 def test_first_stage_trains_the_dense_prediction_alone(standin_assets):

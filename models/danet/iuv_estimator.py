@@ -56,8 +56,10 @@ class JointHead(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.blocks = residual_layer(Bottleneck, channels, channels // Bottleneck.expansion, 3)
-        self.predict = nn.Conv2d(channels, NUM_JOINTS, 3, padding=1)
+        width = channels // Bottleneck.expansion
+        self.blocks = residual_layer(Bottleneck, channels, width, 3)
+        # HRNet-W18 has 18 channels, which the expansion does not divide.
+        self.predict = nn.Conv2d(width * Bottleneck.expansion, NUM_JOINTS, 3, padding=1)
 
     def forward(self, features):
         return self.predict(self.blocks(features))
