@@ -63,9 +63,12 @@ def free_yaml(regressor):
     return None
 
 
-def own_pictures_yaml():
-    """Path of the file that fine-tunes the shipped weights on a user's pictures."""
-    return CONFIG_FOLDER / 'free' / 'pymaf_own.yaml'
+def own_pictures_yaml(data_dir):
+    """Path of the file that fine-tunes the repository's weights on a user's pictures; None on another body, or where
+    its weights are absent."""
+    path = CONFIG_FOLDER / 'free' / 'own_pictures.yaml'
+    weights = Path(load_config(path).TRAIN.PRETRAINED_CHECKPOINT)
+    return path if weights.is_file() and on_free_body(data_dir) else None
 
 
 def free_people(cfg, overrides):

@@ -12,7 +12,7 @@ from pathlib import Path
 from core.config import default_yaml, load_config, load_run_config, load_stored_config
 from core.config.flags import Parser, add_flags, add_plain, add_plugin_flag, load_plugins, overrides_of
 from core.config.flags import flag as _flag
-from core.config.free_recipe import on_free_body, own_pictures_yaml, with_free_recipe
+from core.config.free_recipe import own_pictures_yaml, with_free_recipe
 from core.config.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
 from models import DEFAULT_REGRESSOR
 from models.weights import checkpoint_regressor
@@ -146,10 +146,10 @@ def _config_builder(given, overrides):
             return lambda overrides: load_run_config(stored, ['TRAIN.CHECKPOINT', '', *overrides])
     start, fits = pairs.get('TRAIN.PRETRAINED_CHECKPOINT'), str(pairs.get('SMPLIFY.RUN')).lower() == 'true'
     if fits and 'DATA.MIXTURE' in pairs and not (start or pairs.get('MODEL.REGRESSOR')):
-        file, data_dir = own_pictures_yaml(), pairs.get('PATHS.DATA_DIR') or load_config().PATHS.DATA_DIR
-        if on_free_body(data_dir) and Path(load_config(file).TRAIN.PRETRAINED_CHECKPOINT).is_file():
-            get_logger().info(f'SMPLify in the loop on the free body: fine-tuning the free network ({file.name})')
-            return partial(load_config, file)
+        own = own_pictures_yaml(pairs.get('PATHS.DATA_DIR') or load_config().PATHS.DATA_DIR)
+        if own:
+            get_logger().info(f'SMPLify in the loop on the free body: fine-tuning the free network ({own.name})')
+            return partial(load_config, own)
     regressor = pairs.get('MODEL.REGRESSOR') or (checkpoint_regressor(start)[0] if start else DEFAULT_REGRESSOR)
     path = default_yaml(regressor, fits=fits)
     if path is None:

@@ -27,7 +27,7 @@ from datasets.shard_stream import PackedPicture, ShardStreamWriter
 from utils.errors import BadConfig, BadFile, MissingFile, run_main
 from utils.keypoints import NUM_COMMON, NUM_OPENPOSE
 from utils.logging import get_logger
-from utils.pixels import COUNTED_FROM_0, to_continuous
+from utils.pixels import COUNTED_FROM_0, PIXEL_CENTER, to_continuous
 from utils.safe_io import as_numbers, unpickle_arrays
 
 _PICTURES, _LABELS = ('jpg', 'jpeg', 'png'), 'data.pyd'
@@ -152,7 +152,7 @@ def _annotations(people, imgname, path):
     known = [np.ravel(person.get(key, 0))[:1].sum() > 0 for key in ('has_body_pose', 'has_betas') for person in people]
     return Annotations.from_spin({
         'imgname': np.array([imgname] * count), 'center': array('center', 2), 'scale': array('scale', 2),
-        'openpose': to_continuous(points[:, :NUM_OPENPOSE], COUNTED_FROM_0), 'first_pixel': 0.5,
+        'openpose': to_continuous(points[:, :NUM_OPENPOSE], COUNTED_FROM_0), 'first_pixel': PIXEL_CENTER,
         'part': to_continuous(part, COUNTED_FROM_0), 'S': common, 'has_joints_3d': (common[..., 3] > 0).any(1),
         'pose': array('body_pose', 72), 'shape': array('betas', 10),
         'has_smpl': np.array(known).reshape(2, count).all(0)}, f'{path}: {imgname}')
