@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 import torch
 
+from core.demo.boxes import square_box
 from core.demo.camera import Focus
+from core.demo.detect_and_track import video_detector
 from core.demo.draw import Drawer
 from core.demo.estimate import crop_person
-from core.demo.finder import video_finder
 from core.demo.options import parse_options
-from core.demo.people import square_box
 from core.demo.run import build_estimator, run_demo
 from core.demo.video import run_video
 from core.devices import pick_device
@@ -151,12 +151,12 @@ def print_parts(folder, checkpoint, video):
     cfg, inputs = parse_options(line)
     estimator = build_estimator(cfg, inputs, pick_device(cfg), video=True)
     focus, frames, people, bodies = Focus(), [], [], []
-    finder = video_finder(cfg, inputs, pick_device(cfg), estimator)
+    detector = video_detector(cfg, inputs, pick_device(cfg), estimator)
     drawer, pictures = Drawer(cfg, estimator.body.faces.cpu()), []
     writer = VideoWriter(folder / 'drawn.mp4', *next(iter(VideoReader(video))).image.shape[1::-1], 25)
     stages = {
         'decoding': lambda: frames.extend(VideoReader(video)),
-        'detection and keypoints': lambda: people.extend(finder(frames)),
+        'detection and keypoints': lambda: people.extend(detector(frames)),
         'network and fit': lambda: bodies.extend(
             estimator([(frame, person) for person in found], focus) for frame, found in zip(frames, people)),
         'drawing': lambda: pictures.extend(
