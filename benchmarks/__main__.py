@@ -1,11 +1,11 @@
 """Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--quick] [--device cuda]
 
 Columns are milliseconds an image, of the part and of its floor, their ratio, and the process's peak memory during the
-measurement (networks that take turns share one; what an earlier row left loaded counts). Networks are timed in processor
-seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that should be
-idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG alone;
-what grows has its smallest case for a floor. A row that cannot be measured says why; the others go on, and the exit
-status is then 1. The whole takes half an hour; with --quick there are
+measurement (networks that take turns share one; what an earlier row left loaded counts). Networks are timed in
+processor seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that
+should be idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG
+alone; what grows has its smallest case for a floor. A row that cannot be measured says why; the others go on, and the
+exit status is then 1. The whole takes half an hour; with --quick there are
 batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. With --device cuda there are the parts that a GPU works
 at, in seconds until it is done. Figures that take a training have commands of their own, listed at the end.
 """

@@ -41,8 +41,7 @@ class FailedRow:
 
 
 def rows_of(part, measure):
-    """Yield the rows that `measure()` yields, with their peak memory; where it raises, what came before and a FailedRow.
-    """
+    """Yield the rows of `measure()` with their peak memory. Where it raises, a FailedRow follows those before."""
     reset_peak()
     try:
         for row in measure():

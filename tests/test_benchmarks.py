@@ -71,7 +71,7 @@ def test_an_error_is_one_cell(error, said):
         yield
 
     row, = rows_of('part', broken)
-    assert isinstance(row, FailedRow) and str(row) == f'| part | failed: {said} | | | | |'
+    assert isinstance(row, FailedRow) and str(row) == f'| part | failed: {said} | | | | | |'
 
 
 @pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='Linux alone reports a peak that can be reset')
