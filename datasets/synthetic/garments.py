@@ -6,11 +6,12 @@ inflated by one to six centimetres, a skirt and hair. Each is cut at the lines o
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
-from datasets.synthetic.free_body import skin
 from datasets.synthetic.shading import BOTTOM, HAIR, TOP
 from datasets.synthetic.stage import Piece
 from utils.safe_io import load_npz
+from utils.skinning import skin
 
 _LOOSE_TOP, _LOOSE_BOTTOM, _SKIRT, _BUSHY = .7, .65, .16, .8
 # Distance in metres of the skin's own cloth below a loose garment.
@@ -32,9 +33,10 @@ class Garment:
     def posed(self, betas, transforms):
         """The garment on a body with betas [10] and joint transforms [24,12] -> Piece at the body's place."""
         rest = self.wardrobe.shape(betas, self.vertices) + self.offsets
-        blended = np.einsum('nk,nkc->nc', self.wardrobe.weights[self.vertices],
-                            transforms[self.wardrobe.joints[self.vertices]])
-        places = skin(rest, blended)
+        rest, weights, transforms = (torch.from_numpy(a) for a in
+                                     (rest, self.wardrobe.weights[self.vertices], transforms))
+        with torch.inference_mode():
+            places = skin(rest[None], weights, transforms[None])[0].numpy()
         normals = _normals(places, self.faces)
         # The inside is visible too: the same faces, reversed.
         count = len(places)
@@ -50,7 +52,8 @@ class Wardrobe:
                                                         'skirt_faces', 'hair_faces'))
         self.template = arrays['template']
         self.shapedirs = arrays['shapedirs'].astype(np.float32)
-        self.joints, self.weights = arrays['joints'].astype(np.int64), arrays['weights']
+        self.weights = np.zeros((len(self.template), 24), np.float32)
+        np.add.at(self.weights, (np.arange(len(self.template))[:, None], arrays['joints']), arrays['weights'])
         self.faces = {name: arrays[f'{name}_faces'].astype(np.int32) for name in ('tights', 'skirt', 'hair')}
         self.normals = {name: _normals(self.template, faces) for name, faces in self.faces.items()}
 
