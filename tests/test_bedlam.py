@@ -75,7 +75,7 @@ def test_smplx_labels(tmp_path, log):
     content = labels(127, 165, 11)
     np.savez(tmp_path / 'scene_6fps.npz', **content)
     people = Annotations.load(tmp_path / 'scene_6fps.npz')
-    assert 'are of SMPL-X and are left out; its 2D joints count' in log.text
+    assert 'are of SMPL-X and are left out; the 2D joints are used' in log.text
     assert not people.has_smpl.any()
     check_points(people, content, SMPLX_NAMES)
     hands = people.smpl_keypoints_2d[:, 22:]

@@ -256,7 +256,7 @@ def test_finding_files(cfg, root):
     cfg.PATHS.IMAGE_DIRS = [f'mpii={folder}']
     assert find_dataset(cfg, 'mpii').images == folder
     cfg.PATHS.IMAGE_DIRS = ['mpii']
-    with pytest.raises(BadConfig, match='dataset=folder'):
+    with pytest.raises(BadConfig, match='DATASET=FOLDER'):
         find_dataset(cfg, 'mpii')
 
 
