@@ -130,7 +130,7 @@ class RegisteredDataset(RowsDataset):
         if 'center' not in known or 'scale' not in known:
             raise BadFile(f"{self.source_name}: row {row} has no box: give 'center' and 'scale', or 'bbox'")
         if not (np.isfinite(known['center']).all() and 0 < known['scale'] < np.inf):
-            raise BadFile(f'{self.source_name}: row {row}: the box is empty or not finite')
+            raise BadFile(f'{self.source_name}: row {row}: its box is empty or not finite')
         for mask, label in (('has_smpl', 'pose'), ('has_joints_3d', 'joints_3d')):
             known.setdefault(mask, np.array(label in known))
         rows = {key: value[None] for key, value in known.items()}

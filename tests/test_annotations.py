@@ -105,17 +105,17 @@ def test_subset_and_concatenate(tmp_path):
     ('pose', np.zeros((N, 24, 3)), r"'pose' has shape \[4, 24, 3\], wanted is \[4, 72\]"),
     ('shape', np.zeros(()), r"'shape' has shape \[\], wanted is \[4, 10\]"),
     ('scale', np.zeros((N, 1)), r"'scale' has shape \[4, 1\], wanted is \[4\]"),
-    ('scale', np.array([1, 2, 0, 1.0]), "'scale', row 2: 0.0 is not a usable box"),
-    ('center', np.full((N, 2), np.nan), "'center', row 0: .* is not a usable box"),
+    ('scale', np.array([1, 2, 0, 1.0]), "'scale', row 2: 0.0 is not a valid box"),
+    ('center', np.full((N, 2), np.nan), "'center', row 0: .* is not a valid box"),
     ('imgname', np.array('one'), r"'imgname' has shape \[\], wanted is \[N\]"),
-    ('imgname', np.arange(N), "'imgname' holds int64, text is wanted"),
+    ('imgname', np.arange(N), "'imgname' has type int64, but must be text"),
     ('imgname', np.array([b'a', b'\xff', b'c', b'd']), 'not UTF-8'),
     ('imgname', None, "no key 'imgname'"),
     ('center', None, "no key 'center'"),
-    ('pose', np.full((N, 72), 'x'), "'pose' holds <U1, numbers are wanted"),
+    ('pose', np.full((N, 72), 'x'), "'pose' has type <U1, but must be numbers"),
     ('S', np.zeros((N, 24, 4), complex), "'S' holds complex128"),
-    ('gender', np.array(['m', 'f', 'x', 'm']), "'gender' holds something other"),
-    ('gender', np.array([0, 1, 2, 0]), "'gender' holds something other"),
+    ('gender', np.array(['m', 'f', 'x', 'm']), "'gender' has other values"),
+    ('gender', np.array([0, 1, 2, 0]), "'gender' has other values"),
     ('part', np.array([np.zeros((24, 3)), None, 1, 2], dtype=object), r"'part' has shape \[4\]"),
 ])
 def test_wrong_key_is_named(tmp_path, key, value, message):
@@ -253,7 +253,7 @@ def test_spin_labels_through_humandata(tmp_path):
 
 @pytest.mark.parametrize('changes,message', [
     ({'bbox_xywh': None}, "no key 'bbox_xywh'"),
-    ({'bbox_xywh': np.zeros((N, 5))}, "'scale', row 0: 0.0 is not a usable box"),
+    ({'bbox_xywh': np.zeros((N, 5))}, "'scale', row 0: 0.0 is not a valid box"),
     ({'bbox_xywh': np.zeros((N, 3))}, r"'bbox_xywh' has shape \[4, 3\], wanted is \[4, 5\]"),
     ({'keypoints2d': np.zeros((N, 17, 3))}, r"'keypoints2d' has shape \[4, 17, 3\]"),
     ({'keypoints2d': np.zeros((N, 30))}, r"'keypoints2d' has shape \[4, 30\]"),

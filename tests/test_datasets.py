@@ -315,7 +315,7 @@ def test_labels_of_smpl_are_left_out_on_the_free_body(cfg, root, monkeypatch):
     replace(truth, has_joints_3d=np.zeros(2, bool)).save(file)
     assert len(ImageDataset(cfg, 'mine')) == 2  # its 2D joints train
     replace(truth, has_joints_3d=np.zeros(2, bool), keypoints_2d=np.zeros((2, 49, 3), np.float32)).save(file)
-    with pytest.raises(WrongBody, match=r"its labels are pose and shape .*smpl/SMPL_NEUTRAL\.pkl"):
+    with pytest.raises(WrongBody, match=r"its labels are only pose and shape .*smpl/SMPL_NEUTRAL\.pkl"):
         ImageDataset(cfg, 'mine')
 
 

@@ -44,14 +44,14 @@ def test_labels_that_some_rows_lack_are_zeros_under_a_mask(standin_assets):
 
 @pytest.mark.parametrize('people, said', [
     ([{**GOOD, 'mine': [1.0]}, {**GOOD, 'mine': [1.0, 2.0]}], r'row 1: mine has shape \[2\], wanted \[1\]'),
-    ([GOOD, {**GOOD, 'mine': 1.0}], 'row 1: mine has shape .* row 0 has it not'),
+    ([GOOD, {**GOOD, 'mine': 1.0}], 'row 1: mine has shape .* absent as in row 0'),
     ([GOOD, {**GOOD, 'keypoints_2d': np.zeros((17, 3))}], r'row 1: keypoints_2d has shape \[17, 3\]'),
     ([GOOD, {**GOOD, 'pose': np.zeros((24, 3))}], r'row 1: pose has shape \[24, 3\]'),
     ([GOOD, {**GOOD, 'bbox': (5, 5, 0, 0)}], 'row 1: its box is empty'),
     ([GOOD, {**GOOD, 'bbox': (5, 5, np.nan, 1)}], 'row 1: its box is empty or not finite'),
     ([GOOD, {'image': GOOD['image']}], 'row 1 has no box'), ([GOOD, {'bbox': (1, 2, 3, 4)}], "row 1 has no 'image'"),
     ([GOOD, {**GOOD, 'gender': 'woman'}], "gender is 'woman'"), ([GOOD, {**GOOD, 'mine': 'x'}], 'mine has type'),
-    ([{**GOOD, 'keypoints': 1.0}], "a label is called 'keypoints'"), ([{**GOOD, 'img': 1.0}], "called 'img'"),
+    ([{**GOOD, 'keypoints': 1.0}], "label 'keypoints' has the name"), ([{**GOOD, 'img': 1.0}], "called 'img'"),
     ((person for person in [GOOD]), 'gives generator'), (None, 'gives NoneType'), ([], 'has no people'),
     (['person'], 'row 0 is str')])
 def test_bad_people_are_named(people, said):

@@ -1,7 +1,7 @@
-"""The 49 joints of SMPL bodies in numpy, for converters whose data sets publish bodies instead of joints.
+"""The 49 joints of SMPL bodies in numpy, for converters of datasets that publish bodies instead of joints.
 
-`models.body` does the same in torch for whatever trains; a converter lies below it. Only the vertices that a joint
-depends on are shaped and posed (Loper et al., SIGGRAPH Asia 2015).
+`models.body` is the same in torch, but converters may not import `models`. Only the vertices that a joint depends on
+are shaped and posed (Loper et al., SIGGRAPH Asia 2015).
 """
 import numpy as np
 import scipy.sparse
@@ -17,7 +17,7 @@ _NEEDED = ('v_template', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
 
 
 class BodyJoints:
-    """The joints of one gender's body. assets: utils.assets.Assets; gender: 'neutral', 'male' or 'female'.
+    """Computes the joints of a body. assets: utils.assets.Assets. gender: 'neutral', 'male' or 'female'.
 
     Raises MissingFile, BadFile.
     """
@@ -39,7 +39,7 @@ class BodyJoints:
         self._joint_shapedirs = np.einsum('jv,vck->jck', regressor, shapedirs)
 
     def __call__(self, betas, pose):
-        """betas [10], pose [72] axis-angle -> SMPL's joints [24,3] and the 49 joints [49,3], metres."""
+        """Pose a body, betas [10] and pose [72] axis-angle -> (SMPL's joints [24,3], our joints [49,3]) in metres."""
         rotations = Rotation.from_rotvec(np.reshape(pose, (24, 3))).as_matrix()
         rest_joints = self._joint_template + self._joint_shapedirs @ betas
         rest = self._template + self._shapedirs @ betas + self._posedirs @ (rotations[1:] - np.eye(3)).ravel()
@@ -54,7 +54,7 @@ def _dense(value):
 
 
 def _landmarks(assets, count):
-    """[30, V]: smplx's 21 vertex joints, then the nine rows of J_regressor_extra.npy."""
+    """Matrix [30,V]: smplx's 21 vertex joints, then the nine rows of J_regressor_extra.npy."""
     columns = landmark_vertices(assets, assets.is_free)
     path = assets.file('J_regressor_extra.npy')
     extra = load_npy(path)
