@@ -93,7 +93,7 @@ def test_bedlam2_puts_openpose_first(tmp_path):
 @pytest.mark.parametrize('broken, message', [
     ({'gtkps': np.zeros((COUNT, 12, 3))}, "key 'gtkps' has 12 joints, but must have at least 22"),
     ({'pose_cam': np.zeros(COUNT)}, r"key 'pose_cam' has type float64 and shape \[3\], but must be numbers for 3 rows"),
-    ({'cam_int': np.zeros((2, 3, 3))}, r"key 'cam_int' holds float64 \[2, 3, 3\]")])
+    ({'cam_int': np.zeros((2, 3, 3))}, r"key 'cam_int' has type float64 and shape \[2, 3, 3\]")])
 def test_broken_labels_are_one_line(tmp_path, broken, message):
     np.savez(tmp_path / 'scene.npz', **{**labels(127, 165, 11), **broken})
     with pytest.raises(BadFile, match=message):

@@ -201,7 +201,7 @@ def test_pw3d(tmp_path):
     assert np.allclose(a.keypoints_2d[1, [0, 1, 7, 9, 18]], points[[0, 1, 7, 8, 17]] + [.5, .5, 0])
     assert a.scale[1] == pytest.approx(1.2 * np.ptp(points[:, :2], axis=0).max() / 200)
     (folder / 'downtown_00.pkl').write_bytes(pickle.dumps({'sequence': 'x'}))
-    with pytest.raises(BadFile, match=r'downtown_00\.pkl: not 3DPW'):
+    with pytest.raises(BadFile, match=r'downtown_00\.pkl: not a sequence file of 3DPW'):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'p.npz', progress=False)
     with pytest.raises(MissingFile, match='sequenceFiles/train'):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'p.npz', 'train', progress=False)

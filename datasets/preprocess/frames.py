@@ -26,8 +26,8 @@ def extract_frames(video, wanted, quality=95):
     existing(Path(video).parent, 'folder of videos')
     why = _write_frames(video, missing, quality)
     if missing:
-        get_logger().warning(f'{video}: {why or f"ends before frame {min(missing)}"}; {len(missing)} annotated frames '
-                             'are left out')
+        get_logger().warning(f'{video}: {why or f"ends before frame {min(missing)}"}; {len(missing)} frames with '
+                             'annotations are left out')
     return set(missing)
 
 
