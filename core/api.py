@@ -1,4 +1,4 @@
-"""The Python API: regressors as torch modules, and bodies in a picture, from any folder (docs/api.md)."""
+"""The Python API: regressors as torch modules, and bodies of people in a picture (docs/api.md)."""
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,12 @@ _ROOT = CONFIG_FOLDER.parent
 
 @dataclass(frozen=True)
 class Bodies:
-    """The N people in one picture. 3D is in the picture's camera: x right, y down, z forward, metres.
+    """The N people in one picture, as numpy arrays of float32. 3D is in the picture's camera, in metres: x right, y
+    down, z forward.
 
-    vertices [N,V,3]; faces [F,3] int64; joints [N,49,3]; keypoints_2d [N,49,2], where the camera sees the joints, in
-    pixels; camera [3,3]: the picture's intrinsics, in pixels; pose [N,72] axis-angle; betas [N,10]; translation [N,3],
-    which is in vertices and joints already; boxes [N,4] left, top, right, bottom, in pixels. numpy arrays, float32.
+    vertices [N,V,3]. faces [F,3], int64. joints [N,49,3]. keypoints_2d [N,49,2]: projected joints in pixels. camera
+    [3,3]: intrinsics of the picture in pixels. pose [N,72]: axis-angle. betas [N,10]. translation [N,3]: already
+    included in vertices and joints. boxes [N,4]: left, top, right, bottom in pixels.
     """
     vertices: np.ndarray
     faces: np.ndarray
@@ -47,28 +48,29 @@ class Bodies:
 
 
 def load_regressor(name, checkpoint='', data_dir='', device='auto', config=()):
-    """A regressor as a torch module in evaluation mode.
+    """Build a regressor as a torch module in evaluation mode.
 
-    name: as registered ('hmr', 'pymaf_net', ...). checkpoint: a file, `hf://OWNER/REPO/FILE` or `https://...`, of this
-    project or published; '' for random weights. data_dir: folder of the body and its assets; '' for the project's.
-    device: 'auto', 'cpu' or 'cuda'. config: [KEY, VALUE, ...] of the config. Raises ProjectError.
+    name: registered name, such as 'hmr' or 'pymaf_net'. checkpoint: a file, `hf://OWNER/REPO/FILE` or `https://...`,
+    of this project or published; '' for random weights. data_dir: folder of the body and its assets; '' for the
+    project's `data`. device: 'auto', 'cpu' or 'cuda'. config: [KEY, VALUE, ...] of the config. Raises ProjectError.
     """
     cls, overrides = regressor_class(name), _overrides(data_dir, device, config)
     if not checkpoint:
         cfg = load_config(default_yaml(name), ['MODEL.REGRESSOR', name, *overrides])
-        get_logger().info(f'{name}: random weights, since no checkpoint is given')
+        get_logger().info(f'{name}: random weights, because no checkpoint is given')
         return build_regressor(cfg).to(pick_device(cfg)).eval()
     cfg = checkpoint_config(checkpoint, overrides)
     if regressor_class(cfg.MODEL.REGRESSOR) is not cls:
-        raise BadConfig(f'{checkpoint}: a checkpoint of {cfg.MODEL.REGRESSOR}, not of {name}')
+        raise BadConfig(f'{checkpoint}: a checkpoint of {cfg.MODEL.REGRESSOR}, not of {name}; change the name or '
+                        'the checkpoint')
     return load_with_weights(cfg, checkpoint, pick_device(cfg))
 
 
 class BodyEstimator:
-    """Bodies in pictures: `BodyEstimator()('picture.jpg')` -> Bodies. It does what demo.py does with --img.
+    """Estimates the bodies in a picture, as demo.py does with --img: `BodyEstimator()('picture.jpg')` -> Bodies.
 
-    Without a checkpoint the body is fitted to the keypoints that BlazePose finds; its files are fetched on first use.
-    checkpoint, data_dir, device, config: as of `load_regressor`. Raises ProjectError.
+    Without a checkpoint, bodies are fitted to the keypoints of BlazePose. Its files are downloaded at first use.
+    checkpoint, data_dir, device, config: as in `load_regressor`. Raises ProjectError.
     """
 
     def __init__(self, checkpoint='', data_dir='', device='auto', config=()):
@@ -83,10 +85,10 @@ class BodyEstimator:
         self.faces = self._estimator.body.faces.cpu().numpy()
 
     def __call__(self, picture, focal_length=0.0):
-        """Bodies of the people in a picture; none where nobody is found.
+        """Estimate the bodies in a picture. Bodies is empty if nobody is found.
 
-        picture: a path, a PIL image, or an RGB array [H,W,3] of uint8. focal_length: pixels; 0 takes that of the file's
-        EXIF tags, else sqrt(w^2 + h^2). Raises MissingFile, BadFile, BadConfig.
+        picture: a path, a PIL image, or an RGB array [H,W,3] of uint8. focal_length: in pixels; 0 reads it from EXIF
+        tags, or uses sqrt(w^2 + h^2) without them. Raises MissingFile, BadFile, BadConfig.
         """
         frame, focus = _frame(picture), Focus(focal_length or self._cfg.DEMO.FOCAL_LENGTH)
         people = [(frame, person) for person in self._detector([frame])[0]]
@@ -106,7 +108,7 @@ class BodyEstimator:
 
 
 def _overrides(data_dir, device, config):
-    # The scripts read data/ of the folder they run in; a caller may be anywhere.
+    # The scripts read data/ of the current folder. A caller of the API may be in any folder.
     return ['PATHS.DATA_DIR', str(data_dir or _ROOT / 'data'), 'DEVICE', device, *config]
 
 
@@ -124,5 +126,5 @@ def _frame(picture):
 
 def _fetch_blazepose():
     if not (has_weights('pose_detection.tflite') and has_weights('pose_landmark_full.tflite')):
-        get_logger().info("fetching BlazePose's files")
+        get_logger().info("downloading BlazePose's files")
         fetch()

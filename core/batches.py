@@ -1,39 +1,41 @@
-"""What a network is given of a batch."""
+"""Selects the inputs of a network from a batch."""
 import torch
 
 from utils.errors import BadConfig
 
-# Shapes, without the batch's axis, of the entries that say where a person's box lies.
+# Shapes, without the batch axis, of the entries that describe a person's box.
 _BOX_SHAPES = {'center': (2,), 'scale': (), 'orig_shape': (2,), 'bbox_info': (3,), 'focal_length': ()}
 
 
 def flatten_views(batch):
-    """Merge the view axis of a several-view batch into rows, views fastest -> (batch, n_views)."""
+    """Merge the view axis of a multi-view batch into rows, views fastest -> (batch, n_views)."""
     if batch['img'].dim() == 4:
         return batch, 1
     return {key: _flat(value) for key, value in batch.items()}, batch['img'].shape[1]
 
 
 def _flat(values):
-    """A batch entry without its view axis; names come as one list a view, each over the batch."""
+    """A batch entry without its view axis. Names are one list per view, each over the batch."""
     if hasattr(values, 'flatten'):
         return values.flatten(0, 1)
     return [name for views in zip(*values) for name in views]
 
 
 def extra_inputs(regressor, batch, device):
-    """The batch entries that `regressor` takes after the images (`Regressor.inputs`), on a device. Raises BadConfig for
-    those that the batch lacks."""
+    """The batch entries that `regressor` takes after the images (`Regressor.inputs`), on a device.
+
+    Raises BadConfig if the batch lacks one.
+    """
     names = getattr(regressor, 'inputs', ())
     missing = [name for name in names if name not in batch]
     if missing:
-        raise BadConfig(f'{type(regressor).__name__} takes {", ".join(missing)}, which is not known here; there is '
-                        f'{", ".join(sorted(batch))}')
+        raise BadConfig(f'{type(regressor).__name__} takes {", ".join(missing)}, which the batch lacks; use inputs '
+                        f'among {", ".join(sorted(batch))}')
     return [batch[name].to(device, non_blocking=True) for name in names]
 
 
 def mirrored(batch):
-    """The entries of a batch that a network may be given, as those of the mirrored pictures."""
+    """The batch with the network's inputs as those of the mirrored pictures. Labels are not mirrored."""
     width = batch['orig_shape'][:, 1]
     center = torch.stack([width - batch['center'][:, 0], batch['center'][:, 1]], 1)
     signs = batch['bbox_info'].new_tensor([-1, 1, 1])
@@ -41,9 +43,9 @@ def mirrored(batch):
 
 
 def example_inputs(regressor, cfg, batch_size):
-    """Random images, and whatever else the regressor takes, of the shapes that the config's network is given.
+    """Random images, then the regressor's other inputs, in the shapes of the config.
 
-    Raises BadConfig for an input that only its data set knows the shape of.
+    Raises BadConfig for an input of unknown shape.
     """
     views = (cfg.TEST.N_VIEWS or cfg.DATA.N_VIEWS,) if cfg.TEST.N_VIEWS or cfg.DATA.N_VIEWS else ()
     unknown = set(regressor.inputs) - set(_BOX_SHAPES)

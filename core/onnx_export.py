@@ -1,6 +1,6 @@
-"""A trained network as one ONNX file: python -m core.onnx_export --checkpoint FILE --out FILE.onnx [--int8]
+"""Write a trained network as one ONNX file: python -m core.onnx_export --checkpoint FILE --out FILE.onnx [--int8]
 
-The work is in core/export/command.py.
+See core/export/command.py.
 """
 from core.export.command import main
 from utils.errors import run_main

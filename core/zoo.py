@@ -1,7 +1,7 @@
-"""Lists the checkpoints that are known, published and of this repository: python -m core.zoo [--data_dir FOLDER]
+"""List the published checkpoints and those of this repository: python -m core.zoo [--data_dir FOLDER]
 
-For each: the regressor that reads it, its address for --checkpoint, its licence, what it needs, and whether it is here.
-Nobody is asked: the list comes with the program, and only folders and caches are looked at.
+For each it prints the regressor, the address for --checkpoint, the licence, the assets it needs, and its local path.
+The list is part of the program. The command reads only folders and caches, not the network.
 """
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ _FOLDERS = ('pretrained_model', '', 'pretrained', 'ckpt')
 
 
 def place_of(published, data_dir):
-    """Path of a published checkpoint in the data folder or a cache, None where it is in neither."""
+    """Path of a published checkpoint in the data folder or a cache, or None."""
     for folder in _FOLDERS:
         if (path := Path(data_dir) / folder / published.file).is_file():
             return path
@@ -26,7 +26,7 @@ def place_of(published, data_dir):
 
 
 def missing_assets(published, data_dir):
-    """What of its needs is not in the data folder: names."""
+    """Names of the assets that a checkpoint needs and the data folder lacks."""
     try:
         assets = find_assets(data_dir)
     except MissingFile:
@@ -37,7 +37,7 @@ def missing_assets(published, data_dir):
 
 
 def describe(published, data_dir):
-    """The lines about one checkpoint."""
+    """Lines of text about one checkpoint."""
     place, missing = place_of(published, data_dir), missing_assets(published, data_dir)
     needs = ', '.join(['smpl/SMPL_NEUTRAL.pkl', *published.needs])
     return [f'{published.file}  ({FAMILIES[published.family].title}; --regressor {published.regressor})',
@@ -49,7 +49,7 @@ def describe(published, data_dir):
 
 
 def own_checkpoints(folder=PRETRAINED):
-    """The lines about each checkpoint that comes with the repository."""
+    """Lines of text about each checkpoint in the repository."""
     for path in sorted(folder.glob('*.safetensors')):
         regressor, _ = checkpoint_regressor(path)
         yield [f'{path.name}  (of this repository; --regressor {regressor})', f'  checkpoint  {path}',

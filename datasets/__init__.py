@@ -1,7 +1,7 @@
-"""People in pictures. `register_dataset` makes a Python function or class a data set by name."""
+"""Datasets of people in pictures. `register_dataset` registers a Python function or class as a dataset."""
 
 
 def register_dataset(name):
     """See `datasets.registered.register_dataset`."""
-    from datasets.registered import register_dataset  # which brings in torch; this package alone does not
+    from datasets.registered import register_dataset  # imports torch, which this package does not
     return register_dataset(name)

@@ -1,6 +1,6 @@
-"""One in-memory form of a dataset's labels, whatever file they come from (docs/data.md has the formats).
+"""The in-memory form of a dataset's labels, for all file formats (docs/data.md lists them).
 
-Pixel coordinates are continuous: pixel (0, 0) covers [0, 1] x [0, 1], its centre is at (0.5, 0.5).
+Pixel coordinates are continuous: pixel (0, 0) covers [0, 1] x [0, 1] and its centre is at (0.5, 0.5).
 """
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,15 +15,15 @@ from utils.pixels import COUNTED_FROM_0, COUNTED_FROM_1, OPENPOSE_FIRST_PIXEL, P
 from utils.safe_io import load_npz, save_npz
 
 GENDER_CODES = {'m': 0, 'male': 0, 'f': 1, 'female': 1, 'n': -1, 'neutral': -1, '': -1}
-# Keys that are read here or by datasets/humandata.py. What a file has beside them is kept where it can be read.
+# Keys that this module and datasets/humandata.py read. Other keys of a file are kept if they are readable.
 _NEEDED = ('imgname', 'center', 'scale', 'openpose', 'part', 'S', 'has_joints_3d', 'pose', 'shape', 'has_smpl',
            'gender', 'smpl_2dkps', 'maskname', 'partname', 'body_digest', 'first_pixel', 'bbox_size', 'image_path',
            'pose_cam', 'gtkps', 'cam_int', 'bbox_xywh', 'smpl', 'meta', 'keypoints2d', 'keypoints2d_mask',
            'keypoints3d', 'keypoints3d_mask', 'config')
-# Pixels by which the middle of a box of whole pixels may miss the written centre.
+# Largest distance in pixels between the centre of a box of whole pixels and the written centre.
 _SAME_CENTER = 1.0
 _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
-# Published files took the numbers of their data sets over as they are: pixels are counted, LSP's and MPII's from 1.
+# Published files contain the pixel numbers of the original datasets. LSP and MPII count from 1, the others from 0.
 _COUNTED_FROM_1 = {
     'lsp_dataset_test', 'lsp_dataset_original_train', 'spin_lsp_train', 'lsp_train',
     'hr-lspet_train', 'spin_lspet_train', 'lspet_train', 'hr-lspet_train_eft', 'eft_lspet',
@@ -38,10 +38,10 @@ _COUNTED_FROM_0 = {
 
 @dataclass(frozen=True)
 class Person:
-    """The labels of one row; fields as in `Annotations`, without the leading N.
+    """The labels of one row. Fields are as in `Annotations`, without the axis N.
 
-    intrinsics [3,3] or focal_length, both in pixels: the picture's camera, where the file gives it (`cam_K`; `focal`,
-    or CLIFF's `focal_l`). bbox_size is None where the box's shape is not known.
+    intrinsics [3,3] or focal_length: the picture's camera in pixels, if the file has it (keys `cam_K`, `focal` or
+    CLIFF's `focal_l`). bbox_size: None if the shape of the box is unknown.
     """
     center: np.ndarray
     scale: float
@@ -60,17 +60,16 @@ class Person:
 
 @dataclass
 class Annotations:
-    """Labels of N people. What a file does not give is zeros under a False mask or zero confidence.
+    """Labels of N people. Missing labels are zeros with a False mask or zero confidence.
 
-    imgname [N] str, relative to the dataset's image folder; center [N,2] and scale [N] float64: the middle of the
-    square box in pixels and its side / 200; keypoints_2d [N,49,3] float32: 25 OpenPose and 24 common joints, x, y in
-    pixels and confidence; joints_3d [N,24,4] float32: common joints, metres and confidence; pose [N,72] axis-angle
-    and betas [N,10] float32; gender [N] int8: -1 unknown or neutral, 0 male, 1 female; smpl_keypoints_2d [N,24,3]
-    float32 or None: SMPL's own joints; bbox_size [N,2] float64 or None: width and height of the box that the square
-    was made from, of which the shape alone counts, zeros where it is not known; maskname and partname [N] str or None:
-    silhouette and part pictures (LSP).
-    `extra` keeps any other array with one entry a row and `whole` any array that has not; both are saved again.
-    `body_digest` names the body model that pose and betas belong to, where the file says it.
+    imgname [N] str: paths relative to the dataset's image folder. center [N,2] and scale [N] float64: centre of the
+    square box in pixels, and its side / 200. keypoints_2d [N,49,3] float32: x, y in pixels and confidence of 25
+    OpenPose joints and 24 common joints. joints_3d [N,24,4] float32: common joints in metres and confidence. pose
+    [N,72] float32, axis-angle. betas [N,10] float32. gender [N] int8: -1 unknown or neutral, 0 male, 1 female.
+    smpl_keypoints_2d [N,24,3] float32 or None: SMPL's joints. bbox_size [N,2] float64 or None: width and height of the
+    original box, in any unit; zeros if unknown. maskname and partname [N] str or None: silhouette and part pictures
+    (LSP). extra: other arrays with one entry per row. whole: all other arrays. `save` writes both. body_digest: the
+    body model of pose and betas, or None if the file does not name it.
     """
     imgname: np.ndarray
     center: np.ndarray
@@ -96,14 +95,13 @@ class Annotations:
 
     @classmethod
     def load(cls, path):
-        """Read a SPIN `.npz`, one of 4D-Humans' evaluation, one of BEDLAM's, or an mmhuman3d HumanData `.npz`. Other
-        keys that hold objects are left out.
+        """Read an `.npz` of SPIN, of 4D-Humans' evaluation, of BEDLAM, or of mmhuman3d (HumanData). Unknown keys that
+        contain objects are ignored.
 
-        A file that does not say where its first pixel lies is a published one where it has such a name, else it is
-        continuous; a HumanData file counts pixels. Raises MissingFile, and BadFile naming file, key, the shape found
-        and the shape wanted.
+        If a file does not state the position of its first pixel, the names of published files decide whether it counts
+        from 0 or 1. Other files are continuous, except HumanData, which counts from 0. Raises MissingFile and BadFile.
         """
-        from datasets.humandata import is_humandata, read_humandata  # which builds on this module
+        from datasets.humandata import is_humandata, read_humandata  # imports this module
         raw = load_npz(path, _NEEDED, others=True)
         stem = Path(path).stem
         counted_from_1, counted_from_0 = stem in _COUNTED_FROM_1, stem in _COUNTED_FROM_0
@@ -118,14 +116,14 @@ class Annotations:
     def _say_rootless(self, path):
         rootless = self.has_joints_3d & ~has_root(self.joints_3d[..., 3])
         if rootless.any():
-            log_once(f'{path}: {rootless.sum()} of {len(self)} rows have 3D joints but neither pelvis nor hips; they '
-                     'cannot be centred, and count neither in the 3D keypoint loss nor in MPJPE')
+            log_once(f'{path}: {rootless.sum()} of {len(self)} rows have 3D joints but neither pelvis nor hips; '
+                     'without a root they count neither in the 3D keypoint loss nor in MPJPE')
 
     @classmethod
     def from_spin(cls, raw, path, first_pixel=PIXEL_CENTER):
-        """Annotations from the arrays of a SPIN `.npz`; `path` is for messages. Empties `raw`. Raises BadFile.
+        """Convert the arrays of a SPIN `.npz` to Annotations. Empties `raw`. Raises BadFile.
 
-        first_pixel: of the annotated keypoints, where the arrays do not say (`utils.pixels`).
+        path: for messages. first_pixel: first pixel of the annotated keypoints (`utils.pixels`), if `raw` has none.
         """
         reader = ArrayReader(raw, path)
         n = reader.n
@@ -152,7 +150,7 @@ class Annotations:
 
     @classmethod
     def blank(cls, imgname, center, scale, **fields):
-        """Annotations of N people of whom only the box is known, plus the given fields."""
+        """Annotations of N people with boxes and the given fields. Other labels are missing."""
         n = len(imgname)
         absent = {
             'keypoints_2d': np.zeros((n, NUM_JOINTS, 3), np.float32),
@@ -167,7 +165,7 @@ class Annotations:
         return len(self.imgname)
 
     def person(self, index):
-        """Row `index` as a Person; arrays are views, not to be written to."""
+        """Row `index` as a Person. Its arrays are views; do not write to them."""
         smpl_points = self.smpl_keypoints_2d
         return Person(self.center[index], float(self.scale[index]), self.keypoints_2d[index], self.joints_3d[index],
                       bool(self.has_joints_3d[index]), self.pose[index], self.betas[index],
@@ -177,14 +175,14 @@ class Annotations:
                       self._camera('focal' if 'focal' in self.extra else 'focal_l', index, ()))
 
     def has_box_shape(self):
-        """[N] bool: of which rows the box's shape is known."""
+        """[N] bool: whether the shape of the row's box is known."""
         return np.zeros(len(self), bool) if self.bbox_size is None else (self.bbox_size > 0).all(1)
 
     def _box_size(self, index):
         return None if self.bbox_size is None or not (self.bbox_size[index] > 0).all() else self.bbox_size[index]
 
     def _camera(self, key, index, shape):
-        """A row of an array about the camera; None where the file does not give it, or gives no number above 0."""
+        """A row of a camera array. None if the file lacks it, or if the focal length is not a positive number."""
         value = self.extra.get(key)
         if value is None or value.shape[1:] != shape or value.dtype.kind not in 'iuf':
             return None
@@ -195,7 +193,7 @@ class Annotations:
         return row if shape else float(row)
 
     def subset(self, indices):
-        """The rows `indices` (a list, slice or mask), in that order."""
+        """Select rows by a list, slice or mask, in that order."""
         fields = {name: getattr(self, name)[indices] for name in self.ROW_FIELDS}
         for name in self.OPTIONAL_FIELDS:
             value = getattr(self, name)
@@ -205,12 +203,14 @@ class Annotations:
 
     @classmethod
     def concatenate(cls, parts):
-        """Join lists of people. Optional fields that some parts lack are filled with absent values; `extra` and
-        `whole` entries stay where all parts have them (`whole`: have them equal). Raises WrongBody for two bodies."""
+        """Concatenate Annotations. Optional fields that some parts lack are filled with missing values. An entry of
+        `extra` is kept if all parts have it, one of `whole` if it is equal in all parts. Raises WrongBody for two
+        bodies."""
         parts = list(parts)
         digests = {part.body_digest for part in parts if part.has_smpl.any() and part.body_digest is not None}
         if len(digests) > 1:
-            raise WrongBody(f'annotations of different bodies cannot be joined (digests {", ".join(sorted(digests))})')
+            raise WrongBody(f'annotations of different bodies cannot be joined (digests {", ".join(sorted(digests))}); '
+                            'use files of one body')
         fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.ROW_FIELDS}
         blanks = {'smpl_keypoints_2d': lambda n: np.zeros((n, 24, 3), np.float32),
                   'bbox_size': lambda n: np.zeros((n, 2)),
@@ -227,7 +227,7 @@ class Annotations:
         return cls(**fields, extra=extra, whole=whole, body_digest=next(iter(digests), None))
 
     def save(self, path):
-        """Write a SPIN `.npz` atomically. Keys of labels that no row has are left out."""
+        """Write a SPIN `.npz` atomically, without the keys of labels that no row has."""
         arrays = {'imgname': self.imgname, 'center': self.center, 'scale': self.scale,
                   'first_pixel': PIXEL_CENTER, 'part': self.keypoints_2d[:, NUM_OPENPOSE:]}
         if self.keypoints_2d[:, :NUM_OPENPOSE, 2].any():
@@ -246,21 +246,21 @@ class Annotations:
 
 
 def _as_spin(raw, path):
-    """A file's arrays under SPIN's keys, whoever made it."""
+    """Rename the arrays of a file of 4D-Humans, BEDLAM or SPIN to SPIN's keys."""
     if hmr2_annotations.is_hmr2_file(raw):
         return hmr2_annotations.as_spin(raw, path)
     return bedlam_annotations.as_spin(raw, path) if bedlam_annotations.is_bedlam_file(raw) else raw
 
 
 def with_slashes(names):
-    """Paths [N] as every system reads them: files made on Windows may have backslashes."""
+    """Paths [N] with slashes. Files written on Windows may have backslashes."""
     return np.array([name.replace('\\', '/') for name in names], np.str_)
 
 
 class ArrayReader:
-    """Takes checked arrays out of a dict of raw ones; what is wrong is a BadFile naming file and key.
+    """Takes arrays out of a dict and checks them. Raises BadFile, which names the file and the key.
 
-    The dict is emptied on the way, so that a large file is not held twice.
+    The dict is emptied, so that a large file is not in memory twice.
     """
 
     def __init__(self, raw, path, names_key='imgname'):
@@ -278,7 +278,7 @@ class ArrayReader:
         return self.raw.pop(key, None)
 
     def numbers(self, key, row_shape, dtype=np.float32):
-        """Key's array as [N, *row_shape] of `dtype`, or None where the file has no such key."""
+        """The array of a key as [N, *row_shape] of `dtype`, or None without the key."""
         value = self.take(key)
         if value is None:
             return None
@@ -286,25 +286,27 @@ class ArrayReader:
         if value.shape != (self.n, *row_shape):
             self._wrong_shape(key, value, str([self.n, *row_shape]))
         if value.dtype.kind not in 'biuf':
-            raise BadFile(f'{self.path}: key {key!r} holds {value.dtype}, numbers are wanted')
-        with np.errstate(over='ignore'):  # what float32 cannot hold becomes infinite, and is caught as such
+            raise BadFile(f'{self.path}: key {key!r} has type {value.dtype}, but must be numbers')
+        with np.errstate(over='ignore'):  # numbers beyond float32 become infinite
             return value.astype(dtype)
 
     def first_pixels(self, published):
-        """Where the first pixel's centre lies in annotated and in OpenPose's keypoints: at key `first_pixel`, or, in a
-        file without it, at `published` and where OpenPose has it."""
+        """Coordinates of the first pixel's centre for annotated keypoints and for OpenPose's.
+
+        They are the value of the key `first_pixel`. In a file without it, they are `published` and OpenPose's own.
+        """
         value = self.take('first_pixel')
         if value is None:
             return published, OPENPOSE_FIRST_PIXEL
         value = np.asarray(value)
         if value.size != 1 or value.dtype.kind not in 'biuf' or not np.isfinite(value).all():
-            raise BadFile(f"{self.path}: key 'first_pixel' holds {value.tolist()!s:.60}, one number is wanted")
+            raise BadFile(f"{self.path}: key 'first_pixel' is {value.tolist()!s:.60}, but must be one number")
         return (float(value.ravel()[0]),) * 2
 
     def points(self, key, row_shape, first_pixel=None):
-        """Points with confidence last; NaN and infinite ones lose their confidence and are counted in the log.
+        """Points with confidence last. Points that are NaN or infinite get confidence 0, and the log counts them.
 
-        first_pixel: of points in a picture, which become continuous (`utils.pixels`).
+        first_pixel: for points in a picture. They are converted to continuous pixels (`utils.pixels`).
         """
         value = self.numbers(key, row_shape)
         if value is None:
@@ -312,27 +314,27 @@ class ArrayReader:
         broken = ~np.isfinite(value).all(-1)
         if broken.any():
             log_once(f'{self.path}: key {key!r}: {broken.sum()} of {broken.size} points are NaN or infinite; '
-                     'they count as absent')
+                     'they count as missing')
             value[broken] = 0
         np.maximum(value[..., -1], 0, out=value[..., -1])
         return value if first_pixel in (None, PIXEL_CENTER) else to_continuous(value, first_pixel)
 
     def box(self, key, row_shape):
-        """Finite numbers that every row must have; scale must also be above zero."""
+        """Numbers that every row must have, and that must be finite. Scale must be above zero."""
         value = self.numbers(key, row_shape, np.float64)
         if value is None:
-            raise BadFile(f'{self.path}: no key {key!r}, which every row needs')
+            raise BadFile(f'{self.path}: no key {key!r}, which is required')
         usable = np.isfinite(value) & (value > 0 if key == 'scale' else True)
         good = usable.all(axis=tuple(range(1, value.ndim)))
         if not good.all():
             row = int(np.argmin(good))
-            raise BadFile(f'{self.path}: key {key!r}, row {row}: {value[row].tolist()} is not a usable box '
-                          f'({int((~good).sum())} of {self.n} rows are so)')
+            raise BadFile(f'{self.path}: key {key!r}, row {row}: {value[row].tolist()} is not a valid box '
+                          f'({int((~good).sum())} of {self.n} rows are invalid)')
         return value
 
     def scale_and_size(self, key):
-        """Scales [N], and the boxes' sizes [N,2] or None: 4D-Humans' shards have the box's width and height [N,2] / 200
-        where others have its longer side [N]."""
+        """Scales [N], and sizes of boxes [N,2] or None. `scale` is the longer side / 200 [N] or, in 4D-Humans' files,
+        width and height / 200 [N,2]."""
         if np.shape(self.raw.get(key)) != (self.n, 2):
             return self.box(key, ()), None
         size = self.raw[key] = 200 * self.box(key, (2,))
@@ -340,7 +342,7 @@ class ArrayReader:
         return self.box(key, ()), unless_squares(size)
 
     def sizes(self, key):
-        """Widths and heights of boxes [N,2], zeros where one is not a number above 0."""
+        """Widths and heights of boxes [N,2]. Zeros if one of them is not a positive number."""
         return known_sizes(self.numbers(key, (2,), np.float64))
 
     def mask(self, key, default):
@@ -348,7 +350,7 @@ class ArrayReader:
         return np.full(self.n, default) if value is None else value > 0
 
     def smpl_labels(self, pose_key, betas_key, mask_key):
-        """pose [N,72], betas [N,10] and mask [N]. A row has labels where both are there and finite."""
+        """pose [N,72], betas [N,10] and mask [N]. The mask is False for rows with NaN or infinite parameters."""
         if pose_key not in self.raw or betas_key not in self.raw:
             self.take(mask_key)
             return np.zeros((self.n, 72), np.float32), np.zeros((self.n, 10), np.float32), np.zeros(self.n, bool)
@@ -357,14 +359,14 @@ class ArrayReader:
         broken = mask & ~(np.isfinite(pose).all(1) & np.isfinite(betas).all(1))
         if broken.any():
             log_once(f'{self.path}: {broken.sum()} of {self.n} rows have NaN or infinite SMPL parameters; '
-                     'they count as absent')
+                     'they count as missing')
         mask &= ~broken
         pose[~np.isfinite(pose).all(1)] = 0
         betas[~np.isfinite(betas).all(1)] = 0
         return pose, betas, mask
 
     def strings(self, key, required=True):
-        """Key's paths as [N] str, from text, bytes or an object array of either."""
+        """The paths of a key as [N] str. The array may be of text, bytes or objects of these types."""
         value = self.take(key)
         if value is None:
             if required:
@@ -375,14 +377,14 @@ class ArrayReader:
             self._wrong_shape(key, value, f'[{self.n}]')
         kind = value.dtype.kind
         if kind not in 'USO' or (kind == 'O' and not all(isinstance(item, (str, bytes)) for item in value)):
-            raise BadFile(f'{self.path}: key {key!r} holds {value.dtype}, text is wanted')
+            raise BadFile(f'{self.path}: key {key!r} has type {value.dtype}, but must be text')
         try:
             return with_slashes([item.decode() if isinstance(item, bytes) else item for item in value.tolist()])
         except UnicodeDecodeError:
-            raise BadFile(f'{self.path}: key {key!r} holds bytes that are not UTF-8 text') from None
+            raise BadFile(f'{self.path}: key {key!r} has bytes that are not UTF-8 text') from None
 
     def gender(self, key):
-        """[N] int8 from letters, words or codes; -1 where the file has none."""
+        """[N] int8 from letters, words or codes. -1 without the key."""
         if key not in self.raw:
             return np.full(self.n, -1, np.int8)
         if np.asarray(self.raw[key]).dtype.kind in 'biuf':
@@ -390,11 +392,11 @@ class ArrayReader:
         else:
             codes = np.array([GENDER_CODES.get(text.lower(), np.nan) for text in self.strings(key)])
         if not np.isin(codes, (-1, 0, 1)).all():
-            raise BadFile(f'{self.path}: key {key!r} holds something other than m, f and n (or 0, 1 and -1)')
+            raise BadFile(f'{self.path}: key {key!r} has other values than m, f and n (or 0, 1 and -1)')
         return codes.astype(np.int8)
 
     def rest(self):
-        """What nobody took, as {'extra': ..., 'whole': ...}: with one entry a row, and without."""
+        """The remaining arrays: 'extra' has those with one entry per row, 'whole' the others."""
         extra, whole = {}, {}
         for key, value in self.raw.items():
             per_row = np.ndim(value) > 0 and len(value) == self.n
@@ -403,21 +405,21 @@ class ArrayReader:
         return {'extra': extra, 'whole': whole}
 
     def _wrong_shape(self, key, value, wanted):
-        raise BadFile(f'{self.path}: key {key!r} has shape {list(np.shape(value))}, wanted is {wanted}')
+        raise BadFile(f'{self.path}: key {key!r} has shape {list(np.shape(value))}, but must be {wanted}')
 
 
 def known_sizes(size):
-    """Sizes [N,2] of boxes, with zeros for those that are none."""
+    """Sizes [N,2] of boxes, with zeros for invalid ones."""
     return np.where((np.isfinite(size) & (size > 0)).all(1)[:, None], size, 0)
 
 
 def unless_squares(size):
-    """Sizes [N,2] of boxes, or None where all are squares: such a file was made from one that knows no shapes."""
+    """Sizes [N,2] of boxes. None if all are squares, because such a file has lost the shapes."""
     return None if (size[:, 0] == size[:, 1]).all() else size
 
 
 def _sizes_of_boxes(boxes, center):
-    """Sizes [N,2] of `bbox` [N,4] where it is left, top, width and height of boxes about `center` [N,2]; else None."""
+    """Sizes [N,2] of `bbox` [N,4] (left, top, width, height), or None if its centres are not `center` [N,2]."""
     boxes = None if boxes is None else np.asarray(boxes)
     if boxes is None or boxes.shape != (len(center), 4) or boxes.dtype.kind not in 'iuf' or not len(boxes):
         return None
@@ -428,12 +430,12 @@ def _sizes_of_boxes(boxes, center):
 
 
 def plain_numbers(array):
-    """An object array of numbers, or of arrays of numbers of one shape, as an array of numbers; any other as it is."""
+    """Convert an object array of numbers, or of arrays of one shape, to an array of numbers. Others are unchanged."""
     if array.dtype != object:
         return array
     try:
         numbers = np.array(array.tolist())
-    except (ValueError, TypeError, OverflowError):  # of different lengths, or not of numbers
+    except (ValueError, TypeError, OverflowError):  # different lengths, or not numbers
         return array
     return numbers if numbers.dtype.kind in 'biuf' else array
 

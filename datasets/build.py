@@ -1,4 +1,4 @@
-"""The datasets that a config asks for."""
+"""Builds the datasets of a config."""
 from datasets.catalog import has_validation_split
 from datasets.image_dataset import ImageDataset
 from datasets.mixed import MixedDataset
@@ -9,7 +9,7 @@ from utils.logging import get_logger
 
 
 def build_train_dataset(cfg):
-    """The mixture DATA.MIXTURE, or DATA.SINGLE_NAME alone where DATA.SINGLE_DATASET is set -> MixedDataset.
+    """Build the mixture DATA.MIXTURE, or DATA.SINGLE_NAME alone if DATA.SINGLE_DATASET is set -> MixedDataset.
 
     Raises MissingFile, BadFile, BadConfig, WrongBody.
     """
@@ -18,16 +18,16 @@ def build_train_dataset(cfg):
 
 
 def build_eval_dataset(cfg, name=None):
-    """The evaluation split of `name`, by default DATA.EVAL_DATASET -> ImageDataset, or ViewGroupDataset where
-    TEST.N_VIEWS asks for groups."""
+    """Open the evaluation split of `name`, by default DATA.EVAL_DATASET -> ImageDataset, ViewGroupDataset if
+    TEST.N_VIEWS is set, or RegisteredDataset."""
     return _open(cfg, name or cfg.DATA.EVAL_DATASET, 'eval')
 
 
 def build_validation_dataset(cfg):
-    """What training validates on -> (dataset or None, whether best.pt is chosen by it).
+    """Open the dataset for validation during training -> (dataset or None, whether it selects best.pt).
 
-    The validation split of DATA.EVAL_DATASET. Where the data set has a test split alone, its errors are reported, and
-    best.pt is chosen by them only with TRAIN.SELECT_ON_TEST. Without the data set, or with '', nothing is validated.
+    It is the validation split of DATA.EVAL_DATASET. If the dataset has only a test split, its errors are reported, and
+    they select best.pt only with TRAIN.SELECT_ON_TEST. None if the dataset is absent or ''.
     """
     name, log = cfg.DATA.EVAL_DATASET, get_logger()
     if not name:
@@ -36,12 +36,12 @@ def build_validation_dataset(cfg):
     try:
         dataset = _open(cfg, name, 'val' if has_split else 'eval')
     except MissingFile as error:
-        log.warning(f'no validation: {error}; best.pt is not chosen (DATA.EVAL_DATASET)')
+        log.warning(f'no validation: {error}; best.pt is not selected (DATA.EVAL_DATASET)')
         return None, False
     if has_split:
         return dataset, True
     if not cfg.TRAIN.SELECT_ON_TEST:
-        log.info(f'{name} is a test set: its errors are reported, and best.pt is not chosen by them '
+        log.info(f'{name} is a test set: its errors are reported, but do not select best.pt '
                  '(TRAIN.SELECT_ON_TEST)')
     return dataset, cfg.TRAIN.SELECT_ON_TEST
 

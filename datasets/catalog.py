@@ -1,4 +1,4 @@
-"""Names of datasets and where their annotations and images lie."""
+"""Names of datasets, and the paths of their annotations and images."""
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,24 +12,24 @@ from utils.errors import BadConfig, BadFile, MissingFile, WrongBody
 from utils.logging import log_once
 from utils.safe_io import load_json, load_npz
 
-# Where annotation files lie below the asset folder: SPIN's and PyMAF's folder, and mmhuman3d's.
+# Folders of annotation files in the asset folder: that of SPIN and PyMAF, and that of mmhuman3d.
 _MMHUMAN3D_FOLDER = 'preprocessed_datasets'
 ANNOTATION_FOLDERS = ('dataset_extras', _MMHUMAN3D_FOLDER)
 STREAM = 'free-stream'
-# Key of an annotation file that says where its pictures are, from the file's own folder.
+# Key of an annotation file with the folder of its pictures, relative to the folder of the file.
 IMAGE_FOLDER = 'image_folder'
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One dataset: annotation files for training and evaluation (the first that exists counts), the name of its image
-    folder, the command that makes the annotations, the stem of its file in static_fits/ ('' where labels need no
-    fits), mmhuman3d's name of the image folder where it is another, and files for validation during training. What is
-    in `eval` and not in `val` is a test set.
+    """One dataset.
 
-    subjects: {'train': numbers, 'eval': numbers} of MPI-INF-3DHP's people, where a split is some of a file's rows.
-    view_seed: seed of the groups of views that are evaluated, where they are drawn at random as published.
-    poses_of_crops: its poses were fitted to crops, and are those seen along the crop's ray (EFT).
+    train, eval: annotation files; the first that exists is used. val: files for validation during training. A file in
+    `eval` and not in `val` is a test set. images: name of the image folder. mmhuman3d_images: its name in mmhuman3d, if
+    different. maker: command that makes the annotations. fits: stem of its file in static_fits/; '' if it needs none.
+    subjects: {'train': numbers, 'eval': numbers} of MPI-INF-3DHP's people, if a split is a part of the rows of a file.
+    view_seed: seed of the random groups of views in the published evaluation. poses_of_crops: the poses were fitted to
+    crops and are relative to the crop's ray (EFT).
     """
     train: tuple = ()
     eval: tuple = ()
@@ -49,8 +49,8 @@ def _preprocess(name):
 
 _H36M_EVAL = 'h36m_valid_protocol'
 _3DHP_TRAIN = ('spin_mpi_inf_3dhp_train.npz', 'mpi_inf_3dhp_train.npz')
-# Names that start with spin_ or eft_, and those without hr- and _dataset_, are mmhuman3d's. Of its two conversions of a
-# set, that of SPIN's file counts: the static fits are of its rows.
+# Names that start with spin_ or eft_, and those without hr- and _dataset_, are mmhuman3d's. Its conversion of SPIN's
+# file comes before its own conversion, because the static fits belong to the rows of SPIN's file.
 CATALOG = {
     'h36m': Entry(('h36m_mosh_train.npz', 'h36m_train.npz', 'spin_h36m_train.npz'), (), 'h36m', _preprocess('h36m'),
                   'h36m'),
@@ -81,7 +81,7 @@ CATALOG = {
                      'dp_coco'),
     'mpi-inf-3dhp': Entry(_3DHP_TRAIN, ('mpi_inf_3dhp_test.npz', 'mpi_inf_3dhp_valid.npz'), 'mpi-inf-3dhp',
                           _preprocess('mpi_inf_3dhp'), 'mpi-inf-3dhp', 'mpi_inf_3dhp'),
-    # Multi-SPIN's protocol: subjects 1 to 7 train, 8 is evaluated by pairs of views that are drawn with seed 10.
+    # Multi-SPIN's protocol trains on subjects 1 to 7 and evaluates pairs of views of subject 8, drawn with seed 10.
     'mpi-inf-3dhp-s8': Entry(('mpi_inf_3dhp_train_s1-7.npz', *_3DHP_TRAIN), ('mpi_inf_3dhp_test_s8.npz', *_3DHP_TRAIN),
                              'mpi-inf-3dhp', _preprocess('mpi_inf_3dhp'), 'mpi-inf-3dhp-s8', 'mpi_inf_3dhp',
                              subjects={'train': SUBJECTS[:7], 'eval': SUBJECTS[7:]}, view_seed=10),
@@ -105,7 +105,7 @@ CATALOG = {
 
 
 def entry_of(name):
-    """The catalog's Entry of a dataset, or what the naming rule gives for a user's own."""
+    """The Entry of a dataset in the catalog. For other names, file names follow from the name of the dataset."""
     if name in CATALOG:
         return CATALOG[name]
     maker = 'python -m datasets.synthetic.generate' if is_free(name) else 'see docs/data.md, "Your own data"'
@@ -114,7 +114,7 @@ def entry_of(name):
 
 
 def split_names(group):
-    """Names of 'a+b+c'. A '+' belongs to a name where the whole is a file on disk, or an address of shards."""
+    """Split 'a+b+c' into names. A '+' is part of a name if the whole is a file on disk or an address of shards."""
     words, names = group.split('+'), []
     while words:
         size = next((size for size in range(len(words), 1, -1) if _is_one_name('+'.join(words[:size]))), 1)
@@ -131,14 +131,14 @@ def _is_one_name(text):
 
 
 def is_free(name):
-    """Whether a dataset is one that the project renders itself."""
+    """Whether the project renders this dataset."""
     return name == 'free' or name.startswith('free-')
 
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset found on disk: its name, annotation file and image folder. subjects: the people of MPI-INF-3DHP whose
-    rows count; all where it is empty. view_seed, poses_of_crops: as in Entry."""
+    """A dataset on disk: its name, annotation file and image folder. subjects: people of MPI-INF-3DHP whose rows are
+    used; all if empty. view_seed, poses_of_crops: as in Entry."""
     name: str
     annotations: Path
     images: Path
@@ -148,27 +148,27 @@ class Source:
 
 
 def find_dataset(cfg, name, split='train'):
-    """Locate a dataset: a catalog name, a user's `<name>` with `<name>_train.npz` in place, or the path of an `.npz`.
+    """Find a dataset by its name in the catalog, a user's `<name>` of a file `<name>_train.npz`, or an `.npz` path.
 
-    split: 'train', 'val' or 'eval'. Raises MissingFile with what was looked for and the command that makes it.
+    split: 'train', 'val' or 'eval'. Raises MissingFile, which names the missing file and the command that makes it.
     """
     assets = find_assets(cfg.PATHS.DATA_DIR)
     if name.endswith('.npz'):
         file = Path(name)
         stem = file.stem
         if not file.exists():
-            raise MissingFile(f'{file}: no such annotation file')
+            raise MissingFile(f'{file}: no such annotation file; check the name')
         return Source(stem, file, _image_folder(cfg, assets, stem, stem, own=_folder_of(file)))
     entry = entry_of(name)
     candidates = {'train': entry.train, 'val': entry.val, 'eval': entry.eval}[split]
     if not candidates:
         other = 'evaluation' if split == 'train' else 'training'
-        raise BadConfig(f'dataset {name!r} is for {other} only')
+        raise BadConfig(f'dataset {name!r} is for {other} only; use another one')
     for folder in ANNOTATION_FOLDERS:
         for candidate in candidates:
             file = assets.root / folder / candidate
             if file.exists():
-                if len(candidates) > 1:  # which differ in labels
+                if len(candidates) > 1:  # their labels differ
                     log_once(f'{name}: annotations of {file}')
                 theirs = entry.mmhuman3d_images if folder == _MMHUMAN3D_FOLDER else ''
                 images = _image_folder(cfg, assets, name, entry.images, theirs)
@@ -176,13 +176,13 @@ def find_dataset(cfg, name, split='train'):
                               entry.poses_of_crops)
     wanted = assets.root / ANNOTATION_FOLDERS[0] / ' or '.join(candidates)
     raise MissingFile(f'{wanted}: no such annotation file for dataset {name!r}; '
-                      f'{"make it: " + entry.maker if entry.maker else "it has to be fetched (see docs/data.md)"}'
-                      + ('' if name in CATALOG or is_free(name) else '; one of your own code wants --plugin FILE'))
+                      f'{"make it: " + entry.maker if entry.maker else "download it (see docs/data.md)"}'
+                      + ('' if name in CATALOG or is_free(name) else '; your own code needs --plugin FILE'))
 
 
 def has_validation_split(cfg, name):
-    """Whether a data set has a file on disk that training may choose its best weights by. A path is what its user makes
-    of it, unless it ends in _test."""
+    """Whether a dataset has a file on disk that may select the best weights in training. The path of a file counts
+    unless its stem ends in _test."""
     if name.endswith('.npz'):
         return Path(name).exists() and not Path(name).stem.endswith('_test')
     root = find_assets(cfg.PATHS.DATA_DIR).root
@@ -190,22 +190,22 @@ def has_validation_split(cfg, name):
 
 
 def image_folder(cfg, name):
-    """The image folder of a dataset whose annotations need not be there. Raises MissingFile, BadConfig."""
+    """The image folder of a dataset. Its annotations may be absent. Raises MissingFile, BadConfig."""
     return _image_folder(cfg, find_assets(cfg.PATHS.DATA_DIR), name, entry_of(name).images)
 
 
 def _folder_of(file):
-    """The folder of the pictures that an annotation file names, None where it names none. Raises BadFile."""
+    """The folder of pictures that an annotation file names, or None. Raises BadFile."""
     named = load_npz(file, (IMAGE_FOLDER,)).get(IMAGE_FOLDER)
     return None if named is None else file.parent / str(named)
 
 
 def _image_folder(cfg, assets, name, default, theirs='', own=None):
-    """The folder that PATHS.IMAGE_DIRS names, else the annotation file's `own`, else the `default` one, else
-    mmhuman3d's, `theirs`."""
+    """The image folder: that of PATHS.IMAGE_DIRS, else `own` (of the annotation file), else `default`, else `theirs`
+    (of mmhuman3d)."""
     folders = dict(item.split('=', 1) for item in cfg.PATHS.IMAGE_DIRS if '=' in item)
     if len(folders) < len(cfg.PATHS.IMAGE_DIRS):
-        raise BadConfig(f"PATHS.IMAGE_DIRS takes one 'dataset=folder' a dataset, got {list(cfg.PATHS.IMAGE_DIRS)}")
+        raise BadConfig(f"PATHS.IMAGE_DIRS is {list(cfg.PATHS.IMAGE_DIRS)}; use 'DATASET=FOLDER' for each dataset")
     chosen = folders.get(name, folders.get(default))
     chosen = chosen or own
     folder = Path(chosen) if chosen else assets.root / ('images' if is_free(name) else f'datasets/{default}')
@@ -218,12 +218,11 @@ def _image_folder(cfg, assets, name, default, theirs='', own=None):
 
 
 def load_annotations(cfg, source, labels_count=True, measured=False):
-    """Read a Source's annotations, those of its subjects where it has some. SMPL's pose and shape are left out where
-    the free body is in use, and a line says so; 3D and 2D joints are true of either body.
+    """Read the annotations of a Source, or those of its subjects.
 
-    labels_count: whether 3D labels are used. measured: whether estimates are compared with them. Raises BadFile where
-    there are no rows of the subjects; WrongBody where nothing would be left, or where pose and shape belong to another
-    body that the file names.
+    With the free body, SMPL's pose and shape are left out, and a log line says so. Joints apply to both bodies.
+    labels_count: whether 3D labels are used. measured: whether estimates are compared with them. Raises BadFile if no
+    rows belong to the subjects. Raises WrongBody if no labels remain, or if the file names another body.
     """
     annotations, path = Annotations.load(source.annotations), source.annotations
     if source.subjects:
@@ -233,11 +232,11 @@ def load_annotations(cfg, source, labels_count=True, measured=False):
         return annotations
     rows, solid = annotations.has_smpl, annotations.has_joints_3d
     if not (solid.any() or (not measured and annotations.keypoints_2d[..., 2].any())):
-        raise WrongBody(f"{path}: its {'3D labels' if measured else 'labels'} are pose and shape of the licensed SMPL "
-                        f'body alone, but the body in use is the free one of {find_assets(cfg.PATHS.DATA_DIR).root}; '
+        raise WrongBody(f"{path}: its {'3D labels' if measured else 'labels'} are only pose and shape of the licensed "
+                        f'SMPL body, but the body in use is the free one of {find_assets(cfg.PATHS.DATA_DIR).root}; '
                         "set PATHS.DATA_DIR to a folder with SMPL's body (smpl/SMPL_NEUTRAL.pkl)")
-    log_once(f'{path}: pose and shape of {rows.sum()} rows belong to the licensed SMPL body and are left out, since '
-             f'the free body is in use; {(rows & solid).sum()} of these rows have 3D joints, which count')
+    log_once(f'{path}: pose and shape of {rows.sum()} rows belong to the licensed SMPL body and are left out, because '
+             f'the free body is in use; {(rows & solid).sum()} of these rows have 3D joints, which are used')
     n = len(annotations)
     return replace(annotations, pose=np.zeros((n, 72), np.float32), betas=np.zeros((n, 10), np.float32),
                    has_smpl=np.zeros(n, bool))
@@ -247,21 +246,23 @@ def _of_subjects(annotations, source):
     shots = [read_shot(name) for name in annotations.imgname]
     rows = [row for row, shot in enumerate(shots) if shot is not None and shot.subject in source.subjects]
     if not rows:
-        raise BadFile(f'{source.annotations}: has no rows of subjects {", ".join(map(str, source.subjects))}, which '
-                      f'dataset {source.name!r} takes')
+        raise BadFile(f'{source.annotations}: no rows of subjects {", ".join(map(str, source.subjects))}, which '
+                      f'dataset {source.name!r} needs; use a file that has them')
     return annotations.subset(rows)
 
 
 def smpl_labels_usable(cfg, digest, path):
-    """Whether a file's pose and shape are of the body in use: not where they are SMPL's, which have no digest, and the
-    free body is in use. Raises WrongBody where the file names another body."""
+    """Whether pose and shape of a file belong to the body in use. Without a digest they belong to SMPL's body.
+
+    Raises WrongBody if the file names another body.
+    """
     assets = find_assets(cfg.PATHS.DATA_DIR)
     if digest is None:
         return not assets.is_free
     in_use = _digest_of(assets)
     if digest != in_use:
         raise WrongBody(f'{path}: its SMPL labels belong to body {digest}, but the body in use, of {assets.root}, is '
-                        f"{in_use}; make the file again with this body, or set PATHS.DATA_DIR to that one's folder")
+                        f"{in_use}; make the file again, or set PATHS.DATA_DIR to the folder of its body")
     return True
 
 

@@ -1,4 +1,4 @@
-"""People of COCO's keypoint validation sets, by annotated boxes, a detector's boxes, or an annotation file's."""
+"""People of COCO's keypoint validation sets, with boxes of the annotations, a detector or an annotation file."""
 import contextlib
 import io
 from pathlib import Path
@@ -18,19 +18,20 @@ from utils.pixels import to_continuous
 from utils.safe_io import as_numbers, load_json
 
 BOX_FACTOR = 1.25  # side of the crop over the longer side of the box (HRNet's evaluation)
-ANNOTATED = 'annotated'  # TEST.COCO_DETECTIONS: boxes of the annotations
-_PUBLISHED = 'person_keypoints_val2014'  # of these people, PyMAF and DaNet publish rows and boxes
+ANNOTATED = 'annotated'  # value of TEST.COCO_DETECTIONS for boxes of the annotations
+_PUBLISHED = 'person_keypoints_val2014'  # PyMAF and DaNet publish rows and boxes for it
 _PERSON = 1  # COCO's category
 
 
 class CocoKeypoints(PersonDataset):
-    """One sample a box. cfg.TEST names subset, annotation file, image folder and boxes.
+    """One sample per box. cfg.TEST names subset, annotation file, image folder and boxes.
 
-    coco: the ground truth, for COCOeval. image_ids [N] and scores [N] of the samples; `annotations` holds their boxes
-    and, for annotated boxes, their keypoints; `boxes` says in words where the boxes come from. They come from
-    TEST.COCO_DETECTIONS: COCO's results format (.json), an annotation file (.npz), or 'annotated', the annotations
-    (people with keypoints, no crowds). Where it is empty they are the published protocol's: rows and boxes of
-    coco_2014_val.npz where the asset folder has it and val2014 is evaluated, else the annotated ones.
+    Attributes: coco: the ground truth, for COCOeval. image_ids [N] and scores [N] of the samples. annotations: their
+    boxes and, with annotated boxes, their keypoints. boxes: text about the source of the boxes.
+
+    TEST.COCO_DETECTIONS is the source: a file in COCO's results format (.json), an annotation file (.npz), or
+    'annotated' for the boxes of the annotations (people with keypoints, no crowds). If it is empty and val2014 is
+    evaluated, the source is coco_2014_val.npz of the published protocol if the asset folder has it; else 'annotated'.
     box_factor: side of the crop over the longer side of a detected or annotated box, widened to DATA.BOX_ASPECT.
     Raises MissingFile, BadFile.
     """
@@ -71,7 +72,7 @@ class CocoKeypoints(PersonDataset):
         return read_picture(path, shrink), self.annotations.person(index), index, str(path)
 
     def _annotated_rows(self):
-        """[(image id, center, scale, size, score, keypoints [49,3])] of the people with annotated keypoints."""
+        """Rows (image id, center, scale, size, score, keypoints [49,3]) of the people with annotated keypoints."""
         rows = []
         for person in self.coco.loadAnns(self.coco.getAnnIds(catIds=[_PERSON], iscrowd=False)):
             box = self._clean_box(person)
@@ -85,7 +86,7 @@ class CocoKeypoints(PersonDataset):
         return rows
 
     def _clean_box(self, person):
-        """Box (x, y, width, height) cut at the picture's edges as HRNet's evaluation does; None for an empty one."""
+        """Box (x, y, width, height), clipped at the edges of the picture as in HRNet's evaluation. None if empty."""
         image = self.coco.imgs[person['image_id']]
         x, y, width, height = person['bbox']
         x, y = max(0, x), max(0, y)
@@ -106,8 +107,8 @@ class CocoKeypoints(PersonDataset):
                 box = square_box(x, y, width, height, self._box_factor)
                 rows.append((found['image_id'], *box, score, blank))
         except (KeyError, TypeError, ValueError):
-            raise BadFile(f"{path}: not a detection file (a list of 'image_id', 'category_id', 'bbox' and 'score' is "
-                          'wanted)') from None
+            raise BadFile(f"{path}: not a detection file; use a list of entries with 'image_id', 'category_id', 'bbox' "
+                          "and 'score'") from None
         return rows
 
     def _rows_of_file(self, path):
@@ -123,7 +124,7 @@ class CocoKeypoints(PersonDataset):
 
 
 def open_coco(path):
-    """pycocotools' COCO of an annotation file, without its printing. Raises MissingFile, BadFile."""
+    """Open an annotation file as pycocotools' COCO, without its output. Raises MissingFile, BadFile."""
     content = load_json(path)
     coco = COCO()
     try:
@@ -134,12 +135,12 @@ def open_coco(path):
         if not all(person['image_id'] in coco.imgs for person in coco.dataset['annotations']):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError, BadFile):
-        raise BadFile(f'{path}: not a COCO keypoint file (person_keypoints_*.json is wanted)') from None
+        raise BadFile(f'{path}: not a COCO keypoint file; use person_keypoints_*.json') from None
     return coco
 
 
 def _check_entries(content, path):
-    """Raise BadFile, KeyError, TypeError or ValueError where an image or a person is not what it should be."""
+    """Raise BadFile, KeyError, TypeError or ValueError if an image or a person is invalid."""
     for image in content['images']:
         size = as_numbers([image['width'], image['height']], path, (2,))
         if not isinstance(image['file_name'], str) or not image['file_name'] or size.min() < 1:
@@ -153,7 +154,7 @@ def _check_entries(content, path):
 
 
 def _published_rows(cfg, annotation_file):
-    """Path of coco_2014_val.npz, where it belongs to the annotation file and the asset folder has it; else None."""
+    """Path of coco_2014_val.npz if the asset folder has it and the annotation file is that of val2014, or None."""
     if annotation_file.stem != _PUBLISHED:
         return None
     root = find_assets(cfg.PATHS.DATA_DIR).root

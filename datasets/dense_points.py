@@ -1,9 +1,9 @@
-"""DensePose-COCO's labels: points whose part and place on its chart are known, and body segments over the box.
+"""DensePose-COCO's labels: points with a part and UV coordinates, and segments of the body over the box.
 
-Güler et al., "DensePose: Dense Human Pose Estimation In The Wild", CVPR 2018. In an annotation file (keys of one
-entry a row): `dense_points` [N,196,5] x and y in the picture's pixels, part 1 to 24 (0: no point), U, V;
-`dense_segments` [N,64,64] segment 0 to 14 over the box `dense_box` [N,4] (x, y, width, height). DaNet's published
-file, whose `dp_annot` holds COCO's own entries, is read too.
+Güler et al., "DensePose: Dense Human Pose Estimation In The Wild", CVPR 2018. Keys of an annotation file:
+`dense_points` [N,196,5]: x and y in pixels of the picture, part 1 to 24 (0: no point), U, V. `dense_segments`
+[N,64,64]: segment 0 to 14 over the box `dense_box` [N,4] (x, y, width, height). DaNet's published file with COCO's
+entries in `dp_annot` is supported too.
 """
 import cv2
 import numpy as np
@@ -15,19 +15,19 @@ from utils.errors import BadFile
 from utils.safe_io import as_numbers, load_mat
 
 MAX_POINTS = 196
-GRID = 256  # DensePose's annotations are made on a 256 x 256 grid over the box
+GRID = 256  # DensePose annotates a grid of 256 x 256 over the box
 SEGMENT_GRID = 64
 NUM_SEGMENTS = 14
 SYMMETRY_FILE = 'UV_data/UV_symmetry_transforms.mat'
 UNKNOWN = -1
-# Left and right part, left and right segment; those of the middle stay.
+# Parts and segments of the mirrored body.
 _PART_MIRROR = np.array([0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23])
 _KEYS = ('dp_annot', 'dense_points', 'dense_segments', 'dense_box')
 _SEGMENT_MIRROR = np.array([0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 14])
 
 
 class UVSymmetry:
-    """Where a point of a chart lies on the mirrored body (UV_symmetry_transforms.mat)."""
+    """Maps points of the charts to the mirrored body (UV_symmetry_transforms.mat)."""
 
     def __init__(self, path):
         content = load_mat(path)
@@ -35,7 +35,7 @@ class UVSymmetry:
         for key in ('U_transforms', 'V_transforms'):
             cells = np.asarray(content.get(key)).reshape(-1) if key in content else ()
             if len(cells) != 24:
-                raise BadFile(f'{path}: {key!r} with 24 tables of {GRID} x {GRID} is wanted')
+                raise BadFile(f'{path}: {key!r} must have 24 tables of {GRID} x {GRID}')
             tables.append(np.stack([as_numbers(cell, f'{path}: {key}', (GRID, GRID), np.float32) for cell in cells]))
         self.u, self.v = tables
 
@@ -47,11 +47,11 @@ class UVSymmetry:
 
 
 class DenseLabels:
-    """The dense labels of one dataset's rows, ready for samples.
+    """The dense labels of a dataset. size: side of the segment map.
 
-    A dataset without such labels, or whose labels were not read, gives empty ones, so that batches can mix. `size` is
-    that of the segment map. Labels are few large arrays, which loader processes share: points [P,5] float32 of all rows
-    one after another, of which row i has those from starts[i] to starts[i + 1]; segments [N,64,64] uint8; box [N,4].
+    Without `read`, or without such labels, samples get empty labels, so that batches can mix datasets. Labels are
+    few large arrays, which worker processes share: points [P,5] float32 of all rows, where row i has those from
+    starts[i] to starts[i + 1]; segments [N,64,64] uint8; box [N,4].
     """
 
     def __init__(self, size):
@@ -59,8 +59,10 @@ class DenseLabels:
         self.points = self.starts = self.segments = self.box = None
 
     def read(self, annotations, assets, path):
-        """Take the labels of Annotations -> self. assets: Assets, for the symmetry of charts, which flips need; path:
-        the annotation file's, for messages. Raises BadFile, MissingFile."""
+        """Read the labels of Annotations -> self. Raises BadFile, MissingFile.
+
+        assets: Assets with the symmetry of charts, which flips need. path: annotation file, for messages.
+        """
         extra, count = annotations.extra, len(annotations)
         if 'dp_annot' in extra:
             rows = map(dense_arrays, extra['dp_annot'])
@@ -90,11 +92,15 @@ class DenseLabels:
                   'dense_box': (count, 4)}
         for key, shape in wanted.items():
             if np.shape(extra.get(key)) != shape:
-                raise BadFile(f'{path}: key {key!r} has shape {list(np.shape(extra.get(key)))}, wanted {list(shape)}')
+                raise BadFile(f'{path}: key {key!r} has shape {list(np.shape(extra.get(key)))}, but must be '
+                              f'{list(shape)}')
 
     def sample(self, row, person, augmentation, res):
-        """{'dense_points': [196,5] x and y in [-1, 1] over the crop, part, U, V; 'dense_segments': [size,size] int64,
-        -1 where unknown}, cut and mirrored as the picture is. person: the row's Person; res: the crop's side."""
+        """The labels of a row in the crop of an Augmentation -> dict.
+
+        'dense_points' [196,5]: x and y in [-1, 1] of the crop, part, U, V. 'dense_segments' [size,size] int64: -1 if
+        unknown. person: Person of the row. res: side of the crop.
+        """
         points = np.zeros((MAX_POINTS, 5), np.float32)
         segments = np.full((self.size, self.size), UNKNOWN, np.int64)
         if self.points is not None:
@@ -118,7 +124,7 @@ class DenseLabels:
         return points
 
     def _cut_segments(self, row, matrix, res, flip):
-        """Nearest segment at the middle of every pixel of the map."""
+        """Nearest segment at the centre of every pixel of the map."""
         x, y, width, height = self.box[row]
         to_map = np.diag([self.size / res] * 2) @ matrix  # picture to map, continuous coordinates
         cell = np.array([[width / SEGMENT_GRID, 0, x], [0, height / SEGMENT_GRID, y], [0, 0, 1]])
@@ -129,14 +135,14 @@ class DenseLabels:
 
 
 def drop_dense_labels(annotations):
-    """Take the dense labels out of Annotations: COCO's entries are gigabytes of Python objects, of which every loader
-    process gets a copy of its own as it touches them."""
+    """Remove the dense labels from Annotations. COCO's entries are gigabytes of Python objects, which every worker
+    process would copy."""
     for key in _KEYS:
         annotations.extra.pop(key, None)
 
 
 def dense_arrays(entry):
-    """(points [196,5], segments [64,64], box [4]) of one COCO annotation with dp_* entries. Raises BadFile."""
+    """Convert a COCO annotation with dp_* entries to (points [196,5], segments [64,64], box [4]). Raises BadFile."""
     try:
         box = np.array(entry['bbox'], np.float32).reshape(4)
         labels = np.array([entry[f'dp_{name}'] for name in 'xyIUV'], np.float32).reshape(5, -1).T
@@ -152,13 +158,13 @@ def dense_arrays(entry):
 
 
 def _segments(masks):
-    """[64,64] uint8 of the run-length masks of the 14 segments; an empty entry is an absent segment."""
+    """[64,64] uint8 from the run-length masks of the 14 segments. An empty entry is an absent segment."""
     out = np.zeros((SEGMENT_GRID, SEGMENT_GRID), np.uint8)
     step = GRID // SEGMENT_GRID
     for number, mask in enumerate(masks[:NUM_SEGMENTS], 1):
         if mask:
             shown = coco_mask.decode(mask)
             if shown.shape != (GRID, GRID):
-                raise BadFile(f"a mask of 'dp_masks' has size {list(shown.shape)}, wanted {[GRID, GRID]}")
+                raise BadFile(f"a mask of 'dp_masks' has size {list(shown.shape)}, but must be {[GRID, GRID]}")
             out[shown[step // 2::step, step // 2::step] > 0] = number
     return out

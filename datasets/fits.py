@@ -1,9 +1,9 @@
-"""The best SMPL fit known of each training picture, kept as it stands in the file: neither mirrored nor turned.
+"""The best SMPL fit of each training picture, without augmentation.
 
-Files are SPIN's: `static_fits/<name>_fits.npy` [N,82], pose [72] and betas [10] in the order of the annotations, and
-`final_fits/<name>.npz` with pose, betas and valid_fit; the latter may lie beside an annotation file too, as
-`<its stem>_fits.npz` (`python -m datasets.from_pictures`). A file made here has a `.json` beside it (an `.npz`: an
-entry inside) that names the body; one without belongs to SMPL.
+The formats are SPIN's. `static_fits/<name>_fits.npy` [N,82] has pose [72] and betas [10] in the order of the
+annotations. `final_fits/<name>.npz` has pose, betas and valid_fit. The latter may also be `<stem>_fits.npz` in the
+folder of an annotation file (`python -m datasets.from_pictures`). Files of this project name their body, an `.npy` in
+a `.json` of the same name, an `.npz` in an entry. Fits without it belong to SMPL.
 """
 import hashlib
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from utils.logging import log_once
 from utils.safe_io import as_numbers, load_json, load_npy, load_npz, save_json, save_npy
 
 NUM_PARAMS = 82
-# mmhuman3d's names of SPIN's files.
+# Names of SPIN's files in mmhuman3d.
 _OTHER_STEMS = {'lsp-orig': 'lsp', 'mpi-inf-3dhp': 'mpi_inf_3dhp'}
 
 
 @dataclass
 class DatasetFits:
-    """params [N,82] float32; known [N]: the row holds a fit, not the mean pose; changed [N]: since it was loaded."""
+    """params [N,82] float32. known [N]: the row is a fit, not the mean pose. changed [N]: changed since loading."""
     name: str
     params: np.ndarray
     known: np.ndarray
@@ -38,14 +38,14 @@ class DatasetFits:
 class FitStore:
     """Fits of the datasets of a mixture.
 
-    datasets: [(name, rows)] in the order of `dataset_index`, or [(name, rows, annotation file or None)]; rows 0 for one
-    whose pictures do not come again. assets: where files lie, unless they lie beside the annotation file; body_digest:
-    the body in use; final: start from `final_fits/` instead of `static_fits/`. Rows without a file start from the mean
-    pose and are not `known`.
+    datasets: [(name, rows)] or [(name, rows, annotation file or None)] in the order of `dataset_index`. rows: 0 if the
+    pictures of the dataset do not recur. assets: folder of the files, except those in the folder of the annotation
+    file. body_digest: the body in use. final: start from `final_fits/` instead of `static_fits/`. Rows without a file
+    start from the mean pose and are not `known`.
 
-    Several processes each hold a whole copy and stay equal: a step's new fits are gathered from all processes, and all
-    put the same ones in. Of several for one picture the one with the least residual owns it, and of equals the first.
-    Raises BadFile for a file of another shape, WrongBody for one of another body.
+    Each process has a full copy. All copies stay equal, because the new fits of a step are gathered and every process
+    stores all of them. If a picture has several new fits, the one with the smallest residual is stored, and the first
+    of equal ones. Raises BadFile for a file of another shape, WrongBody for one of another body.
     """
 
     def __init__(self, datasets, assets, body_digest, final=False):
@@ -59,20 +59,20 @@ class FitStore:
             if rows:
                 kind = 'final' if final else 'static'
                 log_once(f'{name}: no {kind} fits in {assets.root / (kind + "_fits")}; starting from the mean pose, '
-                         'which is no target until SMPLify finds a fit')
+                         'which is not a target until SMPLify finds a fit')
             return DatasetFits(name, np.repeat(mean[None], rows, 0), np.zeros(rows, bool), np.zeros(rows, bool))
         params, known = read_fits(found, rows, self.body_digest, assets.is_free)
         params[~np.isfinite(params).all(1)] = mean
         return DatasetFits(name, params, known, np.zeros(rows, bool))
 
     def get(self, dataset_index, sample_index, rot_angle, is_flipped):
-        """Fits of a batch, augmented as its pictures are: pose [B,72], betas [B,10], known [B].
+        """Fits of a batch, with the augmentation of its pictures: pose [B,72], betas [B,10], known [B].
 
-        All arguments are [B] tensors, rot_angle in degrees; the result is where rot_angle is. With both indices on the
-        host nothing waits for the device.
+        All arguments are [B] tensors, rot_angle in degrees. The result is on the device of rot_angle. With both indices
+        on the host the call does not wait for the device.
         """
         rows = [self._row(*place) for place in zip(dataset_index.tolist(), sample_index.tolist())]
-        # Stacked in torch's memory: MKL rounds by where an array lies, and a resumed run has its own elsewhere.
+        # Stack in memory of torch. MKL's rounding depends on the alignment of an array, which differs after a resume.
         params = _sent(torch.stack([torch.from_numpy(params) for params, _ in rows]), rot_angle.device)
         known = _sent(torch.from_numpy(np.array([flag for _, flag in rows])), rot_angle.device)
         return augment_pose(params[:, :72], rot_angle, is_flipped), params[:, 72:], known
@@ -84,11 +84,11 @@ class FitStore:
         return fits.params[sample_index], bool(fits.known[sample_index])
 
     def put(self, dataset_index, sample_index, params, residual):
-        """Store fits that were freed of augmentation: [K], [K], [K,82], [K]. Rows that are not finite are left out."""
+        """Store K fits without augmentation: indices [K] and [K], params [K,82], residual [K]. Skips fits with NaN."""
         params, residual = params.float().cpu().numpy(), residual.float().cpu().numpy()
         dataset_index, sample_index = dataset_index.cpu().numpy(), sample_index.cpu().numpy()
         good = np.isfinite(params).all(1) & np.isfinite(residual)
-        order = np.argsort(residual, kind='stable')[::-1]  # the last one written stays
+        order = np.argsort(residual, kind='stable')[::-1]  # the last one written is kept
         for k in order[good[order]]:
             fits = self.datasets[dataset_index[k]]
             if len(fits.params):
@@ -96,7 +96,7 @@ class FitStore:
                 fits.params[row], fits.known[row], fits.changed[row] = params[k], True, True
 
     def state_dict(self):
-        """What changed since the files were read, for a checkpoint: {name: {'rows': [K], 'params': [K,82]}}."""
+        """Fits that changed since the files were read: {name: {'rows': [K], 'params': [K,82]}}."""
         state = {}
         for fits in self.datasets:
             rows = np.flatnonzero(fits.changed)
@@ -104,13 +104,13 @@ class FitStore:
         return state
 
     def load_state_dict(self, state):
-        """Put back what `state_dict` gave; datasets that it does not name keep what their files say."""
+        """Restore the result of `state_dict`. Other datasets keep the fits of their files. Raises BadFile."""
         for fits in self.datasets:
             if fits.name in state:
                 rows = state[fits.name]['rows'].numpy()
                 if len(rows) and rows.max() >= len(fits.params):
-                    raise BadFile(f'the checkpoint holds a fit of row {rows.max()} of {fits.name}, which has '
-                                  f'{len(fits.params)} rows')
+                    raise BadFile(f'the checkpoint has a fit of row {rows.max()} of {fits.name}, but the dataset has '
+                                  f'{len(fits.params)} rows; use the annotations of the run')
                 fits.params[rows], fits.known[rows], fits.changed[rows] = state[fits.name]['params'].numpy(), True, True
 
     def save(self, folder):
@@ -121,12 +121,12 @@ class FitStore:
 
 
 def _sent(value, device):
-    """A tensor of the host on a device, without waiting for its arrival."""
+    """Start the copy of a host tensor to a device, without waiting for it."""
     return value.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else value.to(device)
 
 
 def mean_parameters(assets):
-    """Mean pose and shape [82] float32 of smpl_mean_params.npz."""
+    """Mean pose and shape [82] float32 from smpl_mean_params.npz."""
     path = assets.file('smpl_mean_params.npz')
     arrays = load_npz(path, ('pose', 'shape'))
     pose, betas = (as_numbers(np.ravel(arrays.get(key)), f'{path}: {key}', (size,), np.float32)
@@ -136,7 +136,7 @@ def mean_parameters(assets):
 
 
 def augment_pose(pose, rot_angle, is_flipped):
-    """Turn poses [B,72] by degrees [B] about the camera's axis, then mirror those of is_flipped [B]."""
+    """Rotate poses [B,72] about the camera's axis by degrees [B], then mirror the rows of is_flipped [B]."""
     return _mirror(_turn(pose, rot_angle), is_flipped)
 
 
@@ -158,13 +158,13 @@ def _mirror(pose, is_flipped):
 
 
 def fits_stems(name):
-    """Names under which a dataset's fits may be filed: SPIN's, then mmhuman3d's."""
+    """File stems of a dataset's fits: SPIN's, then mmhuman3d's."""
     stem = entry_of(name).fits
     return [other for other in (stem, _OTHER_STEMS.get(stem)) if other]
 
 
 def fits_beside(annotations):
-    """Path of the fits that lie beside an annotation file, whether they are there or not."""
+    """Path of the fits in the folder of an annotation file. The file may be absent."""
     return Path(annotations).with_name(f'{Path(annotations).stem}_fits.npz')
 
 
@@ -181,13 +181,13 @@ def _find(assets, name, final, annotations=None):
 
 
 def read_fits(path, rows, body_digest, is_free_body):
-    """(params [N,82] float32, known [N]) of a file of N = rows fits. Raises BadFile, WrongBody."""
+    """Read (params [N,82] float32, known [N]) from a file with N = rows fits. Raises BadFile, WrongBody."""
     path = Path(path)
     if path.suffix == '.npz':
         arrays = load_npz(path, ('pose', 'betas', 'valid_fit', 'body_digest'))
         missing = {'pose', 'betas', 'valid_fit'} - set(arrays)
         if missing:
-            raise BadFile(f'{path}: no key {sorted(missing)[0]!r}; final fits have pose, betas and valid_fit')
+            raise BadFile(f'{path}: no key {sorted(missing)[0]!r}; final fits need pose, betas and valid_fit')
         parts, owner = [('pose', arrays['pose'], 72), ('betas', arrays['betas'], 10)], arrays.get('body_digest')
         known = as_numbers(arrays['valid_fit'], f'{path}: valid_fit', (rows,))
     else:
@@ -202,24 +202,24 @@ def read_fits(path, rows, body_digest, is_free_body):
                              for name, part, width in parts], axis=1)
     broken = ~np.isfinite(params).all(1)
     if broken.any():
-        log_once(f'{path}: {broken.sum()} of {rows} fits are not finite; they count as absent')
+        log_once(f'{path}: {broken.sum()} of {rows} fits are NaN or infinite; they count as missing')
     return params, (known > 0) & ~broken
 
 
 def _side_of(path):
-    """What the `.json` beside fits says; {} without one. Raises BadFile."""
+    """Content of the `.json` of a file of fits; {} without one. Raises BadFile."""
     side = path.with_suffix('.json')
     content = load_json(side) if side.exists() else {}
     if not isinstance(content, dict) or not isinstance(content.get('sha256', []), list):
-        raise BadFile(f'{side}: not what this project writes beside fits')
+        raise BadFile(f'{side}: not the description of fits that this project writes; delete it')
     return content
 
 
 def _check_side(path, params):
-    """The body digest beside fits, or None. Raises BadFile where the fits are not those that were written."""
+    """The body digest of a file of fits, or None. Raises BadFile if the fits do not match their own digest."""
     side = _side_of(path)
     if 'sha256' in side and _digest(params) not in side['sha256']:
-        raise BadFile(f'{path}: its content does not match the digest beside it; the file is damaged')
+        raise BadFile(f'{path}: damaged: its content does not match the digest in its .json; make it again')
     return side.get('body_digest')
 
 
@@ -237,9 +237,9 @@ def _check_owner(path, owner, body_digest, is_free_body):
 
 
 def write_fits(path, params, body_digest):
-    """Write fits [N,82] and, beside them, whose body they are of and their digest; each file atomically.
+    """Write fits [N,82], and a `.json` with the digests of their body and of the fits. Each file is written atomically.
 
-    The digest of the fits that are replaced stays beside the new one: between the two writes the file is still the old.
+    The `.json` also has the digest of the fits that are replaced, because these still exist between the two writes.
     """
     path, params = Path(path), np.asarray(params, np.float32)
     try:

@@ -1,7 +1,7 @@
-"""What of a person a training crop shows: the box widened to a shape, moved, or cut to a part of the body.
+"""Box of a training crop: widened to an aspect ratio, shifted, or cropped to a part of the body.
 
-Cutting to parts follows EFT (Joo et al., 3DV 2021) as HMR2.0's training does: to the hips, the shoulders, the head, the
-torso, an arm or legs, by the keypoints that are seen.
+Crops of parts follow EFT (Joo et al., 3DV 2021), as in the training of HMR2.0. The visible keypoints define the box of
+the body above the hips or shoulders, the head, the torso, an arm, a leg or both legs.
 """
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ import numpy as np
 from utils.keypoints import COMMON_JOINTS, NUM_OPENPOSE, OPENPOSE_JOINTS
 
 _KEYPOINT_MARGIN = 1.2  # side of a box over the extent of its keypoints
-_SMALLEST = 4.0  # pixels; a part smaller than that is not cut to
+_SMALLEST = 4.0  # pixels; smaller parts are not cropped
 _FACE = {'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear'}
 _LOWER = {f'{side}_{joint}' for side in ('left', 'right')
           for joint in ('knee', 'ankle', 'big_toe', 'small_toe', 'heel')}
@@ -35,10 +35,10 @@ def _leg(side):
 
 
 _TO_SHOULDERS = _numbers(set(_NAMES) - _LOWER - _ARMS - _HIPS - _TRUNK)
-# Keypoints that are left, and the box's margin beyond `_KEYPOINT_MARGIN`.
+# Keypoints of the part, and margin of its box in addition to `_KEYPOINT_MARGIN`.
 _PARTS = {
     'hips': (_numbers(set(_NAMES) - _LOWER), 1.1), 'shoulders': (_TO_SHOULDERS, 1.2),
-    # As published: OpenPose's shoulders stay, the annotated ones do not.
+    # As published: with OpenPose's shoulders, without the annotated ones.
     'head': ([number for number in _TO_SHOULDERS if number not in _COMMON_SHOULDERS], 1.3),
     'torso': (_numbers({'neck'} | _SHOULDERS | _HIPS | _TRUNK), 1.1),
     'right_arm': (_arm('right'), 1.1), 'left_arm': (_arm('left'), 1.1),
@@ -50,12 +50,12 @@ _UPPER = _numbers(_FACE | {'neck', 'head_top', 'jaw_h36m', 'head_h36m'}) + sorte
 
 
 def framed(person, augmentation, aspect, by_keypoints=False, margin=1.0):
-    """The Person with the box that its crop shows before it is scaled and turned: widened to `aspect`, height over
-    width, and made `margin` times as large, or cut to a part of the body; then moved by `augmentation.shift` of its
-    side.
+    """The Person with the box of its crop, before augmentation scales and rotates it.
 
-    The box's shape is the label's (`bbox_size`). Where there is none the square stays as it is, or, `by_keypoints`, is
-    widened by the shape of the keypoints seen: in training alone, since in evaluation they are the truth.
+    The box is widened to `aspect` (height over width) and enlarged by `margin`, or it is that of a part of the body.
+    Then it is shifted by `augmentation.shift` times its side. Its shape is that of the label (`bbox_size`). Without a
+    label the square is not widened or, with `by_keypoints`, is widened by the shape of the visible keypoints. Use that
+    only in training, because in evaluation keypoints are ground truth.
     """
     size = person.bbox_size
     if size is None and by_keypoints:
@@ -69,22 +69,22 @@ def framed(person, augmentation, aspect, by_keypoints=False, margin=1.0):
 
 
 def widening(width, height, aspect):
-    """Factor of a box's longer side that makes room for the box widened to `aspect`, height over width, at least 1."""
+    """Factor of the longer side of a box that is widened to `aspect`, height over width. At least 1."""
     return max(aspect * width, height) / max(width, height) if aspect > 1 else 1.0
 
 
 def _extent(keypoints):
-    """Width and height of the visible keypoints [49,3], or None where they have none."""
+    """Width and height of the visible keypoints [49,3], or None if they are empty."""
     seen = keypoints[keypoints[:, 2] > 0, :2]
     size = np.ptp(seen, axis=0) if len(seen) else np.zeros(2)
     return size if size.max() > 0 else None
 
 
 def part_box(keypoints, chance):
-    """(centre [2], side) of the square about a part of the body, or None where the part is not seen well.
+    """(centre [2], side) of the square around a part of the body, or None if too little of the part is visible.
 
-    keypoints [49,3]: pixels and confidence; chance in [0, 1) says which part. Of a person seen whole, ten cuts are as
-    likely (to the hips counts twice); of one without knees and ankles, five; others are not cut.
+    keypoints [49,3]: pixels and confidence. chance: in [0, 1), selects the part. A fully visible person has ten equally
+    likely parts ('hips' is two of them), one without visible knees and ankles has five, and others have none.
     """
     parts = _OF_WHOLE if _is_whole(keypoints) else _OF_UPPER if _is_upper(keypoints) else ()
     if not parts:

@@ -1,8 +1,8 @@
-"""A user's own pictures or video as training data: python -m datasets.from_pictures --pictures FOLDER --out mine.npz
+"""Convert pictures or a video to training data: python -m datasets.from_pictures --pictures FOLDER --out mine.npz
 
-A script: it only parses flags, and nothing imports it (the work is in core/own_data/). It finds people and their
-keypoints, fits bodies, and writes annotations (mine.npz), the fits (mine_fits.npz), a contact sheet to look at
-(mine_sheet.jpg) and, of a video, its frames (mine_frames/). An interrupted run goes on where it was. Then:
+It finds people and their keypoints, fits bodies, and writes annotations (mine.npz), fits (mine_fits.npz), a contact
+sheet (mine_sheet.jpg) and, for a video, its frames (mine_frames/). An interrupted run continues when it is started
+again. This script only parses flags; core/own_data/ does the work. To train on the result:
 
 python train.py --misc DATA.MIXTURE "['mine.npz:1']" SMPLIFY.USE_FITS True
 """
@@ -22,11 +22,11 @@ def parse(argv=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--pictures', type=Path, required=True, help='folder of pictures, a picture, or a video')
     parser.add_argument('--out', type=Path, required=True, help='annotation file to write, .npz')
-    parser.add_argument('--fps', type=float, default=10.0, help='frames a second of a video that are kept; 0: all')
-    parser.add_argument('--keypoints', help='who finds keypoints: blazepose, keypointrcnn, rtmpose')
-    parser.add_argument('--focal_length', type=float, help='of the pictures, in pixels; else EXIF\'s, else a guess')
+    parser.add_argument('--fps', type=float, default=10.0, help='frames per second of a video to label; 0: all')
+    parser.add_argument('--keypoints', help='keypoint estimator: blazepose, keypointrcnn, rtmpose')
+    parser.add_argument('--focal_length', type=float, help='in pixels; default: from EXIF, else sqrt(w^2 + h^2)')
     parser.add_argument('--threads', type=int, default=os.cpu_count())
-    parser.add_argument('--overwrite', action='store_true', help='replace an annotation file that is there already')
+    parser.add_argument('--overwrite', action='store_true', help='replace an annotation file that exists')
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with their values')
     return parser.parse_args(argv)
 

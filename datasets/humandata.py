@@ -1,9 +1,9 @@
-"""mmhuman3d's HumanData `.npz`: read into `Annotations`, and written from them.
+"""Reads and writes `Annotations` as mmhuman3d's HumanData `.npz`.
 
-Its keypoints follow a list of 190 joints, of which a mask says which the file has; a compressed file stores those
-only. Boxes are [x, y, width, height, score] and SMPL's parameters a dictionary. What SPIN's form has no place for
-(other joints, translations, boxes that are not square, picture sizes) is kept in `extra` and `whole`, dictionaries'
-entries as 'name.key', and written again.
+Its keypoints follow a list of 190 joints, with a mask of those in the file. A compressed file stores only these. Boxes
+are [x, y, width, height, score]. SMPL's parameters are a dictionary. Data that SPIN's format lacks (other joints,
+translations, boxes that are not square, picture sizes) is kept in `extra` and `whole` and written again. Entries of
+dictionaries are named 'name.key' there.
 """
 import numpy as np
 
@@ -24,20 +24,20 @@ from utils.pixels import COUNTED_FROM_0, from_continuous, to_continuous
 from utils.safe_io import save_npz
 
 _ATTRIBUTES = ('__data_len__', '__key_strict__', '__keypoints_compressed__')
-_MARGIN_3DPW = 1.2  # of mmhuman3d's boxes over the extent of the keypoints
+_MARGIN_3DPW = 1.2  # side of mmhuman3d's boxes over the extent of the keypoints
 
 
 def is_humandata(raw):
-    """Whether a dict of raw arrays is a HumanData file's."""
+    """Whether a dict of raw arrays is a HumanData file."""
     return 'image_path' in raw and 'imgname' not in raw
 
 
 def read_humandata(raw, path, first_pixel=COUNTED_FROM_0):
-    """Annotations from the arrays of a HumanData `.npz`; `path` is for messages. Raises BadFile.
+    """Convert the arrays of a HumanData `.npz` to Annotations. path: for messages. Raises BadFile.
 
-    The box becomes square with its longer side, as in mmhuman3d, which adds no margin; where not all of a file's boxes
-    are squares, their widths and heights are `bbox_size`. first_pixel: of the annotated
-    keypoints, where the file does not say (`utils.pixels`).
+    The box becomes a square with its longer side and without a margin, as in mmhuman3d. `bbox_size` has the widths and
+    heights, unless all boxes are squares. first_pixel: first pixel of the annotated keypoints (`utils.pixels`), if the
+    file has none.
     """
     reader = ArrayReader(_unpacked(raw), path, names_key='image_path')
     names = reader.strings('image_path')
@@ -66,7 +66,7 @@ def read_humandata(raw, path, first_pixel=COUNTED_FROM_0):
 
 
 def _unpacked(raw):
-    """Raw arrays, with boxed Python values taken out of them and dictionaries' entries as 'name.key'."""
+    """Raw arrays, with Python objects unpacked and entries of dictionaries as 'name.key'."""
     plain = {}
     for key, value in raw.items():
         if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == object:
@@ -92,9 +92,9 @@ def _boxed(value):
 
 
 def _square_boxes(reader):
-    """Centre, scale and size (or None) of the boxes. Boxes that a square cannot give back stay in the file's rest."""
+    """Centre, scale and size (or None) of the boxes. Boxes that are not squares stay in the dict."""
     if 'bbox_xywh' not in reader.raw:
-        raise BadFile(f"{reader.path}: no key 'bbox_xywh', which every row needs")
+        raise BadFile(f"{reader.path}: no key 'bbox_xywh', which is required")
     columns = 4 if reader.raw['bbox_xywh'].shape[1:] == (4,) else 5
     boxes = reader.numbers('bbox_xywh', (columns,), np.float64)
     if columns == 4:  # the early layout, without scores
@@ -109,10 +109,10 @@ def _square_boxes(reader):
 
 
 def _mended_3dpw_boxes(boxes):
-    """The boxes [N,4] that mmhuman3d's first converter of 3DPW meant: the keypoints' extent, widened about its middle.
+    """Correct the boxes [N,4] of mmhuman3d's first converter of 3DPW to the extent of the keypoints with a margin.
 
-    It took the lowest keypoint's y less the leftmost one's x for the height, moved the corner out by a tenth of the
-    sides, and stretched the sides by the margin twice.
+    The converter computed the height from the lowest keypoint's y and the leftmost keypoint's x. It moved the corner by
+    a tenth of the sides and multiplied the sides by the margin twice.
     """
     width, wrong_height = boxes[:, 2] / _MARGIN_3DPW ** 2, boxes[:, 3] / _MARGIN_3DPW ** 2
     out = (_MARGIN_3DPW - 1) / 2
@@ -122,16 +122,15 @@ def _mended_3dpw_boxes(boxes):
 
 
 def _boxes_of(center, scale, size=None):
-    """Boxes [N,5] about centres: squares, or, where a row's size [N,2] is known, of that shape with the same longer
-    side."""
+    """Boxes [N,5] from centres: squares, or rectangles with the same longer side in the shape of a known size [N,2]."""
     size = np.ones((len(scale), 2)) if size is None else np.where((size > 0).all(1)[:, None], size, 1.0)
     size = size * (200 * scale / size.max(1, initial=0))[:, None]
     return np.concatenate([center - size / 2, size, np.ones_like(size[:, :1])], axis=1)
 
 
 def _read_joints(reader):
-    """({keypoints_2d [N,49,3], joints_3d [N,24,4], smpl_keypoints_2d [N,24,3] or None}, the files' other joints as
-    entries to keep)."""
+    """({keypoints_2d [N,49,3], joints_3d [N,24,4], smpl_keypoints_2d [N,24,3] or None}, entries with other joints to
+    keep)."""
     n, rests, dataset = reader.n, {}, str(reader.raw.get('config', ''))
     joints = {'keypoints_2d': np.zeros((n, 49, 3), np.float32), 'joints_3d': np.zeros((n, 24, 4), np.float32),
               'smpl_keypoints_2d': None}
@@ -153,22 +152,22 @@ def _read_joints(reader):
 
 
 def _rest(array, key, used):
-    """A FileJoints' joints that were not `used` [P], as entries to keep."""
+    """Entries to keep with the joints of a FileJoints that were not `used` [P]."""
     if used.all():
         return {}
     return {f'{key}_rest': array.values[:, ~used], f'{key}_rest_joints': array.present[~used]}
 
 
 def _check_anything_read(reader, joints, has_smpl):
-    """Say it where a file gives no 2D joint, and raise BadFile where nothing at all could be read of its keypoints."""
+    """Log if a file has no readable 2D joint. Raise BadFile if it also has unknown keypoints and no 3D labels."""
     if not reader.n or joints['keypoints_2d'][..., 2].any():
         return
     unread = other_keypoints(reader.raw)
     if unread and not (joints['joints_3d'][..., 3].any() or has_smpl.any()):
-        raise BadFile(f"{reader.path}: no joint can be read: its keypoints are under {', '.join(map(repr, unread))}; "
+        raise BadFile(f"{reader.path}: no readable joint: the keypoints have keys {', '.join(map(repr, unread))}; "
                       "rename them to 'keypoints2d' and 'keypoints3d', in mmhuman3d's convention 'human_data'")
-    log_once(f'{reader.path}: no row has a 2D joint of the 49 that are used'
-             + (f' (keys that are not read: {", ".join(unread)})' if unread else ''))
+    log_once(f'{reader.path}: no row has one of the 49 2D joints that are used'
+             + (f' (unknown keys: {", ".join(unread)})' if unread else ''))
 
 
 def _read_smpl(reader):
@@ -179,7 +178,7 @@ def _read_smpl(reader):
         for key, width in parts.items():
             value = plain_numbers(reader.raw[key])
             if value.size == reader.n * width and value.dtype.kind in 'biuf':
-                reader.raw[key] = value.reshape(reader.n, width)  # [N,23,3] and [N,69] are both about
+                reader.raw[key] = value.reshape(reader.n, width)  # files have [N,23,3] or [N,69]
             values.append(reader.numbers(key, (width,)))
         reader.raw.update(pose=np.concatenate(values[:2], axis=1), shape=values[2])
     return reader.smpl_labels('pose', 'shape', 'has_smpl')
@@ -219,13 +218,13 @@ def write_humandata(annotations, path):
 
 
 def _fits(boxes, annotations):
-    """Whether kept boxes are still those of centre and scale."""
+    """Whether kept boxes still match centre and scale."""
     return (np.array_equal(boxes[:, :2] + boxes[:, 2:4] / 2, annotations.center)
             and np.array_equal(boxes[:, 2:4].max(1, initial=0) / 200, annotations.scale))
 
 
 def _add_joints(arrays, kept, key, joints, places):
-    """Put joints [N,J,C] that stand at `places` among the 190, and the kept others, into `arrays`, with their mask."""
+    """Add joints [N,J,C] with indices `places` among the 190, the kept other joints and their mask to `arrays`."""
     others, other_places = kept.pop(f'{key}_rest', None), kept.pop(f'{key}_rest_joints', None)
     used = joints.any(axis=(0, 2))
     joints, places = joints[:, used], places[used]
@@ -237,7 +236,7 @@ def _add_joints(arrays, kept, key, joints, places):
 
 
 def _compressed(key, value, kept):
-    """A kept keypoint array in compressed form, as all of a compressed file's are."""
+    """A kept keypoint array in compressed form, like all arrays of a compressed file."""
     mask = kept.get(f'{key}_mask')
     if key.startswith('keypoints') and mask is not None and np.ndim(value) == 3 and value.shape[1] == NUM_HUMANDATA:
         return value[:, np.flatnonzero(mask)]

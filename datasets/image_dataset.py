@@ -1,4 +1,4 @@
-"""People in pictures on disk, as samples for training or evaluation."""
+"""Datasets of people in pictures on disk, for training and evaluation."""
 import os
 from dataclasses import replace
 from multiprocessing import Value
@@ -22,20 +22,20 @@ from utils.errors import BadFile, ProjectError
 from utils.logging import log_once
 from utils.threads import use_one_thread
 
-# How many rows in a row may be unreadable before DATA.ON_BAD_IMAGE 'skip' gives up.
+# Number of consecutive unreadable rows after which DATA.ON_BAD_IMAGE 'skip' raises.
 MAX_SKIPS = 100
 
 
 def init_worker(_worker_id):
-    """`worker_init_fn` of a DataLoader: one thread a worker, since there are as many workers as wanted threads."""
+    """`worker_init_fn` of a DataLoader. Each worker process uses one thread."""
     use_one_thread()
 
 
 class PersonDataset(Dataset):
-    """What file and stream datasets share: indices, random augmentation, packing.
+    """Base class of file and stream datasets.
 
-    Indexed by `index`, or by (epoch, index). Augmentation is drawn from (seed, epoch, dataset_index, index) alone, so
-    a sample depends neither on the worker nor on what came before. Subclasses give `__len__` and `_read`.
+    Indexed by `index`, or by (epoch, index). Augmentation depends only on (seed, epoch, dataset_index, index), not on
+    the worker process or earlier samples. Subclasses implement `__len__` and `_read`.
     """
 
     def __init__(self, cfg, name, split, seed=None, dataset_index=0):
@@ -47,7 +47,7 @@ class PersonDataset(Dataset):
         self.legacy = split != 'train' and cfg.DATA.LEGACY_CROP_EVAL
         self.hides_3d = split == 'train' and cfg.DATA.IGNORE_3D
         self.poses_of_crops = False
-        # Every dataset of a mixture gives the same entries; only files can have dense labels.
+        # All datasets of a mixture return the same entries. Only files can have dense labels.
         self.dense = DenseLabels(cfg.IUV.SIZE) if split == 'train' and cfg.DATA.DENSE_POINTS else None
         self.occludes = split == 'train' and load_occluders(cfg.DATA.OCCLUDERS) is not None
 
@@ -58,29 +58,29 @@ class PersonDataset(Dataset):
         return self.sample(epoch, index, np.random.default_rng([self.seed, epoch, self.dataset_index, index]))
 
     def sample(self, epoch, index, rng):
-        """The sample of row `index`, its augmentation drawn from `rng` (training only)."""
+        """The sample of row `index`. In training, `rng` draws its augmentation."""
         augmentation = self.draw_augmentation(rng) if self.split == 'train' else NO_AUGMENTATION
         return self._pack(*self._read(epoch, index, augmentation.box_factor), augmentation)
 
     def crop_squares(self, rows):
-        """Centres [N,2] and scales [N] (side / 200) of the squares that evaluation crops of `rows` show, float64."""
+        """Centres [N,2] and scales [N] (side / 200) of the evaluation crops of `rows`, float64."""
         people = [self._framed(self.annotations.person(row), NO_AUGMENTATION) for row in rows]
         centers, scales = zip(*((person.center, person.scale) for person in people))
         centers = np.array(centers, np.float64)
         return shown_center(centers, self.cfg.DATA) if self.legacy else centers, np.array(scales, np.float64)
 
     def say_unknown_shapes(self, known, source):
-        """Say it where evaluation cannot widen boxes: known [N] tells of which rows of `source` the shape is known."""
+        """Log if evaluation cannot widen boxes. known [N]: rows of `source` whose box has a known shape."""
         if self.split != 'train' and self.cfg.DATA.BOX_ASPECT > 1 and not known.all():
-            log_once(f"{source}: {int((~known).sum())} of {len(known)} rows do not say their box's width and height "
-                     "(bbox_size); their square boxes are taken as they are, not widened (DATA.BOX_ASPECT)")
+            log_once(f"{source}: {int((~known).sum())} of {len(known)} rows have no width and height of the box "
+                     "(bbox_size); their square boxes are not widened (DATA.BOX_ASPECT)")
 
     def _framed(self, person, augmentation):
         data = self.cfg.DATA
         return framed(person, augmentation, data.BOX_ASPECT, self.split == 'train', data.BOX_MARGIN)
 
     def draw_augmentation(self, rng):
-        """The random Augmentation of one training picture."""
+        """Draw the Augmentation of a training picture."""
         augmentation = draw_augmentation(rng, self.cfg)
         if self.occludes:
             augmentation = replace(augmentation, occluders=load_occluders(self.cfg.DATA.OCCLUDERS).draw(rng))
@@ -89,7 +89,7 @@ class PersonDataset(Dataset):
         return augmentation
 
     def _pack(self, picture, person, row, imgname, augmentation):
-        """The sample of one person, with what names dataset and row."""
+        """The sample of a person, with the entries that identify dataset and row."""
         if self.split == 'train':
             person = trusted(person, self.cfg.DATA)
         person = self._framed(person, augmentation)
@@ -105,12 +105,12 @@ class PersonDataset(Dataset):
         return sample
 
     def _read(self, epoch, index, box_factor):
-        """-> (Picture, Person, row, image name); `box_factor`: scale of the box about to be cut."""
+        """Read a row -> (Picture, Person, row, image name). box_factor: scale of the crop's box."""
         raise NotImplementedError
 
 
 class SkipCounter:
-    """Counts unreadable pictures over all loader processes, or stops at the first, as DATA.ON_BAD_IMAGE says."""
+    """Counts unreadable pictures of all worker processes if DATA.ON_BAD_IMAGE is 'skip'."""
 
     def __init__(self, cfg):
         self._cfg, self._count = cfg, Value('q', 0)
@@ -120,7 +120,7 @@ class SkipCounter:
         return self._count.value
 
     def add(self, error):
-        """Count the picture that `error` is about, or raise the error again."""
+        """Count and log an unreadable picture. Raises `error` if DATA.ON_BAD_IMAGE is not 'skip'."""
         if self._cfg.DATA.ON_BAD_IMAGE != 'skip':
             raise error
         with self._count.get_lock():
@@ -129,10 +129,11 @@ class SkipCounter:
 
 
 class RowsDataset(PersonDataset):
-    """What datasets of rows with pictures share: an unreadable one is passed over for the next, or ends the run; in
-    training one with fewer keypoints than DATA.MIN_KEYPOINTS is passed over too.
+    """Base class of datasets with a picture per row.
 
-    Subclasses give `__len__`, `_read_row(row, box_factor)` and `source_name`, for messages.
+    With DATA.ON_BAD_IMAGE 'skip' the next row replaces an unreadable one. In training it also replaces a row with fewer
+    keypoints than DATA.MIN_KEYPOINTS. Subclasses implement `__len__`, `_read_row(row, box_factor)` and `source_name`,
+    which is for messages.
     """
 
     def __init__(self, cfg, name, split, seed=None, dataset_index=0):
@@ -141,7 +142,7 @@ class RowsDataset(PersonDataset):
 
     @property
     def num_rows(self):
-        """Rows whose pictures come again, so that fits of them can be kept."""
+        """Number of rows whose pictures recur in every epoch, so that their fits can be stored."""
         return len(self)
 
     @property
@@ -149,7 +150,7 @@ class RowsDataset(PersonDataset):
         return self._skipped.count
 
     def has_3d_truth(self):
-        """Whether there may be 3D ground truth to compare with."""
+        """Whether the dataset may have 3D ground truth."""
         return True
 
     def _read(self, epoch, index, box_factor):
@@ -161,20 +162,20 @@ class RowsDataset(PersonDataset):
                 continue
             if self.split != 'train' or has_enough_keypoints(found[1], self.cfg.DATA):
                 return found
-        raise BadFile(f'{self.source_name}: {MAX_SKIPS} pictures in a row from row {index} are unreadable, or show '
+        raise BadFile(f'{self.source_name}: {MAX_SKIPS} consecutive pictures from row {index} are unreadable, or have '
                       'fewer keypoints than DATA.MIN_KEYPOINTS')
 
     def _read_row(self, row, box_factor):
-        """-> (Picture, Person, row, image name)."""
+        """Read a row -> (Picture, Person, row, image name)."""
         raise NotImplementedError
 
 
 class ImageDataset(RowsDataset):
-    """A dataset of the catalog, or a user's own (docs/data.md), read from an annotation file and an image folder.
+    """A dataset of the catalog, or a user's own (docs/data.md), from an annotation file and an image folder.
 
-    split: 'train' augments, 'val' and 'eval' do not. `skipped` counts the unreadable pictures that DATA.ON_BAD_IMAGE
-    'skip' passed over, over all loader processes; each was replaced by the next readable row, and the sample's
-    `sample_index` says which. Raises MissingFile, BadFile, WrongBody.
+    split: 'train' augments, 'val' and 'eval' do not. skipped: number of unreadable pictures in all worker processes
+    (DATA.ON_BAD_IMAGE 'skip'). The next readable row replaces each, and `sample_index` of the sample is that row.
+    Raises MissingFile, BadFile, WrongBody.
     """
 
     def __init__(self, cfg, name, split='train', seed=None, dataset_index=0):
@@ -194,7 +195,7 @@ class ImageDataset(RowsDataset):
 
     @property
     def num_rows(self):
-        """Rows of the annotation file, whatever a sample is made of."""
+        """Number of rows of the annotation file. A sample may consist of several."""
         return len(self.annotations)
 
     @property

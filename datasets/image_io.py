@@ -1,4 +1,4 @@
-"""Pictures from disk, decoded no larger than their use needs."""
+"""Reads pictures, at a reduced size if that is enough."""
 import io
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,14 +14,14 @@ _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_RE
             8: cv2.IMREAD_REDUCED_COLOR_8}
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _EXIF_ORIENTATION = 0x0112
-# What tags begin with in JPEG, PNG and WebP, and how far from a file's start. Files without any are not parsed.
+# First bytes of EXIF tags in JPEG, PNG and WebP, and their largest offset. Files without them are not parsed.
 _EXIF_START, _EXIF_WITHIN = (b'Exif\x00\x00', b'eXIf', b'EXIF'), 1 << 17
 
 
 @dataclass(frozen=True)
 class Picture:
-    """pixels [h,w,3] uint8; height and width of the full picture; `reduced`: by what factor pixels is smaller; content:
-    the file's bytes, where there is a file."""
+    """pixels [h,w,3] uint8. height, width: of the full picture. reduced: factor by which `pixels` is smaller. is_rgb:
+    RGB instead of BGR. content: bytes of the file, if there is one."""
     pixels: np.ndarray
     height: int
     width: int
@@ -31,14 +31,14 @@ class Picture:
 
     @cached_property
     def focal_length(self):
-        """Pixels, from the file's EXIF tags; None without any. Read on first use."""
+        """Focal length in pixels from the EXIF tags, or None. Read on first use."""
         if not any(start in self.content[:_EXIF_WITHIN] for start in _EXIF_START):
             return None
         return exif_focal_length(io.BytesIO(self.content), self.width, self.height)
 
 
 def read_picture(path, shrink=1.0):
-    """`decode_picture` of a file. Raises MissingFile and BadFile, naming it."""
+    """Read and decode a file, see `decode_picture`. Raises MissingFile, BadFile."""
     try:
         with open(path, 'rb') as stream:
             content = stream.read()
@@ -50,14 +50,14 @@ def read_picture(path, shrink=1.0):
 
 
 def decode_picture(content, path, shrink=1.0):
-    """Decode a picture's bytes to 8-bit BGR, turned upright as its EXIF tag says (annotations count so) -> Picture.
+    """Decode a picture to 8-bit BGR -> Picture. It is rotated upright by its EXIF tag, as annotations expect.
 
-    A JPEG of which the crop needs only 1 / `shrink` of the resolution is decoded at 1/2, 1/4 or 1/8 of its size.
-    path: for messages. Raises BadFile.
+    shrink: factor by which the crop reduces the resolution. From 2 on, a JPEG is decoded at 1/2, 1/4 or 1/8 of its
+    size. path: for messages. Raises BadFile.
     """
     is_jpeg = content.startswith(_JPEG_START)
     if is_jpeg and content.rfind(_JPEG_END) < 0:
-        raise BadFile(f'{path}: truncated JPEG')  # OpenCV 4 would give a half-grey picture
+        raise BadFile(f'{path}: truncated JPEG')  # OpenCV 4 would fill the missing part with grey
     reduced, size = 1, None
     if is_jpeg and shrink >= 2:
         size = _upright_size(content)
@@ -73,10 +73,10 @@ def decode_picture(content, path, shrink=1.0):
 
 
 def _upright_size(content):
-    """(height, width) from a JPEG's header, after its EXIF turn; None where the header cannot be read."""
+    """(height, width) from a JPEG's header, after the EXIF rotation. None if the header is unreadable."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             turned = 'exif' in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
             return image.size if turned else image.size[::-1]
-    except Exception:  # Pillow raises many kinds on a broken header; the full decode then has the say
+    except Exception:  # Pillow raises many types on a broken header; the decoder then decides
         return None

@@ -1,14 +1,14 @@
-"""Which labels a training trusts (DATA.MIN_CONFIDENCE, MIN_KEYPOINTS, MAX_BETAS)."""
+"""Filters for the labels of training (DATA.MIN_CONFIDENCE, MIN_KEYPOINTS, MAX_BETAS)."""
 from dataclasses import replace
 
 import numpy as np
 
-_COUNTED = 44  # of the 49 joints: the common joints' face comes twice
+_COUNTED = 44  # of the 49 joints; the last 5, the face of the common joints, are duplicates
 
 
 def trusted(person, data):
-    """The Person without keypoints of a confidence below MIN_CONFIDENCE, and without pose and betas where one of the
-    betas is larger than MAX_BETAS. data: cfg.DATA."""
+    """The Person without keypoints whose confidence is below MIN_CONFIDENCE, and without pose and betas if one of the
+    betas exceeds MAX_BETAS. data: cfg.DATA."""
     if data.MIN_CONFIDENCE:
         points = person.keypoints_2d
         person = replace(person, keypoints_2d=np.where(points[:, 2:] < data.MIN_CONFIDENCE, 0, points))
@@ -18,6 +18,6 @@ def trusted(person, data):
 
 
 def has_enough_keypoints(person, data):
-    """Whether at least MIN_KEYPOINTS of the first 44 joints are seen."""
+    """Whether at least MIN_KEYPOINTS of the first 44 joints are visible."""
     seen = person.keypoints_2d[:_COUNTED, 2] >= max(data.MIN_CONFIDENCE, np.finfo(np.float32).tiny)
     return seen.sum() >= data.MIN_KEYPOINTS

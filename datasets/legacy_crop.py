@@ -1,15 +1,15 @@
 """The crops of SPIN's, DaNet's, PyMAF's, Multi-SPIN's and 4D-Humans' published code, bit for bit.
 
-The outside is black. All but 4D-Humans' cut corners to whole pixels, and rotate and resize in ways of their own:
+The outside is black. All except 4D-Humans' truncate corners to whole pixels. They rotate and resize differently:
 
-- 'pil_bicubic', PyMAF: skimage's rotation, Pillow's bicubic resizing.
-- 'imresize_bilinear', SPIN and DaNet: imrotate and imresize of scipy 1.0.0, which take an array of floating-point
-  numbers for a picture whose least value is black and whose largest is white; Pillow's bilinear resizing after that.
-- 'skimage_bilinear', Multi-SPIN: skimage's resize, here rounded to whole grey levels.
-- 'cv2_bilinear', 4D-Humans: `warped_crop`.
+- 'pil_bicubic' (PyMAF): skimage's rotation and Pillow's bicubic resizing.
+- 'imresize_bilinear' (SPIN and DaNet): imrotate and imresize of scipy 1.0.0. These stretch the contrast of an array of
+  floats, so that its minimum is black and its maximum is white. Then Pillow's bilinear resizing.
+- 'skimage_bilinear' (Multi-SPIN): skimage's resize, here rounded to whole grey levels.
+- 'cv2_bilinear' (4D-Humans): `warped_crop`.
 
-Published weights were measured on such crops, so their evaluation uses that of their source. Training uses
-`augmentation.warp_crop`.
+Published errors were measured on such crops, so evaluation of published weights uses the crop of their source. Training
+uses `augmentation.warp_crop`.
 """
 import numpy as np
 from PIL import Image
@@ -21,17 +21,17 @@ from utils.errors import BadConfig, BadFile
 from utils.pixels import PIXEL_CENTER
 
 RESIZES = ('pil_bicubic', 'imresize_bilinear', 'skimage_bilinear', 'cv2_bilinear')
-WARPED = 'cv2_bilinear'  # the one that does not cut to whole pixels
-# Pixels; the published crop makes the whole box before it resizes, so its memory grows with the box.
+WARPED = 'cv2_bilinear'  # the only one without truncation to whole pixels
+# Pixels. The published crop copies the whole box before resizing, so its memory grows with the box.
 _LARGEST_SIDE = 20000
 
 
 def legacy_crop(image, center, scale, res, rotation=0.0, resize='pil_bicubic', of_demo=False):
-    """Crop uint8 [H,W,3] to [res,res,3]: a box of side 200 * `scale` about `center`, turned counter-clockwise.
+    """Crop uint8 [H,W,3] to [res,res,3]: a box with centre `center` and side 200 * `scale`, rotated counter-clockwise.
 
-    resize: one of RESIZES. A box that lies wholly outside the image gives black; with 'imresize_bilinear', so does
-    one of a single colour. of_demo: as the published demo crops, where that is another way. Raises BadConfig for an
-    unknown `resize`, and BadFile for a box of more than 20,000 pixels.
+    resize: one of RESIZES. The crop is black if the box is outside the image or, with 'imresize_bilinear', if it has a
+    single colour. of_demo: crop as in the published demo, if that differs. Raises BadConfig for an unknown `resize`,
+    and BadFile for a box of more than 20,000 pixels.
     """
     if resize not in RESIZES:
         raise BadConfig(f'DATA.LEGACY_CROP_RESIZE is {resize!r}; use one of {", ".join(RESIZES)}')
@@ -55,7 +55,7 @@ def legacy_crop(image, center, scale, res, rotation=0.0, resize='pil_bicubic', o
 
 
 def _stretched(window):
-    """scipy's bytescale: the least value becomes 0 and the largest 255, halves rounded up."""
+    """scipy's bytescale: map the minimum to 0 and the maximum to 255, rounding halves up."""
     low, high = float(window.min()), float(window.max())
     return ((window - low) * (255.0 / (high - low or 1.0)) + 0.5).astype(np.uint8)
 
@@ -65,11 +65,11 @@ def _rotated(window, rotation, resize):
         return np.array(Image.fromarray(window).rotate(rotation, resample=Image.BILINEAR))
     if resize == 'pil_bicubic':
         return skimage_rotate(window.astype(np.float64), rotation).astype(np.uint8)
-    raise ValueError(f'{resize} knows no rotation')
+    raise ValueError(f'{resize} does not support rotation')
 
 
 def legacy_square(center, scale, res, resize):
-    """Centre [2] and side, in continuous pixels, of the square of the picture that a published crop is taken for."""
+    """Centre [2] and side of the square that the published code crops, in continuous pixels of the picture."""
     if resize == WARPED:
         return np.asarray(center) + PIXEL_CENTER, 200.0 * scale
     first, last = legacy_box(center, scale, res)
@@ -77,21 +77,21 @@ def legacy_square(center, scale, res, resize):
 
 
 def legacy_box(center, scale, res):
-    """First and one-past-last pixel (x, y) of the picture that the published crop covers."""
+    """First pixel (x, y) of the published crop in the picture, and the one after the last."""
     to_picture = np.linalg.inv(_transform(center, scale, res))
     return _truncated(to_picture, [[0.0, 0.0]])[0], _truncated(to_picture, [[res, res]])[0]
 
 
 def legacy_transform_points(points, center, scale, res, rotation=0.0, resize='pil_bicubic'):
-    """Crop coordinates of points [J,2], cut to whole pixels and moved by one as the published code does; or neither, by
-    4D-Humans'."""
+    """Crop coordinates of points [J,2]. As in the published code they are truncated to whole pixels and shifted by one,
+    except for 4D-Humans."""
     if resize == WARPED and not rotation:
         return warped_points(points, center, scale, res)
     return _truncated(_transform(center, scale, res, rotation), points) + 1
 
 
 def _transform(center, scale, res, rotation=0.0):
-    """The published 3x3 matrix; its order of operations decides which side of a whole number a corner falls on."""
+    """The published 3x3 matrix. The order of operations determines how corners near whole numbers are truncated."""
     side = 200 * scale
     matrix = np.zeros((3, 3))
     matrix[0, 0] = matrix[1, 1] = float(res) / side
@@ -108,13 +108,13 @@ def _transform(center, scale, res, rotation=0.0):
 
 
 def _truncated(matrix, points):
-    """Points [J,2] through a 3x3 matrix, cut towards zero."""
+    """Apply a 3x3 matrix to points [J,2] and truncate towards zero."""
     points = np.asarray(points, np.float64)
     return np.stack([(matrix @ np.array([x, y, 1.0]))[:2].astype(int) for x, y in points])
 
 
 def _window(image, first, last):
-    """Rows and columns first..last (x, y) of the image, black where it has none."""
+    """The window from first to last (x, y) of the image. Black outside the image."""
     size = np.array([image.shape[1], image.shape[0]])
     window = np.zeros((last[1] - first[1], last[0] - first[0], 3), np.uint8)
     (x0, y0), (x1, y1) = np.maximum(first, 0), np.minimum(last, size)

@@ -1,4 +1,4 @@
-"""Names of MPI-INF-3DHP's training pictures: which person, which camera, which frame."""
+"""Parses the names of MPI-INF-3DHP's training pictures: person, sequence, camera and frame."""
 import re
 from typing import NamedTuple
 
@@ -16,11 +16,11 @@ class Shot(NamedTuple):
 
     @property
     def path(self):
-        """Its name as SPIN writes it."""
+        """Name of the picture in SPIN's form."""
         return f'S{self.subject}/Seq{self.sequence}/imageFrames/video_{self.camera}/frame_{self.frame:06d}.jpg'
 
 
 def read_shot(name):
-    """The Shot that a picture's name tells, or None where it is no name of MPI-INF-3DHP's training set."""
+    """The Shot of a picture's name, or None if it is not a name of MPI-INF-3DHP's training set."""
     match = _NAME.match(name.replace('\\', '/'))
     return Shot(*map(int, match.groups())) if match else None

@@ -18,19 +18,19 @@ _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
 class ViewGroupDataset(ImageDataset):
-    """A dataset whose samples are `n_views` pictures of one person: every entry of an ImageDataset's sample, stacked
-    [n_views, ...]; `imgname` and `dataset_name` are lists of n_views names.
+    """A dataset whose samples are `n_views` pictures of one person.
 
-    Two entries come on top: `camera_rotation` [3,3] turns the world into the camera of the augmented crop, for rows
-    with `has_camera`: those whose file gives cam_R and cam_K [N,3,3]. Without cam_K, where the crop looks is not known.
-    All views of a sample are mirrored or none is, so that they show one (mirrored) person; rotation, scale and colours
+    A sample has the entries of an ImageDataset's sample, stacked to [n_views, ...]. `imgname` and `dataset_name` are
+    lists of n_views names. Two more entries are `camera_rotation` [n_views,3,3], from the world to the camera of the
+    augmented crop, and `has_camera` [n_views]: whether the file has cam_R and cam_K [N,3,3]. Without cam_K the
+    direction of the crop is unknown. Either all views of a sample are mirrored or none. Rotation, scale and colours
     are drawn for each view.
 
-    Training draws `n_views` different views of a group, in random order. Evaluation goes through the views of a group
-    in order, n_views at a time; where that does not come out even, it starts once at each view and goes round, so that
-    every picture counts alike. A dataset with a `view_seed` is evaluated on views drawn with it instead, each once.
-    Groups with fewer views are left out.
-    Raises what ImageDataset raises, and BadFile where no group has n_views views.
+    Training draws `n_views` different views of a group, in random order. Evaluation uses the views of a group in order,
+    n_views at a time. If n_views does not divide their number, it uses one window for each first view, wrapping around,
+    so that every picture counts equally. A dataset with a `view_seed` is evaluated on views drawn with it, each at most
+    once. Groups with fewer views are left out. Raises the errors of ImageDataset, and BadFile if no group has n_views
+    views.
     """
 
     def __init__(self, cfg, name, split, n_views, seed=None, dataset_index=0):
@@ -40,8 +40,8 @@ class ViewGroupDataset(ImageDataset):
         groups = view_groups(self.annotations, self.source.annotations)
         self.groups = [group for group in groups if len(group) >= n_views]
         if not self.groups:
-            raise BadFile(f'{self.source.annotations}: no person is seen by {n_views} cameras here (it has '
-                          f'{len(groups)} groups of at most {max(map(len, groups))} views)')
+            raise BadFile(f'{self.source.annotations}: no person has {n_views} views (it has '
+                          f'{len(groups)} groups of at most {max(map(len, groups))} views); use fewer views')
         if len(self.groups) < len(groups):
             log_once(f'{self.source.annotations}: {len(groups) - len(self.groups)} of {len(groups)} groups have fewer '
                      f'than {n_views} views and are left out')
@@ -57,7 +57,7 @@ class ViewGroupDataset(ImageDataset):
         return len(self.groups if self._windows is None else self._windows)
 
     def sample(self, epoch, index, rng):
-        """The group `index`, its views and augmentation drawn from `rng` (training only)."""
+        """The sample of group `index`. In training, `rng` draws its views and augmentation."""
         for place in range(min(len(self), MAX_SKIPS)):
             rows, augmentations = self._draw((index + place) % len(self), rng)
             try:
@@ -68,7 +68,7 @@ class ViewGroupDataset(ImageDataset):
                 continue
             return stack_views([self._pack_view(*picture, augmentation)
                                 for picture, augmentation in zip(pictures, augmentations)])
-        raise BadFile(f'{self.source.images}: pictures of {MAX_SKIPS} groups in a row from group {index} of '
+        raise BadFile(f'{self.source.images}: pictures of {MAX_SKIPS} consecutive groups from group {index} of '
                       f'{self.source.annotations} are unreadable')
 
     def _draw(self, index, rng):
@@ -90,7 +90,7 @@ class ViewGroupDataset(ImageDataset):
         return sample
 
     def _camera_rotation(self, row, center):
-        """(world to the camera that looks at the box's `center` [3,3], whether the file gives it) of a row."""
+        """(rotation [3,3] from the world to the camera that looks at the box's `center`, whether it is known)."""
         rotation, intrinsics = (self.annotations.extra.get(key) for key in ('cam_R', 'cam_K'))
         if rotation is None or intrinsics is None:
             return np.eye(3), False
@@ -103,8 +103,8 @@ class ViewGroupDataset(ImageDataset):
 def view_groups(annotations, path):
     """Rows [n] of each group of views, in the order of the views.
 
-    Groups are those of the file's arrays `group` and `view` [N], else those of MPI-INF-3DHP's paths. Raises BadFile
-    where there are neither, or where one camera sees a person twice.
+    The arrays `group` and `view` [N] of the file define the groups, or the paths of MPI-INF-3DHP. Raises BadFile
+    without either, or if a group has two rows of one view.
     """
     group, view = annotations.extra.get('group'), annotations.extra.get('view')
     if group is None or view is None:
@@ -115,29 +115,29 @@ def view_groups(annotations, path):
     same = (np.diff(group[order]) == 0) & (np.diff(view[order]) == 0)
     if same.any():
         first, second = order[np.argmax(same)], order[np.argmax(same) + 1]
-        raise BadFile(f'{path}: rows {first} and {second} are the same view of the same group')
+        raise BadFile(f'{path}: rows {first} and {second} are the same view of the same group; remove one')
     return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
 
 
 def _from_paths(names, path):
-    """Group and view of each row by MPI-INF-3DHP's paths."""
+    """Group and view of each row from paths of MPI-INF-3DHP."""
     shots = [read_shot(name) for name in names]
     if None in shots:
-        raise BadFile(f"{path}: groups of views need arrays 'group' and 'view', or image names like MPI-INF-3DHP's; "
-                      f'{names[shots.index(None)]!r} is not. Single pictures want DATA.N_VIEWS or TEST.N_VIEWS 0')
+        raise BadFile(f"{path}: groups of views need arrays 'group' and 'view', or image names like MPI-INF-3DHP's, "
+                      f'unlike {names[shots.index(None)]!r}; for single pictures set DATA.N_VIEWS or TEST.N_VIEWS to 0')
     return (np.array([f'S{shot.subject}/Seq{shot.sequence}/{shot.frame:06d}' for shot in shots]),
             np.array([shot.camera for shot in shots]))
 
 
 def windows(rows, size):
-    """Windows [size] into the rows of a group: side by side where they fill it, else one from each row, going round."""
+    """Windows [size] of the rows of a group: adjacent if `size` divides their number, else one per row, wrapping."""
     step = size if len(rows) % size == 0 else 1
     return [np.take(rows, range(start, start + size), mode='wrap') for start in range(0, len(rows), step)]
 
 
 def drawn_windows(groups, size, seed):
-    """Windows [size] of views drawn without replacement, as Multi-SPIN pairs them: groups in the order of the file, the
-    rows of each shuffled by one generator and cut into as many windows as it gives; what is left over is left out."""
+    """Windows [size] of views drawn without replacement, as in Multi-SPIN. One generator shuffles the rows of each
+    group, in the order of the file. Remaining rows that do not fill a window are left out."""
     rng, made = random.Random(seed), []
     for group in sorted(map(sorted, groups)):
         order = rng.sample(group, len(group))
@@ -146,6 +146,6 @@ def drawn_windows(groups, size, seed):
 
 
 def stack_views(samples):
-    """Samples of the views -> one sample; tensors [n_views, ...], texts in lists."""
+    """Stack the samples of the views -> one sample with tensors [n_views, ...] and lists of texts."""
     return {key: torch.stack([sample[key] for sample in samples]) if isinstance(value, torch.Tensor)
             else [sample[key] for sample in samples] for key, value in samples[0].items()}

@@ -1,7 +1,7 @@
 """Synthetic occlusion: cut-outs of objects pasted over training pictures.
 
-Sarandi et al., "How Robust is 3D Human Pose Estimation to Occlusion?", IROS Workshops 2018, whose cut-outs are those of
-Pascal VOC's objects (`pascal_occluders.npy`, which PARE's and mmhuman3d's trainings use). Numbers are mmhuman3d's.
+Sarandi et al., "How Robust is 3D Human Pose Estimation to Occlusion?", IROS Workshops 2018. PARE and mmhuman3d train
+with its cut-outs of Pascal VOC's objects (`pascal_occluders.npy`). The constants are mmhuman3d's.
 """
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,16 +13,16 @@ import numpy as np
 from utils.errors import BadFile, MissingFile
 from utils.safe_io import load_npy
 
-SHAPES = 'shapes'  # DATA.OCCLUDERS: cut-outs drawn here, for data without a file of them
-_MOST = 7  # on one picture
-_SIZES = (0.2, 1.0)  # of a cut-out, in a picture whose shorter side is _SHORTER
+SHAPES = 'shapes'  # value of DATA.OCCLUDERS for generated cut-outs
+_MOST = 7  # cut-outs per picture
+_SIZES = (0.2, 1.0)  # factors of a cut-out, if the shorter side of the picture is _SHORTER
 _SHORTER = 256
 _SHAPES_DRAWN, _SHAPE_SIZE = 64, 192
 
 
 @dataclass(frozen=True)
 class Occluder:
-    """One cut-out on a picture. cutout: its number; x, y: of its middle, as shares of the picture; size: factor."""
+    """One cut-out on a picture. cutout: its number. x, y: its centre, relative to the picture. size: factor."""
     cutout: int
     x: float
     y: float
@@ -36,7 +36,7 @@ class Occluders:
         self.cutouts = cutouts
 
     def draw(self, rng):
-        """Draw one to seven of them for a picture -> tuple of Occluder."""
+        """Draw one to seven cut-outs for a picture -> tuple of Occluder."""
         count = rng.integers(1, _MOST + 1)
         drawn = zip(rng.integers(len(self.cutouts), size=count), rng.random((count, 2)), rng.uniform(*_SIZES, count))
         return tuple(Occluder(int(cutout), *place.tolist(), float(size)) for cutout, place, size in drawn)
@@ -55,7 +55,7 @@ class Occluders:
 
 
 def _blend(crop, cutout, onto):
-    """Blend a cut-out, taken to the crop by a matrix [2,3], over what it covers."""
+    """Blend a cut-out into the crop. onto: matrix [2,3] from the cut-out to the crop."""
     height, width = cutout.shape[:2]
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ onto[:, :2].T + onto[:, 2]
     first = np.clip(np.floor(corners.min(0)).astype(int), 0, crop.shape[1])
@@ -63,13 +63,13 @@ def _blend(crop, cutout, onto):
     if (last <= first).any():
         return
     scale = np.hypot(*onto[:, 0])
-    if scale < 1:  # averaged down first, as a picture that shrinks
+    if scale < 1:  # average first, as for a picture that shrinks
         size = np.maximum(np.round([width * scale, height * scale]).astype(int), 1)
         cutout = cv2.resize(cutout, size.tolist(), interpolation=cv2.INTER_AREA)
         onto = onto * np.array([width / size[0], height / size[1], 1.0])
     at_centres = onto.copy()
     at_centres[:, 2] += 0.5 * onto[:, :2].sum(1) - 0.5 - first  # cv2 counts from pixel centres
-    # Opacity first: the colour of what is not shown must not bleed into the edge.
+    # Multiply by opacity before resampling, so that transparent pixels do not colour the edge.
     shown = cutout[..., 3:].astype(np.float32) / 255
     layers = np.concatenate([cutout[..., :3] * shown, shown], -1)
     warped = cv2.warpAffine(layers, at_centres, (last - first).tolist(), flags=cv2.INTER_LINEAR)
@@ -79,10 +79,10 @@ def _blend(crop, cutout, onto):
 
 @lru_cache(maxsize=1)
 def load_occluders(name):
-    """What DATA.OCCLUDERS names -> Occluders, or None for ''.
+    """Load the cut-outs of DATA.OCCLUDERS -> Occluders, or None for ''.
 
-    'shapes', a `.npy` of cut-outs (an object array, as `pascal_occluders.npy`), or a folder of PNG files with opacity.
-    Raises MissingFile, BadFile.
+    name: 'shapes', a `.npy` of cut-outs (an object array, as `pascal_occluders.npy`), or a folder of PNG files with
+    opacity. Raises MissingFile, BadFile.
     """
     if not name:
         return None
@@ -90,16 +90,15 @@ def load_occluders(name):
         return Occluders(_drawn_shapes())
     path = Path(name)
     if not path.exists():
-        raise MissingFile(f'{name}: no such file or folder of cut-outs (DATA.OCCLUDERS); mmhuman3d\'s '
-                          f'pascal_occluders.npy is one (./fetch_data.sh --only pascal_occluders); {SHAPES!r} draws '
-                          'some')
+        raise MissingFile(f'{name}: no such file or folder of cut-outs (DATA.OCCLUDERS); get mmhuman3d\'s '
+                          f'pascal_occluders.npy with ./fetch_data.sh --only pascal_occluders, or use {SHAPES!r}')
     cutouts = _read_folder(path) if path.is_dir() else list(load_npy(path))
     for place, cutout in enumerate(cutouts):
         shape, kind = np.shape(cutout), getattr(cutout, 'dtype', None)
         if len(shape) != 3 or shape[2] != 4 or kind != np.uint8 or not min(shape):
-            raise BadFile(f'{name}: cut-out {place} has shape {list(shape)} of {kind}, wanted [h,w,4] of uint8')
+            raise BadFile(f'{name}: cut-out {place} has shape {list(shape)} of {kind}, but must be [h,w,4] of uint8')
     if not cutouts:
-        raise BadFile(f'{name}: holds no cut-outs')
+        raise BadFile(f'{name}: no cut-outs')
     return Occluders(cutouts)
 
 
@@ -114,7 +113,7 @@ def _read_folder(folder):
 
 
 def _drawn_shapes():
-    """Spotted polygons of any colour, the same in every run."""
+    """Polygons with random colours. They are the same in every run."""
     rng, shapes = np.random.default_rng(0), []
     for _ in range(_SHAPES_DRAWN):
         size = rng.integers(_SHAPE_SIZE // 3, _SHAPE_SIZE, 2)

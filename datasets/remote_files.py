@@ -1,4 +1,4 @@
-"""Files of a web server, fetched once into a folder, whole and checked."""
+"""Downloads files of a web server into a cache folder and checks their digests."""
 import contextlib
 import hashlib
 import http.client
@@ -17,7 +17,7 @@ from utils.safe_io import sha256_of
 _PIECE = 1 << 20
 _TIMEOUT_S = 60
 _ATTEMPTS = 3
-_ODD = r'[^\w.+-]'  # what some system forbids in a file's name
+_ODD = r'[^\w.+-]'  # characters that some system forbids in file names
 
 
 def is_url(name):
@@ -25,13 +25,13 @@ def is_url(name):
 
 
 def cache_folder(url, root=''):
-    """Folder for the files below a URL; root: '' takes ~/.cache/human_mesh_recovery."""
+    """Cache folder for the files below a URL. root: '' for ~/.cache/human_mesh_recovery."""
     root = Path(root) if root else Path.home() / '.cache' / 'human_mesh_recovery'
     return root / f'{re.sub(_ODD, "_", Path(url).name)}-{hashlib.sha256(url.encode()).hexdigest()[:16]}'
 
 
 def read_url(url, limit=64 << 20):
-    """The content of a small file. Raises MissingFile, BadFile."""
+    """Content of a file of at most `limit` bytes. Raises MissingFile, BadFile."""
     with _opened(url) as response:
         content = response.read(limit + 1)
     if len(content) > limit:
@@ -40,10 +40,10 @@ def read_url(url, limit=64 << 20):
 
 
 def fetch(url, path, size, sha256):
-    """Bring a file of known size and SHA-256 to `path`, unless it is there.
+    """Download a file of known size and SHA-256 to `path`, unless it exists.
 
-    One process fetches, others that want the same file wait. What an interrupted call got is kept, and the next goes on
-    behind it. Raises MissingFile, BadFile.
+    One process downloads; others that need the file wait. After an interruption the next call continues the download.
+    Raises MissingFile, BadFile.
     """
     path = Path(path)
     if path.exists():
@@ -62,13 +62,13 @@ def fetch(url, path, size, sha256):
                     raise
         if sha256_of(partial) != sha256:
             partial.unlink()
-            raise BadFile(f'{url}: its content is not what shards.json says (SHA-256)')
+            raise BadFile(f'{url}: its SHA-256 differs from that in shards.json')
         os.replace(partial, path)
     return path
 
 
 def _go_on(url, partial, size):
-    """Append what `partial` lacks; from the start where the server gives no parts."""
+    """Download the rest of `partial`, or all of it if the server does not support ranges."""
     have = partial.stat().st_size if partial.exists() else 0
     if have == size:
         return
@@ -77,22 +77,22 @@ def _go_on(url, partial, size):
         while piece := response.read(_PIECE):
             stream.write(piece)
             if stream.tell() > size:
-                raise BadFile(f'{url}: more than the {size} bytes that shards.json says')
+                raise BadFile(f'{url}: more than the {size} bytes of shards.json')
     if partial.stat().st_size != size:
         raise BadFile(f'{url}: ended after {partial.stat().st_size} of {size} bytes')
 
 
 @contextlib.contextmanager
 def _opened(url, headers=None):
-    """An HTTP response, and any network error as one line."""
+    """Open a URL. Raises network errors as BadFile or MissingFile."""
     try:
         request = urllib.request.Request(quote(url, safe=':/?&=%@,+~'), headers=headers or {})
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
             yield response
     except urllib.error.HTTPError as error:
         kind = MissingFile if error.code in (404, 410) else BadFile
-        raise kind(f'{url}: the server says {error.code} {error.reason}') from None
+        raise kind(f'{url}: the server answers {error.code} {error.reason}') from None
     except ProjectError:
         raise
-    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError, timeouts, connections that break
+    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError, timeouts, broken connections
         raise BadFile(f'{url}: cannot be fetched ({" ".join(str(error).split())[:150]})') from None

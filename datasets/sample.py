@@ -1,4 +1,4 @@
-"""From a picture and one person's labels to the sample that a batch is made of (docs/architecture.md: "Batch")."""
+"""Makes a sample from a picture and the labels of one person (docs/architecture.md: "Batch")."""
 import numpy as np
 import torch
 
@@ -28,15 +28,15 @@ _NO_POSE, _NO_JOINTS = np.zeros(72, np.float32), np.zeros((24, 4), np.float32)
 
 
 def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False, pose_of_crop=False):
-    """One sample, a dict of tensors, without the entries that name dataset and row.
+    """Make a sample, a dict of tensors, without the entries that identify dataset and row.
 
-    Pose and 3D joints are turned with the picture, and into the frame in which the network estimates: with MODEL.CAMERA
-    'crop', that of the camera that looks at the box's middle. `ray_rotation` turns that frame back into the picture's.
-    Turning a crop is turning its camera about the optical axis, and so the whole picture about the principal point;
-    `bbox_info` tells where the box lies in that picture, mirrored where the crop is.
+    Pose and 3D joints are rotated to the frame of the network. With MODEL.CAMERA 'crop' this is the frame of the camera
+    that looks at the centre of the box, and `ray_rotation` rotates from it to the picture's camera. They also rotate
+    with the augmentation: rotating a crop rotates its camera about the optical axis, and thus the picture about the
+    principal point. `bbox_info` is the box in that rotated picture, mirrored if the crop is.
 
-    picture: `image_io.Picture`; person: `annotations.Person`; `legacy` takes the published integer crop, which knows
-    no flip; `hides_3d` leaves 3D labels out; with `pose_of_crop` the pose is that seen along the ray already.
+    picture: `image_io.Picture`. person: `annotations.Person`. legacy: use the published crop, without flips. hides_3d:
+    leave 3D labels out. pose_of_crop: the pose is already in the frame of the crop's ray.
     """
     res = cfg.DATA.IMG_RES
     scale, center = person.scale * augmentation.scale, person.center
@@ -87,13 +87,13 @@ def make_sample(picture, person, augmentation, cfg, legacy=False, hides_3d=False
 
 
 def shown_center(center, data):
-    """The middle [...,2] of the square that an evaluation crop about `center` shows. data: cfg.DATA."""
+    """Centre [...,2] of the square that an evaluation crop for `center` shows. data: cfg.DATA."""
     warped = data.LEGACY_CROP_EVAL and data.LEGACY_CROP_RESIZE == WARPED
     return legacy_square(center, 1.0, data.IMG_RES, WARPED)[0] if warped else center
 
 
 def _tensor(values, dtype=None):
-    """A tensor of its own; a third of torch.tensor's time, of which a sample has eleven."""
+    """A new tensor. Takes a third of the time of torch.tensor, and a sample has eleven."""
     return torch.from_numpy(np.array(values, dtype))
 
 
@@ -106,7 +106,7 @@ def _legacy_view(picture, center, scale, res, augmentation, resize):
 
 
 def _crop_points(points, to_crop, res, permutation):
-    """Points [J,3] of the picture in [-1, 1] over the crop; absent ones are zeros. With a permutation, sides swap."""
+    """Convert points [J,3] of the picture to [-1, 1] of the crop. Missing ones are zeros. permutation: swaps sides."""
     out = np.empty(points.shape, np.float32)
     out[:, :2] = to_crop(points[:, :2].astype(np.float64)) * (2.0 / res) - 1.0
     out[:, 2] = points[:, 2]
@@ -115,20 +115,20 @@ def _crop_points(points, to_crop, res, permutation):
 
 
 def _intrinsics(person, picture):
-    """The picture's camera [3,3]: the label's, else of the label's focal length, EXIF's, or a guess from the size."""
+    """The picture's camera [3,3] from the label's intrinsics, its focal length, EXIF or the picture's size."""
     if person.intrinsics is not None:
         return person.intrinsics
     return camera_matrix(picture.width, picture.height, person.focal_length or picture.focal_length)
 
 
 def _turned_pose(person, turn, flip):
-    """Pose [72] turned by a rotation [3,3] and mirrored."""
+    """Pose [72], rotated by a matrix [3,3] and mirrored if `flip`."""
     pose = person.pose.copy() if _is_identity(turn) else turn_pose(person.pose, turn)
     return (flip_pose(pose) if flip else pose).astype(np.float32)
 
 
 def _turned_joints(person, turn, flip):
-    """3D joints [24,4] turned by a rotation [3,3] and mirrored."""
+    """3D joints [24,4], rotated by a matrix [3,3] and mirrored if `flip`."""
     joints = person.joints_3d.copy() if _is_identity(turn) else turn_points(person.joints_3d, turn)
     return (flip_keypoints(joints, J24_FLIP) if flip else joints).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""The order in which samples are visited: a function of seed and epoch alone, so that a run can go on anywhere."""
+"""The order of the samples. It depends only on seed and epoch, so that a run can resume at any sample."""
 import numpy as np
 from torch.utils.data import Sampler
 
@@ -6,12 +6,12 @@ from torch.utils.data import Sampler
 class EpochSampler(Sampler):
     """Yields (epoch, index) for one process of `world`.
 
-    An epoch visits every index once: with `shuffle` in an order drawn from (seed, epoch), in which processes take
-    turns; else in file order, of which each process takes one stretch, so that it opens its own files alone. All
-    get the same number; what is left over, less than `world` indices, waits for another epoch.
+    With `shuffle`, (seed, epoch) defines the order, and the processes take turns. Otherwise the order is that of the
+    file, and each process gets one contiguous part, so that it opens only its own files. All processes get the same
+    number of samples. An epoch therefore drops up to `world` - 1 indices.
 
-    To go on within an epoch: start, how many samples this process has seen; earlier, (processes, samples that each
-    has seen) of launches before with other numbers of processes, first to last.
+    To resume within an epoch, start: number of samples that this process has seen. earlier: (processes, samples that
+    each has seen) of previous launches with other numbers of processes, in order.
     """
 
     def __init__(self, length, seed=0, shuffle=True, epoch=0, start=0, rank=0, world=1, earlier=()):
@@ -37,7 +37,7 @@ class EpochSampler(Sampler):
             yield self.epoch, int(index)
 
     def _shares(self, order, processes):
-        """What each process visits [processes, n], and what is left over."""
+        """Indices of each process [processes, n], and the remaining ones."""
         each = len(order) // processes
         shared = order[:each * processes]
         shares = shared.reshape(each, processes).T if self.shuffle else shared.reshape(processes, each)

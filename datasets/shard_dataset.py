@@ -16,24 +16,24 @@ from datasets.shard_format import INDEX, INDEX_DTYPE, MANIFEST, parse_person, re
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import log_once
 
-# Files that a process keeps open at a time.
+# Largest number of open files per process.
 _MAX_OPEN = 64
-# Windows would take the file for text.
+# Without this flag Windows opens files as text.
 _BINARY = getattr(os, 'O_BINARY', 0)
 
 
 def is_shards(name):
-    """Whether a dataset's name in DATA.MIXTURE is that of shards: a path or URL that ends in shards.json."""
+    """Whether a name in DATA.MIXTURE is that of shards, a path or URL that ends in shards.json."""
     return name.endswith(MANIFEST)
 
 
 class ShardDataset(RowsDataset):
-    """The data set of a shards.json: row i gives the very sample that an ImageDataset of its annotation file gives.
+    """The dataset of a shards.json. Row i is the same sample as in an ImageDataset of the annotation file.
 
-    Where cfg.DATA.SHARD_BUFFER is above 0, `sample` visits rows in an order of its own, drawn from (seed, epoch):
-    shards in random order, rows shuffled among that many neighbours. With TRAIN.SHUFFLE off, every shard is then read
-    once and nearly in order. Shards of a web server are fetched whole into DATA.SHARD_CACHE, the next one ahead of its
-    use. Start-up maps the index into memory and reads nothing else. Raises MissingFile, BadFile, WrongBody.
+    If cfg.DATA.SHARD_BUFFER is above 0, `sample` has its own order, which depends on (seed, epoch): shards are
+    shuffled, then rows within blocks of that many rows. With TRAIN.SHUFFLE off, every shard is then read once and
+    nearly in order. Shards of a web server are downloaded to DATA.SHARD_CACHE as whole files, the next one in advance.
+    The constructor only maps the index into memory. Raises MissingFile, BadFile, WrongBody.
     """
 
     def __init__(self, cfg, name, seed=None, dataset_index=0):
@@ -42,8 +42,8 @@ class ShardDataset(RowsDataset):
         self._hides_smpl = (manifest['has_smpl'] and not cfg.DATA.IGNORE_3D
                             and not smpl_labels_usable(cfg, manifest.get('body_digest'), name))
         if self._hides_smpl:
-            log_once(f'{name}: its pose and shape belong to the licensed SMPL body and are left out, since the free '
-                     'body is in use; its joints count')
+            log_once(f'{name}: pose and shape belong to the licensed SMPL body and are left out, because the free '
+                     'body is in use; the joints are used')
         super().__init__(cfg, manifest['name'], 'train', seed, dataset_index)
         self.index = self.files.index()
         self._runs = shard_runs(self.index['shard']) if cfg.DATA.SHARD_BUFFER else None
@@ -60,7 +60,7 @@ class ShardDataset(RowsDataset):
         return super().sample(epoch, self.row_at(epoch, index), rng)
 
     def row_at(self, epoch, place):
-        """The row that stands at a place of an epoch's order."""
+        """The row at a position in the order of an epoch."""
         if not self.cfg.DATA.SHARD_BUFFER:
             return place
         if self._order is None or self._order.epoch != epoch:
@@ -90,7 +90,7 @@ def shard_runs(shard_of):
 
 
 class ShardOrder:
-    """An order of `rows` rows: shards shuffled, then rows among `buffer` neighbours; a function of seed and epoch.
+    """Order of `rows` rows: shards are shuffled, then rows within blocks of `buffer`. Depends only on seed and epoch.
 
     firsts, shards: from `shard_runs`.
     """
@@ -105,7 +105,7 @@ class ShardOrder:
         self._window, self._within = -1, None
 
     def at(self, place):
-        """(row at a place, number of the shard that comes next or None)."""
+        """(row at a position, number of the next shard or None)."""
         window = place // self._buffer
         if window != self._window:
             size = min(self._buffer, self._rows - window * self._buffer)
@@ -118,35 +118,35 @@ class ShardOrder:
 
 
 class ShardFiles:
-    """shards.json, index and shards of a folder or of a URL, opened when they are needed."""
+    """shards.json, index and shards of a folder or a URL. Shards are opened on first use."""
 
     def __init__(self, name, cache=''):
         self.place = name[:-len(MANIFEST)]
         self.remote = is_url(name)
         content = read_url(name) if self.remote else _content(Path(name))
         self.manifest = read_manifest(content, name)
-        # A set that was made anew has a folder of its own in the cache.
+        # Each version of a dataset has its own cache folder.
         version = hashlib.sha256(content).hexdigest()[:16]
         self.folder = cache_folder(self.place.rstrip('/'), cache) / version if self.remote else Path(name).parent
         self._descriptors, self._thread = OrderedDict(), None
 
     def index(self):
-        """The rows' places as a read-only array in mapped memory."""
+        """The index of the rows as a read-only, memory-mapped array."""
         path = self.folder / INDEX
         if self.remote:
             fetch(self.place + INDEX, path, self.manifest['index_bytes'], self.manifest['index_sha256'])
         try:
             index = np.load(path, mmap_mode='r', allow_pickle=False)
         except FileNotFoundError:
-            raise MissingFile(f'{path}: no such file') from None
-        except Exception:  # numpy's parser of headers raises many kinds
-            raise BadFile(f'{path}: not an index of shards') from None
+            raise MissingFile(f'{path}: no such file; make it: python -m datasets.shards') from None
+        except Exception:  # numpy's header parser raises many types
+            raise BadFile(f'{path}: not an index of shards; make it again: python -m datasets.shards') from None
         if index.dtype != INDEX_DTYPE or index.shape != (self.manifest['rows'],) or not len(index):
             raise BadFile(f'{path}: not the index of the {self.manifest["rows"]} rows of {self.place}{MANIFEST}')
         return index
 
     def open(self, number):
-        """(name, file descriptor) of a shard; reading is by position, so processes may share it."""
+        """(name, file descriptor) of a shard. Processes may share it, because reads are by position."""
         shards = self.manifest['shards']
         if not 0 <= number < len(shards):
             raise BadFile(f'{self.folder / INDEX}: points to shard {number} of {len(shards)}')
@@ -167,7 +167,7 @@ class ShardFiles:
         return path
 
     def fetch_ahead(self, number):
-        """Begin to fetch a shard in the background, one at a time; an error comes up when the shard is opened."""
+        """Start the download of a shard in the background, one at a time. Errors appear when the shard is opened."""
         if not self.remote or number in self._descriptors or (self._thread and self._thread.is_alive()):
             return
         if not (self.folder / self.manifest['shards'][number]['file']).exists():
@@ -181,7 +181,7 @@ class ShardFiles:
             return
 
     def __getstate__(self):
-        """Loader processes that are started anew open files of their own."""
+        """State without open files. Spawned worker processes open their own."""
         return {**self.__dict__, '_descriptors': OrderedDict(), '_thread': None}
 
 

@@ -1,8 +1,8 @@
-"""Pictures and labels in WebDataset's tar shards: written, and read at a known place or all in order.
+"""Writes and reads pictures and labels as WebDataset tar shards, by row or in order.
 
-A picture is two members, `000000012.jpg` and `000000012.json`; the JSON holds the labels of its people under the keys
-of a SPIN `.npz`. `shards.json` names the shards, `index.npy` says where the picture and the labels of each row of the
-annotation file lie, so that any row can be read alone and start-up reads no tar.
+A picture is two members, such as `000000012.jpg` and `000000012.json`. The JSON has the labels of its people under the
+keys of a SPIN `.npz`. `shards.json` lists the shards. `index.npy` has the position of picture and labels for each row
+of the annotation file, so that a row can be read without the rest of its shard, and no tar is read at the start.
 """
 import hashlib
 import io
@@ -24,7 +24,7 @@ FORMAT = 1
 MANIFEST, INDEX = 'shards.json', 'index.npy'
 INDEX_DTYPE = np.dtype([('shard', '<i4'), ('person', '<i4'), ('picture', '<i8'), ('labels', '<i8'),
                         ('picture_bytes', '<i4'), ('labels_bytes', '<i4')])
-# A member larger than that is no picture and no list of people.
+# Largest valid size of a member in bytes.
 _LARGEST = 256 << 20
 _BLOCK = 512
 _SEEKING = threading.Lock()
@@ -32,10 +32,10 @@ _SEEKING = threading.Lock()
 
 @dataclass(frozen=True)
 class ShardWriter:
-    """Writes the shards of `annotations` into a folder, `per_shard` pictures each.
+    """Writes the shards of `annotations` to a folder, with `per_shard` pictures each.
 
-    Shards depend on the annotations alone, so a call that was interrupted goes on behind the last whole one. `write`
-    raises MissingFile for a picture that is absent.
+    After an interruption a call continues after the last complete shard, because shards depend only on the annotations.
+    `write` raises MissingFile for an absent picture.
     """
     annotations: Annotations
     images: Path
@@ -44,7 +44,7 @@ class ShardWriter:
     per_shard: int = 1000
 
     def write(self, progress=iter):
-        """Write what is not there yet, and the index -> path of shards.json. progress: wraps the list of shards."""
+        """Write the missing shards and the index -> path of shards.json. progress: wraps the list of shards."""
         self.folder.mkdir(parents=True, exist_ok=True)
         names, rows_of = _pictures(self.annotations.imgname)
         groups = [range(len(names))[start:start + self.per_shard] for start in range(0, len(names), self.per_shard)]
@@ -69,13 +69,13 @@ class ShardWriter:
 
 
 def labels_text(annotations, name, rows):
-    """The JSON of a picture `name` and of the people in it, rows of Annotations."""
+    """The JSON of a picture and its people. rows: their rows in the Annotations."""
     people = [person_labels(annotations, row) for row in rows]
     return json.dumps({'imgname': name, 'first_pixel': PIXEL_CENTER, 'people': people}, separators=(',', ':')).encode()
 
 
 def existing_shard(path, digest):
-    """What `write_shard` returned for a shard of the same source that is whole, or None."""
+    """The result of `write_shard` for a complete shard with the same digest, or None."""
     side = path.with_suffix('.json')
     if not (path.exists() and side.exists()):
         return None
@@ -84,8 +84,11 @@ def existing_shard(path, digest):
 
 
 def write_shard(path, pictures, digest, **others):
-    """Write a shard of pictures (number, suffix, content, labels) -> its entry in shards.json, with `places` of each
-    picture: where it and its labels start, and their sizes. digest: tells of what it was made; others: kept as well."""
+    """Write a shard of pictures (number, suffix, content, labels) -> its entry in shards.json.
+
+    `places` of the entry has, for each picture, the offsets of picture and labels, then their sizes. digest: identifies
+    the source. others: added to the entry.
+    """
     places = []
     with atomic_write(path) as stream, tarfile.open(fileobj=stream, mode='w', format=tarfile.USTAR_FORMAT) as tar:
         for number, suffix, content, text in pictures:
@@ -98,7 +101,7 @@ def write_shard(path, pictures, digest, **others):
 
 
 def save_manifest(folder, index, shards, **about):
-    """Write the index, then shards.json -> its path. shards: entries without `places`; about: name, pictures, has_smpl
+    """Write the index, then shards.json -> its path. shards: entries without `places`. about: name, pictures, has_smpl
     and body_digest."""
     save_npy(folder / INDEX, index)
     save_json(folder / MANIFEST, {
@@ -125,7 +128,7 @@ def _read(path):
 
 
 def _add(tar, name, content):
-    """Append a member -> where its content starts."""
+    """Append a member -> offset of its content."""
     info = tarfile.TarInfo(name)
     info.size = len(content)
     start = tar.offset + _BLOCK
@@ -134,7 +137,7 @@ def _add(tar, name, content):
 
 
 def person_labels(annotations, row):
-    """Labels of one row as plain JSON, under the keys of a SPIN `.npz`; what the row has not is left out."""
+    """Labels of a row for JSON, under the keys of a SPIN `.npz`. Missing labels have no key."""
     person = annotations.person(row)
     labels = {'center': person.center, 'scale': person.scale, 'gender': person.gender}
     openpose, part = np.split(person.keypoints_2d, [25])
@@ -151,21 +154,21 @@ def person_labels(annotations, row):
 
 
 def parse_person(content, number, name):
-    """(Person, image name) of one of the people in a picture's labels; `name` is for messages. Raises BadFile."""
+    """(Person, image name) of person `number` in a picture's labels. name: for messages. Raises BadFile."""
     try:
         labels = json.loads(content)
         row = {**labels['people'][number], **{key: labels[key] for key in ('imgname', 'first_pixel') if key in labels}}
         raw = {key: np.asarray(value)[None] for key, value in row.items()}
     except (ValueError, RecursionError, KeyError, TypeError, IndexError):
-        raise BadFile(f'{name}: not the labels of a picture with {number + 1} or more people') from None
+        raise BadFile(f'{name}: not the labels of a picture with at least {number + 1} people') from None
     annotations = Annotations.from_spin(raw, name)
     return annotations.person(0), str(annotations.imgname[0])
 
 
 def read_member(descriptor, start, size, shard):
-    """The content of the tar member whose content starts at a byte -> (name, bytes).
+    """Read the tar member whose content is at an offset -> (name, bytes).
 
-    Raises BadFile, naming the member, for anything but a whole regular file of that size.
+    Raises BadFile unless it is a complete regular file of that size.
     """
     if start < _BLOCK or not 0 <= size <= _LARGEST:
         raise BadFile(f'{shard}: the index points to {size} bytes at {start}')
@@ -173,15 +176,15 @@ def read_member(descriptor, start, size, shard):
     try:
         member = tarfile.TarInfo.frombuf(block[:_BLOCK], 'utf-8', 'strict')
     except (tarfile.HeaderError, UnicodeDecodeError):
-        raise BadFile(f'{shard}: no tar member begins at byte {start}; the index is of another file') from None
+        raise BadFile(f'{shard}: no tar member at byte {start}; the index is of another file') from None
     check_member(member, shard)
     if member.size != size or len(block) != _BLOCK + size:
-        raise BadFile(f'{shard}: member {member.name!r} is cut short or of another size than the index says')
+        raise BadFile(f'{shard}: member {member.name!r} is truncated or has another size than in the index')
     return member.name, block[_BLOCK:]
 
 
 def _read_at(descriptor, count, start):
-    """Bytes from a place in a file; by `os.pread`, which Windows does not have, threads need no lock."""
+    """Read bytes at an offset of a file. `os.pread` needs no lock between threads, but Windows lacks it."""
     if hasattr(os, 'pread'):
         return os.pread(descriptor, count, start)
     with _SEEKING:
@@ -190,21 +193,18 @@ def _read_at(descriptor, count, start):
 
 
 def check_member(member, shard):
-    """Raise BadFile, naming it, for a tar member that is no plain file, is too large or whose name leads elsewhere."""
+    """Raise BadFile for a tar member that is not a regular file, is too large, or has a path outside the shard."""
     parts = member.name.replace('\\', '/').split('/')
     if member.name.startswith(('/', '\\')) or '..' in parts or ':' in parts[0] or '\0' in member.name:
-        raise BadFile(f'{shard}: member {member.name!r} names a place outside the shard')
+        raise BadFile(f'{shard}: member {member.name!r} has a path outside the shard')
     if not member.isreg():
         raise BadFile(f'{shard}: member {member.name!r} is a link, folder or device, not a file')
     if member.size > _LARGEST:
-        raise BadFile(f'{shard}: member {member.name!r} has {member.size} bytes')
+        raise BadFile(f'{shard}: member {member.name!r} has {member.size} bytes, which is too large')
 
 
 def stream_shard(stream, shard):
-    """All pictures of a shard in order, from a file or a response that cannot seek: yields (name, picture, labels).
-
-    Raises BadFile, naming shard and member.
-    """
+    """Yield (name, picture, labels) of a shard in order, from a file or an unseekable stream. Raises BadFile."""
     try:
         with tarfile.open(fileobj=stream, mode='r|') as tar:
             waiting = None
@@ -224,7 +224,7 @@ def stream_shard(stream, shard):
 
 
 def read_manifest(content, name):
-    """shards.json, parsed and checked. Raises BadFile."""
+    """Parse and check shards.json. Raises BadFile."""
     wanted = {'format': int, 'name': str, 'rows': int, 'shards': list, 'has_smpl': bool, 'index_bytes': int,
               'index_sha256': str}
     try:
@@ -234,9 +234,10 @@ def read_manifest(content, name):
                 raise TypeError
         files = [(entry['file'], int(entry['bytes']), str(entry['sha256'])) for entry in manifest['shards']]
     except (ValueError, OverflowError, RecursionError, KeyError, TypeError):
-        raise BadFile(f'{name}: not a list of shards made by `python -m datasets.shards`') from None
+        raise BadFile(f'{name}: not a list of shards of `python -m datasets.shards`') from None
     if manifest['format'] != FORMAT:
-        raise BadFile(f'{name}: shards of format {manifest["format"]}, this version reads {FORMAT}')
+        raise BadFile(f'{name}: shards of format {manifest["format"]}, but this version reads {FORMAT}; make them '
+                      'again')
     for file, _, _ in files:
         if not isinstance(file, str) or Path(file).name != file or not file.endswith('.tar'):
             raise BadFile(f'{name}: shard {file!r} is not the plain name of a .tar file')

@@ -1,4 +1,4 @@
-"""Shards of a data set whose pictures come one after the other, such as out of somebody else's archives."""
+"""Writes shards from a stream of pictures, such as the archives of another project."""
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,16 @@ from utils.errors import BadFile
 
 @dataclass(frozen=True)
 class PackedPicture:
-    """A picture's name, its encoded content, and its people."""
+    """Name of a picture, its encoded content, and its people."""
     name: str
     content: bytes
     people: Annotations
 
 
 class ShardStreamWriter:
-    """Writes one shard for each source, in the order of `add`; what is whole already, of the same sources and
-    `options`, is kept. Rows are the people in that order. `rows` and `pictures` count them.
+    """Writes one shard per source, in the order of `add`. Complete shards of the same sources and `options` are kept.
+
+    rows, pictures: numbers of people and pictures so far. Rows have the order of the people.
     """
 
     def __init__(self, folder, name, options=''):
@@ -30,8 +31,8 @@ class ShardStreamWriter:
         self._indices, self._shards, self._has_smpl = [], [], False
 
     def add(self, source, pictures):
-        """Write a shard of the PackedPictures that `pictures()` gives, unless it is there. source: a text that names
-        what they come from."""
+        """Write a shard of the PackedPictures that `pictures()` returns, unless it exists. source: text that identifies
+        their source."""
         path = self.folder / f'{self.name}-{len(self._shards):06d}.tar'
         digest = hashlib.sha256(f'{self._options} {self.pictures} {source}'.encode()).hexdigest()
         entry = existing_shard(path, digest)
@@ -54,7 +55,7 @@ class ShardStreamWriter:
             yield number, Path(picture.name).suffix, picture.content, text
 
     def finish(self, source):
-        """Write index and shards.json -> its path. Raises BadFile, naming `source`, where nobody was added."""
+        """Write the index and shards.json -> path of the latter. Raises BadFile if no people were added."""
         if not self.rows:
             raise BadFile(f'{source}: no usable person')
         return save_manifest(self.folder, np.concatenate(self._indices), self._shards, name=self.name,

@@ -1,7 +1,7 @@
-"""Make tar shards of a data set: python -m datasets.shards --annotations FILE.npz --images FOLDER --out FOLDER
+"""Make tar shards of a dataset: python -m datasets.shards --annotations FILE.npz --images FOLDER --out FOLDER
 
-Any annotation file that training reads will do. A call that was interrupted goes on where it stopped. Training reads
-them from a folder or a web server: DATA.MIXTURE "['OUT/shards.json:1']" or "['https://HOST/OUT/shards.json:1']".
+It takes every annotation file that training reads. An interrupted call continues when it is repeated. Training reads
+shards from a folder or a web server: DATA.MIXTURE "['OUT/shards.json:1']" or "['https://HOST/OUT/shards.json:1']".
 """
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ from utils.errors import BadConfig, BadFile, MissingFile, run_main
 
 
 def verify(manifest_path):
-    """Read every shard of a shards.json in order -> number of pictures. Raises BadFile for what is not as it says."""
+    """Read all shards of a shards.json -> number of pictures. Raises MissingFile, BadFile."""
     path = Path(manifest_path)
     try:
         manifest = read_manifest(path.read_bytes(), path)
@@ -28,27 +28,28 @@ def verify(manifest_path):
         with open(file, 'rb') as stream:
             pictures += sum(1 for _ in stream_shard(stream, entry['file']))
     if pictures != manifest.get('pictures'):
-        raise BadFile(f'{path}: {pictures} pictures in the shards, {manifest.get("pictures")} by the list')
+        raise BadFile(f'{path}: {pictures} pictures in the shards, but {manifest.get("pictures")} in the list; make '
+                      'them again')
     return pictures
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--annotations', type=Path, help='SPIN .npz or HumanData .npz')
-    parser.add_argument('--images', type=Path, help='folder that its imgname is relative to')
-    parser.add_argument('--out', type=Path, help='folder of the shards')
-    parser.add_argument('--name', help='data set; default: stem of the annotation file')
-    parser.add_argument('--per_shard', type=int, default=1000, help='pictures a shard')
-    parser.add_argument('--verify', type=Path, help='read all shards of a shards.json, and write none')
+    parser.add_argument('--images', type=Path, help='folder that imgname is relative to')
+    parser.add_argument('--out', type=Path, help='folder for the shards')
+    parser.add_argument('--name', help='name of the dataset (default: stem of the annotation file)')
+    parser.add_argument('--per_shard', type=int, default=1000, help='pictures per shard')
+    parser.add_argument('--verify', type=Path, help='only check the shards of a shards.json')
     options = parser.parse_args()
     if options.verify:
         print(f'{options.verify}: {verify(options.verify)} pictures')
         return 0
     for flag in ('annotations', 'images', 'out'):
         if getattr(options, flag) is None:
-            raise BadConfig(f'--{flag} is needed; see --help')
+            raise BadConfig(f'--{flag} is required; see --help')
     if options.per_shard < 1:
-        raise BadConfig(f'--per_shard is {options.per_shard}; at least 1 is wanted')
+        raise BadConfig(f'--per_shard is {options.per_shard}; use at least 1')
     annotations = Annotations.load(options.annotations)
     if not len(annotations):
         raise BadFile(f'{options.annotations}: no rows')

@@ -1,4 +1,4 @@
-"""Frames of a video, decoded one after the other by PyAV (FFmpeg's libraries): upright, with their time stamps."""
+"""Decodes the frames of a video in order with PyAV (FFmpeg's libraries). Frames are upright and have time stamps."""
 import heapq
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,11 +15,11 @@ _FALLBACK_RATE = Fraction(25)
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a video or of a folder. image: [H,W,3] uint8 RGB; time in seconds from the first frame.
+    """One picture of a video or of a folder. image: [H,W,3] uint8 RGB. time: seconds from the first frame.
 
-    index: the number that other files know it by. Of a video it counts from 0, frames that cannot be decoded included;
-    of a picture it is `utils.file_names.frame_numbers`. name: the picture's file, without folders; path: with those
-    that are known, by '/'. focal_length: pixels, where the file tells it.
+    index: number of the frame in other files. In a video it counts from 0 and includes frames that cannot be decoded;
+    for a picture it is that of `utils.file_names.frame_numbers`. name: file name of the picture. path: file name with
+    known folders, separated by '/'. focal_length: in pixels, if the file has it.
     """
     index: int
     time: float
@@ -30,12 +30,11 @@ class Frame:
 
 
 class VideoReader:
-    """A video file as an iterator of `Frame`s, in constant memory.
+    """Iterates over the `Frame`s of a video file, in constant memory.
 
-    width, height: upright, as the rotation flag of a phone's video says. rate: mean frames a second (a Fraction).
-    num_frames: as many as the file claims to have, or None.
-    skipped: packets and frames that could not be decoded so far; they have no number.
-    Raises MissingFile; BadFile where the file is no video or holds no frame that can be decoded.
+    width, height: after rotation by the flag of a phone's video. rate: mean frames per second (a Fraction). num_frames:
+    number of frames by the header of the file, or None. skipped: number of packets and frames that could not be decoded
+    so far. Raises MissingFile. Raises BadFile if the file is not a video, or if no frame can be decoded.
     """
 
     def __init__(self, path):
@@ -44,13 +43,13 @@ class VideoReader:
         if not Path(path).is_file():
             raise MissingFile(f'{path}: no such video')
         if not Path(path).stat().st_size:
-            raise BadFile(f'{path}: an empty file, no video')
+            raise BadFile(f'{path}: an empty file, not a video')
         try:
             self._container = av.open(plain_path(path))
         except (av.error.FFmpegError, ValueError, OSError) as error:
             raise BadFile(f'{path}: not a readable video ({_one_line(error)})') from None
         if not self._container.streams.video:
-            raise BadFile(f'{path}: holds no video stream')
+            raise BadFile(f'{path}: no video stream')
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = 'AUTO'
         self.rate = self._stream.average_rate or self._stream.base_rate or _FALLBACK_RATE
@@ -58,11 +57,11 @@ class VideoReader:
         self._frames = self._decode()
         self._first = next(self._frames, None)
         if self._first is None:
-            raise BadFile(f'{path}: not one frame of the video can be decoded')
+            raise BadFile(f'{path}: no frame of the video can be decoded')
         self.height, self.width = self._first.image.shape[:2]
 
     def __iter__(self):
-        """Every frame, once."""
+        """Yield every frame once."""
         if self._first is not None:
             first, self._first = self._first, None
             yield first
@@ -79,7 +78,7 @@ class VideoReader:
                 self.skipped += 1
                 continue
             size = size or (frame.width, frame.height)
-            # A stream may change its size on the way; everything that follows counts in the first frame's pixels.
+            # The size may change within a stream. All frames are resized to that of the first one.
             pixels = frame.to_ndarray(format='rgb24', width=size[0], height=size[1])
             time = frame.time if frame.time is not None else last + float(1 / self.rate)
             start = time if start is None else start
@@ -87,15 +86,15 @@ class VideoReader:
             yield Frame(index, last, np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)))
 
     def _number_of(self, frame, last):
-        """The number of a frame: how many packets of the file are of an earlier time, decodable or not. Where it has no
-        time, one more than the `last`."""
+        """Number of a frame: number of packets with an earlier time, decodable or not. Without a time it is `last` + 1.
+        """
         while frame.pts is not None and self._waiting and self._waiting[0] <= frame.pts:
             heapq.heappop(self._waiting)
             self._passed += 1
         return max(self._passed - 1, last + 1)
 
     def _decoded(self):
-        """What the decoder gives; a packet that it cannot read is counted and passed over."""
+        """Yield decoded frames. Unreadable packets are counted and skipped."""
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -109,7 +108,7 @@ class VideoReader:
                 return
             except (av.error.FFmpegError, ValueError):
                 self.skipped += 1
-                if self.skipped > 10000:  # a demuxer that fails without moving on would never end
+                if self.skipped > 10000:  # a demuxer that fails without progress would never end
                     return
 
 

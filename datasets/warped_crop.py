@@ -1,21 +1,21 @@
 """The crops of 4D-Humans' published code (HMR2.0, Goel et al., ICCV 2023): OpenCV's bilinear warp.
 
-Its coordinates count pixels from 0 in the picture and in the crop, whose first pixel so shows the place of the box's
-corner. Its evaluation lets what is reduced alias; its demo blurs the picture before, once a box has more than 2.2 of
-the picture's pixels for each of the crop's.
+Its coordinates count pixels from 0 in the picture and in the crop, so the centre of the crop's first pixel is at the
+corner of the box. The evaluation does not filter before reduction. The demo blurs the picture first if the box has more
+than 2.2 pixels of the picture per pixel of the crop.
 """
 import cv2
 import numpy as np
 from skimage.filters import gaussian
 
-_BLUR_FROM = 1.1  # reduction, halved, above which the demo blurs
-_DEVIATIONS = 4.0  # at which skimage cuts its kernel
+_BLUR_FROM = 1.1  # the demo blurs if half the reduction exceeds it
+_DEVIATIONS = 4.0  # where skimage truncates its kernel
 
 
 def warped_crop(image, center, scale, res, blurs=False):
-    """Crop uint8 [H,W,3] to [res,res,3]: a box of side 200 * `scale` about `center`; black outside the image.
+    """Crop uint8 [H,W,3] to [res,res,3]: a box with centre `center` and side 200 * `scale`. Black outside the image.
 
-    blurs: as the published demo does. What it feeds in fractions of grey levels is rounded here.
+    blurs: blur as the published demo does. The demo keeps fractions of grey levels; here they are rounded.
     """
     matrix = _matrix(center, 200 * scale, res)
     reduction = 200 * scale / res / 2
@@ -27,18 +27,18 @@ def warped_crop(image, center, scale, res, blurs=False):
 
 
 def warped_points(points, center, scale, res):
-    """Places [J,2] in the crop of points [J,2] in the picture; both count pixels from 0."""
+    """Convert points [J,2] of the picture to the crop. Both count pixels from 0."""
     return (points - np.asarray(center)) * (res / (200 * scale)) + res / 2
 
 
 def _matrix(center, side, res):
-    """The published matrix [2,3], from three points in float32."""
+    """The published matrix [2,3], computed from three points in float32."""
     corners = np.array([[0, 0], [0, 0.5], [0.5, 0]])
     return cv2.getAffineTransform(np.float32(np.asarray(center) + side * corners), np.float32(res * (corners + 0.5)))
 
 
 def _blurred(image, center, half, sigma):
-    """What of the image a box needs, blurred as the whole of it would be, as float64, and its first pixel (x, y)."""
+    """The region of the image that a box needs, blurred like the whole image, float64, and its first pixel (x, y)."""
     margin = half + int(_DEVIATIONS * sigma + 0.5) + 2
     size = np.array(image.shape[1::-1])
     first, last = (np.clip(edge, 0, size).astype(int) for edge in (np.floor(center - margin), np.ceil(center + margin)))

@@ -111,7 +111,7 @@ def test_images_of_another_size_are_one_line(checkpoint, onnx_file):
 def test_a_network_too_large_for_a_file_is_one_line(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr('core.export.onnx._MOST_BYTES', 1 << 20)
     cfg, _ = parse_pose_options(['--checkpoint', checkpoint, '--backend', 'onnx'])
-    with pytest.raises(ProjectError, match='holds less than 2; run it by torch'):
+    with pytest.raises(ProjectError, match='limit of an ONNX file is 2 GiB; run it with'):
         load_regressor(cfg, checkpoint, CPU)
 
 

@@ -75,7 +75,7 @@ def test_smplx_labels(tmp_path, log):
     content = labels(127, 165, 11)
     np.savez(tmp_path / 'scene_6fps.npz', **content)
     people = Annotations.load(tmp_path / 'scene_6fps.npz')
-    assert 'are of SMPL-X and are left out; its 2D joints count' in log.text
+    assert 'are of SMPL-X and are left out; the 2D joints are used' in log.text
     assert not people.has_smpl.any()
     check_points(people, content, SMPLX_NAMES)
     hands = people.smpl_keypoints_2d[:, 22:]
@@ -91,9 +91,9 @@ def test_bedlam2_puts_openpose_first(tmp_path):
 
 
 @pytest.mark.parametrize('broken, message', [
-    ({'gtkps': np.zeros((COUNT, 12, 3))}, "key 'gtkps' has 12 joints, at least 22 are wanted"),
-    ({'pose_cam': np.zeros(COUNT)}, r"key 'pose_cam' holds float64 \[3\], numbers for each of 3 rows"),
-    ({'cam_int': np.zeros((2, 3, 3))}, r"key 'cam_int' holds float64 \[2, 3, 3\]")])
+    ({'gtkps': np.zeros((COUNT, 12, 3))}, "key 'gtkps' has 12 joints, but must have at least 22"),
+    ({'pose_cam': np.zeros(COUNT)}, r"key 'pose_cam' has type float64 and shape \[3\], but must be numbers for 3 rows"),
+    ({'cam_int': np.zeros((2, 3, 3))}, r"key 'cam_int' has type float64 and shape \[2, 3, 3\]")])
 def test_broken_labels_are_one_line(tmp_path, broken, message):
     np.savez(tmp_path / 'scene.npz', **{**labels(127, 165, 11), **broken})
     with pytest.raises(BadFile, match=message):

@@ -82,7 +82,7 @@ def test_crop_is_the_published_one_of_a_files_boxes(folder, standin_assets, arra
 def test_without_a_shape_evaluation_takes_the_square_and_says_so(folder, standin_assets, arrays, caplog):
     np.savez(folder / 'people.npz', **people(part=np.random.default_rng(1).uniform(50, 150, (3, 24, 3)), **arrays))
     assert np.allclose(crops(folder, standin_assets), 100)
-    assert "3 of 3 rows do not say their box's width and height" in caplog.text
+    assert "3 of 3 rows have no width and height of the box" in caplog.text
     assert np.allclose(crops(folder, standin_assets, 'val'), 100)
 
 
@@ -124,7 +124,7 @@ def test_evaluation_files_of_4d_humans(tmp_path):
     np.savez(tmp_path / 'c.npz', **arrays, extra_keypoints_3d=solid, gender=['m', 'f'])
     assert Annotations.load(tmp_path / 'c.npz').has_smpl.tolist() == [True, False]
     np.savez(tmp_path / 'd.npz', **{**arrays, 'extra_keypoints_2d': np.zeros((2, 14, 3))})
-    with pytest.raises(BadFile, match=r"'extra_keypoints_2d' has shape \[2, 14, 3\], wanted is \[2, 19, 3\]"):
+    with pytest.raises(BadFile, match=r"'extra_keypoints_2d' has shape \[2, 14, 3\], but must be \[2, 19, 3\]"):
         Annotations.load(tmp_path / 'd.npz')
 
 

@@ -256,7 +256,7 @@ def test_finding_files(cfg, root):
     cfg.PATHS.IMAGE_DIRS = [f'mpii={folder}']
     assert find_dataset(cfg, 'mpii').images == folder
     cfg.PATHS.IMAGE_DIRS = ['mpii']
-    with pytest.raises(BadConfig, match='dataset=folder'):
+    with pytest.raises(BadConfig, match='DATASET=FOLDER'):
         find_dataset(cfg, 'mpii')
 
 
@@ -315,7 +315,7 @@ def test_labels_of_smpl_are_left_out_on_the_free_body(cfg, root, monkeypatch):
     replace(truth, has_joints_3d=np.zeros(2, bool)).save(file)
     assert len(ImageDataset(cfg, 'mine')) == 2  # its 2D joints train
     replace(truth, has_joints_3d=np.zeros(2, bool), keypoints_2d=np.zeros((2, 49, 3), np.float32)).save(file)
-    with pytest.raises(WrongBody, match=r"its labels are pose and shape .*smpl/SMPL_NEUTRAL\.pkl"):
+    with pytest.raises(WrongBody, match=r"its labels are only pose and shape .*smpl/SMPL_NEUTRAL\.pkl"):
         ImageDataset(cfg, 'mine')
 
 

@@ -177,7 +177,7 @@ def test_bad_files_name_what_is_wrong(converted, tmp_path):
     with pytest.raises(BadFile, match="x.npz: key 'dense_box' has shape"):
         DenseLabels(16).read(annotations, assets, 'x.npz')
     save_mat(tmp_path / 'no.mat', {'U_transforms': np.zeros((1, 3))})
-    with pytest.raises(BadFile, match="'U_transforms' with 24 tables"):
+    with pytest.raises(BadFile, match="'U_transforms' must have 24 tables"):
         UVSymmetry(tmp_path / 'no.mat')
 
 

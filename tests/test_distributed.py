@@ -126,7 +126,7 @@ def test_eval_in_two_processes_prints_the_table_of_one(assets, scripts, tmp_path
     assert np.isfinite(numbers[0]).sum() > 3 and np.allclose(*numbers, rtol=1e-4, equal_nan=True)
     refused = subprocess.run([*TORCHRUN, *command, '--result', str(tmp_path / 'out.npz')], cwd=ROOT, env=environment(),
                              capture_output=True, text=True, timeout=240)
-    assert refused.returncode and 'TEST.RESULT_FILE does not go with several processes' in refused.stderr
+    assert refused.returncode and 'TEST.RESULT_FILE needs one process' in refused.stderr
 
 
 def test_a_row_that_stood_in_for_another_counts_once(two):

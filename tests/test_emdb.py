@@ -86,7 +86,7 @@ def test_bad_files_are_one_line(tmp_path):
     with pytest.raises(BadFile, match=r'P0_a_data\.pkl: smpl\.poses_body has shape \[3, 69\]'):
         convert_emdb(tmp_path, tmp_path / 'o.npz', progress=False)
     (tmp_path / 'P0/a/P0_a_data.pkl').write_bytes(pickle.dumps({'emdb1': True}))
-    with pytest.raises(BadFile, match=r"P0_a_data\.pkl: not EMDB's sequence file"):
+    with pytest.raises(BadFile, match=r"P0_a_data\.pkl: not a sequence file of EMDB"):
         convert_emdb(tmp_path, tmp_path / 'o.npz', progress=False)
 
 

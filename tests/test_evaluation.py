@@ -369,7 +369,7 @@ def test_published_weights_are_evaluated_on_their_codes_crop(no_assets, tmp_path
     (['--checkpoint', 'SMALL', '--dataset', 'lspet'], "'lspet' is for training only"),
     (['--checkpoint', 'SMALL', '--dataset', 'surreal'], 'surreal_val.npz: no such annotation file'),
     (['--checkpoint', 'SMALL', '--dataset', 'h36m-p2-mosh', '--misc', 'PATHS.DATA_DIR', '/nowhere'], '/nowhere'),
-    (['--checkpoint', 'SMALL', '--report', 'x.txt'], 'x.txt: a report ends in'),
+    (['--checkpoint', 'SMALL', '--report', 'x.txt'], 'x.txt: unknown suffix of a report'),
     (['--checkpoint', 'SMALL', '--occlude', 'hands'], 'TEST.OCCLUDE'),
     (['--checkpoint', 'SMALL', '--regressor', 'pymaf_net', '--dataset', '3dpw'], 'hmr'),
     (['--checkpoint', 'SMALL', '--misc', 'TEST.BATCHSIZE', '3'], "the nearest is 'TEST.BATCH_SIZE'")])
@@ -383,7 +383,7 @@ def test_wrong_commands_are_one_line(evaluator, assets, truth, checkpoint, argum
 def test_file_without_3d_labels(assets, checkpoint, tmp_path):
     np.savez(tmp_path / 'flat.npz', imgname=['a.jpg'], center=[[1., 2]], scale=[1.])
     (assets / 'datasets/flat').mkdir(parents=True, exist_ok=True)
-    with pytest.raises(BadFile, match=r'flat\.npz: has no 3D ground truth'):
+    with pytest.raises(BadFile, match=r'flat\.npz: no 3D ground truth'):
         command(checkpoint, '--dataset', str(tmp_path / 'flat.npz'))
     np.savez(tmp_path / 'flat.npz', something=[1])
     with pytest.raises(BadFile, match=r"flat\.npz: not an annotation file: no key 'imgname'"):

@@ -188,5 +188,5 @@ def test_coco_evaluation_tells_where_the_mirrored_box_lies(people, free_assets):
 
 
 def test_what_a_batch_does_not_hold_is_named():
-    with pytest.raises(BadConfig, match='AsksForAll takes bbox_info, .*orig_shape, which is not known here'):
+    with pytest.raises(BadConfig, match='AsksForAll takes bbox_info, .*orig_shape, which the batch lacks'):
         extra_inputs(AsksForAll(None), {'img': torch.zeros(1)}, 'cpu')

@@ -180,7 +180,7 @@ def test_no_joints_are_never_silent(tmp_path, said):
                     dtype=object)
     a = later_file(tmp_path / 'h.npz', ['pelvis'], {'keypoints2d_gta': 3}, smpl=smpl)
     assert a.has_smpl.all() and len(said) == 1 and 'keypoints2d_gta' in said[0]
-    with pytest.raises(BadFile, match=r"no joint can be read.*'keypoints2d_gta'.*rename") as caught:
+    with pytest.raises(BadFile, match=r"no readable joint.*'keypoints2d_gta'.*rename") as caught:
         later_file(tmp_path / 'g.npz', ['pelvis'], {'keypoints2d_gta': 3})
     assert '\n' not in str(caught.value)
     said.clear()

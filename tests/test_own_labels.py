@@ -104,5 +104,5 @@ def test_published_labels_on_the_free_body(root, people, monkeypatch):
     assert len(said) == 1 and f'pose and shape of {COUNT} rows' in said[0] and '\n' not in said[0]
     evaluation = errors_of_truth(root, 'mine', people, **smpl)  # whose truth would be the body
     assert evaluation.mean('mpjpe') < 8
-    with pytest.raises(WrongBody, match=r"mine_val\.npz: its 3D labels are pose and shape .*PATHS\.DATA_DIR"):
+    with pytest.raises(WrongBody, match=r"mine_val\.npz: its 3D labels are only pose and shape .*PATHS\.DATA_DIR"):
         errors_of_truth(root, 'mine', people, solid=np.zeros((COUNT, 24, 4)), has_joints_3d=np.zeros(COUNT), **smpl)

@@ -168,7 +168,7 @@ def test_published_files_are_known_by_their_names(tmp_path, name, first):
 
 def test_a_file_may_say_its_rule(tmp_path):
     assert spin_file(tmp_path / 'a.npz', first_pixel=1.0).keypoints_2d[0, [3, 30]].tolist() == [[9.5, 19.5, 1]] * 2
-    with pytest.raises(BadFile, match=r"a\.npz: key 'first_pixel' holds .*, one number is wanted"):
+    with pytest.raises(BadFile, match=r"a\.npz: key 'first_pixel' is .*, but must be one number"):
         spin_file(tmp_path / 'a.npz', first_pixel='half')
 
 

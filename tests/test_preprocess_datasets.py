@@ -201,7 +201,7 @@ def test_pw3d(tmp_path):
     assert np.allclose(a.keypoints_2d[1, [0, 1, 7, 9, 18]], points[[0, 1, 7, 8, 17]] + [.5, .5, 0])
     assert a.scale[1] == pytest.approx(1.2 * np.ptp(points[:, :2], axis=0).max() / 200)
     (folder / 'downtown_00.pkl').write_bytes(pickle.dumps({'sequence': 'x'}))
-    with pytest.raises(BadFile, match=r'downtown_00\.pkl: not 3DPW'):
+    with pytest.raises(BadFile, match=r'downtown_00\.pkl: not a sequence file of 3DPW'):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'p.npz', progress=False)
     with pytest.raises(MissingFile, match='sequenceFiles/train'):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'p.npz', 'train', progress=False)
@@ -240,7 +240,7 @@ def test_pw3d_joints_of_the_body(tmp_path, standin_assets):
     assert np.abs(moved).max() < 1e-4
     del content['trans']
     (folder / 'downtown_00.pkl').write_bytes(pickle.dumps(content, protocol=2))
-    with pytest.raises(BadFile, match="downtown_00.pkl: not 3DPW's sequence file .*trans"):
+    with pytest.raises(BadFile, match="downtown_00.pkl: not a sequence file of 3DPW .*trans"):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'p.npz', body=standin_assets, progress=False)
 
 
@@ -395,7 +395,7 @@ def test_fits_of_mpi_inf_3dhp_that_do_not_match(tmp_path):
     fits = {'imgname': ['a.jpg'], 'center': np.ones((1, 2)), 'scale': [1.], 'pose': np.zeros((1, 72)),
             'shape': np.zeros((1, 10))}
     np.savez(tmp_path / 'fits.npz', **fits)
-    with pytest.raises(BadFile, match="fits.npz: none of its names.*matched; the first is 'a.jpg'"):
+    with pytest.raises(BadFile, match="fits.npz: no image name of the chosen subjects.*the first name is 'a.jpg'"):
         mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', fits=tmp_path / 'fits.npz')
     np.savez(tmp_path / 'mview.npz', pose=fits['pose'], shape=fits['shape'], has_smpl=[1])
     with pytest.raises(BadFile, match='mview.npz: not an annotation file'):
@@ -406,7 +406,7 @@ def test_subjects_of_mpi_inf_3dhp(tmp_path):
     write_3dhp_train(tmp_path, ['S2/Seq1', 'S2/Seq2', 'S8/Seq1', 'S8/Seq2'])
     mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', subjects='2,8', progress=False)
     assert {name[:2] for name in Annotations.load(tmp_path / 'o.npz').imgname} == {'S2', 'S8'}
-    with pytest.raises(MissingFile, match='S1/Seq1: no such folder; name the subjects'):
+    with pytest.raises(MissingFile, match='S1/Seq1: no such folder; give the subjects'):
         mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz')
     assert mpi_inf_3dhp.parse_subjects('1-3,7', range(1, 9)) == [1, 2, 3, 7]
     for wrong in ('0', '9', 'x', '3-1'):
@@ -620,7 +620,7 @@ def test_eft(tmp_path):
     assert np.allclose(a.keypoints_2d[1, 25:], keypoints[1, 25:] + [.5, .5, 0])
     del people[1]['parm_pose']
     path.write_text(json.dumps({'data': people}))
-    with pytest.raises(BadFile, match="person 1 is not as EFT's"):
+    with pytest.raises(BadFile, match="person 1 is not in EFT's format"):
         eft.convert_eft(path, tmp_path / 'o.npz', progress=False)
     path.write_text('[]')
     with pytest.raises(BadFile, match='not an EFT file'):
@@ -639,7 +639,7 @@ def test_eft_pictures_are_where_the_file_name_says(tmp_path, path, prefix):
     eft.convert_eft(file, tmp_path / 'o.npz', progress=False)
     assert Annotations.load(tmp_path / 'o.npz').imgname[0] == f'{prefix}a.jpg'
     file.rename(file.parent / 'mine.json')
-    with pytest.raises(BadConfig, match='mine.json: which set this is cannot be told'):
+    with pytest.raises(BadConfig, match='mine.json: unknown dataset'):
         eft.convert_eft(file.parent / 'mine.json', tmp_path / 'o.npz', progress=False)
     eft.convert_eft(file.parent / 'mine.json', tmp_path / 'o.npz', prefix='p/', progress=False)
     assert Annotations.load(tmp_path / 'o.npz').imgname[0] == 'p/a.jpg'
@@ -685,7 +685,7 @@ def test_all_jobs(tmp_path, capsys, monkeypatch):
     with pytest.raises(ProjectError, match='--train_files'):
         preprocess_datasets.main()
     monkeypatch.setattr(sys, 'argv', [command[0], '--only', 'mpii_train', 'mpii', *command[2:]])
-    with pytest.raises(ProjectError, match='--only: unknown mpii; names are h36m_train'):
+    with pytest.raises(ProjectError, match='--only: unknown mpii; use names of h36m_train'):
         preprocess_datasets.main()
 
 

@@ -43,16 +43,17 @@ def test_labels_that_some_rows_lack_are_zeros_under_a_mask(standin_assets):
 
 
 @pytest.mark.parametrize('people, said', [
-    ([{**GOOD, 'mine': [1.0]}, {**GOOD, 'mine': [1.0, 2.0]}], r'row 1: mine has shape \[2\], wanted \[1\]'),
-    ([GOOD, {**GOOD, 'mine': 1.0}], 'row 1: mine has shape .* row 0 has it not'),
+    ([{**GOOD, 'mine': [1.0]}, {**GOOD, 'mine': [1.0, 2.0]}], r'row 1: mine has shape \[2\], but must be \[1\]'),
+    ([GOOD, {**GOOD, 'mine': 1.0}], 'row 1: mine has shape .* absent as in row 0'),
     ([GOOD, {**GOOD, 'keypoints_2d': np.zeros((17, 3))}], r'row 1: keypoints_2d has shape \[17, 3\]'),
     ([GOOD, {**GOOD, 'pose': np.zeros((24, 3))}], r'row 1: pose has shape \[24, 3\]'),
     ([GOOD, {**GOOD, 'bbox': (5, 5, 0, 0)}], 'row 1: its box is empty'),
     ([GOOD, {**GOOD, 'bbox': (5, 5, np.nan, 1)}], 'row 1: its box is empty or not finite'),
     ([GOOD, {'image': GOOD['image']}], 'row 1 has no box'), ([GOOD, {'bbox': (1, 2, 3, 4)}], "row 1 has no 'image'"),
     ([GOOD, {**GOOD, 'gender': 'woman'}], "gender is 'woman'"), ([GOOD, {**GOOD, 'mine': 'x'}], 'mine has type'),
-    ([{**GOOD, 'keypoints': 1.0}], "a label is called 'keypoints'"), ([{**GOOD, 'img': 1.0}], "called 'img'"),
-    ((person for person in [GOOD]), 'gives generator'), (None, 'gives NoneType'), ([], 'has no people'),
+    ([{**GOOD, 'keypoints': 1.0}], "label 'keypoints' has the name"),
+    ([{**GOOD, 'img': 1.0}], "label 'img' has the name"),
+    ((person for person in [GOOD]), 'returns generator'), (None, 'returns NoneType'), ([], 'has no people'),
     (['person'], 'row 0 is str')])
 def test_bad_people_are_named(people, said):
     with pytest.raises((BadFile, BadConfig), match=said) as raised:
@@ -70,7 +71,7 @@ def test_names_of_the_projects_own_sets_are_taken():
 
 def test_a_label_that_looks_like_a_known_one_is_told(caplog):
     dataset_of([{**GOOD, 'keypoint_2d': np.zeros((49, 3))}])
-    assert "is 'keypoints_2d' meant?" in caplog.text
+    assert "did you mean 'keypoints_2d'?" in caplog.text
 
 
 def test_several_views_are_refused():

@@ -66,7 +66,7 @@ def test_the_file_rebuilds_the_network(run_checkpoint, tmp_path):
 def test_weights_of_others_are_not_handed_out(tmp_path):
     path = tmp_path / 'others.pt'
     save_torch(path, {'model': {'conv1.weight': torch.zeros(1)}})
-    with pytest.raises(BadFile, match='not a checkpoint of a training of this project'):
+    with pytest.raises(BadFile, match='not a checkpoint of a run of this project'):
         release(path, tmp_path / 'out.safetensors')
     assert not (tmp_path / 'out.safetensors').exists()
 

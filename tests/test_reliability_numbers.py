@@ -93,7 +93,7 @@ def test_an_overflow_of_fp16_is_no_fault(standin_assets, tmp_path):
 
 
 def test_fp16_without_cuda_is_refused(standin_assets, tmp_path):
-    with pytest.raises(BadConfig, match='fp16, which takes a CUDA device'):
+    with pytest.raises(BadConfig, match='fp16, which needs a CUDA device'):
         Trainer(tiny_config(standin_assets, tmp_path, 'TRAIN.MIXED_PRECISION', 'fp16', regressor='hmr'))
 
 

@@ -149,7 +149,7 @@ def test_each_axis_of_the_cube_has_its_own_length(tmp_path):
     assert PartRenderer(assets, faces).parts_at(torch.arange(3), middle).tolist() == [5, 2, 6]
     for axis in range(3):
         np.save(tmp_path / 'cube_parts.npy', np.delete(cube, -1, axis))
-        with pytest.raises(BadFile, match=r'cube_parts\.npy: shape .*do not belong together'):
+        with pytest.raises(BadFile, match=r'cube_parts\.npy: shape .*use two files of one release'):
             PartRenderer(assets, faces)
 
 

@@ -276,7 +276,7 @@ def test_members_of_other_sizes_and_places_are_refused(tmp_path):
     path = tmp_path / 'cut.tar'
     path.write_bytes(hostile(content=b'0123456789').getvalue()[:517])
     with open(path, 'rb') as stream:
-        for start, size, said in ((512, 10, 'cut short'), (512, 5, 'another size'), (600, 5, 'no tar member'),
+        for start, size, said in ((512, 10, 'truncated'), (512, 5, 'another size'), (600, 5, 'no tar member'),
                                   (0, 5, 'points to'), (512, 1 << 31, 'points to'), (512, -1, 'points to')):
             with pytest.raises(BadFile, match=said):
                 read_member(stream.fileno(), start, size, 'cut.tar')

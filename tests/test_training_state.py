@@ -112,7 +112,7 @@ def test_overwriting_clears_when_the_first_checkpoint_is_written(assets, finishe
     assert load_config(tmp_path / 'run/config.yaml').SEED == 5
     assert events(tmp_path) == [1, 2]
     best = tmp_path / 'run/checkpoints/best.pt'
-    with pytest.raises(ProjectError, match='best.pt: lies in the run that --overwrite would clear'):
+    with pytest.raises(ProjectError, match='best.pt: is in the run that --overwrite would delete'):
         Trainer(hmr(assets, tmp_path, 'TRAIN.OVERWRITE', True, 'TRAIN.PRETRAINED_CHECKPOINT', str(best)))
     assert best.exists()
 
@@ -213,7 +213,7 @@ def test_the_config_of_a_rollback_is_the_checkpoints(assets, tmp_path):
 
 
 def test_a_run_needs_as_many_samples_as_a_batch(assets, tmp_path):
-    with pytest.raises(BadConfig, match='an epoch has 12 samples, fewer than the 16 of a step'):
+    with pytest.raises(BadConfig, match='an epoch has 12 samples, fewer than the 16 of one step'):
         Trainer(hmr(assets, tmp_path, 'TRAIN.BATCH_SIZE', 16))
 
 
@@ -225,7 +225,7 @@ def test_labels_that_teach_nothing_are_told(assets, tmp_path, caplog):
     labels.save(folder / 'unlabelled_train.npz')
     images = str(assets / 'datasets' / 'tiny')
     Trainer(hmr(assets, tmp_path, 'DATA.MIXTURE', ['unlabelled:1'], 'PATHS.IMAGE_DIRS', [f'unlabelled={images}']))
-    assert 'unlabelled: has no label that this config trains with' in caplog.text
+    assert 'unlabelled: no label that this config trains with' in caplog.text
 
 
 @pytest.mark.parametrize('first, steps, then', [(4, 1, 2), (2, 2, 4), (4, 1, 8)])

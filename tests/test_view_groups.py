@@ -207,7 +207,7 @@ def test_small_groups_are_left_out(assets):
     group = np.where(view < 3, np.repeat(np.arange(PEOPLE), VIEWS), 100 + np.arange(PEOPLE * VIEWS))
     write_groups(assets, 'fewer', 'train', group=group)
     assert len(ViewGroupDataset(config(assets), 'fewer', 'train', 3)) == PEOPLE
-    with pytest.raises(BadFile, match='fewer_train.npz: no person is seen by 4 cameras.*at most 3'):
+    with pytest.raises(BadFile, match='fewer_train.npz: no person has 4 views.*at most 3'):
         ViewGroupDataset(config(assets), 'fewer', 'train', 4)
 
 

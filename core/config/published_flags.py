@@ -13,13 +13,13 @@ MIXTURES = {'h36m_dp': ['h36m:0.5', 'dp_coco:0.5'],
 # (name, takes an argument, help)
 PLAIN_FLAGS = (
     ('danet_cfg_file', True, 'another name of --cfg_file'),
-    ('hrnet_cfg_file', True, 'published HRNet YAML; its width picks the backbone [MODEL.BACKBONE.NAME]'),
+    ('hrnet_cfg_file', True, 'published HRNet YAML; its width selects the backbone [MODEL.BACKBONE.NAME]'),
     ('train_data', True, f'{" or ".join(MIXTURES)} [DATA.MIXTURE, SMPLIFY.USE_FINAL_FIT]'),
     ('dp_itw', False, 'train on Human3.6M and DensePose-COCO [DATA.MIXTURE]'),
     ('use_coco', False, 'train on Human3.6M, COCO and the other in-the-wild sets [DATA.MIXTURE]'),
     ('no_3dhp', False, 'leave MPI-INF-3DHP out of the mixture [DATA.MIXTURE]'),
     ('use_hmr_hr', False, 'HRNet-W48 as the backbone [MODEL.BACKBONE.NAME]'),
-    ('daloss_only', False, 'without effect, as in the published code'))
+    ('daloss_only', False, 'no effect, as in the published code'))
 
 
 def network_overrides(given):
@@ -38,7 +38,7 @@ def network_overrides(given):
     if given.get('train_data') == 'h36m_coco_itw':  # the published trainer's targets for the in-the-wild sets
         pairs += ['SMPLIFY.USE_FINAL_FIT', True]
     if given.get('daloss_only'):
-        log_once('--daloss_only has no effect: nothing in the published code reads it either')
+        log_once('--daloss_only has no effect, as in the published code')
     return pairs
 
 
@@ -57,9 +57,9 @@ def without_dataset(mixture, name):
 def hrnet_of_file(path):
     """Backbone name, such as 'hrnet_w48', of a published HRNet config. Raises BadConfig, MissingFile."""
     if not Path(path).exists():
-        raise MissingFile(f'{path}: no such file (--hrnet_cfg_file); MODEL.BACKBONE.NAME names the backbone as well')
+        raise MissingFile(f'{path}: no such file (--hrnet_cfg_file); give an existing one or set MODEL.BACKBONE.NAME')
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
         return f'hrnet_w{int(tree["HR_MODEL"]["EXTRA"]["STAGE2"]["NUM_CHANNELS"][0])}'
     except (yaml.YAMLError, OSError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
-        raise BadConfig(f'{path}: no HRNet config (HR_MODEL.EXTRA.STAGE2.NUM_CHANNELS is wanted)') from None
+        raise BadConfig(f'{path}: not an HRNet config; it needs HR_MODEL.EXTRA.STAGE2.NUM_CHANNELS') from None

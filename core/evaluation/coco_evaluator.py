@@ -1,4 +1,4 @@
-"""COCO keypoints of the estimated body, scored by pycocotools."""
+"""COCO keypoints of the estimated body, scored with pycocotools."""
 import contextlib
 import io
 import json
@@ -30,7 +30,7 @@ _FLIP = [COCO_JOINTS.index({'left': 'right', 'right': 'left'}.get(side, side) + 
 
 @dataclass
 class CocoEvaluation:
-    """stats: {'AP': ..., 'AP .5': ..., ...} in [0, 1], NaN where the set has no person of that size."""
+    """stats: {'AP': value, 'AP .5': value, and so on} in [0, 1]. NaN: the dataset has no person of that size."""
     dataset: str
     stats: dict
     people: int
@@ -45,9 +45,9 @@ class CocoEvaluation:
 
 @torch.no_grad()
 def estimate_keypoints(regressor, dataset, cfg, device, progress=True, observers=()):
-    """COCO keypoints of every sample in the picture's continuous pixels -> [N,17,2] float64.
+    """Estimate the COCO keypoints of every sample -> [N,17,2] float64, continuous pixels of the picture.
 
-    TEST.FLIP averages them with those of the mirrored crop. observers: called with (batch, out).
+    TEST.FLIP averages them with the keypoints of the mirrored crop. observers: called with (batch, out).
     """
     rows = min(cfg.TEST.MAX_SAMPLES or len(dataset), len(dataset))
     loader = DataLoader(Subset(dataset, range(rows)), cfg.TEST.BATCH_SIZE, **worker_options(cfg, most=8))
@@ -74,13 +74,15 @@ def _coco_points(out):
 
 
 def crop_to_picture(points, center, scale):
-    """Crop points [N,J,2] in [-1, 1] -> pixels of the picture; the inverse of the crop, subpixel."""
+    """Convert points [N,J,2] in [-1, 1] of a crop to pixels of the picture, without rounding."""
     return center[:, None] + points * (100 * scale)[:, None, None]
 
 
 def as_results(dataset, keypoints):
-    """Continuous keypoints [N,17,2] in COCO's results format, which counts pixels from 0; a joint's score is 1, a
-    person's that of the box."""
+    """Convert continuous keypoints [N,17,2] to COCO's results format, which counts pixels from 0.
+
+    The score of a joint is 1. The score of a person is that of the box.
+    """
     scored = np.concatenate([from_continuous(keypoints), np.ones((*keypoints.shape[:2], 1))], -1)
     flat = scored.reshape(len(keypoints), -1)
     boxes = zip(dataset.annotations.center, dataset.annotations.scale)
@@ -90,9 +92,9 @@ def as_results(dataset, keypoints):
 
 
 def score_results(coco, results, image_ids=None):
-    """COCO's ten keypoint scores of results (a list, or the path of a results file) -> {name: value in [0, 1]}.
+    """Compute COCO's ten keypoint scores of results (a list, or the path of a file) -> {name: value in [0, 1]}.
 
-    image_ids: which pictures count; default all of the annotation file.
+    image_ids: the pictures to score. By default all pictures of the annotation file.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         scorer = COCOeval(coco, coco.loadRes(results if isinstance(results, list) else str(results)), 'keypoints')
@@ -105,13 +107,13 @@ def score_results(coco, results, image_ids=None):
 
 
 def _box_factor(cfg):
-    """A regressor that reads boxes of a shape of its own has a margin of its own too; the others take HRNet's."""
+    """The margin of the boxes: the regressor's if its boxes are not square, else HRNet's."""
     regressor = regressor_class(cfg.MODEL.REGRESSOR)
     return regressor.box_margin if min(regressor.box_aspect, cfg.DATA.BOX_ASPECT) > 1 else BOX_FACTOR
 
 
 def run_coco(cfg, checkpoint):
-    """Evaluate a checkpoint on COCO, write the results file, print and return the CocoEvaluation."""
+    """Evaluate a checkpoint on COCO and write the results file. Prints and returns the CocoEvaluation."""
     test = cfg.TEST
     subset = Path(test.COCO_ANNOTATIONS).stem.removeprefix('person_keypoints_') or test.COCO_SUBSET
     title = f'{Path(checkpoint).stem}_{subset}'

@@ -1,4 +1,4 @@
-"""Evaluation of a regressor on one dataset: errors of every stage, sample by sample."""
+"""Evaluation of a regressor on one dataset: the errors of every stage and sample."""
 from dataclasses import dataclass, field
 
 import torch
@@ -25,19 +25,22 @@ _SMPL_HIPS = [SMPL_JOINTS.index('left_hip'), SMPL_JOINTS.index('right_hip')]
 
 @dataclass
 class Evaluation:
-    """Errors in millimetres (others: `METRIC_UNITS`). errors: {metric: [N, stages]}, NaN where a sample has no ground
-    truth for it; stage 0 is the mean pose where there is one. groups: one name a sample, or empty."""
+    """Errors of N samples.
+
+    errors: {metric: [N, stages]} in the units of `METRIC_UNITS`. NaN: the sample has no ground truth for the metric.
+    Stage 0 is the mean pose if the regressor returns it. groups: one name per sample, or empty.
+    """
     dataset: str
     errors: dict
     groups: list = field(default_factory=list)
     group_title: str = ''
 
     def mean(self, metric, stage=-1):
-        """Mean over the samples that have this error; NaN where none has."""
+        """Mean over the samples that have this error. NaN if none has it."""
         return float(self.errors[metric][:, stage].nanmean())
 
     def rows(self):
-        """report.Row of every stage, then of every group at the last stage."""
+        """One report.Row per stage, then one per group at the last stage."""
         stages = next(iter(self.errors.values())).shape[1]
         rows = [report.Row('stage', 'mean pose' if stage == 0 and stages > 1 else f'stage {stage}',
                            self._scores(stage)) for stage in range(stages)]
@@ -51,14 +54,17 @@ class Evaluation:
         return {name: report.Score.of(errors[selected, stage]) for name, errors in self.errors.items()}
 
     def table(self):
-        """The errors of every stage as Markdown, with the 95 % bootstrap interval of the last stage's."""
+        """Markdown table of the errors of every stage, with 95 % bootstrap intervals for the last stage."""
         return report.markdown(self)
 
 
 @dataclass
 class Truth:
-    """Ground truth of a batch. joints [B,J,3] metres, centred in the rows of has_root [B]; valid [B,J]; vertices
-    [B,V,3] and the body's root [B,1,3], zeros but for rows of has_body [B]."""
+    """Ground truth of a batch, in metres.
+
+    joints [B,J,3]: relative to the root in the rows of has_root [B]. valid [B,J]. vertices [B,V,3] and the root of the
+    body [B,1,3]: zeros in the rows without a body (has_body [B]).
+    """
     joints: torch.Tensor
     valid: torch.Tensor
     has_root: torch.Tensor
@@ -68,17 +74,17 @@ class Truth:
 
     @property
     def placed(self):
-        """[B,J] joints whose place relative to the root is known: all that MPJPE and PCK may compare."""
+        """[B,J] bool: joints whose position relative to the root is known. MPJPE and PCK compare only these."""
         return self.valid & self.has_root[:, None]
 
 
 @dataclass
 class Observation:
-    """What an observer of an evaluation gets for each batch; rows are flattened views, B first.
+    """One batch of an evaluation, as observers get it. Several views of a sample are consecutive rows.
 
-    joints: the last stage's 17 H36M joints [B,17,3]; compared: those of the protocol and, last, their root [B,J+1,3];
-    errors: {metric: [B, stages]}; joint_errors [B,J] millimetres of the last stage, where truth.placed; fresh [B]:
-    False for a row that stands in for an unreadable picture.
+    joints: the 17 H36M joints of the last stage [B,17,3]. compared: the joints of the protocol, then their root
+    [B,J+1,3]. errors: {metric: [B, stages]}. joint_errors [B,J]: millimetres at the last stage, defined for joints in
+    truth.placed. fresh [B]: False for a row that replaces an unreadable picture.
     """
     batch: dict
     out: object
@@ -91,27 +97,27 @@ class Observation:
 
 
 class Evaluator:
-    """Compares estimates with ground truth as a benchmark's protocol says (core/evaluation/protocols.py).
+    """Compares estimates with ground truth by the protocol of a benchmark (core/evaluation/protocols.py).
 
-    Only errors are kept, so memory does not grow with meshes.
+    Meshes are discarded after each batch. Only errors stay in memory.
     """
 
     def __init__(self, cfg, body):
         self.cfg = cfg
-        self.bodies = {'neutral': body}  # by gender; the others are read when a sample needs them
+        self.bodies = {'neutral': body}  # by gender; other genders are read when needed
         self.joints = body.vertex_set(body.regressor_file('J_regressor_h36m.npy', rows=17))
-        self._mesh_joints, self._smplx = None, None  # made where a protocol asks for them, by `read_bodies`
+        self._mesh_joints, self._smplx = None, None  # set by `read_bodies` if the protocol needs them
 
     @torch.no_grad()
     def evaluate(self, regressor, dataset, name, device, progress=True, protocol=None, observers=(), log_every=0,
                  transform=None, stop=None):
-        """Errors of `regressor` on `dataset` -> Evaluation. The module's training mode is put back afterwards.
+        """Evaluate `regressor` on `dataset` -> Evaluation. Restores the module's training mode afterwards.
 
-        Several processes share the dataset; all must call this, and all get the whole Evaluation.
+        Several processes share the dataset. All must call this method, and all get the whole Evaluation.
 
-        protocol: by default that of `name`. observers: called with an Observation of every batch. log_every: log the
-        running means every so many batches. transform: (images, batch) -> images, before the network sees them. stop:
-        asked before every batch; once it is true in any process, the result is None.
+        protocol: by default that of `name`. observers: called with the Observation of every batch. log_every: number of
+        batches between two log lines with the running means; 0 for none. transform: (images, batch) -> images, applied
+        before the network. stop: called before every batch. Once it returns True in any process, the result is None.
         """
         protocol = protocol or protocol_of(name)
         was_training = regressor.training
@@ -146,15 +152,15 @@ class Evaluator:
         return Evaluation(name, _measured(errors), groups if protocol.groups else [], protocol.groups)
 
     def num_batches(self, dataset):
-        """Batches of this process."""
+        """Number of batches of this process."""
         return -(-len(share_of(self._num_samples(dataset))) // self.cfg.TEST.BATCH_SIZE)
 
     def batches(self, dataset):
-        """The batches of this process's share of the dataset, or of its first TEST.MAX_SAMPLES."""
+        """Load this process's share of the dataset, or of its first TEST.MAX_SAMPLES samples, in batches."""
         test, share = self.cfg.TEST, share_of(self._num_samples(dataset))
         if len(share) < len(dataset):
             dataset = Subset(dataset, share)
-        # A generator of its own, so that validating does not disturb the random stream of a training run.
+        # A separate generator, so that validation does not change the random stream of a training run.
         return batches_of(DataLoader(
             dataset, test.BATCH_SIZE, shuffle=test.SHUFFLE and not test.RESULT_FILE,
             generator=torch.Generator().manual_seed(self.cfg.SEED),
@@ -165,7 +171,7 @@ class Evaluator:
 
     @torch.no_grad()
     def observe(self, regressor, batch, protocol, device, transform=None):
-        """The estimates and errors of one batch -> Observation, with every row fresh."""
+        """Estimate and compare one batch -> Observation. All rows count as fresh."""
         self.joints.to(device)
         images = batch['img'].to(device, non_blocking=True)
         images = images if transform is None else transform(images, batch)
@@ -181,7 +187,7 @@ class Evaluator:
         return Observation(batch, out, truth, h36m[-1], compared[-1], errors, last, fresh)
 
     def _errors(self, stages, compared, truth, protocol):
-        """{metric: [B, stages]} on the CPU, and the last stage's joint errors [B,J]."""
+        """Return {metric: [B, stages]} on the CPU, and the joint errors [B,J] of the last stage."""
         columns = []
         for stage, points in zip(stages, compared):
             distances = joint_errors(_centred(points), truth.joints)
@@ -219,8 +225,10 @@ class Evaluator:
                      rooted | use_body, vertices, has_body, compared[:, -1:])
 
     def _true_bodies(self, batch, has_body, gendered, device):
-        """Meshes [B,V,3] and SMPL's joints [B,24,3] of the rows with a ground-truth body, each from the body of its
-        gender; zeros elsewhere."""
+        """Ground-truth meshes [B,V,3] and SMPL joints [B,24,3]. Zeros in rows without a body.
+
+        gendered: use the body of each person's gender.
+        """
         neutral = self.bodies['neutral']
         vertices = torch.zeros(len(has_body), neutral.num_vertices, 3, device=device)
         smpl_joints = torch.zeros(len(has_body), len(SMPL_JOINTS), 3, device=device)
@@ -234,18 +242,20 @@ class Evaluator:
         return vertices, smpl_joints
 
     def _body(self, gender):
-        """The body of a gender. Raises MissingFile: with another body the errors would be of another protocol."""
+        """The body of a gender. Raises MissingFile, since errors of another body do not follow the protocol."""
         if gender not in self.bodies:
             try:
                 self.bodies[gender] = BodyModel(self.cfg.PATHS.DATA_DIR, gender)
             except MissingFile as error:
-                raise MissingFile(f'people are compared with bodies of their gender, and some are {gender}: {error}'
-                                  ) from None
+                raise MissingFile(f'the protocol compares people with the body of their gender, and some are {gender}: '
+                                  f'{error}') from None
         return self.bodies[gender]
 
     def read_bodies(self, dataset, protocol=None):
-        """Read the bodies that a dataset needs, so that one that is absent is known before the first batch. Raises
-        MissingFile, BadFile, WrongBody."""
+        """Read the bodies that a dataset needs. An absent one raises before the first batch.
+
+        Raises MissingFile, BadFile, WrongBody.
+        """
         people, protocol = getattr(dataset, 'annotations', None), protocol or protocol_of(dataset.name)
         neutral = self.bodies['neutral']
         if protocol.joints.of_mesh and self._mesh_joints is None:
@@ -260,33 +270,35 @@ class Evaluator:
 
 
 def _compared(h36m_joints, smpl_joints, joint_set):
-    """Joints of a JointSet and, last, their root [B,J+1,3], out of a body's 17 H36M joints and SMPL's 24: the pelvis of
-    the first, or the middle of the hips of the second."""
+    """Select the joints of a JointSet, then their root -> [B,J+1,3]. The root is the pelvis of the 17 H36M joints, or
+    the midpoint of the hips of the 24 SMPL joints."""
     if joint_set.of_smpl:
         return torch.cat([smpl_joints, smpl_joints[:, _SMPL_HIPS].mean(1, keepdim=True)], 1)
     return torch.cat([h36m_joints[:, joint_set.from_h36m], h36m_joints[:, :1]], 1)
 
 
 def _centred(compared):
-    """Joints and root [B,J+1,3] -> joints relative to the root [B,J,3]."""
+    """Subtract the root: joints and root [B,J+1,3] -> joints [B,J,3]."""
     return compared[:, :-1] - compared[:, -1:]
 
 
 def _annotated_joints(joints, joint_set):
-    """Common joints [B,24,4] -> (those of a JointSet [B,J,3], valid [B,J], which rows have a root [B]), relative to the
-    pelvis, or to the middle of the hips where the pelvis is not annotated. Published files are centred at the pelvis
-    already. Rows without a root stay as they are: only what aligns them by itself (PA-MPJPE) may compare them."""
+    """Common joints [B,24,4] -> (joints of a JointSet [B,J,3], valid [B,J], which rows have a root [B]).
+
+    Joints are relative to the pelvis, or to the midpoint of the hips if the pelvis is not annotated. Published files
+    are centred at the pelvis already. Rows without a root are unchanged; only PA-MPJPE may use them, since it aligns.
+    """
     pelvis, hips = joints[:, PELVIS], joints[:, HIPS, :3].mean(1)
     rooted = has_root(joints[..., 3])
     root = torch.where(pelvis[:, 3:] > 0, pelvis[:, :3], hips) * rooted[:, None]
-    if joint_set.of_smpl:  # which nobody annotates
+    if joint_set.of_smpl:  # no dataset annotates these
         return joints.new_zeros(joints.shape[:2] + (3,)), joints.new_zeros(joints.shape[:2], dtype=torch.bool), rooted
     chosen = joints[:, joint_set.from_common]
     return chosen[..., :3] - root[:, None], chosen[..., 3] > 0, rooted
 
 
 def _fresh_rows(batch, seen):
-    """Which rows were not met before: a row that replaces an unreadable picture would count twice."""
+    """[B] bool: rows that no earlier batch had. A row that replaces an unreadable picture must not count twice."""
     rows = _unique_rows(batch)
     if rows is None:
         return torch.ones(len(batch['gender']), dtype=torch.bool)
@@ -296,17 +308,17 @@ def _fresh_rows(batch, seen):
 
 
 def _groups_of(batch, protocol):
-    """The protocol's group of each row of a flattened batch."""
+    """The group of each row of a flattened batch."""
     return [group_of(protocol, path) if protocol.groups else '' for path in batch['imgname']]
 
 
 def _unique_rows(batch):
-    """Row of each sample in the annotation file; None where windows over views meet a row again on purpose."""
+    """Row of each sample in the annotation file. None for windows over views, which repeat rows on purpose."""
     return None if 'camera_rotation' in batch else batch['sample_index'].tolist()
 
 
 def _measured(errors):
-    """Without the metrics that no sample has ground truth for."""
+    """The metrics that at least one sample has ground truth for."""
     return {name: values for name, values in errors.items()
             if name in POSE_METRICS[:2] or name in METRIC_TITLES and not values.isnan().all()}
 

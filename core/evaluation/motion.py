@@ -1,4 +1,4 @@
-"""How estimates move: acceleration error and jitter of data sets whose rows are frames of sequences."""
+"""Acceleration error and jitter of datasets whose rows are frames of sequences."""
 import numpy as np
 import torch
 
@@ -7,16 +7,15 @@ from utils.geometry import turn_about
 
 SEQUENCE, FRAME, FPS = 'sequence', 'frame', 'fps'
 _FPS = 30.0  # of EMDB, RICH and 3DPW
-# Names of what is kept of each sample until all are known, beside its errors.
+# Columns of the error table that `Motion.columns` adds and `Motion.errors` removes.
 _KEPT = ('estimated', 'true', 'placed', 'row')
 
 
 class Motion:
-    """The sequences of an annotation file with the key `sequence` [N]: rows of one name that follow each other are
-    frames that follow each other; where there is a key `frame` [N], only numbers that rise by one do. Key `fps`: frames
-    a second, 30 by default.
+    """The sequences of an annotation file with the key `sequence` [N].
 
-    Only the last stage is measured: {metric: [N, stages]} has NaN elsewhere.
+    Adjacent rows with the same name are consecutive frames. If the file has a key `frame` [N], their numbers must also
+    differ by one. Key `fps`: frames per second, 30 by default. Only the last stage is measured; other stages are NaN.
     """
 
     def __init__(self, annotations, protocol):
@@ -25,11 +24,11 @@ class Motion:
         names = annotations.extra[SEQUENCE]
         frames = annotations.extra.get(FRAME, np.arange(len(names)))
         follows = (names[1:] == names[:-1]) & (np.diff(frames) == 1)
-        self._run = np.concatenate([[0], np.cumsum(~follows)])  # equal in rows that follow each other
+        self._run = np.concatenate([[0], np.cumsum(~follows)])  # equal for consecutive frames
 
     @classmethod
     def of(cls, dataset, protocol):
-        """The Motion of a dataset, None where its rows are no frames of sequences."""
+        """The Motion of a dataset. None if its rows are not frames of sequences."""
         annotations = getattr(dataset, 'annotations', None)
         if annotations is None or SEQUENCE not in annotations.extra or hasattr(dataset, 'groups'):
             return None
@@ -37,7 +36,7 @@ class Motion:
 
     @staticmethod
     def columns(observed):
-        """What is kept of a batch: {name: [B, ...]}, in the cameras of the pictures."""
+        """Columns of a batch to keep for `errors`: {name: [B, ...]}, in the camera of each picture."""
         turn = observed.batch['ray_rotation'].to(observed.compared.device)
         pelvis = observed.out.final.smpl_joints[:, 0]
         estimated = turn_about(observed.compared.float(), pelvis.float(), turn.float())
@@ -46,14 +45,14 @@ class Motion:
                 'row': observed.batch['sample_index'].clone()}
 
     def errors(self, table):
-        """Take what was kept out of a table of all samples and put the errors {accel, jitter: [N, stages]} in."""
+        """Replace the kept columns in the table of all samples by the errors: accel, jitter [N, stages]."""
         estimated, true, placed, rows = (table.pop(name) for name in _KEPT)
         stages = next(iter(table.values())).shape[1]
         errors = {name: torch.full((len(rows), stages), torch.nan) for name in ('accel', 'jitter')}
         for places in self._runs(rows.numpy()):
             joints, root = estimated[places, :-1], estimated[places, -1:]
             accelerations = acceleration_error(joints - root, true[places], self.fps, placed[places])
-            # The first and the last one of a sequence do not count in WHAM's and TRAM's code.
+            # WHAM's and TRAM's code leave out the first and the last value of a sequence.
             errors['accel'][places[2:-2], -1] = accelerations[1:-1]
             joints = joints.clone()
             joints[:, self._ignored] = 0
@@ -61,7 +60,7 @@ class Motion:
         table.update(errors)
 
     def _runs(self, rows):
-        """Places of samples [T] that follow each other, one array a run."""
+        """Indices [T] of the samples of each run of consecutive frames."""
         order = np.argsort(rows, kind='stable')
         ordered = rows[order]
         cuts = np.flatnonzero((np.diff(ordered) != 1) | (np.diff(self._run[ordered]) != 0)) + 1

@@ -1,4 +1,4 @@
-"""How much a regressor leans on what it sees: the face blacked out, or a grey patch slid over the crop.
+"""Sensitivity of a regressor to occlusion: a black face, or a grey patch that slides over the crop.
 
 The sliding patch and its map of joint errors follow PARE's occlusion analysis (Kocabas et al., ICCV 2021).
 """
@@ -14,17 +14,17 @@ from utils.errors import BadConfig
 from utils.keypoints import IMAGE_MEAN, IMAGE_STD, JOINT_NAMES
 
 _FACE = [i for i, name in enumerate(JOINT_NAMES) if name.split('_')[-1] in ('nose', 'eye', 'ear')]
-# Ends of the head, for pictures where fewer than two points of the face are annotated.
+# Ends of the head, for pictures with fewer than two annotated points of the face.
 _HEAD = [JOINT_NAMES.index(name) for name in ('jaw_h36m', 'head_h36m', 'head_top', 'neck')]
-_MARGIN = 1.6  # of the face's box over the extent of eyes, ears and nose, which leave out chin and forehead
-_NECK_SHARE = 1.3  # of the face's box over the distance from nose to neck, for faces seen from the side
+_MARGIN = 1.6  # side of the face's box over the extent of eyes, ears and nose; adds chin and forehead
+_NECK_SHARE = 1.3  # side of the face's box over the distance from nose to neck, for profiles
 _PANEL, _COLUMNS, _BAR = 168, 5, 14  # pixels of a joint's map, maps in a row, width of the colour bar
 
 
 class FaceOccluder:
-    """Blacks out the face in crops [B,3,R,R], found from the 2D keypoints; a transform of `Evaluator.evaluate`.
+    """Paints the face in crops [B,3,R,R] black. The 2D keypoints give its box. A transform for `Evaluator.evaluate`.
 
-    seen and hidden: how many pictures went through, and in how many there was a face to hide.
+    seen: number of pictures. hidden: number of pictures with a face.
     """
 
     def __init__(self):
@@ -45,8 +45,10 @@ class FaceOccluder:
 
 
 def face_box(keypoints, res):
-    """(left, top, right, bottom) in whole pixels of a crop of side `res`, cut at its edges; None where no face is
-    annotated or it lies outside. keypoints [49,3]: x, y in [-1, 1], confidence."""
+    """Return (left, top, right, bottom) in whole pixels of a crop of side `res`, clipped at its edges.
+
+    keypoints [49,3]: x, y in [-1, 1], confidence. None if no face is annotated, or if it is outside the crop.
+    """
     face = keypoints[_FACE][keypoints[_FACE, 2] > 0, :2]
     neck = keypoints[[JOINT_NAMES.index('openpose_neck'), JOINT_NAMES.index('neck')]]
     neck = neck[neck[:, 2] > 0, :2]
@@ -66,17 +68,18 @@ def face_box(keypoints, res):
 
 
 def patch_positions(res, patch, stride):
-    """Starts of the patch along a side, the last one flush with the edge. Raises BadConfig where it does not fit."""
+    """Positions of the patch along a side. The last one touches the edge. Raises BadConfig if it does not fit."""
     if patch > res:
-        raise BadConfig(f'TEST.OCCLUSION_PATCH is {patch}, larger than the crop of {res} pixels')
+        raise BadConfig(f'TEST.OCCLUSION_PATCH is {patch}, larger than the crop of {res} pixels; use a smaller '
+                        'patch')
     starts = list(range(0, res - patch + 1, stride))
     return starts if starts[-1] == res - patch else [*starts, res - patch]
 
 
 def run_grid(cfg, evaluator, regressor, dataset, device, path):
-    """Slide the patch over every crop; write the map of mean joint errors to `path` (.png).
+    """Slide the patch over every crop and write the map of mean joint errors to `path` (.png).
 
-    Returns {label: Evaluation}: the mean over all positions, and the worst position.
+    Returns {label: Evaluation} with the mean over all positions, and with the worst position.
     """
     patch, res = cfg.TEST.OCCLUSION_PATCH, cfg.DATA.IMG_RES
     starts = patch_positions(res, patch, cfg.TEST.OCCLUSION_STRIDE)
@@ -98,7 +101,7 @@ def run_grid(cfg, evaluator, regressor, dataset, device, path):
 
 
 def _grey_patch(top, left, patch):
-    """Transform that paints the mean colour, zero after normalization."""
+    """Transform that paints the mean colour, which is zero after normalization."""
     def transform(images, _batch):
         images = images.clone()
         images[..., top:top + patch, left:left + patch] = 0
@@ -117,9 +120,9 @@ def _summary(name, errors, positions, patch):
 
 
 def draw_maps(maps, names):
-    """Joint error maps [R,R,J] in millimetres -> RGB uint8: a panel a joint and one for their mean.
+    """Draw joint error maps [R,R,J] in millimetres -> RGB uint8, with one panel per joint and one for their mean.
 
-    Colours show how far an error is above the same joint's lowest, on one scale; titles give each range.
+    Colours show the difference from the lowest error of the same joint, on one scale. Titles give the range.
     """
     layers = [('mean', maps.mean(-1)), *((name, maps[..., j]) for j, name in enumerate(names))]
     highest = max(float(np.ptp(values)) for _, values in layers)
@@ -132,7 +135,7 @@ def draw_maps(maps, names):
 
 
 def _panel(values, name, highest):
-    """One map with its title and range above it."""
+    """One map, below its title and range."""
     size = _PANEL - 28
     colors = cv2.resize(_colors(values - values.min(), highest), (_PANEL - 8, size), interpolation=cv2.INTER_NEAREST)
     panel = np.full((_PANEL, _PANEL, 3), 255, np.uint8)

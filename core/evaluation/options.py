@@ -1,7 +1,7 @@
-"""Command-line flags of eval.py and eval_coco.py: those of SPIN's, PyMAF's and DaNet's evaluation scripts.
+"""Command-line flags of eval.py and eval_coco.py. They include those of SPIN's, PyMAF's and DaNet's scripts.
 
-The config is the checkpoint's own, so that the network is rebuilt as it was trained; a published checkpoint gets its
-regressor's config and its source's crop. Flags and `--misc` come on top.
+The config in the checkpoint rebuilds the network as it was trained. A published checkpoint gets the config of its
+regressor and the crop of its source. Flags and `--misc` override keys.
 """
 from pathlib import Path
 
@@ -14,46 +14,46 @@ from models.weights import checkpoint_regressor, published_config
 from utils.errors import BadConfig
 
 COMMON_FLAGS = (
-    flag('regressor', 'MODEL.REGRESSOR', 'network, where the checkpoint does not say (see --plugin)'),
+    flag('regressor', 'MODEL.REGRESSOR', 'regressor, if the checkpoint does not name it (see --plugin)'),
     flag('batch_size', 'TEST.BATCH_SIZE', 'samples a batch'),
-    flag('num_workers', 'TRAIN.NUM_WORKERS', 'loader processes'),
-    flag('max_samples', 'TEST.MAX_SAMPLES', 'evaluate on the first so many'),
-    flag('log_freq', 'TEST.LOG_FREQ', 'batches between lines with the running means'),
-    flag('shuffle', 'TEST.SHUFFLE', 'visit the samples in random order', True),
+    flag('num_workers', 'TRAIN.NUM_WORKERS', 'worker processes of the loader'),
+    flag('max_samples', 'TEST.MAX_SAMPLES', 'evaluate only this many samples, from the first'),
+    flag('log_freq', 'TEST.LOG_FREQ', 'batches between two log lines with the running means'),
+    flag('shuffle', 'TEST.SHUFFLE', 'evaluate the samples in random order', True),
     flag('vis_demo', 'TEST.VIS_DEMO', 'write a grid of pictures with the estimated bodies', True),
-    flag('ratio', 'TEST.VIS_RATIO', 'size of its pictures over the network\'s input'),
-    flag('vis_imname', 'TEST.VIS_IMNAME', 'only people of pictures whose names contain this'),
+    flag('ratio', 'TEST.VIS_RATIO', 'size of the grid\'s pictures, relative to the network\'s input'),
+    flag('vis_imname', 'TEST.VIS_IMNAME', 'evaluate only pictures whose names contain this text'),
     flag('output_dir', 'TEST.OUTPUT_DIR', 'folder of pictures and of COCO results'),
     flag('overwrite', 'TEST.OVERWRITE', 'replace result files that exist', True),
-    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'a published crop (default for most published weights)', True),
-    flag('affine_crop', 'DATA.LEGACY_CROP_EVAL', 'this project\'s crop (default for its own weights)', False),
+    flag('legacy_crop', 'DATA.LEGACY_CROP_EVAL', 'use the published crop (default for most published weights)', True),
+    flag('affine_crop', 'DATA.LEGACY_CROP_EVAL', 'use this project\'s crop (default for its own weights)', False),
     *BACKEND_FLAGS,
 )
 POSE_FLAGS = COMMON_FLAGS + (
     flag('dataset', 'DATA.EVAL_DATASET', 'h36m-p1, h36m-p2, h36m-p2-mosh, 3dpw, mpi-inf-3dhp, mpi-inf-3dhp-s8 (several '
-         'views), 3doh50k, emdb1, emdb2, rich, lsp, free, a dataset of your own, or an .npz'),
-    flag('result_file', 'TEST.RESULT_FILE', 'also --result: .npz for joints, pose, betas, cameras and image names'),
-    flag('eval_pve', 'TEST.EVAL_PVE', 'per-vertex errors (the default)', True),
-    flag('occlude', 'TEST.OCCLUDE', 'face: black out the face; grid: slide a patch and write the error map'),
+         'views), 3doh50k, emdb1, emdb2, rich, lsp, free, your own dataset, or an .npz'),
+    flag('result_file', 'TEST.RESULT_FILE', '.npz for joints, pose, betas, cameras and image names (also --result)'),
+    flag('eval_pve', 'TEST.EVAL_PVE', 'compute per-vertex errors (default)', True),
+    flag('occlude', 'TEST.OCCLUDE', 'face: paint the face black; grid: slide a patch and write the error map'),
 )
 COCO_FLAGS = COMMON_FLAGS + (
     flag('subset', 'TEST.COCO_SUBSET', 'val2014 or val2017'),
     flag('annotations', 'TEST.COCO_ANNOTATIONS', 'person_keypoints_*.json'),
     flag('images', 'TEST.COCO_IMAGES', 'folder of the pictures'),
     flag('detections', 'TEST.COCO_DETECTIONS', 'detected boxes in COCO\'s results format'),
-    flag('flip', 'TEST.FLIP', 'average with the mirrored picture', True),
-    flag('result_file', 'TEST.RESULT_FILE', 'COCO results .json; default: in --output_dir'),
+    flag('flip', 'TEST.FLIP', 'average with the estimate of the mirrored picture', True),
+    flag('result_file', 'TEST.RESULT_FILE', 'COCO results .json to write (default: in --output_dir)'),
 )
 
 
 def build_parser(prog, flags):
-    """Parser of an evaluation script. Flags that are not given stay out of the result."""
+    """Parser of an evaluation script. The result has no entry for a flag that is not given."""
     parser = Parser(prog=prog, argument_default=None, description=(
         'Evaluate a checkpoint. Each flag is an alias of a config key (core/config/defaults.py).'))
-    parser.add_argument('--checkpoint', help='weights: this project\'s, SPIN\'s, PyMAF\'s, ...; a file, '
-                        'hf://OWNER/REPO/FILE or https://...; without it, those of the repository (pretrained/)')
-    parser.add_argument('--cfg_file', '--danet_cfg_file', help='YAML file instead of the checkpoint\'s own config')
-    parser.add_argument('--hrnet_cfg_file', help='published HRNet YAML; its width picks the backbone')
+    parser.add_argument('--checkpoint', help='weights of this project, SPIN, PyMAF and others: a file, '
+                        'hf://OWNER/REPO/FILE or https://... (default: those in pretrained/)')
+    parser.add_argument('--cfg_file', '--danet_cfg_file', help='YAML file that replaces the checkpoint\'s config')
+    parser.add_argument('--hrnet_cfg_file', help='published HRNet YAML; its width selects the backbone')
     add_plugin_flag(parser)
     parser.add_argument('--report', nargs='+', action='extend', metavar='FILE', help='tables as .md, .csv or .json')
     add_flags(parser, flags)
@@ -62,18 +62,18 @@ def build_parser(prog, flags):
 
 
 def parse_pose_options(argv=None):
-    """Command line of eval.py -> (config, checkpoint path). Raises BadConfig, MissingFile, BadFile."""
+    """Parse the command line of eval.py -> (config, checkpoint path). Raises BadConfig, MissingFile, BadFile."""
     parser = build_parser('eval.py', POSE_FLAGS)
     parser.add_argument('--result', dest='result_file', help='another name of --result_file')
-    parser.add_argument('--n_views', nargs='+', type=int, metavar='N', help='views of a person that a network of '
-                        'several views is given; several numbers are compared [TEST.N_VIEWS, TEST.VIEW_COUNTS]')
+    parser.add_argument('--n_views', nargs='+', type=int, metavar='N', help='views per person for a multi-view '
+                        'network; several numbers print a comparison [TEST.N_VIEWS, TEST.VIEW_COUNTS]')
     return _parse(parser, POSE_FLAGS, argv, free_people)
 
 
 def parse_coco_options(argv=None):
-    """Command line of eval_coco.py -> (config, checkpoint path). Raises BadConfig, MissingFile, BadFile."""
+    """Parse the command line of eval_coco.py -> (config, checkpoint path). Raises BadConfig, MissingFile, BadFile."""
     parser = build_parser('eval_coco.py', COCO_FLAGS)
-    parser.add_argument('--dataset', choices=['coco'], default='coco', help='understood; there is only coco')
+    parser.add_argument('--dataset', choices=['coco'], default='coco', help='accepted for compatibility')
     return _parse(parser, COCO_FLAGS, argv, free_coco)
 
 
@@ -98,10 +98,10 @@ def _parse(parser, flags, argv, free_data):
 
 
 def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
-    """The config that a checkpoint is evaluated with.
+    """The config to evaluate a checkpoint with.
 
-    overrides: [KEY, VALUE, ...] on top of the checkpoint's own config, of `cfg_file` where given, or of the config of
-    a published checkpoint's regressor.
+    It is `cfg_file` if given, else the config in the checkpoint, else (published weights) the config of the regressor.
+    overrides: [KEY, VALUE, ...] that replace its values.
     """
     regressor, stored = checkpoint_regressor(checkpoint, keep=True)
     if stored is None:
@@ -109,7 +109,7 @@ def checkpoint_config(checkpoint, overrides=(), cfg_file=None):
     else:
         own = load_stored_config(stored, f'{Path(checkpoint)}: config')
         published = {'DATA.LEGACY_CROP_EVAL': False, 'MODEL.CAMERA': own.MODEL.CAMERA}
-    # What the weights were made for, whatever file describes the network.
+    # Keys that depend on the weights. They hold with any config of the network.
     made_for = [part for key in published if key == 'MODEL.CAMERA' or key.startswith('DATA.')
                 for part in (key, published[key])]
     if cfg_file:

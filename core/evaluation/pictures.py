@@ -1,4 +1,4 @@
-"""A grid of evaluated people: the crop, and the estimated body over it."""
+"""A grid of evaluated people: each crop, and beside it the crop with the estimated body."""
 from pathlib import Path
 
 import cv2
@@ -19,14 +19,14 @@ def denormalize(images):
 
 
 class PictureGrid:
-    """Keeps up to 48 people, the first of the dataset. faces [F,3]; cfg.TEST.VIS_RATIO scales each picture."""
+    """Keeps the first 48 people. faces [F,3]. cfg.TEST.VIS_RATIO scales each picture."""
 
     def __init__(self, cfg, faces):
         self.faces, self.size = faces, max(16, round(cfg.DATA.IMG_RES * cfg.TEST.VIS_RATIO))
         self.cells = []
 
     def add(self, batch, out, errors=None):
-        """Draw the last stage over a batch's crops. errors [B]: a number to write in the corner, millimetres."""
+        """Draw the last stage over a batch's crops. errors [B]: millimetres to write in the corner."""
         count = min(_MOST - len(self.cells), len(batch['img']))
         if count <= 0:
             return

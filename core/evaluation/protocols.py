@@ -1,7 +1,7 @@
-"""What each benchmark measures: joints, ground truth, metrics, and the groups its tables are cut by.
+"""What each benchmark measures: joints, ground truth, metrics, and the groups of its tables.
 
-Joint sets and centring are those of SPIN's and PyMAF's evaluation code: predicted joints come from the mesh by
-J_regressor_h36m and are centred at the pelvis; the ground truth is either annotated joints or a body's joints.
+Joint sets and centring follow SPIN's and PyMAF's evaluation code. J_regressor_h36m computes the predicted joints from
+the mesh, and the pelvis is subtracted. The ground truth is annotated joints or the joints of a body.
 """
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -24,8 +24,10 @@ METRIC_UNITS = {name: 'mm' if name in POSE_METRICS else MOTION_UNITS.get(name, '
 
 @dataclass(frozen=True)
 class JointSet:
-    """Rows of the 17 H36M joints and of the 24 common joints that are compared, in the same order. of_smpl: SMPL's own
-    24 joints are, relative to the middle of its hips; of_mesh: as its joint regressor gives them on the posed mesh.
+    """The joints to compare: rows of the 17 H36M joints and of the 24 common joints, in the same order.
+
+    of_smpl: compare SMPL's 24 joints instead, relative to the midpoint of the hips. of_mesh: compute them by SMPL's
+    joint regressor from the posed mesh.
     """
     from_h36m: tuple = ()
     from_common: tuple = ()
@@ -41,7 +43,7 @@ J14 = JointSet(tuple(H36M_TO_J14), tuple(J24_TO_J14))
 J17 = JointSet(tuple(H36M_TO_J17), tuple(J24_TO_J17))
 SMPL24 = JointSet(of_smpl=True)
 SMPL24_OF_MESH = JointSet(of_smpl=True, of_mesh=True)
-# SMPL joints that EMDB's jitter holds still: pelvis, ankles, feet, wrists, hands. They count as 0 in its mean over 24.
+# SMPL joints that EMDB's jitter ignores: pelvis, ankles, feet, wrists, hands. They count as 0 in its mean over 24.
 _EMDB_STILL = (0, 7, 8, 10, 11, 20, 21, 22, 23)
 
 
@@ -49,12 +51,12 @@ _EMDB_STILL = (0, 7, 8, 10, 11, 20, 21, 22, 23)
 class Protocol:
     """One benchmark.
 
-    truth: 'joints' takes the annotated 3D joints, 'body' the joints of the ground-truth mesh where a sample has one,
-    else the annotated ones; 'smplx' those of SMPL-X's mesh, brought to SMPL's vertices.
-    gendered: that mesh is of the person's gender, as 3DPW asks; otherwise neutral.
-    groups: what tables are cut by ('action', 'sequence' or ''), found by `group_of`. PCK and AUC are over the first
-    14 joints. segmentation: the benchmark compares silhouettes and parts instead of joints. still_joints: those whose
-    jitter counts as 0. Acceleration error and jitter are measured where the rows are frames of sequences.
+    truth: 'body': joints of the ground-truth mesh, or the annotated 3D joints if a sample has no mesh; 'joints': the
+    annotated 3D joints, or those of the mesh if a sample has no joints; 'smplx': joints of SMPL-X's mesh, converted to
+    SMPL's vertices. gendered: the mesh has the person's gender, as 3DPW requires; otherwise it is neutral. groups:
+    groups of the tables ('action', 'sequence' or ''), see `group_of`. segmentation: compare silhouettes and parts
+    instead of joints. still_joints: joints whose jitter counts as 0.
+    PCK and AUC use the first 14 joints. Acceleration error and jitter need rows that are frames of sequences.
     """
     joints: JointSet = J14
     truth: str = 'body'
@@ -86,14 +88,14 @@ DEFAULT = Protocol()
 
 
 def protocol_of(name):
-    """The Protocol of a dataset; the free sets and a user's own are evaluated as 3DPW is, without groups."""
+    """The Protocol of a dataset. The free datasets and a user's own follow that of 3DPW, without groups."""
     return PROTOCOLS.get(name, DEFAULT)
 
 
 def group_of(protocol, imgname):
-    """The group that a picture belongs to, by its path, or ''.
+    """The group of a picture, read from its path, or ''.
 
-    Human3.6M: '.../S9_Walking_1.60457274_000001.jpg' is of action Walking. 3DPW: 'imageFiles/SEQUENCE/image_00000.jpg'.
+    Human3.6M: 'S9_Walking_1.60457274_000001.jpg' is of action Walking. 3DPW: 'imageFiles/SEQUENCE/image_00000.jpg'.
     MPI-INF-3DHP: 'mpi_inf_3dhp_test_set/TS1/imageSequence/img_000001.jpg' is of sequence TS1, and
     'S8/Seq1/imageFrames/video_0/frame_000001.jpg' of S8/Seq1. EMDB: 'P0/SEQUENCE/images/00000.jpg' is of P0/SEQUENCE.
     RICH: 'test/SEQUENCE/cam_00/00150_00.jpeg' is of SEQUENCE.

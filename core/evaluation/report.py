@@ -16,7 +16,7 @@ _INTERVAL_DRAWS = 1000
 
 @dataclass(frozen=True)
 class Score:
-    """Mean of one metric over `count` samples, with its 95 % bootstrap interval (NaN where there is none)."""
+    """Mean of one metric over `count` samples, with its 95 % bootstrap interval (NaN if there is none)."""
     mean: float
     low: float
     high: float
@@ -24,7 +24,7 @@ class Score:
 
     @classmethod
     def of(cls, values):
-        """Score of values [N]; NaN ones (no ground truth) do not count."""
+        """Score of values [N]. NaN values (no ground truth) do not count."""
         values = values[~values.isnan()]
         low, high = bootstrap_interval(values, draws=_INTERVAL_DRAWS)
         return cls(float(values.mean()), low, high, len(values))
@@ -32,7 +32,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. kind: 'stage', or what groups are ('action', 'sequence'); scores: {metric: Score}."""
+    """One line of a table. kind: 'stage', or the kind of group ('action', 'sequence'). scores: {metric: Score}."""
     kind: str
     name: str
     scores: dict
@@ -44,7 +44,7 @@ def title(metric):
 
 
 def markdown(evaluation):
-    """Stages with the last one's intervals, then groups, as Markdown tables."""
+    """Markdown tables: the stages with the intervals of the last one, then the groups."""
     rows = evaluation.rows()
     stages = [row for row in rows if row.kind == 'stage']
     groups = [row for row in rows if row.kind != 'stage']
@@ -56,7 +56,7 @@ def markdown(evaluation):
 
 
 def comparison(title_, evaluations):
-    """Last stages of several evaluations beside each other, {label: Evaluation} -> Markdown."""
+    """Markdown table of the last stages of several evaluations, {label: Evaluation}."""
     rows = [Row('setting', label, [row for row in evaluation.rows() if row.kind == 'stage'][-1].scores)
             for label, evaluation in evaluations.items()]
     return _markdown_table(title_, rows, with_interval=False)
@@ -73,7 +73,7 @@ def _markdown_table(corner, rows, with_interval):
 
 
 def console(evaluation):
-    """The Markdown tables with their columns aligned."""
+    """The Markdown tables of an evaluation, aligned for the console."""
     return '\n\n'.join(aligned(table) for table in markdown(evaluation).split('\n\n'))
 
 
@@ -88,7 +88,7 @@ def aligned(table):
 
 
 def as_csv(evaluation):
-    """One line a row and metric: dataset, kind, name, metric, unit, mean, low, high, count."""
+    """CSV with one line per row and metric: dataset, kind, name, metric, unit, mean, low, high, count."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator='\n')
     writer.writerow(['dataset', 'kind', 'name', 'metric', 'unit', 'mean', 'low', 'high', 'count'])
@@ -100,7 +100,7 @@ def as_csv(evaluation):
 
 
 def as_json(evaluation):
-    """The same rows as JSON; a mean over no sample is null."""
+    """The same rows as JSON. A mean over no sample is null."""
     rows = [{'kind': row.kind, 'name': row.name, 'scores': {
         metric: {key: None if value != value else value for key, value in vars(score).items()}
         for metric, score in row.scores.items()}} for row in evaluation.rows()]
@@ -108,22 +108,23 @@ def as_json(evaluation):
 
 
 def check_paths(paths, overwrite):
-    """Refuse report files of an unknown kind, or that exist, before the work is done."""
+    """Check report files before the evaluation. Raises BadConfig for an unknown suffix, ProjectError for a file that
+    exists and may not be overwritten."""
     for path in map(Path, paths):
         if path.suffix not in FORMATS:
-            raise BadConfig(f'{path}: a report ends in {", ".join(FORMATS)}')
+            raise BadConfig(f'{path}: unknown suffix of a report; use {", ".join(FORMATS)}')
     check_new(paths, overwrite)
 
 
 def check_new(paths, overwrite):
-    """Raise ProjectError where one of the files exists and may not be overwritten."""
+    """Raise ProjectError if one of the files exists and may not be overwritten."""
     for path in map(Path, paths):
         if path.exists() and not overwrite:
-            raise ProjectError(f'{path}: exists already; use --overwrite, or another name')
+            raise ProjectError(f'{path}: exists already; use --overwrite or another name')
 
 
 def write(evaluation, path):
-    """Write a report in the format that the path's suffix names, atomically."""
+    """Write a report atomically. The suffix of the path selects the format."""
     text = {'.md': lambda e: markdown(e) + '\n', '.csv': as_csv, '.json': as_json}[Path(path).suffix](evaluation)
     with atomic_write(path, 'w') as stream:
         stream.write(text)

@@ -1,4 +1,4 @@
-"""Estimates of an evaluation in one .npz: what SPIN's `--result` writes, and the image names."""
+"""Estimates of an evaluation as one .npz, with SPIN's `--result` arrays, cameras and image names."""
 import os
 
 import numpy as np
@@ -15,13 +15,15 @@ _WIDTHS = {'pred_joints': (17, 3), 'pose': (72,), 'betas': (10,), 'camera': (3,)
 
 
 class ResultWriter:
-    """Gathers the last stage's estimates in the picture's camera: pred_joints [N,17,3] metres (H36M joints of the mesh,
-    not centred), pose [N,72] axis-angle, betas [N,10], camera [N,3] weak perspective in the crop, imgname [N] below the
-    image folder; translation [N,3] metres, focal_length [N] and camera_center [N,2] pixels: the body, moved by the
-    translation, is seen by the picture's camera where the network sees it in the crop.
+    """Observer of `Evaluator.evaluate` that collects the estimates of the last stage in the picture's camera.
 
-    570 bytes a person, allocated once. An observer of `Evaluator.evaluate`; `save` writes the file atomically.
-    Raises ProjectError where the file exists and is not to be overwritten.
+    Arrays: pred_joints [N,17,3] metres (H36M joints of the mesh, not centred), pose [N,72] axis-angle, betas [N,10],
+    camera [N,3] weak perspective in the crop, imgname [N] relative to the image folder, translation [N,3] metres,
+    focal_length [N] and camera_center [N,2] pixels. The picture's camera projects the body, moved by the translation,
+    to the pixels where the network sees it in the crop.
+
+    A person takes 570 bytes, which are allocated at the start. `save` writes the file atomically.
+    Raises ProjectError if the file exists and may not be overwritten.
     """
 
     def __init__(self, path, rows, image_folder='', overwrite=False):
@@ -54,7 +56,7 @@ class ResultWriter:
 
 
 def in_picture(stage, points, ray_rotation):
-    """Estimates of crops, (rotmat [B,24,3,3], points [B,P,3]), in the cameras of their pictures.
+    """Rotate estimates from the crop's ray to the picture's camera -> (rotmat [B,24,3,3], points [B,P,3]).
 
     ray_rotation: [B,3,3] of the batch.
     """
@@ -63,8 +65,8 @@ def in_picture(stage, points, ray_rotation):
 
 
 def in_picture_camera(joints, keypoints_2d, batch):
-    """{translation [B,3] metres, focal_length [B] and camera_center [B,2] pixels} of the cameras of the pictures, which
-    see joints [B,49,3] where keypoints_2d [B,49,2] lie in the crops, [-1, 1]. batch: says where the crops are."""
+    """Place bodies in the cameras of their pictures -> {translation [B,3] metres, focal_length [B], camera_center [B,2]
+    pixels}. The projection of joints [B,49,3] fits keypoints_2d [B,49,2], in [-1, 1] of the crops of the batch."""
     center, scale, focal_length, bbox_info = (batch[key].to(joints.device, torch.float32)
                                               for key in ('center', 'scale', 'focal_length', 'bbox_info'))
     middle = principal_point(center, bbox_info, focal_length)

@@ -1,4 +1,4 @@
-"""What eval.py does: a checkpoint on a dataset, tables, result files, pictures."""
+"""Evaluates a checkpoint on a dataset and writes tables, result files and pictures, as eval.py does."""
 from pathlib import Path
 
 from core.devices import pick_device
@@ -19,8 +19,8 @@ from utils.logging import get_logger
 
 
 def load_regressor(cfg, checkpoint, device):
-    """The regressor of a config with a checkpoint's weights, on a device, in evaluation mode; or in its place what
-    INFERENCE.BACKEND names."""
+    """Build the regressor of a config with a checkpoint's weights, on a device, in evaluation mode. INFERENCE.BACKEND
+    may replace it by its ONNX file."""
     regressor = build_regressor(cfg)
     regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
     if regressor.assets.is_free:
@@ -53,20 +53,20 @@ def run_evaluation(cfg, checkpoint):
 
 
 def _check_shareable(cfg, segmentation):
-    """Raises BadConfig for what needs every sample in one process."""
+    """Raise BadConfig for options that need every sample in one process."""
     for key in ('RESULT_FILE', 'VIS_DEMO', 'OCCLUDE'):
         if cfg.TEST[key]:
-            raise BadConfig(f'TEST.{key} does not go with several processes; run eval.py without torchrun')
+            raise BadConfig(f'TEST.{key} needs one process; run eval.py without torchrun')
     if segmentation:
-        raise BadConfig('datasets of segmentations are evaluated by one process; run eval.py without torchrun')
+        raise BadConfig('evaluation of segmentation needs one process; run eval.py without torchrun')
 
 
 def keep_named(dataset, part):
-    """Keep the people of pictures whose names contain `part`, where it is given. Raises BadConfig where none does."""
+    """Keep the people of pictures whose names contain `part`, if given. Raises BadConfig if there are none."""
     if not part:
         return
     if hasattr(dataset, 'groups') or not hasattr(dataset, 'annotations'):
-        raise BadConfig('TEST.VIS_IMNAME picks rows of an annotation file of single pictures; leave it empty')
+        raise BadConfig('TEST.VIS_IMNAME needs an annotation file of single pictures; leave it empty')
     rows = [row for row, name in enumerate(dataset.annotations.imgname) if part in Path(name).name]
     if not rows:
         raise BadConfig(f'TEST.VIS_IMNAME: no picture of {dataset.source.annotations} has {part!r} in its name')
@@ -75,8 +75,8 @@ def keep_named(dataset, part):
 
 def _run_pose(cfg, regressor, dataset, device, title):
     if not dataset.has_3d_truth():
-        raise BadFile(f'{dataset.source_name}: has no 3D ground truth (neither pose and shape nor S) to '
-                      'compare with')
+        raise BadFile(f'{dataset.source_name}: no 3D ground truth (neither pose and shape nor S); use a dataset '
+                      'that has it')
     evaluator = Evaluator(cfg, regressor.body)
     evaluator.read_bodies(dataset)
     name, observers, writer = dataset.name, [], None
@@ -96,7 +96,7 @@ def _run_pose(cfg, regressor, dataset, device, title):
     if grid:
         print(f'pictures: {grid.save(Path(cfg.TEST.OUTPUT_DIR) / f"{title}_{name}.png")}')
     if dataset.skipped:
-        get_logger().warning(f'{name}: {dataset.skipped} unreadable pictures were skipped; they count in no mean')
+        get_logger().warning(f'{name}: {dataset.skipped} unreadable pictures were skipped and count in no mean')
     _run_occluded(cfg, evaluator, regressor, dataset, device, evaluation, title)
     if len(cfg.TEST.VIEW_COUNTS) > 1:
         _compare_views(cfg, regressor, dataset.name, device, evaluation)
@@ -104,7 +104,7 @@ def _run_pose(cfg, regressor, dataset, device, title):
 
 
 def _compare_views(cfg, regressor, name, device, most):
-    """Print the errors by number of views; `most` is the Evaluation with the last of TEST.VIEW_COUNTS."""
+    """Print the errors by number of views. most: the Evaluation with the last of TEST.VIEW_COUNTS."""
     evaluations = {}
     for count in cfg.TEST.VIEW_COUNTS[:-1]:
         fewer = cfg.clone()
@@ -123,7 +123,7 @@ def _views(count):
 
 
 def _run_occluded(cfg, evaluator, regressor, dataset, device, plain, title):
-    """The same evaluation with parts of the pictures hidden, beside the plain one."""
+    """Repeat the evaluation with parts of the pictures hidden. Prints both."""
     if cfg.TEST.OCCLUDE == 'face':
         occluder, grid = FaceOccluder(), PictureGrid(cfg, regressor.body.faces) if cfg.TEST.VIS_DEMO else None
         observers = [lambda seen: grid.add({'img': FaceOccluder()(seen.batch['img'], seen.batch)}, seen.out,
@@ -142,7 +142,7 @@ def _run_occluded(cfg, evaluator, regressor, dataset, device, plain, title):
 
 def _run_segmentation(cfg, regressor, dataset, device, title):
     if cfg.TEST.OCCLUDE or cfg.TEST.RESULT_FILE:
-        raise BadConfig(f'{dataset.name} is evaluated by segmentation, without --occlude and --result')
+        raise BadConfig(f'{dataset.name}: evaluation of segmentation does not take --occlude and --result')
     grid = PictureGrid(cfg, regressor.body.faces) if cfg.TEST.VIS_DEMO else None
     observers = [lambda batch, out: grid.add(batch, out)] if grid else []
     evaluation = SegmentationEvaluator(cfg, regressor).evaluate(regressor, dataset, dataset.name, device,

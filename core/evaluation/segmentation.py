@@ -1,7 +1,7 @@
-"""LSP's silhouette and six-part segmentation: the estimated body drawn and compared with the labels of UP-3D.
+"""LSP's silhouette and six-part segmentation. The rendered body is compared with the labels of UP-3D.
 
-The drawing, the way back to the picture and the counts are those of SPIN's evaluation code, which follows UP-3D's
-(Lassner et al., CVPR 2017): pixels of all pictures are pooled, F1 is the mean over classes, background included.
+Rendering, resampling to the picture and counts follow SPIN's evaluation code, which follows UP-3D's (Lassner et al.,
+CVPR 2017). The pixels of all pictures are pooled. F1 is the mean over classes, background included.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,25 +25,28 @@ from utils.rasterizer import rasterize
 from utils.safe_io import load_npy
 
 RENDER_SIZE = 224  # pixels a side, as published
-LABEL_DATASET = 'upi-s1h'  # whose folder holds the label pictures
+LABEL_DATASET = 'upi-s1h'  # its folder has the label pictures
 METRICS = ('mask_accuracy', 'mask_f1', 'part_accuracy', 'part_f1')
 _MASK_CLASSES, _PART_CLASSES, _UNLABELLED = 2, 7, 255
 _DRAWS = 1000
 
 
 class PartRenderer:
-    """Draws silhouette and part numbers of bodies: vertex_texture.npy [1,F,T,T,T,3] gives each face a cube of colours
-    (Neural Renderer's textures), cube_parts.npy [R,G,B] the part, 0 to 6, of a colour in hundredths. Each axis of the
-    latter is as long as the colours need; the published one is [100,92,17]. Raises MissingFile, BadFile."""
+    """Renders silhouettes and part numbers of bodies.
+
+    vertex_texture.npy [1,F,T,T,T,3] is a cube of colours for each face (Neural Renderer's textures). cube_parts.npy
+    [R,G,B] maps a colour in hundredths to a part, 0 to 6. Each of its axes covers the colours in use; the published
+    shape is [100,92,17]. Raises MissingFile, BadFile.
+    """
 
     def __init__(self, assets, faces):
         texture_file, parts_file = assets.file('vertex_texture.npy'), assets.file('cube_parts.npy')
         texture, parts = load_npy(texture_file), load_npy(parts_file)
         sides = set(texture.shape[2:5])
         if texture.ndim != 6 or texture.shape[:2] != (1, len(faces)) or len(sides) != 1 or texture.shape[-1] != 3:
-            raise BadFile(f'{texture_file}: shape {list(texture.shape)}, wanted is [1, {len(faces)}, T, T, T, 3]')
+            raise BadFile(f'{texture_file}: shape {list(texture.shape)}, but must be [1, {len(faces)}, T, T, T, 3]')
         if parts.ndim != 3:
-            raise BadFile(f'{parts_file}: shape {list(parts.shape)}, wanted is [R, G, B]')
+            raise BadFile(f'{parts_file}: shape {list(parts.shape)}, but must be [R, G, B]')
         self.texture = torch.from_numpy(texture[0].astype(np.float32))
         self.parts = torch.from_numpy(parts.astype(np.int64))
         self.last = torch.tensor(parts.shape) - 1
@@ -51,11 +54,13 @@ class PartRenderer:
         most = (self.texture.flatten(0, 3).amax(0) * 100).floor()
         if self.texture.min() < 0 or (most > self.last).any():
             raise BadFile(f'{parts_file}: shape {list(parts.shape)}, but the colours of {texture_file} are between 0 '
-                          f'and {most.int().tolist()} hundredths; the two files do not belong together')
+                          f'and {most.int().tolist()} hundredths; use two files of one release')
 
     def __call__(self, vertices, camera, full_camera=None):
-        """vertices [B,V,3] metres, camera [B,3] and, if any, FullCamera -> part numbers [B,S,S] uint8, and silhouette
-        [B,S,S] bool."""
+        """Render vertices [B,V,3] in metres -> (part numbers [B,S,S] uint8, silhouette [B,S,S] bool).
+
+        camera [B,3]; full_camera: FullCamera of the stage, if it has one.
+        """
         pixels = project_to_crop(vertices.float(), camera.float(), RENDER_SIZE, full_camera=full_camera)
         face_index, barycentric, _ = rasterize(pixels, self.faces, RENDER_SIZE, RENDER_SIZE)
         drawn = face_index >= 0
@@ -66,7 +71,7 @@ class PartRenderer:
     def parts_at(self, faces, barycentric):
         """Part numbers [P] uint8 at points of the surface: faces [P], barycentric [P,3]."""
         cell = (self._colors(faces, barycentric) * 100).floor().long()
-        cell = torch.minimum(cell, self.last.to(cell.device))  # the look-up's rounding may pass the last colour
+        cell = torch.minimum(cell, self.last.to(cell.device))  # rounding of the look-up may exceed the last colour
         return self.parts.to(cell.device)[cell[:, 0], cell[:, 1], cell[:, 2]].to(torch.uint8)
 
     def _colors(self, faces, barycentric):
@@ -86,8 +91,9 @@ class PartRenderer:
 
 @dataclass
 class SegmentationEvaluation:
-    """counts [N, stages, K]: for each picture, true positives, false positives and false negatives of the two mask
-    classes and of the seven part classes, then right and all pixels of the mask and of the parts."""
+    """counts [N, stages, K]: numbers of pixels for each picture. First true positives, false positives and false
+    negatives of the two mask classes and the seven part classes; then correct and all pixels of the mask and of the
+    parts."""
     dataset: str
     counts: torch.Tensor
 
@@ -96,7 +102,7 @@ class SegmentationEvaluation:
         return float(_scores(self.counts[:, stage].sum(0, keepdim=True))[metric])
 
     def rows(self):
-        """report.Row of every stage."""
+        """One report.Row per stage."""
         stages = self.counts.shape[1]
         return [report.Row('stage', 'mean pose' if stage == 0 and stages > 1 else f'stage {stage}',
                            self._with_intervals(self.counts[:, stage].double())) for stage in range(stages)]
@@ -126,13 +132,13 @@ def _scores(counts):
 
 
 def _mean_f1(counts):
-    """[D,classes,3] -> [D] percent. A class that is neither there nor estimated does not count."""
+    """[D,classes,3] -> [D] percent. A class that is neither labelled nor estimated does not count."""
     hits, false_alarms, misses = counts.unbind(-1)
     return 100 * (2 * hits / (2 * hits + false_alarms + misses)).nanmean(1)
 
 
 class SegmentationEvaluator:
-    """Evaluates a regressor on LSP. The dataset's annotations name the label pictures (maskname, partname)."""
+    """Evaluates a regressor on LSP. The annotations name the label pictures (maskname, partname)."""
 
     def __init__(self, cfg, regressor):
         self.cfg = cfg
@@ -141,11 +147,11 @@ class SegmentationEvaluator:
 
     @torch.no_grad()
     def evaluate(self, regressor, dataset, name, device, progress=True, observers=(), transform=None):
-        """-> SegmentationEvaluation of every stage."""
+        """Compare every stage with the labels -> SegmentationEvaluation."""
         annotations = dataset.annotations
         if annotations.maskname is None or annotations.partname is None:
-            raise BadFile(f'{dataset.source.annotations}: no maskname and partname, which name the label pictures; '
-                          'make it again: python -m datasets.preprocess.lsp')
+            raise BadFile(f'{dataset.source.annotations}: no maskname and partname, the names of the label pictures; '
+                          'make the file again: python -m datasets.preprocess.lsp')
         regressor.eval()
         test = self.cfg.TEST
         limited = Subset(dataset, range(min(test.MAX_SAMPLES or len(dataset), len(dataset))))
@@ -183,7 +189,7 @@ class SegmentationEvaluator:
 
 
 def count_pixels(estimated_mask, mask, estimated_parts, parts):
-    """[K] counts of one picture (`SegmentationEvaluation`). Where the part is 255, unlabelled, no class is wrong."""
+    """[K] counts of one picture (`SegmentationEvaluation`). At unlabelled parts (255) no class is a false positive."""
     counts = [_class_counts(estimated_mask == c, mask == c) for c in range(_MASK_CLASSES)]
     unlabelled = parts == _UNLABELLED
     counts += [_class_counts((estimated_parts == c) & ~unlabelled, parts == c) for c in range(_PART_CLASSES)]
@@ -197,9 +203,9 @@ def _class_counts(estimated, true):
 
 
 def uncrop(labels, center, scale, height, width, legacy=False):
-    """Label pictures [C,S,S] of a crop back in the whole picture [C,height,width], nearest pixel, 0 outside.
+    """Resample label pictures [C,S,S] of a crop to the picture [C,height,width]: nearest pixel, 0 outside the crop.
 
-    legacy: the published way (whole pixels, Pillow's nearest), which belongs to the integer crops.
+    legacy: the published method for integer crops (whole pixels, Pillow's nearest).
     """
     labels = np.asarray(labels, np.uint8)
     out = np.zeros((len(labels), height, width), np.uint8)
@@ -222,7 +228,7 @@ def uncrop(labels, center, scale, height, width, legacy=False):
 def _read_label(path):
     """A label picture [H,W] uint8. Raises MissingFile, BadFile."""
     if not Path(path).exists():
-        raise MissingFile(f'{path}: no such label picture; it is in UP-3D\'s upi-s1h.zip (./fetch_data.sh says where)')
+        raise MissingFile(f'{path}: no such label picture; get UP-3D\'s upi-s1h.zip (see ./fetch_data.sh)')
     label = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if label is None:
         raise BadFile(f'{path}: not a readable picture')

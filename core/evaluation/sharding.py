@@ -1,29 +1,31 @@
-"""A dataset's evaluation shared out over processes, and put together again in the dataset's order."""
+"""Splits an evaluation over processes and joins their results in the order of the dataset."""
 import torch
 
 from utils.distributed import gathered, rank, world_size
 
 
 def share_of(length):
-    """Places of a dataset that this process evaluates: every world-th, from its rank on."""
+    """Indices of the samples of this process: every world-th, from its rank on."""
     return range(rank(), length, world_size())
 
 
 class ErrorTable:
-    """Errors of one process's share, sample by sample.
+    """Errors of the samples of one process.
 
-    `joined` puts all processes' together, in the dataset's order: ({metric: [N, stages]}, [group of each sample]). A
-    row that two processes met (it stood in for an unreadable picture) counts once.
+    `joined` returns those of all processes in the order of the dataset: ({metric: [N, stages]}, [group of each
+    sample]). A row that two processes evaluated (it replaced an unreadable picture) counts once.
     """
 
     def __init__(self):
         self._batches, self._groups, self._places, self._rows, self._done = [], [], [], [], 0
-        self._unique = None  # unknown while nothing is added
+        self._unique = None  # None: no batch yet
 
     def add(self, errors, groups, fresh, rows):
-        """A batch's {metric: [B, stages]}, B groups, which rows count [B], and the B rows' numbers in the annotation
-        file, or None where rows may come again on purpose. B is a multiple of the batch's samples where those are
-        groups of views; views of a sample follow each other."""
+        """Add a batch.
+
+        errors: {metric: [B, stages]}. groups: B names. fresh [B]: the rows that count. rows: numbers of the B rows in
+        the annotation file, or None if rows repeat on purpose. A sample of several views is several adjacent rows.
+        """
         places = range(self._done, self._done + len(fresh))
         self._done += len(fresh)
         kept = fresh.tolist()
@@ -38,11 +40,11 @@ class ErrorTable:
         return _concatenated(self._batches)
 
     def joined(self, rows_per_sample=1):
-        """All processes' errors; rows_per_sample: views in a sample. Every process must call it."""
+        """The errors of all processes. Every process must call it. rows_per_sample: views per sample."""
         if world_size() == 1:
             return _concatenated(self._batches), self._groups
         parts = gathered((_concatenated(self._batches), self._groups, self._places, self._rows, self._unique))
-        unique = any(part[-1] for part in parts)  # None where a process had no share
+        unique = any(part[-1] for part in parts)  # None: the process had no samples
         entries = sorted(((place // rows_per_sample * len(parts) + process, place % rows_per_sample), process, number)
                          for process, (_, _, places, *_) in enumerate(parts) for number, place in enumerate(places))
         if unique:

@@ -1,4 +1,4 @@
-"""Which library runs the network of eval.py and demo.py: torch, or onnxruntime on the network's ONNX file."""
+"""Selects the library that runs the network in eval.py and demo.py: torch, or onnxruntime with an ONNX file."""
 import hashlib
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from utils.errors import BadFile
 from utils.logging import get_logger, log_once
 from utils.torch_io import content_digest
 
-# Raise it when the same weights and config give another file.
+# Increase it if the same weights and config result in a different file.
 _FORMAT = 1
 
 
 def in_backend(cfg, regressor):
-    """The regressor as INFERENCE.BACKEND says: itself, or an OnnxRegressor.
+    """Return the regressor, or an OnnxRegressor that replaces it if INFERENCE.BACKEND is 'onnx'.
 
-    The file is INFERENCE.ONNX_FILE or, without it, one in the cache (beside torch.hub's, TORCH_HOME). It is made where
-    it is not there. It takes one image at a time, which is no slower on a CPU than a batch.
+    The file is INFERENCE.ONNX_FILE, by default one in the cache folder of torch.hub (see TORCH_HOME). It is written if
+    it does not exist. It takes one image at a time, which on a CPU is as fast as a batch.
     Raises ProjectError without the optional packages, BadFile for a file of another network.
     """
     if cfg.INFERENCE.BACKEND == 'torch':
@@ -27,19 +27,19 @@ def in_backend(cfg, regressor):
     path = Path(cfg.INFERENCE.ONNX_FILE or
                 Path(torch.hub.get_dir()) / 'human-mesh-recovery' / f'{cfg.MODEL.REGRESSOR}-{key[:16]}.onnx')
     if not path.exists():
-        get_logger().info(f'{path}: writing the network as ONNX, once')
+        get_logger().info(f'{path}: writing the ONNX file of the network')
         path.parent.mkdir(parents=True, exist_ok=True)
         export(regressor, path, example_inputs(regressor, cfg, 1), key)
     network = OnnxRegressor(path, regressor.body, torch.get_num_threads(), regressor).eval()
     if network.key != key:
-        raise BadFile(f'{path}: made of other weights or of another config; remove it, or give another name as '
+        raise BadFile(f'{path}: made from other weights or another config; delete it, or give another name with '
                       '--onnx_file')
-    log_once(f'the network runs by onnxruntime: {path}')
+    log_once(f'onnxruntime runs the network: {path}')
     return network
 
 
 def network_key(cfg, regressor):
-    """A digest of all that an ONNX file depends on but its batch: weights, body and config of the network."""
+    """Digest of everything that an ONNX file depends on except the batch size: weights, body and config."""
     views = cfg.TEST.N_VIEWS or cfg.DATA.N_VIEWS
     numbers = content_digest({**regressor.state_dict(), **dict(regressor.named_buffers())})
     parts = (_FORMAT, numbers, cfg.MODEL.dump(), cfg.MULTIVIEW.dump(), cfg.DATA.IMG_RES, cfg.DATA.BOX_SHARE,

@@ -1,10 +1,10 @@
-"""A trained network, body included, as one ONNX file: python -m core.onnx_export --checkpoint FILE --out FILE.onnx
+"""Write a trained network with its body as one ONNX file: python -m core.onnx_export --checkpoint FILE --out FILE.onnx
 
-The estimate is in the frame of MODEL.CAMERA: with 'crop', that of the ray through the crop's middle. The file is run by
-onnxruntime at once and compared with torch; nothing is written where they differ by more than 1e-4. --int8 also writes
-NAME.int8.onnx, whose convolutions compute with 8-bit integers, calibrated on the pictures of the config's
-DATA.EVAL_DATASET, and prints both files' errors on it. `--onnx_file` of demo.py and eval.py takes either file. Needs
-`pip install '.[onnx]'`.
+The estimate is in the frame of MODEL.CAMERA. For 'crop' this is the ray through the crop's centre. The output of
+onnxruntime is compared with torch's. If they differ by more than 1e-4, no file is written. --int8 also writes
+NAME.int8.onnx, whose convolutions use 8-bit integers, and prints the errors of both files on the config's
+DATA.EVAL_DATASET. Its pictures calibrate the 8-bit file. `--onnx_file` of demo.py and eval.py takes either file.
+Needs `pip install '.[onnx]'`.
 """
 import argparse
 from pathlib import Path
@@ -27,7 +27,7 @@ _CALIBRATION_PICTURES = 64
 
 
 def quantize_and_compare(cfg, regressor, path, out, batch_size):
-    """Write the 8-bit file and evaluate both on DATA.EVAL_DATASET -> {file name: Evaluation}."""
+    """Write the 8-bit file and evaluate both files on DATA.EVAL_DATASET -> {file name: Evaluation}."""
     data = build_eval_dataset(cfg)
     loader = DataLoader(data, batch_size, drop_last=True)
     batches = [{'images': batch['img'].numpy(), **{name: batch[name].numpy() for name in regressor.inputs}}
@@ -42,14 +42,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--checkpoint', required=True)
     parser.add_argument('--out', required=True, type=Path)
-    parser.add_argument('--batch_size', type=int, default=1, help='images that the file takes at a time')
-    parser.add_argument('--int8', action='store_true', help='also write 8-bit convolutions')
+    parser.add_argument('--batch_size', type=int, default=1, help='batch size of the file')
+    parser.add_argument('--int8', action='store_true', help='also write a file with 8-bit convolutions')
     add_plugin_flag(parser)
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
     options = parser.parse_args()
     load_plugins(vars(options))
     if options.batch_size < 1:
-        raise BadConfig(f'--batch_size is {options.batch_size}; at least 1 is wanted')
+        raise BadConfig(f'--batch_size is {options.batch_size}; use at least 1')
     cfg = checkpoint_config(options.checkpoint, ['DEVICE', 'cpu', *options.misc, 'INFERENCE.BACKEND', 'torch'])
     regressor = load_regressor(cfg, options.checkpoint, torch.device('cpu'))
     gaps = export(regressor, options.out, example_inputs(regressor, cfg, options.batch_size),

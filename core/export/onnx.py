@@ -1,7 +1,7 @@
-"""A regressor, body included, as an ONNX file, and that file in the regressor's place.
+"""Writes a regressor with its body as an ONNX file, and runs such a file in place of a regressor.
 
-The estimate is in the frame of MODEL.CAMERA: with 'crop', that of the ray through the crop's middle. A file is run by
-onnxruntime at once and compared with torch; nothing is written where they differ by more than TOLERANCE.
+The estimate is in the frame of MODEL.CAMERA. For 'crop' this is the ray through the crop's centre. The output of
+onnxruntime is compared with torch's. If they differ by more than TOLERANCE, no file is written.
 """
 import inspect
 import tempfile
@@ -19,22 +19,22 @@ from utils.full_camera import FullCamera
 from utils.optional_packages import import_package
 from utils.safe_io import atomic_write
 
-# What a file returns, all [B, ...] of the last stage.
+# Outputs of a file, all [B, ...] of the last stage.
 OUTPUTS = ('vertices', 'joints', 'rotmat', 'betas', 'camera', 'keypoints_2d')
-# Of a stage with a `full_camera` also [B,3]: focal length, and offset of the crop's middle (utils/full_camera.py).
+# Output [B,3] of a stage with a `full_camera`: focal length and offset of the crop's centre (utils/full_camera.py).
 _CAMERA = 'full_camera'
 _PARAMETERS, _DERIVED = ('rotmat', 'betas', 'camera'), ('vertices', 'joints', 'keypoints_2d')
 TOLERANCE = 1e-4
-# The first with affine_grid, which DaNet's crops use.
+# The first version with affine_grid, which DaNet's crops use.
 _OPSET = 20
-_MOST_BYTES = 2 ** 31 - 2 ** 24  # a file holds less than 2 GiB
-_KEY = 'human-mesh-recovery network'  # the name of the key among the file's own properties
-# What the harness asks of a regressor and a file does not know.
+_MOST_BYTES = 2 ** 31 - 2 ** 24  # an ONNX file is smaller than 2 GiB
+_KEY = 'human-mesh-recovery network'  # name of the key in the metadata of the file
+# Attributes of a regressor that the harness needs and a file does not have.
 _OF_THE_REGRESSOR = ('assets', 'camera_frame', 'box_margin', 'box_aspect', 'takes_views')
 
 
 class FinalStage(nn.Module):
-    """images, and the regressor's other inputs -> the last stage's OUTPUTS, and its `full_camera`, as a tuple."""
+    """Takes images and the regressor's other inputs. Returns OUTPUTS and `full_camera` of the last stage as a tuple."""
 
     def __init__(self, regressor):
         super().__init__()
@@ -49,11 +49,11 @@ class FinalStage(nn.Module):
 
 
 class OnnxRegressor(nn.Module):
-    """An exported file in the place of a regressor: images, and its other inputs -> RegressorOutput of one stage.
+    """An ONNX file as a regressor. Takes images and the other inputs, and returns a RegressorOutput of one stage.
 
-    A batch with fewer images than the file takes is filled up with zeros. threads: 0 takes all cores. regressor: what
-    the file was made of, whose camera and boxes hold. key: what `export` was given, '' where it was given nothing.
-    Raises ProjectError without onnxruntime, BadFile for what is no ONNX file, BadConfig for images of another shape.
+    A batch that is smaller than that of the file is padded with zeros. threads: 0 for all cores. regressor: the one
+    that was exported; its camera and boxes apply. Attribute key: the key given to `export`, or ''.
+    Raises ProjectError without onnxruntime, BadFile for an invalid file, BadConfig for images of another shape.
     """
 
     def __init__(self, path, body, threads=0, regressor=None):
@@ -64,7 +64,7 @@ class OnnxRegressor(nn.Module):
         options.intra_op_num_threads = threads
         try:
             self.session = runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
-        except Exception as error:  # onnxruntime has an error of its own for each of its states
+        except Exception as error:  # onnxruntime has many types of errors
             raise BadFile(f'{path}: not a readable ONNX file ({type(error).__name__})') from None
         self.key = self.session.get_modelmeta().custom_metadata_map.get(_KEY, '')
         self._inputs = self.session.get_inputs()
@@ -75,15 +75,15 @@ class OnnxRegressor(nn.Module):
                 setattr(self, name, getattr(regressor, name))
 
     def run(self, *inputs):
-        """numpy images [B,...] and other inputs -> {name: array}"""
+        """Run numpy images [B,...] and the other inputs -> {name: array}."""
         given = {entry.name: value for entry, value in zip(self._inputs, inputs)}
         return dict(zip(self._outputs, self.session.run(self._outputs, given)))
 
     def forward(self, images, *extra):
         size, *shape = self._inputs[0].shape
         if list(images.shape[1:]) != shape:
-            raise BadConfig(f'{self._path}: takes images of shape {shape}, and is given {list(images.shape[1:])}; '
-                            'an ONNX file has one size and one number of views; use --backend torch for others')
+            raise BadConfig(f'{self._path}: takes images of shape {shape}, but got {list(images.shape[1:])}; '
+                            'use --backend torch for other sizes and numbers of views')
         rows = []
         n_views = images.shape[1] if images.dim() == 5 else 1
         parts = [images.cpu().split(size), *(values.cpu().split(size * n_views) for values in extra)]
@@ -101,7 +101,7 @@ class OnnxRegressor(nn.Module):
 
 
 def _filled(values, size):
-    """Rows of zeros after the values, up to `size`."""
+    """Pad the values with rows of zeros to `size` rows."""
     return torch.cat([values, values.new_zeros(size - len(values), *values.shape[1:])])
 
 
@@ -110,13 +110,13 @@ def _onnxruntime():
 
 
 def _need_onnx():
-    """Both packages are needed to write a file: torch's exporter and the quantizer import onnx."""
+    """Check for both packages. torch's exporter and the quantizer import onnx."""
     import_package('onnx', 'an ONNX file', 'onnx')
     _onnxruntime()
 
 
 class _MovesWrittenOut(TorchFunctionMode):
-    """movedim as permute: the exporter writes negative axes of the former into the file as they are."""
+    """Replaces movedim by permute, because the exporter writes negative axes of movedim to the file."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if function is not torch.Tensor.movedim:
@@ -128,25 +128,25 @@ class _MovesWrittenOut(TorchFunctionMode):
 
 
 def export(regressor, path, inputs, key=''):
-    """Write a regressor (on the CPU, evaluation mode) as ONNX for batches of the shape of `inputs`: images, and what
-    `Regressor.inputs` names.
+    """Write a regressor (on the CPU, in evaluation mode) as an ONNX file for batches of the shape of `inputs`.
 
-    key: a text that the file keeps (`OnnxRegressor.key`). -> {output: largest difference between onnxruntime and torch
-    on the inputs}. Raises ProjectError, and writes nothing, where one is above TOLERANCE, the network is larger than a
-    file can be, or the optional packages are absent.
+    inputs: images, then the entries that `Regressor.inputs` names. key: text to store in the file, see
+    `OnnxRegressor.key`. Returns {output: largest difference between onnxruntime and torch on the inputs}. Raises
+    ProjectError and writes nothing if a difference is above TOLERANCE, if the network is too large for an ONNX file,
+    or if the optional packages are absent.
     """
     _need_onnx()
     num_bytes = sum(value.numel() * value.element_size() for value in (*regressor.parameters(), *regressor.buffers()))
     if num_bytes > _MOST_BYTES:
-        raise ProjectError(f'{path}: not written: the network has {num_bytes / 2 ** 30:.1f} GiB, and an ONNX file '
-                           'holds less than 2; run it by torch')
+        raise ProjectError(f'{path}: not written: the network has {num_bytes / 2 ** 30:.1f} GiB, and the limit of '
+                           'an ONNX file is 2 GiB; run it with --backend torch')
     network = FinalStage(regressor).eval()
     # Tracing: torch's newer exporter takes minutes over a body's constants.
     tracing = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder) / 'network.onnx'
         with torch.no_grad(), _MovesWrittenOut(), warnings.catch_warnings():
-            # Of tracing, which fixes sizes and branches; what that might spoil, the comparison below shows.
+            # Tracing warns that it fixes sizes and branches. The comparison below detects errors that this causes.
             warnings.simplefilter('ignore')
             wanted = dict(zip((*OUTPUTS, _CAMERA), network(*inputs)))
             torch.onnx.export(network, tuple(inputs), str(aside), input_names=['images', *regressor.inputs],
@@ -155,13 +155,14 @@ def export(regressor, path, inputs, key=''):
         found = OnnxRegressor(aside, regressor.body).run(*(values.numpy() for values in inputs))
         gaps = {name: float(np.abs(found[name] - wanted[name].numpy()).max()) for name in wanted}
         if not max(gaps.values()) <= TOLERANCE:
-            raise ProjectError(f'{path}: not written: onnxruntime and torch differ by {max(gaps.values()):.1e}')
+            raise ProjectError(f'{path}: not written: onnxruntime and torch differ by {max(gaps.values()):.1e}; run '
+                               'the network with --backend torch')
         _copy(aside, path)
     return gaps
 
 
 def _keep_key(path, key):
-    """Write the key into a file."""
+    """Store the key in a file, unless it is empty."""
     if key:
         import onnx
         model = onnx.load(str(path))
@@ -170,7 +171,7 @@ def _keep_key(path, key):
 
 
 def quantize(path, out, batches):
-    """Write `path` with 8-bit convolutions and the same key to `out`, calibrated on batches of {input: numpy array}."""
+    """Write `path` with 8-bit convolutions and the same key to `out`. batches of {input: numpy array} calibrate it."""
     _need_onnx()
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -185,7 +186,7 @@ def quantize(path, out, batches):
     with tempfile.TemporaryDirectory() as folder:
         prepared, aside = Path(folder) / 'prepared.onnx', Path(folder) / 'int8.onnx'
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-        # The heads' and the body's products stay in float32: they are few, and poses are sums of many small steps.
+        # Products of the heads and the body stay in float32. They are few, and poses are sums of many small steps.
         quantize_static(str(prepared), str(aside), Batches(), op_types_to_quantize=['Conv'], per_channel=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
         _keep_key(aside, OnnxRegressor(path, None).key)

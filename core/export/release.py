@@ -1,8 +1,8 @@
-"""A run's checkpoint as a file to hand out: python -m core.export.release --checkpoint FILE --out NAME.safetensors
+"""Convert a run's checkpoint for release: python -m core.export.release --checkpoint FILE --out NAME.safetensors
 
-The file holds the weights (the averaged ones where a run has them) in half precision, batch statistics in single
-precision, the regressor's name, its config without this machine's paths, and the body's digest. It has no pickle and
-no optimizer. Its estimates of random pictures are compared with the checkpoint's.
+The file contains the weights in half precision (averaged weights if the run has them), batch statistics in single
+precision, the name of the regressor, its config without the paths of this machine, and the digest of the body. It
+contains no pickle and no optimizer. Its estimates for random pictures are compared with those of the checkpoint.
 """
 import argparse
 from pathlib import Path
@@ -17,22 +17,22 @@ from utils.errors import BadFile, run_main
 from utils.torch_io import load_torch, save_torch
 
 _TEXTS = ('regressor', 'regressor_class', 'body_digest')
-# What a config says of one machine, or of one start.
+# Config keys that depend on the machine or on one start of the run.
 _OF_ONE_MACHINE = ('DEVICE', 'PATHS.DATA_DIR', 'PATHS.IMAGE_DIRS', 'DATA.STREAM.PHOTOS', 'DATA.OCCLUDERS',
                    'TRAIN.PRETRAINED_CHECKPOINT', 'TRAIN.NUM_WORKERS', 'TRAIN.CHECKPOINT_STEPS',
                    'TRAIN.KEEP_CHECKPOINTS')
-_SINGLE = ('running_mean', 'running_var')  # half precision lacks their range
+_SINGLE = ('running_mean', 'running_var')  # their range exceeds half precision
 _PICTURES = 8
 
 
 def release(checkpoint, out):
-    """Write a checkpoint of a training as `out` (.safetensors) -> largest distance in mm between vertices of the two.
+    """Write a checkpoint of a run as `out` (.safetensors) -> largest distance between vertices of both files, in mm.
 
-    Raises MissingFile; BadFile where the checkpoint is not of a training of this project.
+    Raises MissingFile. Raises BadFile if the checkpoint is not of a run of this project.
     """
     content = load_torch(checkpoint)
     if not isinstance(content, dict) or not {'model', 'config', *_TEXTS} <= set(content):
-        raise BadFile(f'{checkpoint}: not a checkpoint of a training of this project')
+        raise BadFile(f'{checkpoint}: not a checkpoint of a run of this project; use one of LOG_DIR/NAME/checkpoints')
     cfg = load_stored_config(content['config'], f'{checkpoint}: config')
     save_torch(out, {'model': {name: _smaller(name, value) for name, value in content['model'].items()},
                      'config': to_text(_portable(cfg)), **{key: content[key] for key in _TEXTS}})
@@ -65,11 +65,12 @@ def _distance(cfg, *checkpoints):
 def main(argv=None):
     parser = argparse.ArgumentParser(prog='python -m core.export.release', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--checkpoint', type=Path, required=True, help='of a run, for example LOG_DIR/NAME/latest.pt')
+    parser.add_argument('--checkpoint', type=Path, required=True,
+                        help='checkpoint of a run, such as LOG_DIR/NAME/checkpoints/latest.pt')
     parser.add_argument('--out', type=Path, required=True, help='file to write, .safetensors')
     options = parser.parse_args(argv)
     if options.out.suffix != '.safetensors':
-        parser.error('--out ends in .safetensors')
+        parser.error('--out must end in .safetensors')
     gap = release(options.checkpoint, options.out)
     print(f'{options.out}: {options.out.stat().st_size / 1e6:.1f} MB; vertices differ from {options.checkpoint} by at '
           f'most {gap:.2f} mm')

@@ -1,4 +1,4 @@
-"""People of a user's frames as rows of labels: box, keypoints, and a body that is fitted to them."""
+"""Pseudo-labels of the people in a user's frames: box, keypoints, and a body fitted to them."""
 from collections import Counter
 from dataclasses import dataclass, fields
 
@@ -15,7 +15,7 @@ from models.smplify.starts import LIMBS
 from utils.full_camera import ray_rotation
 from utils.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
 
-# A fit with a larger mean distance to the limb joints, over the box's longer side, is not supervised with.
+# Largest mean distance of a valid fit to the limb joints, relative to the longer side of the box.
 MAX_ERROR = 0.04
 
 
@@ -23,11 +23,11 @@ MAX_ERROR = 0.04
 class PseudoLabels:
     """N people. Pixels are continuous.
 
-    imgname [N]; center [N,2] and side [N] of the square box; keypoints [N,49,3]: x, y, confidence, only within the
-    picture; focal [N] and size [N,2] (width, height) of the picture. The fit, in the picture's camera: pose [N,72]
-    axis-angle, betas [N,10], translation [N,3] metres; error [N]: mean distance of the limb joints that are seen, over
-    the box's longer side; seen [N]: how many of the 12 are. track [N]: a person's number within a unit of a video, else
-    within the picture.
+    imgname [N]. center [N,2] and side [N] of the square box. keypoints [N,49,3]: x, y, confidence; zeros outside of the
+    picture. focal [N] and size [N,2] (width, height) of the picture. The fit in the picture's camera: pose [N,72]
+    axis-angle, betas [N,10], translation [N,3] metres. error [N]: mean distance to the visible limb joints, relative to
+    the longer side of the box. seen [N]: number of visible limb joints, at most 12. track [N]: number of the person
+    within a unit of a video, or within the picture.
     """
     imgname: np.ndarray
     center: np.ndarray
@@ -47,13 +47,13 @@ class PseudoLabels:
 
     @classmethod
     def of(cls, rows):
-        """From a list of dicts."""
+        """PseudoLabels from a list of dicts."""
         columns = {name: np.array([row[name] for row in rows], dtype) for name, (dtype, _) in _COLUMNS.items()}
         return cls(**{name: column.reshape(len(rows), *_COLUMNS[name][1]) for name, column in columns.items()})
 
     @classmethod
     def of_columns(cls, arrays):
-        """From a dict of arrays, of which it may have more. Raises KeyError."""
+        """PseudoLabels from a dict of arrays. Other arrays are ignored. Raises KeyError."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
     @classmethod
@@ -64,14 +64,14 @@ class PseudoLabels:
         return PseudoLabels(*(value[rows] for value in vars(self).values()))
 
     def ray_pose(self):
-        """[N,72]: the poses as they are seen along the rays to the boxes' middles."""
+        """Poses [N,72] in the frame of the ray through the centre of each box."""
         offset = torch.from_numpy((self.center - self.size / 2) / self.focal[:, None]).float()
         pose = torch.from_numpy(self.pose)
         orient = ray_rotation(offset).transpose(1, 2) @ axis_angle_to_rotmat(pose[:, :3])
         return torch.cat([rotmat_to_axis_angle(orient), pose[:, 3:]], 1).numpy()
 
     def valid(self, fewest):
-        """[N] bool: whether a fit is one to supervise with. fewest: limb joints that must be seen."""
+        """[N] bool: whether a fit is good enough for supervision. fewest: required number of visible limb joints."""
         return (self.seen >= fewest) & (self.error <= MAX_ERROR)
 
 
@@ -83,7 +83,7 @@ _COLUMNS = {'imgname': (np.str_, ()), 'center': (np.float64, (2,)), 'side': (np.
 
 
 class Labeller:
-    """Finds the people of a unit of frames and fits bodies to them. estimator: of 2D poses (models/keypoints)."""
+    """Finds the people in a unit of frames and fits bodies to them. estimator: 2D pose estimator (models/keypoints)."""
 
     def __init__(self, cfg, estimator):
         self._cfg, self._keypoints, self._focus = cfg, estimator, Focus(cfg.DEMO.FOCAL_LENGTH)
@@ -95,8 +95,10 @@ class Labeller:
         return self._still.body
 
     def __call__(self, unit, source, progress):
-        """-> (PseudoLabels, {'frames', 'empty', 'skipped: ...' and 'left out: ...': count}). progress: called after
-        each frame."""
+        """Label a unit -> (PseudoLabels, Counter). progress: called after each frame.
+
+        The counter has the keys 'frames', 'empty', 'skipped: REASON' and 'left out: REASON'.
+        """
         video = source.is_video
         fit = FittingEstimator(self._cfg, None, self._keypoints, video=True) if video else self._still
         boxes = (VideoSource if video else PictureSource)(self._keypoints, self._rule)
@@ -122,7 +124,7 @@ class Labeller:
     def _row(self, frame, name, person, estimate):
         box, keypoints = person.keypoints.box, person.keypoints.keypoints.copy()
         inside = ((keypoints[:, :2] >= 0) & (keypoints[:, :2] <= frame.image.shape[1::-1])).all(1)
-        keypoints[~inside] = 0  # outside of the picture they are guesses
+        keypoints[~inside] = 0  # keypoints outside of the picture are guesses
         limbs = keypoints[list(LIMBS)]
         seen = limbs[:, 2] >= SEEN
         distance = np.linalg.norm(estimate.keypoints_2d[list(LIMBS)] - limbs[:, :2], axis=1) / max(box[2:] - box[:2])

@@ -1,4 +1,4 @@
-"""A user's pictures or video to annotations, fits and a contact sheet (docs/data.md, "Your own data")."""
+"""Converts a user's pictures or video to annotations, fits and a contact sheet (docs/data.md, "Your own data")."""
 import json
 import os
 import shutil
@@ -22,15 +22,16 @@ from utils.safe_io import load_npz, save_npz
 
 
 def label_own_data(cfg, pictures, out, fps=10.0, overwrite=False):
-    """Write OUT with annotations, and beside it NAME_fits.npz, NAME_sheet.jpg and, of a video, the folder NAME_frames.
+    """Write the annotation file `out`, NAME.npz -> Annotations. Raises ProjectError.
 
-    What is done is kept in a folder beside them; a later call goes on from there. -> Annotations. Raises ProjectError.
+    The same folder gets NAME_fits.npz, NAME_sheet.jpg and, for a video, the folder NAME_frames. Finished units are
+    saved in a temporary folder there. After an interruption, a later call continues from them.
     """
     out = Path(out)
     if out.suffix != '.npz':
-        raise BadConfig(f'--out is {out}; it wants the name of an .npz file')
+        raise BadConfig(f'--out is {out}; it must end in .npz')
     if out.exists() and not overwrite:
-        raise ProjectError(f'{out}: there already; use --overwrite to replace it')
+        raise ProjectError(f'{out}: exists already; use --overwrite to replace it')
     sheet = out.with_name(f'{out.stem}_sheet.jpg')
     source = open_source(pictures, out.with_name(f'{out.stem}_frames'), fps, sheet)
     estimator = pose_estimator(cfg, pick_device(cfg))
@@ -39,24 +40,24 @@ def label_own_data(cfg, pictures, out, fps=10.0, overwrite=False):
     people, counts = _label(source, labeller, parts)
     print(_summary(people, counts))
     if not len(people):
-        raise BadFile(f'{pictures}: nobody was found who can be labelled; nothing is written')
+        raise BadFile(f'{pictures}: nobody was found to label, so nothing is written; use pictures of people')
     valid = people.valid(cfg.SMPLIFY.MIN_JOINTS)
-    out.unlink(missing_ok=True)  # the fits that follow are not of its rows
+    out.unlink(missing_ok=True)  # its rows do not match the new fits
     save_npz(fits_beside(out), pose=people.ray_pose(), betas=people.betas, valid_fit=valid, error=people.error,
              seen=people.seen, translation=people.translation, body_digest=np.array(labeller.body.digest))
     save_picture(sheet, contact_sheet(people, valid, source.images, labeller.body))
     annotations = annotations_of(people, os.path.relpath(source.images.resolve(), out.parent.resolve()))
     annotations.save(out)
     parts.remove()
-    print(f'{len(people)} people, {valid.sum()} of them with a valid fit: {out}, {fits_beside(out).name}; look at '
+    print(f'{len(people)} people, {valid.sum()} of them with a valid fit: {out}, {fits_beside(out).name}; check '
           f'{sheet.name}')
     return annotations
 
 
 def annotations_of(people, folder):
-    """Annotations of `PseudoLabels`: what was seen, without the fits, which are no ground truth.
+    """Annotations of `PseudoLabels` without the fits, because these are not ground truth.
 
-    folder: of the pictures, relative to that of the annotation file.
+    folder: folder of the pictures, relative to that of the annotation file.
     """
     return Annotations.blank(people.imgname, people.center, people.side / 200, keypoints_2d=people.keypoints,
                              extra={'focal': people.focal, 'track': people.track},
@@ -64,7 +65,7 @@ def annotations_of(people, folder):
 
 
 def _label(source, labeller, parts):
-    """Look at all units that are not finished -> (PseudoLabels of all, Counter)."""
+    """Label all unfinished units -> (PseudoLabels of all units, Counter)."""
     found, counts = [], Counter()
     with tqdm(total=source.num_frames, desc='frames') as progress:
         for number, unit in enumerate(source.units()):
@@ -86,13 +87,13 @@ def _summary(people, counts):
 
 
 class _Parts:
-    """Finished units on disk. key: what they must have been made with."""
+    """Finished units on disk. key: text that identifies the body, the estimator and the options."""
 
     def __init__(self, folder, key):
         self._folder, self._key = Path(folder), key
 
     def get(self, number, key):
-        """What `put` was given for this unit, or None where it was made from something else or never finished."""
+        """The (PseudoLabels, Counter) of a finished unit. None if it is absent or has another key."""
         path = self._path(number)
         if not path.exists():
             return None

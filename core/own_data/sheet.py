@@ -1,4 +1,4 @@
-"""A contact sheet of labelled people, for the eye: keypoints, the fitted body over the picture, and from its side."""
+"""A contact sheet of labelled people: keypoints, the fitted body over the picture, and its side view."""
 import cv2
 import numpy as np
 import torch
@@ -7,14 +7,16 @@ from datasets.augmentation import crop_transform, warp_crop
 from datasets.image_io import read_picture
 from utils.rendering import draw_keypoints, render_overlay, render_side_view
 
-# People on a sheet, in a row, and pixels of a picture.
+# People on a sheet, people in a row, and pixels of a picture and of its caption.
 MOST, _COLUMNS, _SIZE, _CAPTION = 24, 3, 208, 22
 _GOOD, _BAD = (70, 160, 90), (190, 70, 60)
 
 
 def contact_sheet(people, valid, images, body):
-    """RGB picture [H,W,3] uint8 of at most MOST people, evenly taken from all. people: `People`; valid [N]; images: the
-    folder of their pictures; body: BodyModel on the CPU."""
+    """Draw at most MOST people, taken at equal steps -> RGB picture [H,W,3] uint8.
+
+    people: PseudoLabels. valid [N]. images: folder of their pictures. body: BodyModel on the CPU.
+    """
     rows = np.unique(np.linspace(0, len(people) - 1, min(MOST, len(people))).round().astype(int))
     chosen = people.select(rows)
     with torch.no_grad():

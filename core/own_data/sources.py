@@ -1,4 +1,4 @@
-"""A user's pictures or video in units of work, each of which is looked at as a whole and kept when it is done."""
+"""Splits a user's pictures or video into units of work. Each unit is processed as a whole and then saved."""
 import itertools
 from collections import Counter
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ _SECONDS_A_UNIT = 10
 
 @dataclass
 class Unit:
-    """Some frames, to be read once. key: what a finished unit must have been made from; skipped: what could not
-    be read, by reason, counted on the way."""
+    """Some frames, which can be read once. key: text that identifies them. skipped: number of unreadable pictures by
+    reason, counted while reading."""
     key: str
     frames: Iterator[Frame]
     skipped: Counter = field(default_factory=Counter)
 
 
 class PictureSet:
-    """The pictures of a folder but one, or one picture. images: the folder that their names are relative to."""
+    """One picture, or all pictures of a folder except `but`. images: the folder that their names are relative to."""
     is_video = False
 
     def __init__(self, path, but=None):
@@ -36,11 +36,11 @@ class PictureSet:
 
     @property
     def skipped(self):
-        """What is not counted in the units."""
+        """Number of skipped frames that no unit counts, by reason."""
         return Counter()
 
     def units(self):
-        """Units of a few pictures, in their order."""
+        """Yield the pictures in order, in units of 16."""
         for start in range(0, len(self._pictures), _PICTURES_A_UNIT):
             paths = self._pictures[start:start + _PICTURES_A_UNIT]
             unit = Unit('|'.join(map(_stamp, paths)), iter(()))
@@ -56,19 +56,18 @@ class PictureSet:
                 skipped['unreadable pictures'] += 1
 
     def keep(self, frame):
-        """The name of a frame, which lies on disk already."""
+        """The name of a frame. Its picture is on disk already."""
         return frame.name
 
     def is_wanted(self, frame):
-        """Every picture is."""
+        """True, because every picture gets rows."""
         return True
 
 
 class VideoFrames:
-    """The frames of a video. images: the folder into which those with people are written as JPEG.
+    """The frames of a video. images: folder for the frames with people, which are written as JPEG.
 
-    fps: how many frames a second are wanted; 0 for all. The others are looked at too, since people are followed from
-    frame to frame.
+    fps: number of frames per second to label; 0 for all. Tracking uses the other frames too.
     """
     is_video = True
 
@@ -80,12 +79,11 @@ class VideoFrames:
 
     @property
     def skipped(self):
-        """What is not counted in the units: frames that could not be decoded so far."""
+        """Number of skipped frames that no unit counts, by reason: frames that could not be decoded so far."""
         return Counter({'frames that cannot be decoded': self._reader.skipped} if self._reader.skipped else {})
 
     def units(self):
-        """Units of ten seconds, whose people are followed and numbered anew: so a run that goes on after a stop gives
-        what it had given without."""
+        """Yield units of ten seconds. Tracking starts anew in each, so an interrupted run gives the same result."""
         frames, length = iter(self._reader), max(1, round(_SECONDS_A_UNIT * float(self._reader.rate)))
         for number in itertools.count():
             first = next(frames, None)
@@ -93,7 +91,7 @@ class VideoFrames:
                 return
             unit = Unit(f'{self._key}, part {number}', itertools.chain([first], itertools.islice(frames, length - 1)))
             yield unit
-            for _ in unit.frames:  # of a finished unit, nobody has read them
+            for _ in unit.frames:  # the frames of a finished unit are still unread
                 pass
 
     def keep(self, frame):
@@ -108,11 +106,14 @@ class VideoFrames:
 
 
 def open_source(path, images, fps, sheet=None):
-    """Pictures of a folder or file, or a video by path. images: where a video's frames go; sheet: the contact sheet of
-    an earlier run, which is none of a folder's pictures. Raises MissingFile, BadFile, BadConfig."""
+    """Open a picture, a folder of pictures or a video -> PictureSet or VideoFrames.
+
+    images: folder for the frames of a video. sheet: contact sheet of an earlier run, to leave out of a folder.
+    Raises MissingFile, BadFile, BadConfig.
+    """
     path = Path(path)
     if not fps >= 0:
-        raise BadConfig(f'--fps is {fps:g}; it wants frames a second, or 0 for all')
+        raise BadConfig(f'--fps is {fps:g}; use frames per second, or 0 for all')
     if path.is_dir() or is_picture(path):
         if not path.exists():
             raise MissingFile(f'{path}: no such picture')

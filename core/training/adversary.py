@@ -1,4 +1,4 @@
-"""Adversarial training: the discriminator's loss in the regressor's step, then a step of its own on real bodies.
+"""Adversarial training: the discriminator adds a loss to the regressor's step, then takes its own step.
 
 The real bodies of a step depend only on the seed, the step and the process, so a resumed run sees the same ones.
 """

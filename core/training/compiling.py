@@ -1,4 +1,4 @@
-"""Parts of a network by torch.compile, whatever Inductor can and cannot do."""
+"""Runs parts of a network by torch.compile, and those that Inductor cannot compile without it."""
 import torch
 from torch import nn
 from torch._dynamo import config as dynamo_config
@@ -7,29 +7,29 @@ from torch._functorch import config as functorch_config
 
 from utils.logging import log_once
 
-# Inductor compiles a backward pass when it is first called, where nothing can take its place any more. This has it
-# compiled together with the forward pass; torch versions before the option's leave the error where it was.
+# Inductor compiles the backward pass when it is first called, which is too late to replace it. This option of torch
+# compiles it together with the forward pass. In versions without the option a failure of the backward pass raises.
 _TOGETHER = 'force_non_lazy_backward_lowering'
-_SIZES_A_PART = 8  # training or evaluation, and a batch each
+_SIZES_A_PART = 8  # batch sizes in training and evaluation
 
 
 def compile_parts(regressor):
-    """Run the parts of a network that hold convolutions by torch.compile; a part that Inductor fails on runs in torch.
+    """Compile the parts of a network that contain convolutions. A part that Inductor fails on runs without it.
 
-    All parts share the code of `nn.Module.__call__`, by which torch tells whether sizes change. Left to itself it
-    compiles the second part, which meets other sizes than the first, for open channels, heights and widths; Inductor
-    of torch 2.14 ends there ("Cannot convert expression to float"), on the counts of batch normalization. So sizes are
-    fixed. A part has few: the batches of a training, those of its validation and the last of them.
+    Sizes are static. torch detects changing sizes by code, and all parts share the code of `nn.Module.__call__`. With
+    its default it therefore compiles the second part for dynamic channels, heights and widths, and Inductor of torch
+    2.14 fails on the counts of batch normalization ("Cannot convert expression to float"). A part has few sizes: the
+    batches of training, those of validation and the last one of validation.
     """
     parts = convolutional_parts(regressor)
-    # Counted by code too. Beyond the limit nothing is compiled any more.
+    # Recompilations are counted by code too. Beyond the limit torch compiles nothing more.
     dynamo_config.recompile_limit = max(dynamo_config.recompile_limit, _SIZES_A_PART * len(parts))
     for part in parts:
         part.compile(backend=inductor_or_torch, dynamic=False)
 
 
 def convolutional_parts(regressor):
-    """The largest submodules that hold convolutions, which torch.compile joins with what lies between them."""
+    """The children of a network, or of its ModuleLists, that contain convolutions."""
     parts = [part for child in regressor.children()
              for part in (child if isinstance(child, nn.ModuleList) else [child])]
     kinds = (nn.Conv2d, nn.ConvTranspose2d)
@@ -37,21 +37,21 @@ def convolutional_parts(regressor):
 
 
 def inductor_or_torch(graph, inputs):
-    """A backend of torch.compile: Inductor, or torch itself, with one line in the log, where Inductor raises."""
+    """Backend of torch.compile: Inductor. If Inductor raises, the graph runs uncompiled and one log line says so."""
     try:
         if not hasattr(functorch_config, _TOGETHER):
             return lookup_backend('inductor')(graph, inputs)
         with functorch_config.patch(**{_TOGETHER: True}):
             return lookup_backend('inductor')(graph, inputs)
-    except Exception as error:  # a compiler's own faults come as any kind of error
+    except Exception as error:  # a fault of the compiler can raise any error
         cause = _innermost(error)
         told = ' '.join(f'{type(cause).__name__}: {cause}'.split('\n')[0].split())
-        log_once(f'TRAIN.COMPILE: Inductor of torch {torch.__version__} failed ({told}); what it failed on runs '
-                 'without it')
+        log_once(f'TRAIN.COMPILE: Inductor of torch {torch.__version__} failed ({told}); that part runs without '
+                 'it')
         return graph.forward
 
 
 def _innermost(error):
-    """The error that Inductor wrapped into others."""
+    """The first error, which Inductor wrapped in others."""
     inner = getattr(error, 'inner_exception', None) or error.__cause__
     return _innermost(inner) if isinstance(inner, Exception) else error

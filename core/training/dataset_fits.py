@@ -1,4 +1,4 @@
-"""Initial fits of a data set: SMPLify from the mean pose, for every row of an annotation file."""
+"""Initial fits of a dataset: SMPLify from the mean pose, for every row of an annotation file."""
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 

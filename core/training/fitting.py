@@ -1,4 +1,4 @@
-"""Model fitting in the loop: supervision where no ground truth exists (SPIN, arXiv 1909.12828)."""
+"""Model fitting in the loop, which supervises pictures without ground truth (SPIN, arXiv 1909.12828)."""
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -51,7 +51,7 @@ class _Fits:
 
 
 class FitsInTheLoop:
-    """Targets from ground truth, and where there is none from the best fit of each picture.
+    """Targets from ground truth, or from the best fit of a picture without it.
 
     With SMPLIFY.RUN the body is fitted to the keypoints, starting from the network's estimate, and the better of this
     fit and the stored one is kept in the targets and in the store. Views of one person share a fit, so the better set

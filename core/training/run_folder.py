@@ -32,7 +32,7 @@ class RunFolder:
         self._stale = [] if resuming else [*existing, *(self.path / TENSORBOARD).glob('events.*')]
         start = cfg.TRAIN.PRETRAINED_CHECKPOINT
         if self._stale and start and self.path.resolve() in Path(start).resolve().parents:
-            raise ProjectError(f'{start}: lies in the run that --overwrite would clear, {self.path}; use another '
+            raise ProjectError(f'{start}: is in the run that --overwrite would delete, {self.path}; use another '
                                '--name')
         self._resumed_from = None
 

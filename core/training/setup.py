@@ -25,7 +25,7 @@ def build_accelerator(cfg):
     if cfg.DEVICE == 'cuda' and not on_cuda:
         raise BadConfig('DEVICE is cuda, but torch finds no CUDA device; use DEVICE cpu or auto')
     if precision == 'fp16' and not on_cuda:
-        raise BadConfig('TRAIN.MIXED_PRECISION is fp16, which takes a CUDA device; use bf16, no or auto')
+        raise BadConfig('TRAIN.MIXED_PRECISION is fp16, which needs a CUDA device; use bf16, no or auto')
     if not on_cuda and cfg.DEVICE == 'auto' and torch.backends.mps.is_available():
         get_logger().info("Apple's GPU (MPS) lacks operations that training needs; computing on the CPU")
     accelerator = Accelerator(cpu=not on_cuda, mixed_precision=precision, kwargs_handlers=[options],
@@ -43,8 +43,8 @@ def batch_size_of_each(cfg, processes):
         return cfg.TRAIN.BATCH_SIZE
     size, rest = divmod(cfg.TRAIN.BATCH_SIZE, processes)
     if rest:
-        raise BadConfig(f'TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}, which {processes} processes cannot share out '
-                        'equally; choose a multiple')
+        raise BadConfig(f'TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}, which {processes} processes cannot divide '
+                        'equally; use a multiple')
     return size
 
 

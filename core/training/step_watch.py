@@ -54,8 +54,8 @@ class StepWatch:
             path, names = self._folder / 'bad_batch.json', sum(gathered(names), [])
             if self._accelerator.is_main_process:
                 save_json(path, {'step': step, 'images': names})
-            raise ProjectError(f'{progress.bad_steps} losses in a row were NaN or infinite; the last batch\'s images '
-                               f'are named in {path}; lower SOLVER.BASE_LR or look at those images')
+            raise ProjectError(f'{progress.bad_steps} losses in a row were NaN or infinite; the images of the last '
+                               f'batch are listed in {path}; lower SOLVER.BASE_LR or check those images')
 
     def _over_processes(self, value):
         return self._accelerator.reduce(value, 'sum') if self._accelerator.num_processes > 1 else value

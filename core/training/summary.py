@@ -1,4 +1,4 @@
-"""What a run leaves to look at: panels of pictures."""
+"""Panels of pictures that show the progress of a run."""
 import torch
 
 from core.evaluation.pictures import denormalize
@@ -8,11 +8,11 @@ from utils.rendering import colorize_iuv, overlay_batch
 
 @torch.no_grad()
 def panel(images, out, targets, faces, rows=4, extra=()):
-    """A picture [3,H,W] in [0, 1], one row a sample.
+    """Draw a picture [3,H,W] in [0, 1], one row per sample.
 
-    From left to right: input, target mesh (where there is one), predicted mesh of the last stage, target IUV, IUV of
-    the predicted mesh, predicted IUV (where the network predicts it), and the regressor's `extra` pictures, each
-    [B,3,h,w]. images: [B,3,R,R] normalized.
+    From left to right: input, target mesh (if there is one), predicted mesh of the last stage, target IUV, IUV of the
+    predicted mesh, predicted IUV (if the network predicts it), and the regressor's `extra` pictures, each [B,3,h,w].
+    images: [B,3,R,R] normalized.
     """
     pictures = denormalize(images[:rows].float()).cpu()
     columns = [pictures, _target_overlay(pictures, targets, faces, rows), _overlay(pictures, out.final, faces, rows)]
@@ -33,19 +33,19 @@ def panel(images, out, targets, faces, rows=4, extra=()):
 
 
 def _target_overlay(pictures, targets, faces, rows):
-    """Target meshes over the pictures in which a valid one has its place, the plain pictures elsewhere."""
+    """Target meshes over their pictures. A picture without a valid mesh is unchanged."""
     drawn = _overlay(pictures, targets, faces, rows)
     return torch.where(targets.dense_valid[:rows].cpu()[:, None, None, None], drawn, pictures)
 
 
 def _overlay(pictures, bodies, faces, rows):
-    """The first meshes of a Stage or of Targets over their pictures, on the CPU."""
+    """The first `rows` meshes of a Stage or of Targets over their pictures, on the CPU."""
     seen_by = bodies.full_camera and bodies.full_camera.select(slice(rows)).to('cpu')
     return overlay_batch(pictures, bodies.vertices[:rows].float().cpu(), bodies.camera[:rows].float().cpu(),
                          faces.cpu(), full_camera=seen_by)
 
 
 def _enlarged(pictures, height):
-    """Pictures [B,3,h,w] at another height, of the same proportions."""
+    """Pictures [B,3,h,w] resized to a height, with the same aspect ratio."""
     size = (height, round(height * pictures.shape[-1] / pictures.shape[-2]))
     return torch.nn.functional.interpolate(pictures, size=size, mode='nearest')

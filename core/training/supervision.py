@@ -1,4 +1,4 @@
-"""From batches to targets, and from estimates and targets to named losses, for any architecture."""
+"""Targets of a batch and named losses of an estimate, for any architecture."""
 from dataclasses import replace
 
 from datasets.fits import fits_beside
@@ -45,12 +45,12 @@ def first_view_only(cfg, n_views):
 
 
 def annotation_file(dataset):
-    """Path of a data set's annotation file, or None."""
+    """Path of a dataset's annotation file, or None."""
     return getattr(getattr(dataset, 'source', None), 'annotations', None)
 
 
 def check_labels(datasets, cfg):
-    """Warn about data sets of a mixture without labels for this config's losses, and log which fits are not used."""
+    """Warn about datasets of a mixture without labels for this config's losses, and log which fits are not used."""
     for dataset in datasets:
         labels = getattr(dataset, 'annotations', None)
         if labels is None:
@@ -59,8 +59,8 @@ def check_labels(datasets, cfg):
         has_2d = bool(cfg.LOSS.OPENPOSE_TRAIN_WEIGHT and openpose.any() or cfg.LOSS.GT_TRAIN_WEIGHT and annotated.any())
         has_3d = not cfg.DATA.IGNORE_3D and bool(labels.has_smpl.any() or labels.has_joints_3d.any())
         if not (has_2d or has_3d or uses_fits(cfg)):
-            get_logger().warning(f'{dataset.name}: has no label that this config trains with (keypoints, S, pose); '
-                                 'its pictures teach nothing')
+            get_logger().warning(f'{dataset.name}: no label that this config trains with (keypoints, S, pose); remove '
+                                 'it from DATA.MIXTURE or change the weights in LOSS')
         file = annotation_file(dataset)
         if file is not None and fits_beside(file).exists() and not uses_fits(cfg):
             get_logger().info(f'{fits_beside(file)}: these fits are not used; SMPLIFY.USE_FITS True supervises with '
@@ -105,9 +105,9 @@ def _own_losses(regressor, out, targets, taken):
     own = regressor.auxiliary_losses(out, targets)
     for name, value in own.items():
         if name in taken:
-            raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses gives {name!r}, which every regressor is '
-                            'supervised with; rename it')
+            raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses returns {name!r}, the name of a loss of all '
+                            'regressors; rename it')
         if value.dim():
-            raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses: {name!r} has shape {list(value.shape)}; a '
-                            'scalar is wanted')
+            raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses: {name!r} has shape {list(value.shape)}; '
+                            'return a scalar')
     return own

@@ -1,4 +1,4 @@
-"""What a run logs while it trains: scalars and pictures, by the trackers of accelerate that LOG.TRACKERS names."""
+"""Logs scalars and pictures of a run to the trackers of accelerate that LOG.TRACKERS names."""
 import uuid
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from utils.safe_io import load_json, save_json
 
 TENSORBOARD = 'tensorboard'
 _PROJECT = 'human-mesh-recovery'
-# Which run of a service the folder's run is, so that a resumed one goes on in it.
+# File with the run ids of the services. A resumed run continues under the same id.
 _IDS = 'trackers.json'
-# Trackers whose `log_images` takes an image under each name, not a list of them.
+# Trackers whose `log_images` takes one image per name instead of a list.
 _ONE_IMAGE = ('aim', 'clearml')
 _PACKAGES = {'comet_ml': 'comet-ml'}
 
@@ -27,15 +27,15 @@ def check_trackers(names):
         if name not in available:
             package = _PACKAGES.get(name, name)
             raise ProjectError(f'LOG.TRACKERS: {name} needs the package {package}, which is not installed; install it '
-                               'by pip')
+                               'with pip')
 
 
 class Trackers:
     """The trackers of one run, in its folder. Only the main process has them.
 
-    resumed_step: the step that a run goes on from, None for a new run. A resumed run is appended to: TensorBoard hides
-    what an earlier, cut run wrote behind that step; W&B, MLflow and Trackio go on in the same run. With other services,
-    it is a run of its own. Raises BadConfig, ProjectError.
+    resumed_step: the step that a run resumes from; None for a new run. A resumed run is appended: TensorBoard hides
+    what was written after that step, and W&B, MLflow and Trackio continue the same run. Other services get a new run.
+    Raises BadConfig, ProjectError.
     """
 
     def __init__(self, names, folder, run_name, resumed_step=None):
@@ -53,16 +53,16 @@ class Trackers:
         try:
             tracker = tracker_class(TENSORBOARD if name == TENSORBOARD else _PROJECT, *places, **self._options(name))
             tracker.start()
-        except Exception as error:  # services raise many kinds: no login, no network, no such run
+        except Exception as error:  # services raise many types: no login, no network, no such run
             raise ProjectError(f'LOG.TRACKERS: {name} cannot start: {" ".join(str(error).split())[:200]}') from None
         if name == 'mlflow':
             self._ids[name] = tracker.tracker.info.run_id
         if not hasattr(tracker, 'log_images'):
-            get_logger().info(f'{name} takes no pictures from accelerate; add tensorboard to LOG.TRACKERS to see them')
+            get_logger().info(f'{name}: accelerate logs no pictures to it; add tensorboard to LOG.TRACKERS to see them')
         return tracker
 
     def _options(self, name):
-        """What a tracker's class takes besides the project and a folder."""
+        """Arguments of a tracker's class other than the project and a folder."""
         resumed = self._step is not None
         if name == TENSORBOARD:
             return {'purge_step': self._step + 1 if resumed else None}
@@ -76,7 +76,7 @@ class Trackers:
         return {}
 
     def scalars(self, values, step, group='losses'):
-        """{name: number} at a step."""
+        """Log {name: number} at a step."""
         self._log({f'{group}/{name}': float(value) for name, value in values.items()}, step)
 
     def text(self, name, text):
@@ -87,7 +87,7 @@ class Trackers:
             tracker.log(values, step=step)
 
     def picture(self, name, image, step):
-        """One picture [3,H,W] in [0, 1]."""
+        """Log a picture [3,H,W] in [0, 1]."""
         pixels = np.round(255 * image.permute(1, 2, 0).numpy()).astype(np.uint8)
         for tracker in self._trackers:
             if tracker.name == TENSORBOARD:

@@ -1,7 +1,7 @@
-"""The training loop: one step for every regressor. It reads no architecture's name.
+"""The training loop of all regressors. It does not depend on the architecture.
 
-The run is deterministic on the CPU: a sample depends on (seed, epoch, index) alone, the global random streams are
-in the checkpoint, and a resumed run goes on at the batch after the saved one.
+A run is deterministic on the CPU. A sample depends only on (seed, epoch, index), the checkpoint contains the state of
+the random generators, and a resumed run continues with the batch after the saved one.
 """
 import time
 from contextlib import closing
@@ -46,11 +46,11 @@ from utils.logging import get_logger
 from utils.torch_io import load_torch
 
 _PROGRESS_BAR_STEPS = 10
-_ON_HOST = ('dataset_index', 'sample_index')  # by which the host finds fits
+_ON_HOST = ('dataset_index', 'sample_index')  # the host looks up fits by these
 
 
 class Trainer:
-    """Trains cfg.MODEL.REGRESSOR; `fit()` runs to the end and returns the last Evaluation."""
+    """Trains cfg.MODEL.REGRESSOR. `fit()` trains to the end and returns the last Evaluation."""
 
     def __init__(self, cfg):
         self.cfg, self.log = cfg, get_logger()
@@ -92,8 +92,8 @@ class Trainer:
         cfg = self.cfg
         self.train_data = build_train_dataset(cfg)
         if len(self.train_data) < self.step_samples:
-            raise BadConfig(f'an epoch has {len(self.train_data)} samples, fewer than the {self.step_samples} of a '
-                            'step: there is none to take; lower TRAIN.BATCH_SIZE or raise DATA.EPOCH_LENGTH')
+            raise BadConfig(f'an epoch has {len(self.train_data)} samples, fewer than the {self.step_samples} of '
+                            'one step; lower TRAIN.BATCH_SIZE or raise DATA.EPOCH_LENGTH')
         check_labels(self.train_data.datasets, cfg)
         self.eval_data, self._selects = build_validation_dataset(cfg)
 
@@ -104,13 +104,13 @@ class Trainer:
         return AnnotatedTargets(body, self.iuv_renderer)
 
     def _find_resumed(self):
-        """(path, content) of the checkpoint to go on from, or None to start anew."""
+        """(path, content) of the checkpoint to resume from, or None for a new run."""
         options = self.cfg.TRAIN
         if options.CHECKPOINT:
             return options.CHECKPOINT, load_torch(options.CHECKPOINT)
         found = self.folder.store.newest() if options.RESUME else None
         if options.RESUME and found is None:
-            self.log.info(f'{self.folder.store.folder}: no checkpoint to resume from; starting anew')
+            self.log.info(f'{self.folder.store.folder}: no checkpoint to resume from; starting a new run')
         return found
 
     def _load_initial_weights(self):
@@ -150,16 +150,16 @@ class Trainer:
     # The loop
 
     def fit(self):
-        """Train to the last epoch, or until a step or time limit or a signal -> last Evaluation, or None."""
+        """Train to the last epoch, a limit of steps or time, or a signal -> the last Evaluation, or None."""
         if self.is_main:
             self.folder.trackers.text('command', command_line())
-            self.log.info(f'{self.cfg.NAME}: {len(self.train_data)} samples an epoch, logs in {self.folder.path}')
+            self.log.info(f'{self.cfg.NAME}: {len(self.train_data)} samples per epoch, logs in {self.folder.path}')
         with on_interrupt(self._on_signal):
             try:
                 evaluation = self._train_epochs()
             except (LoaderError, BadFile, MissingFile) as error:
                 self._save_before_leaving()
-                # A worker that is still being started dies of the signal that asked this process to stop.
+                # The signal that asks this process to stop also kills a worker process that is still starting.
                 if not (self._stop_wish and isinstance(error, LoaderError)):
                     raise
                 evaluation, self.stop_reason = None, self._stop_wish
@@ -168,7 +168,7 @@ class Trainer:
         return evaluation
 
     def _train_epochs(self):
-        """-> the last Evaluation, or None."""
+        """Train until the run stops -> the last Evaluation, or None."""
         evaluation = None
         while self.state.progress.epoch < self.cfg.TRAIN.NUM_EPOCHS and not self.stop_reason:
             self._train_epoch()
@@ -184,21 +184,22 @@ class Trainer:
         return evaluation
 
     def _save_before_leaving(self):
-        """Data and loaders fail between two steps: what was learnt is saved, where it takes no other process."""
+        """Save after an error of the data or the loader. Both fail between two steps. Only with one process, because
+        saving needs all of them."""
         if self.accelerator.num_processes == 1 and self.state.progress.global_step:
             self._save()
-            self.log.info(f'saved at step {self.state.progress.global_step}; --resume goes on from here')
+            self.log.info(f'saved at step {self.state.progress.global_step}; --resume continues from here')
 
     def _stop(self, reason):
         self._stop_wish = self._stop_wish or reason
 
     def _on_signal(self):
         self._stop('a signal')
-        if self.accelerator.num_processes == 1:  # several stop together, after a step that all of them take
+        if self.accelerator.num_processes == 1:  # several processes stop together after a step
             stop_waiting()
 
     def _agreed_stop(self):
-        """Why to stop now, or ''. Several processes stop together: one step after any of them asked."""
+        """Reason to stop now, or ''. Several processes stop together, one step after one of them asked to stop."""
         if self.accelerator.num_processes == 1:
             return self._stop_wish
         return (self._stop_wish or 'another process') if self.watch.stop_asked else ''
@@ -207,7 +208,7 @@ class Trainer:
         self.network.train()
         progress, loader = self.state.progress, self._loader()
         before = time.monotonic()
-        # Closed on every way out: a loader that is left to the interpreter's end waits for its workers for ever.
+        # Always close the loader. One that is still open when the interpreter exits waits for its workers forever.
         with closing(batches_of(loader)) as batches, tqdm(
                 batches, desc=f'epoch {progress.epoch}', initial=progress.samples_done // self.batch_size,
                 unit='batch', total=progress.samples_done // self.batch_size + len(loader),
@@ -223,7 +224,7 @@ class Trainer:
                 if self.stop_reason:
                     break
         if self.accelerator.num_processes == 1:
-            self.stop_reason = self.stop_reason or self._stop_wish  # asked for while a batch was waited for
+            self.stop_reason = self.stop_reason or self._stop_wish  # asked while waiting for a batch
         self.watch.settle(progress)
 
     def _loader(self):
@@ -231,7 +232,7 @@ class Trainer:
         sampler = EpochSampler(len(self.train_data), cfg.SEED, cfg.TRAIN.SHUFFLE, progress.epoch,
                                start=progress.samples_done, rank=accelerator.process_index,
                                world=accelerator.num_processes, earlier=progress.earlier)
-        # A generator of its own: the loader draws worker seeds, which must not disturb the run's random stream.
+        # A separate generator, because the loader draws seeds for its workers. The run's random stream must not change.
         return DataLoader(self.train_data, self.batch_size, sampler=sampler, drop_last=True,
                           **worker_options(cfg), generator=torch.Generator().manual_seed(cfg.SEED),
                           pin_memory=cfg.TRAIN.PIN_MEMORY and accelerator.device.type == 'cuda',
@@ -263,7 +264,7 @@ class Trainer:
         return total.detach(), losses, self._picture(batch['img'], out, targets)
 
     def _update(self, total, batch):
-        """Backward and, after the last accumulated batch, an update, which the optimizer passes over if it is bad."""
+        """Backward pass and, after the last accumulated batch, an update. The optimizer skips a bad update."""
         accelerator = self.accelerator
         self.watch.see(total, batch['imgname'])
         accelerator.backward(total)
@@ -271,7 +272,7 @@ class Trainer:
             norm = accelerator.clip_grad_norm_(self.network.parameters(), self.cfg.SOLVER.GRAD_CLIP or float('inf'))
             bad = self.watch.verdict(norm)
             if accelerator.scaler is None:
-                # fp16's scaler does the same by itself, and sees to overflows, which are no faults.
+                # The scaler of fp16 skips bad updates itself. There an overflow of gradients is not an error.
                 self.optimizer.optimizer.found_inf = bad
             else:
                 bad = self.watch.verdict(torch.zeros_like(norm))
@@ -285,7 +286,7 @@ class Trainer:
         cfg, progress = self.cfg, self.state.progress
         if cfg.TRAIN.MAX_STEPS:
             share = progress.global_step / cfg.TRAIN.MAX_STEPS
-        else:  # by samples: a run may go on with another number of processes, which takes other steps
+        else:  # by samples, because a resumed run may have another number of processes and steps
             per_epoch = len(self.train_data) // self.step_samples * self.step_samples
             share = (progress.epoch + progress.samples_of_all(self.accelerator.num_processes) / per_epoch
                      ) / cfg.TRAIN.NUM_EPOCHS
@@ -299,7 +300,7 @@ class Trainer:
                      extra=self.regressor.extra_pictures(out).values())
 
     def _after_step(self, bar, total, losses, picture, rate):
-        """Progress bar, summaries, checkpoints and validation within the epoch, and limits."""
+        """Update the progress bar and trackers. Save, validate and stop if this step requires it."""
         options, step = self.cfg.TRAIN, self.state.progress.global_step
         if self.is_main:
             self._summarize(bar, total, losses, picture, rate)
@@ -334,8 +335,8 @@ class Trainer:
     # Validation, checkpoints, end
 
     def _validate(self):
-        """-> Evaluation; None where there is nothing to validate on, or where a stop was asked meanwhile: the epoch
-        then ends with the resumed run."""
+        """Evaluate on the validation data -> Evaluation. None without such data, or after a request to stop; a resumed
+        run then validates and ends the epoch."""
         if self.eval_data is None:
             return None
         evaluation = self.evaluator.evaluate(self.state.best_weights, self.eval_data, self.eval_data.name,
@@ -351,11 +352,11 @@ class Trainer:
         return evaluation
 
     def _save(self, evaluation=None):
-        """Write a checkpoint; the best by PA-MPJPE of the validation data is kept as best.pt."""
+        """Write a checkpoint. best.pt is the one with the lowest PA-MPJPE on the validation data."""
         progress = self.state.progress
         self.watch.settle(progress)
         score = evaluation.mean('pa_mpjpe') if evaluation and self._selects else float('inf')
-        is_best = score < progress.best  # never of NaN, which must not stand as the best either
+        is_best = score < progress.best  # False for NaN
         progress.best = score if is_best else progress.best
         content = self.state.state_dict()
         if self.is_main:
@@ -369,7 +370,7 @@ class Trainer:
     def _finish(self, evaluation):
         if self.stop_reason:
             self.log.info(f'stopped by {self.stop_reason} at step {self.state.progress.global_step}; '
-                          '--resume goes on from here')
+                          '--resume continues from here')
         if evaluation is not None:
             self.folder.write_report(evaluation, self._held_out_picture())
         else:
@@ -390,7 +391,7 @@ class Trainer:
 
 
 def _last_stage(losses):
-    """{name: value} of what the progress bar shows: pose and keypoints of the last supervised stage."""
+    """Values of the progress bar, {name: value}: losses of pose and keypoints at the last supervised stage."""
     shown = {}
     for name, loss in losses.items():
         for wanted in ('pose', 'keypoints_2d', 'keypoints_3d'):

@@ -1,7 +1,7 @@
-"""Converters from datasets as published to annotation files (docs/data.md), one command each.
+"""Converters from published datasets to annotation files (docs/data.md), one command each.
 
-What they share: `Collector` gathers rows, counts what is left out and why, and writes the file at once at the end;
-`command` is the command line of a converter.
+All of them use `Collector`, which collects rows, counts people that are left out by reason and writes the file at the
+end, and `command`, the command line of a converter.
 """
 import argparse
 import sys
@@ -15,17 +15,17 @@ from utils.errors import BadConfig, BadFile, MissingFile
 from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE
 from utils.logging import get_logger
 
-# How much larger than the annotated box the square box is (SPIN, PyMAF).
+# Side of the square box over the longer side of the annotated box (SPIN, PyMAF).
 BOX_FACTOR = 1.2
 
 
 def square_box(x, y, width, height, factor=BOX_FACTOR):
-    """A rectangle's square box: center (x, y) in pixels, scale, side / 200, and the rectangle's (width, height)."""
+    """The square box of a rectangle -> (center (x, y) in pixels, scale (side / 200), (width, height) as given)."""
     return (x + width / 2, y + height / 2), factor * max(width, height) / 200, (width, height)
 
 
 def box_of_points(points, factor=BOX_FACTOR):
-    """The square box of points [J,2] or [J,3]; of those with confidence, where there is one."""
+    """The square box of points [J,2], or of points [J,3] with a confidence above 0, see `square_box`."""
     points = np.asarray(points, np.float64)
     if points.shape[1] > 2:
         points = points[points[:, 2] > 0]
@@ -34,7 +34,7 @@ def box_of_points(points, factor=BOX_FACTOR):
 
 
 class Collector:
-    """Rows of annotations in the making."""
+    """Collects rows of annotations."""
 
     def __init__(self):
         self.left_out = Counter()
@@ -45,11 +45,11 @@ class Collector:
         return len(self._rows)
 
     def add(self, imgname, center, scale, bbox_size, common=None, openpose=None, **labels):
-        """One person: the box's centre, scale and (width, height), the last None where it is not known; common joints
-        [24,3] and OpenPose joints [25,3], either may be None.
+        """Add a person.
 
-        labels: any of joints_3d [24,4] metres; pose [72] and betas [10]; gender (code), maskname, partname; any other
-        array goes to `Annotations.extra`. Labels that are the file's rather than a person's must be on every row.
+        center, scale, bbox_size: of the box; bbox_size (width, height) is None if unknown. common: joints [24,3] or
+        None. openpose: joints [25,3] or None. labels: joints_3d [24,4] in metres, pose [72] and betas [10], gender
+        (code), maskname, partname. Other arrays go to `Annotations.extra` and must be on every row.
         """
         keypoints = np.zeros((NUM_JOINTS, 3), np.float32)
         if openpose is not None:
@@ -83,12 +83,12 @@ class Collector:
         return Annotations.blank(names, centers, scales, **fields, extra=extra)
 
     def save(self, path, source):
-        """Write the `.npz` and say what is in it. Raises BadFile, naming `source`, where no row is left."""
+        """Write the `.npz` and log its content. Raises BadFile, which names `source`, without rows."""
         save_annotations(self.annotations(), path, source, self.left_out)
 
 
 def save_annotations(annotations, path, source, left_out):
-    """Write Annotations and log a line; `left_out` counts people by reason. Raises BadFile where there is no row."""
+    """Write Annotations and log a line. left_out: number of people by reason. Raises BadFile without rows."""
     reasons = ', '.join(f'{count} {why}' for why, count in Counter(left_out).most_common() if count)
     if not len(annotations):
         raise BadFile(f'{source}: no usable person ({reasons or "it has no annotations"})')
@@ -98,13 +98,13 @@ def save_annotations(annotations, path, source, left_out):
 
 
 def check_output(path):
-    """Refuse an output that is no `.npz` before hours of work go into it."""
+    """Raise BadConfig if the output is not an `.npz`. Call it before the conversion."""
     if Path(path).suffix != '.npz':
-        raise BadConfig(f'{path}: the output has to end in .npz')
+        raise BadConfig(f'{path}: the output must end in .npz')
 
 
 def existing(path, what):
-    """`path` as a Path. Raises MissingFile, saying `what` it should be, where there is nothing."""
+    """`path` as a Path. Raises MissingFile with the description `what` if it does not exist."""
     path = Path(path)
     if not path.exists():
         raise MissingFile(f'{path}: no such {what}')
@@ -112,10 +112,10 @@ def existing(path, what):
 
 
 def command(convert, description, required, optional=None, argv=None):
-    """Parse a converter's command line and run it.
+    """Parse the command line of a converter and run it.
 
-    required: {flag: help}; optional: {flag: (default, help)}; a default of False makes a flag without argument, a
-    list one of its values.
+    required: {flag: help}. optional: {flag: (default, help)}. A default of False makes a flag without an argument, a
+    list makes a choice of its values.
     """
     parser = argparse.ArgumentParser(description=description)
     for name, text in required.items():

@@ -1,11 +1,11 @@
-"""BEDLAM -> one annotation file of all scenes, the pictures of closeup scenes turned upright.
+"""Converts BEDLAM to one annotation file of all scenes, with upright pictures.
 
 python -m datasets.preprocess.bedlam --root BEDLAM --out data/dataset_extras/bedlam_train.npz
-Layout, as BEDLAM's `fetch_training_data.sh` and `train/core/config.py` have it: ROOT/training_labels/**/SCENE.npz and
-ROOT/training_images/SCENE/png/seq_000000/seq_000000_0000.png. AGORA's files beside them are left alone.
+Layout, from BEDLAM's `fetch_training_data.sh` and `train/core/config.py`: ROOT/training_labels/**/SCENE.npz and
+ROOT/training_images/SCENE/png/seq_000000/seq_000000_0000.png. AGORA's files are ignored.
 
-The pictures of some scenes lie on their side; BEDLAM's loader turns them clockwise. They are known by their labels,
-whose camera is as wide as the picture is high. Upright copies (JPEG) are written to
+The pictures of some scenes (closeups) are stored sideways, and BEDLAM's loader rotates them clockwise. In these the
+labels' camera is as wide as the picture is high. Upright copies (JPEG) are written to
 ROOT/training_images/SCENE/upright.
 """
 from pathlib import Path
@@ -25,9 +25,9 @@ _JPEG_QUALITY = 95
 
 
 def convert_bedlam(root, out, progress=True):
-    """Write every person of every scene whose pictures are there. Finished scenes are kept where it is interrupted.
+    """Write all people of the scenes whose pictures exist. After an interruption finished scenes are kept.
 
-    People whose picture is absent or cannot be read are left out and counted. Raises MissingFile, BadFile.
+    People whose picture is absent or unreadable are left out and counted. Raises MissingFile, BadFile.
     """
     check_output(out)
     labels = existing(Path(root) / 'training_labels', 'folder of labels')
@@ -45,10 +45,10 @@ def _convert_scene(root, path, rows):
     people = Annotations.load(path)
     cameras = people.extra.get('cam_K')
     if cameras is None:
-        raise BadFile(f"{path}: no key 'cam_int'; not a scene of BEDLAM's")
+        raise BadFile(f"{path}: no key 'cam_int'; not a scene of BEDLAM")
     pictures = _Scene(root, path.stem)
     for row, name in enumerate(people.imgname):
-        # The principal point is the middle of the picture that the labels refer to.
+        # The principal point is the centre of the upright picture.
         picture, why = pictures.upright(name, tuple(np.round(2 * cameras[row][:2, 2]).astype(int)))
         if picture is None:
             rows.leave_out(why)
@@ -67,7 +67,7 @@ class _Scene:
         self._found = {}
 
     def upright(self, name, wanted):
-        """(path from the root of the picture `name`, upright, None) or (None, why not). wanted: its (width, height)."""
+        """(path of the upright picture relative to the root, None), or (None, reason). wanted: its (width, height)."""
         if name not in self._found:
             self._found[name] = self._find(name, wanted)
         return self._found[name]

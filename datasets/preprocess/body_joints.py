@@ -1,4 +1,4 @@
-"""The 49 joints of SMPL bodies, for converters whose data sets publish bodies instead of joints.
+"""The 49 joints of SMPL bodies, for converters whose datasets publish bodies instead of joints.
 
 `models.body` does the same for whatever trains; a converter lies below it. Both sit on utils/skinning.py.
 """

@@ -1,4 +1,4 @@
-"""COCO person keypoints -> annotation file, by SPIN's rules.
+"""Converts COCO's person keypoints to an annotation file, by SPIN's rules.
 
 python -m datasets.preprocess.coco --images coco/train2014 --annotations person_keypoints_train2014.json
     --out data/dataset_extras/coco_2014_train.npz [--prefix train2014] [--openpose FOLDER] [--min_keypoints 12]
@@ -21,9 +21,9 @@ from utils.safe_io import load_json
 def convert_coco(images, annotations, out, openpose=None, min_keypoints=12, prefix='', progress=True):
     """Write the people of a COCO keypoint file who have at least `min_keypoints` of the 12 limb joints annotated.
 
-    images: folder of the pictures; openpose: folder of OpenPose's JSON files, merged in where given; prefix: put
-    before image names, for an image folder above `images`. People whose picture is absent, crowds and empty boxes are
-    left out and counted. Raises MissingFile, BadFile.
+    images: folder of the pictures. openpose: folder of OpenPose's JSON files to add. prefix: prepended to image names,
+    if the image folder is above `images`. People whose picture is absent, crowds and empty boxes are left out and
+    counted. Raises MissingFile, BadFile.
     """
     check_output(out)
     images = Path(images)
@@ -51,17 +51,17 @@ def convert_coco(images, annotations, out, openpose=None, min_keypoints=12, pref
 
 
 def _read_annotations(path):
-    """-> {image id: file name}, [annotation dicts]."""
+    """Read a file -> ({image id: file name}, [annotation dicts])."""
     content = load_json(path)
     try:
         return {image['id']: str(image['file_name']) for image in content['images']}, list(content['annotations'])
     except (KeyError, TypeError):
-        raise BadFile(f"{path}: not a COCO annotation file (it needs 'images' with 'id' and 'file_name', and "
-                      "'annotations')") from None
+        raise BadFile(f"{path}: not a COCO annotation file; it needs 'images' with 'id' and 'file_name', and "
+                      "'annotations'") from None
 
 
 def _checked(person, names, path):
-    """Image name, continuous keypoints [17,3] with confidence 0 or 1, box [4] of one annotation."""
+    """(image name, continuous keypoints [17,3] with confidence 0 or 1, box [4]) of an annotation."""
     try:
         name = names[person['image_id']]
         keypoints = np.array(person['keypoints'], np.float32).reshape(17, 3)
@@ -76,7 +76,7 @@ def _checked(person, names, path):
 
 
 def _unusable(person, keypoints, box, min_keypoints, is_present):
-    """Why a person is left out, or None. Joints 5 to 16 are the limbs."""
+    """Reason to leave a person out, or None. Joints 5 to 16 are the limbs."""
     if person.get('iscrowd'):
         return 'crowds'
     if not np.isfinite(box).all() or min(box[2:]) <= 0:
@@ -87,7 +87,7 @@ def _unusable(person, keypoints, box, min_keypoints, is_present):
 
 
 def _detected(folder, name, common):
-    """The person's OpenPose joints [25,3], or None where the picture has no detection file."""
+    """OpenPose joints [25,3] of the person, or None if the picture has no detection file."""
     file = detection_file(folder, name)
     return match_person(read_people(file), common, max_pixels=10.0) if file.exists() else None
 
@@ -97,9 +97,9 @@ def main():
     parser.add_argument('--images', required=True, help='folder of the pictures')
     parser.add_argument('--annotations', required=True, help='person_keypoints_*.json')
     parser.add_argument('--out', required=True, help='.npz to write')
-    parser.add_argument('--openpose', help="folder of OpenPose's *_keypoints.json, merged in")
-    parser.add_argument('--min_keypoints', type=int, default=12, help='annotated limb joints wanted, of 12')
-    parser.add_argument('--prefix', default='', help="put before image names, such as 'train2014'")
+    parser.add_argument('--openpose', help="folder of OpenPose's *_keypoints.json to add")
+    parser.add_argument('--min_keypoints', type=int, default=12, help='required annotated limb joints, of 12')
+    parser.add_argument('--prefix', default='', help="prepended to image names, such as 'train2014'")
     args = parser.parse_args()
     convert_coco(args.images, args.annotations, args.out, args.openpose, args.min_keypoints, args.prefix)
 

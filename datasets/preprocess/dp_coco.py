@@ -1,4 +1,4 @@
-"""DensePose-COCO -> annotation file with dense points and segments, by DaNet's rules.
+"""Converts DensePose-COCO to an annotation file with dense points and segments, by DaNet's rules.
 
 python -m datasets.preprocess.dp_coco --images coco/train2014 --annotations densepose_coco_2014_train.json
     --out data/dataset_extras/dp_coco_2014_train.npz [--prefix train2014]
@@ -19,21 +19,21 @@ from utils.logging import get_logger
 from utils.pixels import to_continuous
 from utils.safe_io import load_json
 
-# SMPL's joints that COCO does not have: the middle of two that are known by then, or a copy of one.
+# SMPL's joints that COCO lacks: the midpoint of two previous joints, or a copy of one.
 _MIDDLES = (('pelvis', 'left_hip', 'right_hip'), ('neck', 'left_shoulder', 'right_shoulder'), ('head', 'neck', 'nose'),
             ('spine2', 'pelvis', 'neck'), ('spine3', 'pelvis', 'neck'), ('spine1', 'pelvis', 'spine2'),
             ('left_collar', 'spine3', 'left_shoulder'), ('right_collar', 'spine3', 'right_shoulder'),
             ('left_foot', 'left_ankle', 'left_ankle'), ('right_foot', 'right_ankle', 'right_ankle'),
             ('left_hand', 'left_wrist', 'left_wrist'), ('right_hand', 'right_wrist', 'right_wrist'))
-# Confidence of joints that stand in for SMPL's: they only say where to cut out parts.
+# Confidence of these approximate joints. They only define where to crop parts.
 _CONFIDENCE = 0.5
 
 
 def convert_dp_coco(images, annotations, out, prefix='', progress=True):
     """Write the people of a DensePose-COCO file who have dense points.
 
-    images: folder of the pictures; prefix: put before image names, for an image folder above `images`. People without
-    dense points, with an empty box, or whose picture is absent are left out and counted. Raises MissingFile, BadFile.
+    images: folder of the pictures. prefix: prepended to image names, if the image folder is above `images`. People
+    without dense points, with an empty box or an absent picture are left out and counted. Raises MissingFile, BadFile.
     """
     check_output(out)
     images = Path(images)
@@ -55,17 +55,17 @@ def convert_dp_coco(images, annotations, out, prefix='', progress=True):
 
 
 def _read(path):
-    """-> {image id: file name}, [annotation dicts]."""
+    """Read a file -> ({image id: file name}, [annotation dicts])."""
     content = load_json(path)
     try:
         return {image['id']: str(image['file_name']) for image in content['images']}, list(content['annotations'])
     except (KeyError, TypeError):
-        raise BadFile(f"{path}: not a DensePose-COCO file (it needs 'images' with 'id' and 'file_name', and "
-                      "'annotations')") from None
+        raise BadFile(f"{path}: not a DensePose-COCO file; it needs 'images' with 'id' and 'file_name', and "
+                      "'annotations'") from None
 
 
 def _row(person, names, images, path):
-    """((image name, keypoints [17,3], points, segments, box), None), or (None, why the person is left out)."""
+    """((image name, keypoints [17,3], points, segments, box), None), or (None, reason to leave the person out)."""
     which = person.get('id', '?') if isinstance(person, dict) else '?'
     if not isinstance(person, dict) or person.get('image_id') not in names:
         raise BadFile(f"{path}: annotation {which!r} lacks a known 'image_id'")
@@ -99,7 +99,7 @@ def _save(rows, out, prefix):
 
 
 def smpl_joints_of(keypoints):
-    """COCO's keypoints [17,3] -> where SMPL's 24 joints are about [24,3]; confidence 0.5, or 0 where not known."""
+    """Approximate SMPL's joints by COCO's keypoints [17,3] -> [24,3]. Confidence is 0.5, or 0 for unknown joints."""
     known = {name: point[:2] for name, point in zip(COCO_JOINTS, keypoints) if point[2] > 0}
     for joint, one, other in _MIDDLES:
         if one in known and other in known:
@@ -116,7 +116,7 @@ def main():
     parser.add_argument('--images', required=True, help='folder of the pictures')
     parser.add_argument('--annotations', required=True, help='densepose_coco_2014_*.json')
     parser.add_argument('--out', required=True, help='.npz to write')
-    parser.add_argument('--prefix', default='', help="put before image names, such as 'train2014'")
+    parser.add_argument('--prefix', default='', help="prepended to image names, such as 'train2014'")
     args = parser.parse_args()
     convert_dp_coco(args.images, args.annotations, args.out, args.prefix)
 

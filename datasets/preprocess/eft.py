@@ -1,9 +1,9 @@
-"""EFT's pseudo ground truth of COCO, LSPET and MPII -> annotation files.
+"""Converts EFT's pseudo ground truth of COCO, LSPET and MPII to annotation files.
 
 python -m datasets.preprocess.eft --annotations COCO2014-Part-ver01.json
     --out data/dataset_extras/coco_2014_train_eft.npz
-The JSON is that of EFT's release: 'data', a list of people with imageName, bbox_center, bbox_scale, gt_keypoint_2d
-[49,3], parm_pose [24,3,3], parm_shape [10]. Sets: coco-part (coco_2014_train_eft.npz), coco-all
+The JSON is that of EFT's release: 'data' is a list of people with imageName, bbox_center, bbox_scale, gt_keypoint_2d
+[49,3], parm_pose [24,3,3], parm_shape [10]. Datasets: coco-part (coco_2014_train_eft.npz), coco-all
 (coco-full_train_eft.npz), lspet (hr-lspet_train_eft.npz), mpii (mpii_train_eft.npz).
 """
 from pathlib import Path
@@ -18,15 +18,15 @@ from utils.keypoints import NUM_JOINTS, NUM_OPENPOSE
 from utils.pixels import COUNTED_FROM_0, COUNTED_FROM_1, to_continuous
 from utils.safe_io import load_json
 
-# Folder of the pictures within each dataset's image folder, as SPIN's files have it, by the beginning of a file's name.
+# Folder of the pictures in the image folder of each dataset, as in SPIN's files, by the start of a file's name.
 PREFIXES = {'COCO2014-Val': 'val2014/', 'COCO2014': 'train2014/', 'MPII': 'images/', 'LSPet': ''}
-# Where the first pixel lies in each dataset's own annotations, which EFT took over (`utils.pixels`).
+# First pixel in the annotations of each dataset, which EFT uses unchanged (`utils.pixels`).
 _FIRST_PIXELS = {'COCO2014-Val': COUNTED_FROM_0, 'COCO2014': COUNTED_FROM_0, 'MPII': COUNTED_FROM_1,
                  'LSPet': COUNTED_FROM_1}
 
 
 def convert_eft(annotations, out, prefix=None, progress=True):
-    """Write all people. prefix: put before image names; by default that of the set that the file's name tells.
+    """Write all people. prefix: prepended to image names; by default it follows from the name of the file.
 
     Raises MissingFile, BadFile, BadConfig.
     """
@@ -34,7 +34,7 @@ def convert_eft(annotations, out, prefix=None, progress=True):
     content = load_json(annotations)
     people = content.get('data') if isinstance(content, dict) else None
     if not isinstance(people, list):
-        raise BadFile(f"{annotations}: not an EFT file ('data', a list of people, is wanted)")
+        raise BadFile(f"{annotations}: not an EFT file; it needs 'data', a list of people")
     dataset = _dataset(annotations)
     first_pixel = _FIRST_PIXELS.get(dataset, COUNTED_FROM_0)
     if prefix is None:
@@ -50,13 +50,13 @@ def convert_eft(annotations, out, prefix=None, progress=True):
             rows.add(prefix + str(person['imageName']), center, float(person['bbox_scale']), None,
                      common, keypoints[:NUM_OPENPOSE], pose=pose.ravel(), betas=betas)
         except (KeyError, TypeError, ValueError) as error:
-            raise BadFile(f'{annotations}: person {number} is not as EFT\'s ({type(error).__name__}: '
+            raise BadFile(f'{annotations}: person {number} is not in EFT\'s format ({type(error).__name__}: '
                           f'{" ".join(str(error).split())[:80]})') from None
     rows.save(out, annotations)
 
 
 def _dataset(path):
-    """Which set a file is of, by its own name alone, or None: folders above it may name another set."""
+    """The dataset of a file, from the file name without folders, or None. Folders may have other names."""
     name = Path(path).name.lower()
     return next((stem for stem in PREFIXES if name.startswith(stem.lower())), None)
 
@@ -64,14 +64,14 @@ def _dataset(path):
 def _prefix(path, dataset):
     if dataset is not None:
         return PREFIXES[dataset]
-    raise BadConfig(f'{path}: which set this is cannot be told from its name, which starts with {", ".join(PREFIXES)} '
-                    'as published; give --prefix, the folder of its pictures')
+    raise BadConfig(f'{path}: unknown dataset, because the name does not start with one of {", ".join(PREFIXES)}; '
+                    'give --prefix, the folder of its pictures')
 
 
 def main():
     return command(convert_eft, "EFT's fits to an annotation file.",
                    {'annotations': 'such as COCO2014-Part-ver01.json', 'out': '.npz to write'},
-                   {'prefix': (None, "put before image names, such as 'train2014/'; by default the file's name tells")})
+                   {'prefix': (None, "prepended to image names, such as 'train2014/' (default: from the file name)")})
 
 
 if __name__ == '__main__':

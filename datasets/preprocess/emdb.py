@@ -1,7 +1,7 @@
-"""EMDB -> annotation file of the people that EMDB 1 or EMDB 2 compares (Kaufmann et al., ICCV 2023).
+"""Converts EMDB to an annotation file of the sequences of EMDB 1 or EMDB 2 (Kaufmann et al., ICCV 2023).
 
 python -m datasets.preprocess.emdb --root EMDB --out data/dataset_extras/emdb1_test.npz [--split emdb1]
-Layout, as `dataset.md` of EMDB's repository documents it: ROOT/P0/09_outdoor_walk/P0_09_outdoor_walk_data.pkl and
+Layout, from `dataset.md` of EMDB's repository: ROOT/P0/09_outdoor_walk/P0_09_outdoor_walk_data.pkl and
 ROOT/P0/09_outdoor_walk/images/00000.jpg.
 """
 import numpy as np
@@ -21,8 +21,8 @@ _KEYS = ('gender', 'emdb1', 'emdb2', 'good_frames_mask', 'camera', 'smpl', 'bbox
 def convert_emdb(root, out, split='emdb1', progress=True):
     """Write the good frames of the sequences of a split: pose in the camera's frame, shape, gender and camera.
 
-    The box is 1.2 times the file's. Frames that EMDB calls invalid, those without a box and those whose picture is
-    absent are left out and counted. Raises MissingFile, BadFile.
+    The box is 1.2 times that of the file. Frames that EMDB marks as invalid, without a box or without a picture are
+    left out and counted. Raises MissingFile, BadFile.
     """
     check_output(out)
     root = existing(root, 'EMDB folder')
@@ -42,7 +42,7 @@ def _convert_sequence(folder, name, split, rows, pictures):
             return
         sequence = _Sequence(content, path)
     except (KeyError, TypeError) as error:
-        raise BadFile(f"{path}: not EMDB's sequence file ({type(error).__name__}: {error})") from None
+        raise BadFile(f"{path}: not a sequence file of EMDB ({type(error).__name__}: {error})") from None
     for frame in range(len(sequence.good)):
         picture = f'{name}/images/{frame:05d}.jpg'
         if not sequence.good[frame]:
@@ -56,7 +56,7 @@ def _convert_sequence(folder, name, split, rows, pictures):
 
 
 class _Sequence:
-    """The arrays of one file, checked. Raises BadFile, KeyError, TypeError."""
+    """The checked arrays of a file. Raises BadFile, KeyError, TypeError."""
 
     def __init__(self, content, path):
         def numbers(value, where, *shape):
@@ -89,7 +89,7 @@ class _Sequence:
 def main():
     return command(convert_emdb, 'EMDB to an annotation file.',
                    {'root': 'folder with P0/ to P9/', 'out': '.npz to write'},
-                   {'split': (['emdb1', 'emdb2'], 'which sequences')})
+                   {'split': (['emdb1', 'emdb2'], 'sequences to convert')})
 
 
 if __name__ == '__main__':

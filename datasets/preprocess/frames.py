@@ -1,4 +1,4 @@
-"""Frames of videos as pictures."""
+"""Extracts frames of videos as pictures."""
 from pathlib import Path
 
 import av
@@ -9,16 +9,16 @@ from utils.logging import get_logger
 from utils.safe_io import atomic_write
 from utils.video_writer import plain_path
 
-# Frames before a damage that are not taken either: a decoder that reorders frames, as H.264's, tells of it late.
+# Number of frames before damage that are dropped too. Decoders that reorder frames, such as H.264's, report it late.
 _MARGIN = 16
 
 
 def extract_frames(video, wanted, quality=95):
-    """Write frames of a video as JPEG files -> numbers of those that the video does not give, a set.
+    """Write frames of a video as JPEG files -> set of the numbers that could not be extracted.
 
-    wanted: {frame number from 0: path}; files that are there are kept. Decodes only as far as it has to. A video that
-    is absent, short or damaged is logged: frames after a damage are not taken, because their numbers are not known.
-    Raises MissingFile where not even the folder of the video is there.
+    wanted: {frame number from 0: path}. Existing files are kept. Decoding stops after the last wanted frame. An absent,
+    short or damaged video is logged. Frames after damage are dropped, because their numbers are unknown.
+    Raises MissingFile if the folder of the video does not exist.
     """
     missing = {number: Path(path) for number, path in wanted.items() if not Path(path).exists()}
     if not missing:
@@ -26,13 +26,13 @@ def extract_frames(video, wanted, quality=95):
     existing(Path(video).parent, 'folder of videos')
     why = _write_frames(video, missing, quality)
     if missing:
-        get_logger().warning(f'{video}: {why or f"ends before frame {min(missing)}"}; {len(missing)} frames that have '
+        get_logger().warning(f'{video}: {why or f"ends before frame {min(missing)}"}; {len(missing)} frames with '
                              'annotations are left out')
     return set(missing)
 
 
 def _write_frames(video, missing, quality):
-    """Write frames and take them out of `missing` -> why the rest could not be read, '' where the video just ended."""
+    """Write frames and remove them from `missing` -> reason why the rest is unreadable, '' at the end of the video."""
     if not Path(video).exists():
         return 'no such video'
     last, waiting = max(missing), {}
@@ -47,13 +47,13 @@ def _write_frames(video, missing, quality):
                 if number >= last + _MARGIN:
                     return ''
     except (av.error.FFmpegError, IndexError) as error:
-        return f'not readable to its end ({" ".join(str(error).split())[:120]})'
+        return f'not readable to the end ({" ".join(str(error).split())[:120]})'
     _write(waiting, missing, last)
     return ''
 
 
 def _write(waiting, missing, up_to):
-    """Write the pictures [{number: JPEG bytes}] of frames up to a number."""
+    """Write the pictures {number: JPEG bytes} of frames up to a number."""
     for number in [number for number in waiting if number <= up_to]:
         with atomic_write(missing.pop(number)) as stream:
             stream.write(waiting.pop(number))

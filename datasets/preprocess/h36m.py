@@ -1,4 +1,4 @@
-"""Human3.6M -> annotation files: training set, protocols 1 and 2, with or without MoSh bodies.
+"""Converts Human3.6M to annotation files: training set, protocols 1 and 2, with or without MoSh bodies.
 
 python -m datasets.preprocess.h36m --root h36m --out data/dataset_extras/h36m_valid_protocol2.npz --split protocol2
     [--extract] [--mosh FOLDER] [--openpose FOLDER]
@@ -22,18 +22,19 @@ from utils.pixels import COUNTED_FROM_0
 from utils.safe_io import load_pickle
 
 SPLITS = {'protocol1': (9, 11), 'protocol2': (9, 11), 'train': (1, 5, 6, 7, 8)}
-_STEP = 5  # every fifth frame: 10 a second
-_FRONTAL = '60457274'  # the one camera of protocol 2
-_CAMERAS = ('54138969', '55011271', '58860488', '60457274')  # in MoSh's numbering
+_STEP = 5  # every fifth frame, 10 per second
+_FRONTAL = '60457274'  # the camera of protocol 2
+_CAMERAS = ('54138969', '55011271', '58860488', '60457274')  # in the order of MoSh
 _JOINTS = [11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27]  # the 17 of the file's 32
-_BOX = 0.9  # the masks are generous
+_BOX = 0.9  # the masks are larger than the person
 
 
 def convert_h36m(root, out, split='protocol2', extract=False, mosh='', openpose='', progress=True):
-    """Write every fifth frame of a split. extract: cut the pictures out of the videos as well, those that are not
-    there yet. mosh: folder of MoSh's bodies; sequences without one are left out then. Frames whose video or picture is
-    absent or damaged are left out and counted. Finished sequences are kept where the run is interrupted.
-    Raises MissingFile, BadFile, ProjectError without cdflib or h5py.
+    """Write every fifth frame of a split.
+
+    extract: also extract missing pictures from the videos. mosh: folder of MoSh's bodies; sequences without one are
+    left out. Frames with an absent or damaged video or picture are left out and counted. After an interruption finished
+    sequences are kept. Raises MissingFile, BadFile, and ProjectError without cdflib or h5py.
     """
     check_output(out)
     root = existing(root, 'folder (Human3.6M)')
@@ -46,7 +47,7 @@ def convert_h36m(root, out, split='protocol2', extract=False, mosh='', openpose=
 
 
 def _sequences(root, split):
-    """'S9/Walking 1.60457274' of all sequences of a split."""
+    """Names of the sequences of a split, such as 'S9/Walking 1.60457274'."""
     names = []
     for subject in SPLITS[split]:
         folder = root / f'S{subject}' / 'MyPoseFeatures' / 'D3_Positions_mono'
@@ -59,7 +60,7 @@ def _sequences(root, split):
 
 
 class _Sequence:
-    """One video: 'S9/Walking 1.60457274'."""
+    """One video, such as 'S9/Walking 1.60457274'."""
 
     def __init__(self, root, name):
         self.root, (self.subject, self.stem) = root, name.split('/')
@@ -67,7 +68,7 @@ class _Sequence:
         self.folder = root / self.subject
 
     def convert(self, rows, split, pictures, mosh, openpose):
-        """pictures: those on disk, or None to cut them out of the video."""
+        """Add the frames to `rows`. pictures: those on disk, or None to extract them from the video."""
         joints_3d = read_cdf(self.folder / 'MyPoseFeatures/D3_Positions_mono' / f'{self.stem}.cdf', 3)
         flat = self.folder / 'MyPoseFeatures/D2_Positions' / f'{self.stem}.cdf'
         joints_2d = read_cdf(flat, 2) if flat.exists() or split == 'train' else None
@@ -99,7 +100,7 @@ class _Sequence:
                      joints_3d=common_joints(skeleton - skeleton[0], H36M17_TO_COMMON), **labels)
 
     def _boxes(self, frames):
-        """The square box of the person's mask in each frame."""
+        """Yield the square box of the person's mask in each frame, or None if the mask is empty."""
         folders = [self.folder / 'MySegmentsMat' / name for name in ('ground_truth_bb', 'ground_truth_bs')]
         folder = next((folder for folder in folders if folder.is_dir()), folders[0])
         path = folder / f'{self.stem}.mat'
@@ -113,11 +114,11 @@ class _Sequence:
                     left, top = columns.min(), rows.min()
                     yield square_box(left, top, columns.max() + 1 - left, rows.max() + 1 - top, _BOX)
             except (KeyError, ValueError, IndexError) as error:
-                raise BadFile(f"{path}: not a file of masks: 'Masks' with a frame each is wanted "
+                raise BadFile(f"{path}: not a file of masks; it needs 'Masks' with one mask per frame "
                               f'({" ".join(str(error).split())[:80]})') from None
 
     def _bodies(self, mosh):
-        """MoSh's (poses [F,72], betas [10]) of this sequence, or None."""
+        """(poses [F,72], betas [10]) of this sequence from MoSh, or None."""
         if not mosh:
             return None
         path = existing(mosh, 'folder (MoSh)') / self.subject / (
@@ -128,11 +129,11 @@ class _Sequence:
         try:
             return np.asarray(content['new_poses'], np.float64), np.asarray(content['betas'], np.float64).ravel()[:10]
         except (KeyError, TypeError):
-            raise BadFile(f"{path}: no MoSh file ('new_poses' and 'betas' are wanted)") from None
+            raise BadFile(f"{path}: not a MoSh file; it needs 'new_poses' and 'betas'") from None
 
 
 def _body(bodies, number):
-    """Labels of a MoSh frame, its root turned by half a circle about x: MoSh's bodies are upside down."""
+    """Labels of a MoSh frame. The root is rotated by 180 degrees about x, because MoSh's bodies are upside down."""
     poses, betas = bodies
     if number >= len(poses):
         return {}
@@ -143,7 +144,7 @@ def _body(bodies, number):
 
 
 def read_cdf(path, dimensions):
-    """Joints [F,32,dimensions] of a Human3.6M pose file, in its own units."""
+    """Read joints [F,32,dimensions] of a Human3.6M pose file, in its units. Raises MissingFile, BadFile."""
     cdflib = import_package('cdflib', f'{path}: reading CDF', 'preprocess')
     try:
         poses = np.asarray(cdflib.CDF(str(existing(path, 'pose file'))).varget('Pose'), np.float64)
@@ -151,17 +152,17 @@ def read_cdf(path, dimensions):
     except (OSError, ValueError, KeyError, AttributeError, IndexError) as error:
         if isinstance(error, FileNotFoundError):
             raise MissingFile(f'{path}: no such pose file') from None
-        raise BadFile(f"{path}: not a pose file: 'Pose' [1, F, {32 * dimensions}] is wanted "
+        raise BadFile(f"{path}: not a pose file; it needs 'Pose' [1, F, {32 * dimensions}] "
                       f'({" ".join(str(error).split())[:80]})') from None
 
 
 def main():
     return command(convert_h36m, 'Human3.6M to an annotation file.',
-                   {'root': 'folder with S1, S5, ... as unpacked', 'out': '.npz to write'},
-                   {'split': (['protocol2', 'protocol1', 'train'], 'protocol1: four cameras; protocol2: the frontal'),
-                    'extract': (False, 'cut the pictures out of the videos'),
-                    'mosh': ('', "folder of MoSh's bodies; adds pose and shape"),
-                    'openpose': ('', "folder of OpenPose's *_keypoints.json, merged in")})
+                   {'root': 'folder with S1, S5 and so on, as unpacked', 'out': '.npz to write'},
+                   {'split': (['protocol2', 'protocol1', 'train'], 'protocol1: four cameras; protocol2: frontal'),
+                    'extract': (False, 'extract the pictures from the videos'),
+                    'mosh': ('', "folder of MoSh's bodies, to add pose and shape"),
+                    'openpose': ('', "folder of OpenPose's *_keypoints.json to add")})
 
 
 if __name__ == '__main__':

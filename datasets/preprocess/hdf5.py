@@ -1,11 +1,11 @@
-"""HDF5 files, MATLAB's version 7.3 among them, by the optional package h5py."""
+"""Opens HDF5 files, including MATLAB's version 7.3, with the optional package h5py."""
 from datasets.preprocess import existing
 from utils.errors import BadFile
 from utils.optional_packages import import_package
 
 
 def open_hdf5(path):
-    """An open h5py.File, for reading. Raises MissingFile, BadFile, and ProjectError without h5py."""
+    """Open an h5py.File for reading. Raises MissingFile, BadFile, and ProjectError without h5py."""
     h5py = import_package('h5py', f'{path}: reading HDF5', 'preprocess')
     try:
         return h5py.File(existing(path, 'annotation file'), 'r')

@@ -1,16 +1,16 @@
-"""4D-Humans' training data (HMR2.0, Goel et al., ICCV 2023) -> this project's shards, without pickles.
+"""Converts 4D-Humans' training data (HMR2.0, Goel et al., ICCV 2023) to shards of this project, without pickles.
 
 python -m datasets.preprocess.hmr2_tars --root dataset_tars/coco-train-2014-pruned --out shards/coco-train-2014-pruned
 python train.py --misc DATA.MIXTURE "['shards/coco-train-2014-pruned/shards.json:1']"
 
-Layout, as 4D-Humans' loader reads it (`hmr2/datasets/image_dataset.py`, `load_tars_as_webdataset`): ROOT/000000.tar,
-... in WebDataset's form. A picture is `KEY.jpg` (or jpeg, png); `KEY.data.pyd` is the pickled list of its people, each
+Layout, from 4D-Humans' loader (`hmr2/datasets/image_dataset.py`, `load_tars_as_webdataset`): ROOT/000000.tar and so
+on, in WebDataset's form. A picture is `KEY.jpg` (or jpeg, png). `KEY.data.pyd` is the pickled list of its people, each
 with keypoints_2d [44,3] (OpenPose's 25 and the first 19 common joints, pixels counted from 0), keypoints_3d [44,4],
-center [2], scale [2] (width and height / 200), body_pose [72], betas [10], has_body_pose, has_betas and extra_info;
-`KEY.detection.npz` holds masks, which are not read.
+center [2], scale [2] (width and height / 200), body_pose [72], betas [10], has_body_pose, has_betas and extra_info.
+`KEY.detection.npz` has masks, which are ignored.
 
-A shard is written for each tar, and an interrupted call goes on behind the last whole one. Pictures that 4D-Humans
-leaves out as broken are left out, and those with an EXIF tag that turns them: its loader does not turn pictures.
+Each tar becomes one shard. An interrupted call continues after the last complete one. Pictures that 4D-Humans skips as
+broken are left out. So are pictures with an EXIF rotation, because its loader does not rotate pictures.
 """
 import io
 import tarfile
@@ -31,9 +31,9 @@ from utils.pixels import COUNTED_FROM_0, PIXEL_CENTER, to_continuous
 from utils.safe_io import as_numbers, unpickle_arrays
 
 _PICTURES, _LABELS = ('jpg', 'jpeg', 'png'), 'data.pyd'
-_EXTRA = 19  # common joints that they have: all but the face's
+_EXTRA = 19  # common joints in the files: all except the face
 _EXIF_TURN = 0x0112
-# Pictures of AI Challenger that 4D-Humans' loader passes over.
+# Pictures of AI Challenger that 4D-Humans' loader skips.
 _BROKEN = {'0a047f0124ae48f8eee15a9506ce1449ee1ba669', '1a703aa174450c02fbc9cfbf578a5435ef403689',
            '0394e6dc4df78042929b891dbc24f0fd7ffb6b6d', '5c032b9626e410441544c7669123ecc4ae077058',
            'ca018a7b4c5f53494006ebeeff9b4c0917a55f07', '4a77adb695bef75a5d34c04d589baf646fe2ba35',
@@ -44,12 +44,12 @@ _BROKEN = {'0a047f0124ae48f8eee15a9506ce1449ee1ba669', '1a703aa174450c02fbc9cfbf
 def convert_tars(root, out, name='', max_reprojection=0.0, progress=True):
     """Write the shards of the tars of a folder -> path of shards.json.
 
-    name: of the data set, by default the folder's. max_reprojection: leave out people whose fit has a larger
-    reprojection loss (`extra_info`, `fitting_loss`); 4D-Humans trains with 31000. 0 keeps all. Raises MissingFile,
-    BadFile.
+    name: name of the dataset, by default that of the folder. max_reprojection: leave out people whose fit has a larger
+    reprojection loss (`extra_info`, `fitting_loss`); 0 keeps all. 4D-Humans trains with 31000. Raises MissingFile,
+    BadFile, BadConfig.
     """
     if max_reprojection < 0:
-        raise BadConfig(f'--max_reprojection is {max_reprojection}; it is a loss, 0 or more')
+        raise BadConfig(f'--max_reprojection is {max_reprojection}; use 0 or more')
     root = existing(root, 'folder of tars')
     tars = sorted(root.glob('*.tar'))
     if not tars:
@@ -61,12 +61,12 @@ def convert_tars(root, out, name='', max_reprojection=0.0, progress=True):
     manifest = writer.finish(root)
     reasons = ', '.join(f'{count} {why}' for why, count in left_out.most_common() if count)
     get_logger().info(f'{manifest}: {writer.rows} people in {writer.pictures} pictures'
-                      + (f'; left out of the tars read now: {reasons}' if reasons else ''))
+                      + (f'; left out of the tars of this call: {reasons}' if reasons else ''))
     return manifest
 
 
 def _pictures_of(path, max_reprojection, left_out):
-    """The PackedPictures of one tar with their people."""
+    """Yield the PackedPictures of a tar with their people."""
     for key, members in _samples(path):
         suffix = next((suffix for suffix in _PICTURES if suffix in members), None)
         if suffix is None or _LABELS not in members:
@@ -84,8 +84,8 @@ def _pictures_of(path, max_reprojection, left_out):
 
 
 def _samples(path):
-    """(key, {extension: content}) of each sample: members that follow each other and share the name up to the first dot
-    behind the last slash, as WebDataset groups them. Raises BadFile."""
+    """Yield (key, {extension: content}) of each sample: adjacent members with the same name up to the first dot after
+    the last slash, as in WebDataset. Raises BadFile."""
     key, members = None, {}
     try:
         with tarfile.open(path, 'r:') as tar:
@@ -110,12 +110,12 @@ def _samples(path):
 def _is_turned(content):
     try:
         return Image.open(io.BytesIO(content)).getexif().get(_EXIF_TURN, 1) != 1
-    except Exception:  # the decoders of broken pictures raise many kinds
+    except Exception:  # decoders raise many types on broken pictures
         return True
 
 
 def _people(content, where):
-    """The dictionaries of a picture's people. Raises BadFile."""
+    """Read the dictionaries of a picture's people. Raises BadFile."""
     people = unpickle_arrays(io.BytesIO(content), where)
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
         raise BadFile(f'{where}: not a list of people')
@@ -123,7 +123,7 @@ def _people(content, where):
 
 
 def _is_good_fit(person, most):
-    """Whether the fit's reprojection loss is below `most`, or is not known, as in 4D-Humans' filter_reproj_error."""
+    """Whether the fit's reprojection loss is below `most` or unknown, as in 4D-Humans' filter_reproj_error."""
     info = person.get('extra_info') if most else None
     losses = info.get('fitting_loss') if isinstance(info, dict) else None
     losses = losses.item() if isinstance(losses, np.ndarray) and losses.ndim == 0 else losses
@@ -137,7 +137,7 @@ def _has_box(person):
 
 
 def _annotations(people, imgname, path):
-    """The people of one picture as Annotations. A body counts where pose and shape are both known."""
+    """The people of a picture as Annotations. A body needs both pose and shape."""
     def array(key, *shape):
         if any(key not in person for person in people):
             raise BadFile(f'{path}: {imgname}: a person has no {key!r}')
@@ -160,8 +160,8 @@ def _annotations(people, imgname, path):
 
 def main():
     return command(convert_tars, "4D-Humans' training tars to shards.",
-                   {'root': 'folder of one data set with 000000.tar, ...', 'out': 'folder of the shards'},
-                   {'name': ('', 'of the data set; the folder\'s by default'),
+                   {'root': 'folder of one dataset with 000000.tar and so on', 'out': 'folder for the shards'},
+                   {'name': ('', 'name of the dataset (default: name of the folder)'),
                     'max_reprojection': (0.0, 'leave out people whose fit has a larger loss; 4D-Humans: 31000')})
 
 

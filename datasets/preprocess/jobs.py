@@ -1,4 +1,4 @@
-"""All conversions in order, as `preprocess_datasets.py` runs them."""
+"""The conversions of `preprocess_datasets.py`, in order."""
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from utils.logging import get_logger
 
 @dataclass(frozen=True)
 class Job:
-    """One file. dataset: whose folder is needed; run(root, out, options) writes it; train: for training."""
+    """One output file. dataset: the dataset whose folder is needed. run(root, out, options) writes the file. train:
+    whether it is for training."""
     out: str
     dataset: str
     run: object
@@ -49,7 +50,7 @@ def _dp_coco(split, folder):
 
 
 def _eft(folder, file):
-    """EFT's own script puts its files side by side."""
+    """The file may be in the root or in `folder`. EFT's script puts all files in one folder."""
     def run(root, out, options):
         convert_eft(root / file if (root / file).exists() else root / folder / file, out)
     return run
@@ -58,7 +59,7 @@ def _eft(folder, file):
 def _h36m(split, with_mosh=False):
     def run(root, out, options):
         if with_mosh and not options.mosh:
-            raise MissingFile('--mosh: needs the folder of MoSh bodies')
+            raise MissingFile('--mosh is required: the folder of MoSh bodies')
         detections = _below(options.openpose, 'h36m') if split == 'train' else ''
         convert_h36m(root, out, split, not options.no_extract, options.mosh if with_mosh else '', detections)
     return run
@@ -79,15 +80,15 @@ def _pw3d(split):
 
 
 def _merged(convert, folder):
-    """A converter of (root, out) that merges OpenPose's files of a folder in."""
+    """A converter of (root, out) that adds OpenPose's files of a folder."""
     def run(root, out, options):
         convert(root, out, openpose=_below(options.openpose, folder))
     return run
 
 
 def _mpii(root, out, options):
-    """train.h5 is with the pictures or in the asset folder, where SPIN's data archive has it. It knows no body: with
-    the free one in use, the folder above is looked into as well."""
+    """train.h5 is in the folder of the pictures or, as in SPIN's archive, in the asset folder. It does not depend on
+    the body, so with the free body the folder above is searched too."""
     assets = out.parent.parent
     places = [root, assets, *([assets.parent] if is_complete_free_folder(assets) else [])]
     found = [place / 'train.h5' for place in places if (place / 'train.h5').exists()]
@@ -130,17 +131,17 @@ JOBS = (
 
 
 def run_jobs(cfg, options):
-    """Run the chosen jobs; one that lacks its dataset or fails does not stop the others. Prints a summary.
+    """Run the selected jobs and print a summary. A job that fails or lacks its dataset does not stop the others.
 
-    options: train_files, eval_files, only, overwrite, and what the converters take. Returns the exit status: 0 where
-    nothing failed but for want of a dataset, else 1. Raises BadConfig where no job is chosen, or an unknown one.
+    options: train_files, eval_files, only, overwrite, and the options of the converters. Returns the exit status: 1 if
+    a job failed for another reason than an absent dataset, else 0. Raises BadConfig without jobs or for an unknown one.
     """
     chosen = [job for job in JOBS if _is_chosen(job, options)]
     names = ', '.join(job.name for job in JOBS)
     if unknown := set(options.only or ()) - {job.name for job in JOBS}:
-        raise BadConfig(f'--only: unknown {", ".join(sorted(unknown))}; names are {names}')
+        raise BadConfig(f'--only: unknown {", ".join(sorted(unknown))}; use names of {names}')
     if not chosen:
-        raise BadConfig(f'nothing to do: give --train_files, --eval_files or --only with names of {names}')
+        raise BadConfig(f'nothing to do; give --train_files, --eval_files or --only with names of {names}')
     folder = _output_folder(cfg) / 'dataset_extras'
     outcomes = [(job, *_run(cfg, job, folder / job.out, options)) for job in chosen]
     width = max(len(job.name) for job in chosen)
@@ -155,7 +156,7 @@ def _is_chosen(job, options):
 
 
 def _run(cfg, job, out, options):
-    """(outcome, why)"""
+    """Run a job -> (outcome, reason)."""
     if out.exists() and not options.overwrite:
         return 'there already', ''
     try:

@@ -1,4 +1,4 @@
-"""Joint orders of datasets and rotations of bodies into the camera, for converters."""
+"""Joint orders of datasets and rotations of bodies to the camera, for converters."""
 import cv2
 import numpy as np
 
@@ -6,13 +6,13 @@ from datasets.preprocess.openpose import detection_file, match_person, read_peop
 from utils.keypoints import NUM_COMMON
 from utils.pixels import to_continuous
 
-# Common joints of H36M's 17, which MPI-INF-3DHP's are brought into as well.
+# Common joints of H36M's 17. The joints of MPI-INF-3DHP are converted to the same order.
 H36M17_TO_COMMON = [14, 3, 4, 5, 2, 1, 0, 16, 12, 17, 18, 9, 10, 11, 8, 7, 6]
 LSP14_TO_COMMON = list(range(14))
 
 
 def common_joints(points, order):
-    """Joints [J,D] at their places among the 24 common ones, with confidence 1 -> [24,D+1]."""
+    """Convert joints [J,D] to the 24 common ones, with confidence 1 -> [24,D+1]. order: indices [J]."""
     points = np.asarray(points, np.float64)
     common = np.zeros((NUM_COMMON, points.shape[1] + 1), np.float32)
     common[order, :-1] = points
@@ -21,12 +21,12 @@ def common_joints(points, order):
 
 
 def common_keypoints(points, order, first_pixel):
-    """Keypoints [J,2] of a format at their places among the 24 common ones, continuous, confidence 1 -> [24,3]."""
+    """Convert keypoints [J,2] to the 24 common ones in continuous pixels, with confidence 1 -> [24,3]."""
     return common_joints(to_continuous(np.asarray(points, np.float64), first_pixel), order)
 
 
 def rotated_root(pose, rotation):
-    """Axis-angle pose [72] with its global orientation turned by rotation [3,3], such as world to camera."""
+    """Rotate the global orientation of an axis-angle pose [72] by a rotation [3,3], such as world to camera."""
     pose = np.array(pose, np.float64).reshape(72)
     turned = np.asarray(rotation, np.float64) @ cv2.Rodrigues(pose[:3])[0]
     pose[:3] = cv2.Rodrigues(turned)[0][:, 0]
@@ -34,8 +34,8 @@ def rotated_root(pose, rotation):
 
 
 def openpose_joints(folder, imgname, common, max_pixels=0.0):
-    """The OpenPose joints [25,3] of the annotated person out of FOLDER/<picture>_keypoints.json, or None without
-    folder or file."""
+    """OpenPose joints [25,3] of the annotated person from FOLDER/<picture>_keypoints.json. None without folder or
+    file."""
     if not folder:
         return None
     file = detection_file(folder, imgname)

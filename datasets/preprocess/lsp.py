@@ -1,8 +1,8 @@
-"""LSP test set (the small pictures) -> annotation file with the names of UP-3D's label pictures.
+"""Converts the LSP test set (small pictures) to an annotation file with the names of UP-3D's label pictures.
 
 python -m datasets.preprocess.lsp --root lsp_dataset --out data/dataset_extras/lsp_dataset_test.npz
-Layout: ROOT/joints.mat ('joints' [3,14,2000]), ROOT/images/im1001.jpg to im2000.jpg; the label pictures
-data/lsp/im1001_segmentation.png and im1001_part_segmentation.png lie in the folder of upi-s1h.
+Layout: ROOT/joints.mat ('joints' [3,14,2000]), ROOT/images/im1001.jpg to im2000.jpg. The label pictures
+data/lsp/im1001_segmentation.png and im1001_part_segmentation.png are in the folder of upi-s1h.
 """
 from pathlib import Path
 
@@ -17,19 +17,21 @@ from utils.safe_io import load_mat
 
 
 def read_joints(path, axes):
-    """Joints [N,14,3] (x, y, flag) of an LSP joints.mat, whose axes are `axes` out of 'cjn' (coordinate, joint,
-    number). Raises MissingFile, BadFile."""
+    """Read joints [N,14,3] (x, y, flag) of an LSP joints.mat. Raises MissingFile, BadFile.
+
+    axes: order of the axes in the file, a permutation of 'cjn' (coordinate, joint, number).
+    """
     content = load_mat(path)
     joints = content.get('joints')
     sizes = dict(zip(axes, np.shape(joints)))
     if joints is None or np.ndim(joints) != 3 or sizes['c'] != 3 or sizes['j'] != 14:
-        raise BadFile(f"{path}: not LSP's joints.mat: 'joints' has shape {list(np.shape(joints))}, wanted is "
+        raise BadFile(f"{path}: not LSP's joints.mat: 'joints' has shape {list(np.shape(joints))}, but must be "
                       f"[{', '.join({'c': '3', 'j': '14', 'n': 'N'}[axis] for axis in axes)}]")
     return np.transpose(joints, [axes.index(axis) for axis in 'njc'])
 
 
 def convert_lsp(root, out, progress=True):
-    """Write the 1000 people of the test set: pictures 1001 to 2000. Raises MissingFile, BadFile."""
+    """Write the 1000 people of the test set, pictures 1001 to 2000. Raises MissingFile, BadFile."""
     check_output(out)
     joints = read_joints(Path(root) / 'joints.mat', 'cjn')
     rows = Collector()

@@ -1,4 +1,4 @@
-"""LSP at full resolution (lsp_dataset_original), training half -> annotation file.
+"""Converts the training half of LSP at full resolution (lsp_dataset_original) to an annotation file.
 
 python -m datasets.preprocess.lsp_original --root lsp_dataset_original
     --out data/dataset_extras/lsp_dataset_original_train.npz [--openpose FOLDER]
@@ -29,7 +29,7 @@ def convert_lsp_original(root, out, openpose='', progress=True):
 def main():
     return command(convert_lsp_original, 'LSP original, training half, to an annotation file.',
                    {'root': 'folder with joints.mat and images/', 'out': '.npz to write'},
-                   {'openpose': ('', "folder of OpenPose's *_keypoints.json, merged in")})
+                   {'openpose': ('', "folder of OpenPose's *_keypoints.json to add")})
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
-"""MPI-INF-3DHP -> annotation files.
+"""Converts MPI-INF-3DHP to annotation files.
 
 python -m datasets.preprocess.mpi_inf_3dhp --root mpi_inf_3dhp --out data/dataset_extras/mpi_inf_3dhp_train.npz
     --split train [--subjects 1-7] [--extract] [--fits FILE] [--openpose FOLDER]
 Layout: ROOT/S1/Seq1/annot.mat (annot2, annot3: cells [14,1] of [F,56] and [F,84]), camera.calibration,
-imageSequence/video_0.avi, pictures in imageFrames/video_0/frame_000001.jpg; test: ROOT/mpi_inf_3dhp_test_set/TS1/
+imageSequence/video_0.avi, pictures in imageFrames/video_0/frame_000001.jpg. Test: ROOT/mpi_inf_3dhp_test_set/TS1/
 annot_data.mat (HDF5) and imageSequence/img_000001.jpg. The test set needs the package h5py.
 """
 import re
@@ -28,23 +28,24 @@ from utils.pixels import COUNTED_FROM_0, to_continuous
 from utils.safe_io import load_mat
 
 _VIDEOS = (0, 1, 2, 4, 5, 6, 7, 8)  # the cameras at chest height
-_STEP = 10  # one frame in ten is kept, the same ones of every camera
+_STEP = 10  # keeps every tenth frame, the same frames for all cameras
 _SIDE = 2048  # pixels of the training pictures
 _TEST_PEOPLE = tuple(range(1, 7))
 _TRAIN_JOINTS = [4, 18, 19, 20, 23, 24, 25, 3, 5, 6, 7, 9, 10, 11, 14, 15, 16]  # H36M's 17 among the file's 28
-_TEST_JOINTS = [14, 11, 12, 13, 8, 9, 10, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]  # and among the test set's 17
+_TEST_JOINTS = [14, 11, 12, 13, 8, 9, 10, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]  # H36M's 17 among the test set's 17
 
 
 def convert_mpi_inf_3dhp(root, out, split='train', extract=False, fits='', openpose='', subjects='', progress=True):
-    """Write a split. extract: cut the pictures out of the videos as well. subjects: those to write, as '1-7' or '1,8';
-    all by default (test: TS1 to TS6).
+    """Write a split.
 
-    Of the training set, frames 0, 10, 20, ... are kept where the whole person is seen, so that all cameras agree. With
-    `fits`, an annotation file with bodies such as SPIN's mpi_inf_3dhp_train.npz, the frames are that file's instead,
-    matched by name; how many are found is logged. Training rows also hold their camera: cam_R [3,3] and cam_t [3]
-    metres, world to camera, and cam_K [3,3]. Frames whose video or picture is absent or damaged are left out and
-    counted. Finished sequences are kept where the run is interrupted.
-    Raises MissingFile, BadFile, BadConfig, ProjectError without h5py.
+    extract: also extract the pictures from the videos. subjects: subjects to write, such as '1-7' or '1,8'; by default
+    all (test: TS1 to TS6). fits: annotation file with bodies, such as SPIN's mpi_inf_3dhp_train.npz. The result then
+    has the frames of that file, matched by name, and a log line says how many are found.
+
+    Without `fits`, training frames are every tenth one from 0, the same for all cameras, in which the whole person is
+    visible. Training rows also have their camera: cam_R [3,3] and cam_t [3] in metres, world to camera, and cam_K
+    [3,3]. Frames with an absent or damaged video or picture are left out and counted. After an interruption finished
+    sequences are kept. Raises MissingFile, BadFile, BadConfig, and ProjectError without h5py.
     """
     check_output(out)
     root = existing(root, 'folder (MPI-INF-3DHP)')
@@ -64,7 +65,7 @@ def convert_mpi_inf_3dhp(root, out, split='train', extract=False, fits='', openp
     names = [f'S{subject}/Seq{sequence}' for subject in chosen for sequence in (1, 2)]
     absent = [name for name in names if not (root / name).is_dir()]
     if absent:
-        raise MissingFile(f'{root / absent[0]}: no such folder; name the subjects that are there: --subjects 1-4')
+        raise MissingFile(f'{root / absent[0]}: no such folder; give the subjects that exist, such as --subjects 1-4')
     parts.body_digest = bodies and bodies.annotations.body_digest
     written = parts.run(names, convert, root, progress)
     if bodies:
@@ -72,7 +73,7 @@ def convert_mpi_inf_3dhp(root, out, split='train', extract=False, fits='', openp
 
 
 def parse_subjects(text, known):
-    """Numbers of '1-7', '8' or '1,3-5', in order; all `known` ones of ''. Raises BadConfig."""
+    """Parse '1-7', '8' or '1,3-5' to sorted numbers. '' means all `known` ones. Raises BadConfig."""
     if not text:
         return list(known)
     chosen = set()
@@ -81,25 +82,25 @@ def parse_subjects(text, known):
         try:
             chosen.update(range(int(low), int(high or low) + 1))
         except ValueError:
-            raise BadConfig(f"--subjects takes numbers such as '1-7' or '1,8', got {text!r}") from None
+            raise BadConfig(f"--subjects is {text!r}; use numbers such as '1-7' or '1,8'") from None
     if not chosen or not chosen <= set(known):
-        raise BadConfig(f'--subjects {text}: there are {known[0]} to {known[-1]}')
+        raise BadConfig(f'--subjects is {text}; use numbers from {known[0]} to {known[-1]}')
     return sorted(chosen)
 
 
 class _Fits:
-    """Bodies of an annotation file by Shot, and which frames it names."""
+    """Bodies and frames of an annotation file, by Shot."""
 
     def __init__(self, path, subjects):
         self.path, annotations = path, Annotations.load(path)
         if not annotations.has_smpl.any():
-            raise BadFile(f"{path}: has no bodies (pose and shape); give SPIN's mpi_inf_3dhp_train.npz, which holds "
-                          'those of mpi-inf-3dhp_mview_fits.npz')
+            raise BadFile(f"{path}: no bodies (pose and shape); use SPIN's mpi_inf_3dhp_train.npz, which has those "
+                          'of mpi-inf-3dhp_mview_fits.npz')
         shots = [read_shot(name) for name in annotations.imgname]
         rows = [(shot, row) for row, shot in enumerate(shots) if shot is not None and shot.subject in subjects]
         if not rows:
-            raise BadFile(f"{path}: none of its names is of MPI-INF-3DHP's subjects chosen, by which fits are "
-                          f'matched; the first is {str(annotations.imgname[0])!r}')
+            raise BadFile(f"{path}: no image name of the chosen subjects of MPI-INF-3DHP, so no fit matches; the "
+                          f'first name is {str(annotations.imgname[0])!r}')
         self.rows, self.annotations = dict(rows), annotations
         self.frames = defaultdict(list)
         for shot in self.rows:
@@ -118,7 +119,7 @@ class _Fits:
 
 
 class _TrainSequence:
-    """'S1/Seq1'. pictures: those on disk, or None to cut them out of the videos."""
+    """A sequence such as 'S1/Seq1'. pictures: those on disk, or None to extract them from the videos."""
 
     def __init__(self, root, name, bodies, openpose, pictures):
         self.root, self.folder, self.bodies, self.openpose = root, root / name, bodies, openpose
@@ -140,7 +141,7 @@ class _TrainSequence:
                     self._add(rows, shot)
 
     def _shots(self, video, rows):
-        """The frames of a video to keep."""
+        """Shots of the frames of a video to keep."""
         count = len(self.flat[video])
         if self.bodies is not None:
             named = [Shot(*self.person, video, frame) for frame in self.bodies.frames[(*self.person, video)]]
@@ -163,7 +164,7 @@ class _TrainSequence:
         common = common_keypoints(joints, H36M17_TO_COMMON, COUNTED_FROM_0)
         detections = Path(self.openpose) / Path(shot.path).parent if self.openpose else ''
         rotation, translation, intrinsics = self.cameras[shot.camera]
-        intrinsics = intrinsics.copy()  # its principal point counts pixels, as the keypoints that it projects
+        intrinsics = intrinsics.copy()  # the principal point and the keypoints count pixels from 0
         intrinsics[:2, 2] = to_continuous(intrinsics[None, :2, 2], COUNTED_FROM_0)[0]
         rows.add(shot.path, *box_of_points(joints), common, openpose_joints(detections, shot.path, common),
                  joints_3d=common_joints(skeleton - skeleton[0], H36M17_TO_COMMON), cam_R=rotation, cam_t=translation,
@@ -171,21 +172,23 @@ class _TrainSequence:
 
 
 def _read_annotations(path):
-    """2D joints [F,28,2] in pixels and 3D joints [F,28,3] in millimetres of each of the 14 cameras."""
+    """Read 2D joints [F,28,2] in pixels and 3D joints [F,28,3] in millimetres for each of the 14 cameras."""
     content = load_mat(path)
     try:
         flat = [np.asarray(cell[0], np.float64).reshape(-1, 28, 2) for cell in content['annot2']]
         solid = [np.asarray(cell[0], np.float64).reshape(-1, 28, 3) for cell in content['annot3']]
         assert len(flat) == len(solid) > max(_VIDEOS) and all(len(a) == len(b) for a, b in zip(flat, solid))
     except (KeyError, IndexError, TypeError, ValueError, AssertionError):
-        raise BadFile(f"{path}: not MPI-INF-3DHP's annot.mat: cells annot2 of [F,56] and annot3 of [F,84] for 14 "
-                      'cameras are wanted') from None
+        raise BadFile(f"{path}: not MPI-INF-3DHP's annot.mat; it needs cells annot2 of [F,56] and annot3 of [F,84] "
+                      'for 14 cameras') from None
     return flat, solid
 
 
 def read_calibration(path):
-    """{camera number: (rotation [3,3] world to camera, translation [3] metres, intrinsics [3,3])} of a
-    camera.calibration file. Raises MissingFile, BadFile."""
+    """Read a camera.calibration file. Raises MissingFile, BadFile.
+
+    Returns {camera number: (rotation [3,3] from world to camera, translation [3] in metres, intrinsics [3,3])}.
+    """
     cameras, entry = {}, {}
     try:
         for line in existing(path, 'calibration file').read_text().splitlines():
@@ -199,8 +202,8 @@ def read_calibration(path):
                 cameras[number] = outer[:3, :3], outer[:3, 3] / 1000, inner[:3, :3]
         assert set(_VIDEOS) <= set(cameras)
     except (ValueError, IndexError, UnboundLocalError, AssertionError, UnicodeDecodeError):
-        raise BadFile(f"{path}: not MPI-INF-3DHP's camera.calibration (name, intrinsic and extrinsic of each camera "
-                      'are wanted)') from None
+        raise BadFile(f"{path}: not MPI-INF-3DHP's camera.calibration; it needs name, intrinsic and extrinsic of each "
+                      'camera') from None
     return cameras
 
 
@@ -214,8 +217,8 @@ def _convert_test(root, name, rows):
             valid = np.asarray(file['valid_frame']).ravel() != 0
             assert len(flat) == len(solid) == len(valid)
         except (KeyError, ValueError, AssertionError):
-            raise BadFile(f"{path}: not the test set's annot_data.mat (annot2, univ_annot3 and valid_frame are "
-                          'wanted)') from None
+            raise BadFile(f"{path}: not the test set's annot_data.mat; it needs annot2, univ_annot3 and "
+                          'valid_frame') from None
     for frame in np.flatnonzero(valid):
         picture = f'mpi_inf_3dhp_test_set/{name}/imageSequence/img_{frame + 1:06d}.jpg'
         size, joints = _picture_size(root / picture), flat[frame]
@@ -231,7 +234,7 @@ def _convert_test(root, name, rows):
 
 
 def _picture_size(path):
-    """(width, height) from the header, or None where there is no readable picture."""
+    """(width, height) from the header, or None if the picture is absent or unreadable."""
     try:
         with Image.open(path) as picture:
             return picture.size
@@ -242,11 +245,11 @@ def _picture_size(path):
 def main():
     return command(convert_mpi_inf_3dhp, 'MPI-INF-3DHP to an annotation file.',
                    {'root': 'folder with S1 to S8 and mpi_inf_3dhp_test_set', 'out': '.npz to write'},
-                   {'split': (['train', 'test'], 'which set'),
-                    'extract': (False, 'cut the training pictures out of the videos'),
-                    'subjects': ('', "those to write, such as '1-7' or '8'; all by default"),
-                    'fits': ('', "SPIN's mpi_inf_3dhp_train.npz, whose frames and fits are taken, by image name"),
-                    'openpose': ('', "folder of OpenPose's *_keypoints.json, laid out as the pictures")})
+                   {'split': (['train', 'test'], 'part to convert'),
+                    'extract': (False, 'extract the training pictures from the videos'),
+                    'subjects': ('', "subjects to convert, such as '1-7' or '8' (default: all)"),
+                    'fits': ('', "SPIN's mpi_inf_3dhp_train.npz; use its frames and fits, by image name"),
+                    'openpose': ('', "folder of OpenPose's *_keypoints.json, with the layout of the pictures")})
 
 
 if __name__ == '__main__':

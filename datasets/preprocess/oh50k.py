@@ -1,9 +1,9 @@
-"""3DOH50K -> annotation file.
+"""Converts 3DOH50K to an annotation file.
 
 python -m datasets.preprocess.oh50k --root 3DOH50K --out data/dataset_extras/threeDOH50K_testset.npz [--split testset]
-Layout: ROOT/{trainset,testset}/annots.json, a mapping of people: img_path, bbox [2,2] (two corners), pose [72], betas
-[10], extri [4,4] (world to camera), scale, lsp_joints_2d [14,2], lsp_joints_3d [14,3] in the camera's frame and in
-units of 1 / scale metres.
+Layout: ROOT/{trainset,testset}/annots.json, a dictionary of people: img_path, bbox [2,2] (two corners), pose [72],
+betas [10], extri [4,4] (world to camera), scale, lsp_joints_2d [14,2], lsp_joints_3d [14,3] in the camera's frame and
+in units of 1 / scale metres.
 """
 import numpy as np
 from tqdm import tqdm
@@ -17,32 +17,33 @@ from utils.logging import get_logger
 from utils.pixels import COUNTED_FROM_0
 from utils.safe_io import load_json
 
-_HEAD_H36M = 18  # LSP's top of the head is what the evaluation takes for H36M's
-_TORSO = (0.3, 0.8)  # metres from the hips' middle to the neck of a person
+_HEAD_H36M = 18  # the evaluation uses LSP's head top as H36M's head
+_TORSO = (0.3, 0.8)  # metres from the midpoint of the hips to the neck
 _HIPS, _NECK = slice(2, 4), 12
 
 
 def convert_oh50k(root, out, split='testset', progress=True):
-    """Write a split, the body turned into the camera's frame. The 3D joints are kept where their unit can be told:
-    where torsos are as long as people's. People whose picture is absent are left out and counted.
-    Raises MissingFile, BadFile.
+    """Write a split, with bodies in the camera's frame.
+
+    The 3D joints are kept if their unit can be determined: the median torso must have a human length. People whose
+    picture is absent are left out and counted. Raises MissingFile, BadFile.
     """
     check_output(out)
     folder = existing(root, 'folder (3DOH50K)') / split
     path = folder / 'annots.json'
     people = load_json(existing(path, 'annotation file'))
     if not isinstance(people, dict):
-        raise BadFile(f'{path}: not 3DOH50K\'s annotations (a mapping of people is wanted)')
+        raise BadFile(f'{path}: not 3DOH50K\'s annotations; the file must be a dictionary of people')
     read = []
     for key, person in tqdm(people.items(), desc='3doh50k', unit=' people', disable=not progress):
         try:
             read.append(_person(person, split))
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise BadFile(f'{path}: person {key!r} is not as 3DOH50K\'s ({type(error).__name__}: '
+            raise BadFile(f'{path}: person {key!r} is not in 3DOH50K\'s format ({type(error).__name__}: '
                           f'{" ".join(str(error).split())[:80]})') from None
     unit = _unit(read)
     if unit is None and read:
-        get_logger().warning(f'{path}: the unit of lsp_joints_3d cannot be told; 3D joints are left out')
+        get_logger().warning(f'{path}: the unit of lsp_joints_3d is unknown; 3D joints are left out')
     rows, pictures = Collector(), Pictures(root, f'{split}/images')
     for name, box, common, labels, solid, scale in read:
         if name not in pictures:
@@ -67,7 +68,7 @@ def _person(person, split):
 
 
 def _unit(read):
-    """What to divide the 3D joints by: 'scale', 1 or 7 (which fits the published files), by the median torso."""
+    """Divisor of the 3D joints that gives a human median torso: 'scale', 1 or 7 (published files). Or None."""
     for unit in ('scale', 1.0, 7.0):
         lengths = [np.linalg.norm(solid[_NECK] - solid[_HIPS].mean(0)) / (scale if unit == 'scale' else unit)
                    for *_, solid, scale in read]
@@ -77,7 +78,7 @@ def _unit(read):
 
 
 def _solid_joints(joints):
-    """[24,4] about the hips' middle."""
+    """Common joints [24,4] relative to the midpoint of the hips."""
     joints = joints - joints[_HIPS].mean(0)
     common = np.zeros((NUM_COMMON, 4), np.float32)
     common[LSP14_TO_COMMON, :3], common[LSP14_TO_COMMON, 3] = joints, 1
@@ -88,7 +89,7 @@ def _solid_joints(joints):
 def main():
     return command(convert_oh50k, '3DOH50K to an annotation file.',
                    {'root': 'folder with trainset and testset', 'out': '.npz to write'},
-                   {'split': (['testset', 'trainset'], 'which set')})
+                   {'split': (['testset', 'trainset'], 'part to convert')})
 
 
 if __name__ == '__main__':

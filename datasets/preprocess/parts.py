@@ -1,4 +1,4 @@
-"""Long conversions sequence by sequence: what is finished is kept beside the output, so that they can go on."""
+"""Runs long conversions by sequence. Finished sequences are saved, so that an interrupted run can continue."""
 import hashlib
 import json
 import shutil
@@ -17,9 +17,9 @@ _LEFT_OUT = 'left_out'
 
 
 class Parts:
-    """The parts of one output file, in the folder `.NAME.KEY.parts` beside it; KEY stands for the options.
+    """The parts of an output file NAME, in the folder `.NAME.KEY.parts` next to it. KEY is a digest of the options.
 
-    body_digest: of the body that the labels belong to, where it is not SMPL.
+    body_digest: digest of the labels' body, if it is not SMPL's.
     """
 
     def __init__(self, out, **options):
@@ -29,11 +29,11 @@ class Parts:
         self.body_digest = None
 
     def run(self, names, convert, source, progress=True, unit=' sequences'):
-        """Convert each sequence that is not there yet by `convert(name, Collector)`, then join all, in order, into
-        the output file and remove the parts -> the Annotations written.
+        """Convert each missing sequence with `convert(name, Collector)`, then write the output file -> Annotations.
 
-        A sequence whose files are broken (BadFile) is logged, left out and counted. Raises what else `convert` raises,
-        and BadFile where no row is left: that of the first broken sequence, if there is one.
+        The output has the sequences in order, and the parts are removed. A sequence with broken files (BadFile) is
+        logged, left out and counted. Raises other errors of `convert`. Raises BadFile without rows, that of the first
+        broken sequence if there is one.
         """
         files, broken = [], []
         for name in tqdm(names, desc=self.out.stem, unit=unit, disable=not progress):

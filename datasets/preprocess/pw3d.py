@@ -1,8 +1,8 @@
-"""3DPW -> annotation file with gendered bodies and their joints in the camera's frame.
+"""Converts 3DPW to an annotation file with gendered bodies and their joints in the camera's frame.
 
 python -m datasets.preprocess.pw3d --root 3DPW --out data/dataset_extras/3dpw_test.npz [--split test] [--body data]
 Layout: ROOT/sequenceFiles/{train,validation,test}/SEQUENCE.pkl with poses, betas, trans, poses2d, cam_poses,
-cam_intrinsics, genders, campose_valid and sequence; ROOT/imageFiles/SEQUENCE/image_00000.jpg.
+cam_intrinsics, genders, campose_valid and sequence. ROOT/imageFiles/SEQUENCE/image_00000.jpg.
 """
 from pathlib import Path
 
@@ -22,18 +22,18 @@ from utils.pixels import COUNTED_FROM_0, to_continuous
 from utils.safe_io import load_pickle
 
 _KEYS = ('sequence', 'cam_poses', 'cam_intrinsics', 'poses', 'trans', 'betas', 'poses2d', 'genders', 'campose_valid')
-# OpenPose's 18 joints (COCO model), which poses2d holds, among its 25.
+# Indices of OpenPose's 18 joints (COCO model), those of poses2d, among its 25.
 _OPENPOSE18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 _GENDERS = {0: 'male', 1: 'female', -1: 'neutral'}
 
 
 def convert_pw3d(root, out, split='test', body='', progress=True):
-    """Write every person of every frame whose camera is known. Finished sequences are kept where it is interrupted.
+    """Write all people of the frames with a known camera. After an interruption finished sequences are kept.
 
-    The box is that of the detected 2D joints, as published; those joints are kept as OpenPose's. People without any,
-    and those whose picture is absent, are left out and counted. body: asset folder with SMPL's gendered bodies, from
-    which the common joints come, in 3D and as the sequence's camera sees them; without one only poses and OpenPose's
-    joints are written, and the log says so. Raises MissingFile, BadFile.
+    As published, the box is that of the detected 2D joints, which are written as OpenPose's. People without them and
+    people whose picture is absent are left out and counted. body: asset folder with SMPL's gendered bodies. They give
+    the common joints in 3D and projected by the camera. Without them only poses and OpenPose's joints are written, and
+    a log line says so. Raises MissingFile, BadFile.
     """
     check_output(out)
     folder = existing(Path(root) / 'sequenceFiles' / split, '3DPW folder')
@@ -46,7 +46,7 @@ def convert_pw3d(root, out, split='test', body='', progress=True):
 
 
 def _bodies(folder):
-    """{gender code: BodyJoints} of SMPL's male and female bodies, empty where the folder has none."""
+    """{gender code: BodyJoints} of SMPL's male and female bodies. Empty if the folder has none."""
     try:
         assets = find_assets(folder)
         if not folder or assets.is_free:
@@ -54,7 +54,7 @@ def _bodies(folder):
         return {code: BodyJoints(assets, _GENDERS[code]) for code in (0, 1)}
     except MissingFile:
         get_logger().warning(f'{folder or "--body"}: no SMPL_MALE and SMPL_FEMALE here; 3DPW is written without joints '
-                             'of its bodies, and its rows have no dense targets')
+                             'of its bodies and has no dense targets')
         return {}
 
 
@@ -79,15 +79,15 @@ def _convert_sequence(path, rows, bodies, pictures):
                                           cameras[frame], np.asarray(content['cam_intrinsics'], np.float64)))
                 _add(rows, name, np.asarray(points[frame], np.float64).T, labels)
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise BadFile(f"{path}: not 3DPW's sequence file ({type(error).__name__}: "
+        raise BadFile(f"{path}: not a sequence file of 3DPW ({type(error).__name__}: "
                       f'{" ".join(str(error).split())[:100]})') from None
 
 
 def _joints(body, betas, pose, translation, camera, intrinsics):
-    """{'common': [24,3] where the camera sees the common joints, 'joints_3d': [24,4] in its frame, less the pelvis}.
+    """{'common': [24,3] projected common joints, 'joints_3d': [24,4] in the camera's frame, relative to the pelvis}.
 
-    pose [72] and translation [3] are the world's; camera [4,4]: world to camera. 3DPW's principal point is the middle
-    of the picture, so what it projects is continuous. Confidence is 1 inside the picture.
+    pose [72] and translation [3]: in the world. camera [4,4]: world to camera. 3DPW's principal point is the centre of
+    the picture, so projections are continuous pixels. Confidence is 1 inside the picture.
     """
     smpl_joints, joints = body(betas, np.asarray(pose, np.float64))
     in_world = np.concatenate([smpl_joints[:1], joints[NUM_OPENPOSE:]]) + np.asarray(translation, np.float64)
@@ -101,7 +101,7 @@ def _joints(body, betas, pose, translation, camera, intrinsics):
 
 
 def _add(rows, name, points, labels):
-    """One person of one frame. points [18,3]: the detected joints."""
+    """Add a person of a frame. points [18,3]: the detected joints."""
     if not (points[:, 2] > 0).any():
         rows.leave_out('without 2D joints')
         return
@@ -113,8 +113,8 @@ def _add(rows, name, points, labels):
 def main():
     return command(convert_pw3d, '3DPW to an annotation file.',
                    {'root': 'folder with sequenceFiles/ and imageFiles/', 'out': '.npz to write'},
-                   {'split': (['test', 'train', 'validation'], 'which sequences'),
-                    'body': ('data', "asset folder with SMPL's male and female bodies, whose joints are written")})
+                   {'split': (['test', 'train', 'validation'], 'sequences to convert'),
+                    'body': ('data', "asset folder with SMPL's male and female bodies, to add their joints")})
 
 
 if __name__ == '__main__':

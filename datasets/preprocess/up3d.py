@@ -1,7 +1,7 @@
-"""UP-3D -> annotation file.
+"""Converts UP-3D to an annotation file.
 
 python -m datasets.preprocess.up3d --root up-3d --out data/dataset_extras/upi-s1h_train.npz [--split trainval]
-Layout: ROOT/{trainval,train,val,test}.txt, a line '/00001_image.png ...' a person; ROOT/00001_image.png,
+Layout: ROOT/{trainval,train,val,test}.txt, with a line such as '/00001_image.png' per person, ROOT/00001_image.png,
 00001_joints.npy [3,14 or more], 00001_render_light.png (the body on white), 00001_body.pkl (pose, betas).
 """
 import cv2
@@ -20,7 +20,7 @@ _BOX = 0.9  # as published (GraphCMR, mmhuman3d)
 
 
 def convert_up3d(root, out, split='trainval', progress=True):
-    """Write the people of a split; the box is that of the drawn body. People with a file that is absent or broken are
+    """Write the people of a split. The box is that of the rendered body. People with an absent or broken file are
     logged, left out and counted. Raises MissingFile, BadFile."""
     check_output(out)
     root = existing(root, 'folder (UP-3D)')
@@ -32,7 +32,7 @@ def convert_up3d(root, out, split='trainval', progress=True):
             _add(rows, root, base)
         except (MissingFile, BadFile) as error:
             get_logger().warning(f'{base} is left out: {error}')
-            rows.leave_out('with a file that is absent or broken')
+            rows.leave_out('with an absent or broken file')
     rows.save(out, root)
 
 
@@ -40,7 +40,7 @@ def _add(rows, root, base):
     existing(root / f'{base}_image.png', 'picture')
     box = _drawn_box(root / f'{base}_render_light.png')
     if box is None:
-        rows.leave_out('whose drawn body is empty')
+        rows.leave_out('whose rendered body is empty')
     else:
         rows.add(f'{base}_image.png', *box, _joints(root / f'{base}_joints.npy'), **_body(root / f'{base}_body.pkl'))
 
@@ -57,10 +57,10 @@ def _drawn_box(path):
 
 
 def _joints(path):
-    """The 14 LSP joints among the common ones, with the file's confidence."""
+    """The common joints [24,3] from the 14 LSP joints of a file, with their confidence."""
     joints = load_npy(path)
     if joints.ndim != 2 or joints.shape[0] != 3 or joints.shape[1] < 14:
-        raise BadFile(f'{path}: shape {list(joints.shape)}, wanted is [3, 14 or more]')
+        raise BadFile(f'{path}: shape {list(joints.shape)}, but must be [3, 14 or more]')
     common = np.zeros((NUM_COMMON, 3), np.float32)
     common[LSP14_TO_COMMON] = joints[:, :14].T
     return to_continuous(common)
@@ -72,12 +72,12 @@ def _body(path):
         return {'pose': np.asarray(content['pose'], np.float64).reshape(72),
                 'betas': np.asarray(content['betas'], np.float64).ravel()[:10]}
     except (KeyError, TypeError, ValueError):
-        raise BadFile(f"{path}: no body ('pose' [72] and 'betas' [10] are wanted)") from None
+        raise BadFile(f"{path}: not a body file; it needs 'pose' [72] and 'betas' [10]") from None
 
 
 def main():
     return command(convert_up3d, 'UP-3D to an annotation file.', {'root': 'folder as unpacked', 'out': '.npz to write'},
-                   {'split': (['trainval', 'train', 'val', 'test'], 'which list of pictures')})
+                   {'split': (['trainval', 'train', 'val', 'test'], 'list of pictures to convert')})
 
 
 if __name__ == '__main__':
