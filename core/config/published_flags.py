@@ -38,7 +38,7 @@ def network_overrides(given):
     if given.get('train_data') == 'h36m_coco_itw':  # the published trainer's targets for the in-the-wild sets
         pairs += ['SMPLIFY.USE_FINAL_FIT', True]
     if given.get('daloss_only'):
-        log_once('--daloss_only has no effect: nothing in the published code reads it either')
+        log_once('--daloss_only has no effect, as in the published code')
     return pairs
 
 
@@ -57,9 +57,9 @@ def without_dataset(mixture, name):
 def hrnet_of_file(path):
     """Backbone name, such as 'hrnet_w48', of a published HRNet config. Raises BadConfig, MissingFile."""
     if not Path(path).exists():
-        raise MissingFile(f'{path}: no such file (--hrnet_cfg_file); MODEL.BACKBONE.NAME names the backbone as well')
+        raise MissingFile(f'{path}: no such file (--hrnet_cfg_file); MODEL.BACKBONE.NAME also selects the backbone')
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
         return f'hrnet_w{int(tree["HR_MODEL"]["EXTRA"]["STAGE2"]["NUM_CHANNELS"][0])}'
     except (yaml.YAMLError, OSError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
-        raise BadConfig(f'{path}: no HRNet config (HR_MODEL.EXTRA.STAGE2.NUM_CHANNELS is wanted)') from None
+        raise BadConfig(f'{path}: not an HRNet config (expected HR_MODEL.EXTRA.STAGE2.NUM_CHANNELS)') from None
