@@ -1,8 +1,7 @@
-"""Images a second of every regressor, torch and onnxruntime, over its backbone's convolutions: python -m
-benchmarks.inference
+"""Measures every regressor with torch and onnxruntime over its convolutions: python -m benchmarks.inference
 
-Networks of the published configs with random weights; the time includes the body's mesh and 49 joints. int8: 8-bit
-convolutions (core/export/onnx.py). One thread, or --threads.
+The networks are those of the published configs, with random weights. The time includes the body's mesh and 49 joints.
+int8: 8-bit convolutions (core/export/onnx.py). One thread, or --threads.
 """
 import argparse
 import tempfile
@@ -22,7 +21,7 @@ CONFIGS = {'hmr': 'hmr.yaml', 'pymaf_net': 'pymaf.yaml', 'danet': 'danet.yaml', 
 
 
 def measure(name, batch_size, data_dir, formats=('torch', 'onnx', 'int8'), rounds=3, threads=1, device='cpu'):
-    """-> {format or 'convolutions': seconds of `in_turns` a batch}; onnxruntime is measured on the CPU alone."""
+    """-> {format or 'convolutions': seconds of `in_turns` a batch}; onnxruntime is measured only on the CPU."""
     prepared(torch.device(device))
     cfg = load_config(CONFIGS[name], ['PATHS.DATA_DIR', data_dir, 'MODEL.BACKBONE.PRETRAINED', ''])
     regressor = build_regressor(cfg).to(device).eval()

@@ -1,4 +1,4 @@
-"""Rows of the table of benchmarks; one that fails says why and leaves the others alone."""
+"""Rows of the table of benchmarks. A row that fails gives the reason, and the other rows are still measured."""
 from dataclasses import dataclass
 
 from utils.errors import ProjectError
@@ -8,7 +8,7 @@ HEADER = '| part | ms an image | floor | ms an image | ratio | aim |\n| --- | --
 
 @dataclass
 class Row:
-    """One line: milliseconds an image of the part and of its floor; aim: the ratio to stay below, or None."""
+    """One line: milliseconds an image of the part and of its floor. aim: highest ratio wanted, or None."""
     part: str
     took: float
     floor_name: str
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass
 class FailedRow:
-    """One line in the place of what could not be measured."""
+    """One line for a part that could not be measured."""
     part: str
     error: Exception
 
@@ -35,15 +35,15 @@ class FailedRow:
 
 
 def rows_of(part, measure):
-    """Yield the rows that `measure()` yields; where it raises, what came before and a FailedRow."""
+    """Yield the rows of `measure()`. If it raises, a FailedRow follows the rows so far."""
     try:
         yield from measure()
-    except Exception as error:  # whatever it is, the other parts have nothing to do with it
+    except Exception as error:  # of any kind; the other parts do not depend on it
         yield FailedRow(part, error)
 
 
 def one_line(error):
-    """An error in one line that a table can hold."""
+    """An error as one line of a table cell."""
     text = ' '.join(str(error).strip().split('\n')[0].split()).replace('|', '/')
     if isinstance(error, ProjectError):
         return text
