@@ -74,8 +74,8 @@ def bytes_of(trainer, step):
 
 def measure(network, data_dir, batch=None, backbone=None, device='cpu', rounds=5, product=8192,
             variants=tuple(VARIANTS)):
-    """Yield (variant, images a second or an error, gigaoperations an image, largest images a second by operations, by
-    bytes)."""
+    """Yield (variant, images a second or an error, gigaoperations an image, limits by operations and by bytes in images
+    a second)."""
     build, published, usual = NETWORKS[network]
     batch = batch or usual
     build = partial(build, batch, data_dir, backbone or published)
