@@ -22,7 +22,6 @@ from tests.blazepose import there
 from tests.demo_data import networks_are_read_once, write_checkpoint  # noqa: F401
 from utils.errors import BadConfig, MissingFile, ProjectError
 from utils.keypoints import COCO_JOINTS, JOINT_NAMES
-from utils.logging import get_logger
 
 REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
 ASTRONAUT = Path(skimage.__file__).parent / 'data' / 'astronaut.png'
@@ -166,7 +165,6 @@ def test_who_is_drawn_is_not_counted_as_left_out(free_assets):
 def test_without_keypoints_the_network_stands_alone_and_says_so(demo, free_assets, tmp_path, monkeypatch, caplog):
     """BlazePose's files are not there: a line says how to get them; without a network too, that is an error."""
     monkeypatch.setattr('models.keypoints.files.FOLDER', tmp_path / 'nothing')
-    monkeypatch.setattr(get_logger(), 'propagate', True)
     checkpoint = write_checkpoint(tmp_path / 'hmr.pt', free_assets)
     [recording] = demo('--img', ASTRONAUT, '--checkpoint', checkpoint, '--no_render')
     assert len(recording.people) == 1 and "from the network alone" in caplog.text
