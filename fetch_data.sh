@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Fetches what may be fetched without a login, and says what must be fetched by hand.
+# Fetches files that need no login, and lists the files to fetch by hand.
 #
-#   ./fetch_data.sh            fetch what is missing; interrupted downloads go on where they stopped
-#   ./fetch_data.sh --check    say what is there, what is missing, and which commands that blocks
+#   ./fetch_data.sh            fetch missing files; interrupted downloads continue
+#   ./fetch_data.sh --check    list present and missing files, and the commands that are ready or blocked
 #   ./fetch_data.sh --only spin_data densepose_uv
 #
-# Every item has one or more addresses, which are tried in turn. What cannot be fetched is listed at the end; it does
-# not stop the rest. DATA_DIR (default: data) is the asset folder. FETCH_MIRROR, where set, names folders (file:// or
-# http://) that hold all files under their own names; nothing else is asked then. FETCH_TIMEOUT (default: 30) is how
-# many seconds a host may stay silent.
+# Each item has one or more addresses, which are tried in turn. Items that cannot be fetched are listed at the end; the
+# others are still fetched. DATA_DIR (default: data) is the asset folder. FETCH_MIRROR, if set, names folders (file://
+# or http://) that hold all files under their own names, and no other address is used. FETCH_TIMEOUT (default: 30) is
+# the time in seconds after which a silent host is given up.
 set -uo pipefail
 
 data=${DATA_DIR:-data}
 parts=$data/.fetch
 patience=${FETCH_TIMEOUT:-30}
 
-# name | kind | folder or file below DATA_DIR | what it brings | addresses
-# kind: file, or tar (unpacked into the folder; one folder around everything is taken off). "a,b": either counts.
+# name | kind | folder or file below DATA_DIR | files that it provides | addresses
+# kind: file, or tar (unpacked into the folder, without a single top folder). "a,b": one of them is enough.
 # Addresses on GitHub name a commit, so that the bytes cannot change.
 spin=http://visiondata.cis.upenn.edu/spin
 graphcmr=https://github.com/nkolot/GraphCMR/raw/b0ee54f1d38f06991558228ed19472a259c06143/data
@@ -25,7 +25,7 @@ danet=https://github.com/HongwenZhang/DaNet-DensePose2SMPL/raw/5435a130f86433850
 mmhuman3d=https://openmmlab-share.oss-cn-hangzhou.aliyuncs.com/mmhuman3d
 eft=https://dl.fbaipublicfiles.com/eft/eft_fit_ver01
 mediapipe=https://storage.googleapis.com/mediapipe-assets
-# GraphCMR's J_regressor_extra.npy is another one: 14 joints, of which the last nine are SPIN's.
+# GraphCMR's J_regressor_extra.npy is a different file: 14 joints, of which the last nine are SPIN's.
 items="
 J_regressor_extra|file|J_regressor_extra.npy|J_regressor_extra.npy|$cliff/J_regressor_extra.npy $mmhuman3d/models/J_regressor_extra.npy
 J_regressor_h36m|file|J_regressor_h36m.npy|J_regressor_h36m.npy|$graphcmr/J_regressor_h36m.npy $cliff/J_regressor_h36m.npy $mmhuman3d/models/J_regressor_h36m.npy
@@ -71,8 +71,8 @@ mmhuman3d_hmr|file|pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|pret
 mmhuman3d_spin|file|pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|$mmhuman3d/models/spin/resnet50_spin_pw3d-e1d70119_20220708.pth
 "
 
-# path below DATA_DIR | SHA-256 or its beginning. Files out of archives are held to it as well.
-# torchvision's and mmhuman3d's file names hold the beginning.
+# path below DATA_DIR | SHA-256 or its beginning. Files from archives are compared too.
+# torchvision's and mmhuman3d's file names contain the beginning.
 digests="
 J_regressor_extra.npy|cc968ea4f9855571e82f90203280836b01f13ee42a8e1b89d8d580b801242a89
 J_regressor_h36m.npy|c655cd7013d7829eb9acbebf0e43f952a3fa0305a53c35880e39192bfb6444a0
@@ -94,8 +94,8 @@ pretrained_model/resnet50_hmr_pw3d-04f40f58_20211201.pth|04f40f58
 pretrained_model/resnet50_spin_pw3d-e1d70119_20220708.pth|e1d70119
 "
 
-# static fits | the annotation file whose rows they are, in its order | rows, where they are known
-# mmhuman3d's copies go by lsp_fits.npy and mpi_inf_3dhp_fits.npy, its annotation files by spin_*.npz.
+# static fits | annotation file whose rows they belong to, in its order | number of rows, if known
+# mmhuman3d's copies are lsp_fits.npy and mpi_inf_3dhp_fits.npy. Its annotation files are spin_*.npz.
 fits="
 coco_fits.npy|coco_2014_train.npz|28344
 lsp-orig_fits.npy|lsp_dataset_original_train.npz|1000
@@ -107,7 +107,7 @@ mpi_inf_3dhp_fits.npy|mpi_inf_3dhp_train.npz|96507
 h36m_fits.npy|h36m_train.npz|
 "
 
-# path below DATA_DIR ("a,b": either counts) | from where
+# path below DATA_DIR ("a,b": one of them is enough) | source
 by_hand="
 smpl/SMPL_NEUTRAL.pkl|https://smplify.is.tue.mpg.de (registration; basicModel_neutral_lbs_10_207_0_v1.0.0.pkl in the code)
 smpl/SMPL_MALE.pkl|https://smpl.is.tue.mpg.de (registration; basicmodel_m_lbs_10_207_0_v1.0.0.pkl)
@@ -142,8 +142,8 @@ smplx2smpl.pkl|https://bedlam.is.tue.mpg.de (registration), in its data/utils
 datasets/rich|https://rich.is.tue.mpg.de (registration)
 "
 
-# split and data set | its annotation files, any of, in dataset_extras/ or preprocessed_datasets/ | its pictures, and
-# mmhuman3d's name of that folder, which counts for files in preprocessed_datasets/
+# split and dataset | its annotation files, one of which is enough, in dataset_extras/ or preprocessed_datasets/ | its
+# pictures, and mmhuman3d's name of that folder, used for files in preprocessed_datasets/
 sets="
 train h36m|h36m_mosh_train.npz h36m_train.npz spin_h36m_train.npz|datasets/h36m
 train lsp-orig|lsp_dataset_original_train.npz spin_lsp_train.npz lsp_train.npz|datasets/lsp-orig datasets/lsp
@@ -169,8 +169,8 @@ eval lsp|lsp_dataset_test.npz|datasets/lsp
 eval 3doh50k|threeDOH50K_testset.npz|datasets/3doh50k
 "
 
-# command | files that it needs | training sets, of which one is enough | evaluation set
-# A mixture trains on those of its sets that are there. Training validates on the evaluation set after every epoch.
+# command | files that it needs | training sets, one of which is enough | evaluation set
+# A mixture trains on those of its sets that are present. Training validates on the evaluation set after every epoch.
 mesh='smpl/SMPL_NEUTRAL.pkl J_regressor_extra.npy J_regressor_h36m.npy'
 both='smpl/SMPL_MALE.pkl smpl/SMPL_FEMALE.pkl'
 hmr="$mesh smpl_mean_params.npz"
@@ -199,7 +199,7 @@ preprocess_datasets.py --only mpii_train|train.h5 datasets/mpii||
 
 say() { printf '%s\n' "$*"; }
 
-# Whether a body, SMPL_NEUTRAL.pkl say, lies somewhere under the name that it is downloaded with (utils/assets.py).
+# Whether a body such as SMPL_NEUTRAL.pkl exists under the name of its download (utils/assets.py).
 downloaded_body() {
   local who folder
   case $1 in
@@ -216,8 +216,8 @@ downloaded_body() {
   return 1
 }
 
-# Whether one path is in its place, or where SPIN's flat folder (SMPL_*.pkl) or mmhuman3d's (body_models/) has it. A
-# folder counts where there is something in it.
+# Whether one path exists, or is in the place of SPIN's flat folder (SMPL_*.pkl) or mmhuman3d's (body_models/). A folder
+# exists if it is not empty.
 there() {
   local path=$1 name=${1#smpl/} place
   local places=("$path" "body_models/$path" "body_models/smpl/$path")
@@ -233,13 +233,13 @@ there() {
   return 1
 }
 
-present() { # path, or "a,b" for either
+present() { # path, or "a,b": one of them
   local path
   for path in ${1//,/ }; do there "$path" && return; done
   return 1
 }
 
-missing_of() { # paths -> those that are not there, the first of alternatives
+missing_of() { # paths -> those that do not exist, the first of alternatives
   local path out=
   for path in $1; do present "$path" || out="$out ${path%%,*}"; done
   printf '%s' "${out# }"
@@ -253,7 +253,7 @@ sha256() {
   else openssl dgst -sha256 -r "$1"; fi | cut -c 1-64
 }
 
-# Whether file $1 has the digest that is known for path $2 below DATA_DIR, if one is. $digest holds it.
+# Whether file $1 has the known digest of path $2 below DATA_DIR. True if none is known. Sets $digest.
 checked() {
   local path known
   digest=
@@ -263,7 +263,7 @@ checked() {
   [[ "${known:0:${#digest}}" = "$digest" ]]
 }
 
-# Whether file $1 can be what path $2 names: a host that has gone often answers with a web page.
+# Whether the format of file $1 fits path $2: a dead host often answers with a web page.
 plausible() {
   local start end
   start=$(LC_ALL=C head -c 6 "$1" | LC_ALL=C tr -d '\0')
@@ -277,7 +277,7 @@ plausible() {
 dead_hosts=
 host_of() { local rest=${1#*://}; printf '%s' "${rest%%/*}"; }
 
-# Download $1 to $2, going on where an earlier try stopped. Sets $why where it fails.
+# Download $1 to $2, and continue an earlier try. Sets $why on failure.
 download() {
   local url=$1 to=$2 host status
   local options=(-fL --retry 2 --connect-timeout "$patience" --speed-limit 1 --speed-time "$patience")
@@ -285,7 +285,7 @@ download() {
   if [[ -n "$host" && " $dead_hosts " = *" $host "* ]]; then why="$host did not answer before"; return 1; fi
   curl "${options[@]}" -C - -o "$to" "$url"
   status=$?
-  # 33, 36, 22 after a partial file: the server cannot go on from there, or the file is whole already.
+  # 33, 36, 22 after a partial file: the server cannot continue it, or the file is complete already.
   if [[ $status -eq 33 || $status -eq 36 || $status -eq 22 ]] && [[ -s "$to" ]]; then
     rm -f "$to"
     curl "${options[@]}" -o "$to" "$url"
@@ -294,15 +294,15 @@ download() {
   case $status in
     0) ;;
     5|6|7|28) dead_hosts="$dead_hosts $host"; why="$host does not answer" ;;
-    18) why='broke off; run again to go on' ;;
+    18) why='broke off; run again to continue' ;;
     22) why='is not there' ;;
     *) why="curl ended with status $status" ;;
   esac
   return $status
 }
 
-# Unpack archive $1 into folder $2 below DATA_DIR. Only plain files and folders within it are let through. tar itself
-# finds out how it is compressed: SPIN's data.tar.gz is a plain tar under that name.
+# Unpack archive $1 into folder $2 below DATA_DIR. Only plain files and folders within it are allowed. tar detects the
+# compression: SPIN's data.tar.gz is a plain tar.
 unpack() {
   local archive=$1 into=$data/$2 below=$2/ staging=$parts/unpack.$$ root
   # No `grep -q` here: it stops reading at the first match, which would make tar, and so the pipe, fail.
@@ -317,11 +317,11 @@ unpack() {
   rm -rf "$staging" && mkdir -p "$staging" "$into" || return 1
   tar -xf "$archive" -C "$staging" --no-same-owner --no-same-permissions || { rm -rf "$staging"; return 1; }
   root=$staging
-  # One folder around everything, as most archives have, is taken off.
+  # A single top folder, as in most archives, is removed.
   if [[ $(find "$staging" -mindepth 1 -maxdepth 1 | wc -l) -eq 1 && -d $(echo "$staging"/*) ]]; then
     root=$(echo "$staging"/*)
   fi
-  # Files that are there stay as they are: the user may have put better ones in place.
+  # Existing files are kept, because the user may have put better ones in place.
   (cd "$root" && find . -type f -print0) | while IFS= read -r -d '' file; do
     file=${file#./}
     [[ -e "$into/$file" ]] && continue
@@ -335,7 +335,7 @@ unpack() {
   return $status
 }
 
-# Bring the file at $1, downloaded as $2, into place. Sets $why where it fails.
+# Download the file at $1 as $2 and move it to its place. Sets $why on failure.
 fetch_from() { # address, partial file, kind, target
   local url=$1 part=$2 kind=$3 target=$4
   download "$url" "$part" || return 1
@@ -346,9 +346,9 @@ fetch_from() { # address, partial file, kind, target
     return $status
   fi
   if ! checked "$part" "$target"; then
-    why="its SHA-256 is not ${digest:0:8}...; thrown away"
+    why="its SHA-256 is not ${digest:0:8}...; removed"
   elif ! plausible "$part" "$target"; then
-    why="is no whole ${target##*.} file; thrown away"
+    why="is not a complete ${target##*.} file; removed"
   else
     why='could not be put in place'
     mkdir -p "$(dirname "$data/$target")" && mv "$part" "$data/$target"
@@ -358,7 +358,7 @@ fetch_from() { # address, partial file, kind, target
   return 1
 }
 
-# The addresses of an item, FETCH_MIRROR's where it is set.
+# The addresses of an item, or FETCH_MIRROR's if it is set.
 addresses_of() {
   local url folder out=
   if [[ -z "${FETCH_MIRROR:-}" ]]; then say "$1"; return; fi
@@ -375,7 +375,7 @@ fetch_item() { # name, kind, target, brings, addresses
   for url in $(addresses_of "$5"); do
     number=$((number + 1))
     say "$name: $url"
-    # A part belongs to one address: two copies need not agree byte for byte.
+    # A partial file belongs to one address, because two copies may differ.
     if fetch_from "$url" "$parts/$name.$number.part" "$kind" "$target"; then
       rm -f "$parts/$name".*.part
       missing=$(missing_of "$brings")
@@ -403,7 +403,7 @@ fetch_all() {
   rmdir "$parts" 2> /dev/null
   say; list_by_hand
   [[ -z "$failed" ]] && return
-  say 'Not fetched (./fetch_data.sh tries again and goes on):'
+  say 'Not fetched (run ./fetch_data.sh again to continue):'
   while IFS='|' read -r name why; do [[ -z "$name" ]] || printf '  %-24s %s\n' "$name" "$why"; done <<< "$failed"
   return 1
 }
@@ -418,7 +418,7 @@ list_by_hand() {
   done <<< "$by_hand"
 }
 
-# What data set "$1" ("train coco") lacks; nothing where it is whole.
+# The missing files of dataset "$1" ("train coco"), or nothing.
 set_lacks() {
   local name files folders place file folder found=
   while IFS='|' read -r name files folders; do
@@ -448,12 +448,12 @@ check_commands() {
     if [[ -n "$lacks" ]]; then
       printf '  blocked  %s: needs %s\n' "$command" "${lacks# }"
     else
-      printf '  ready    %s%s%s\n' "$command" "${on:+ on$on}" "${off:+ (not there:$off)}"
+      printf '  ready    %s%s%s\n' "$command" "${on:+ on$on}" "${off:+ (missing:$off)}"
     fi
   done <<< "$commands"
 }
 
-# Whether static fits have as many rows as the annotation file that they belong to.
+# Whether static fits have as many rows as their annotation file.
 check_fits() {
   local file owner rows found
   while IFS='|' read -r file owner rows; do
@@ -488,8 +488,8 @@ check() {
       printf '  missing  %s (%s)\n' "${path%%,*}" "$from"; status=1
     fi
   done <<< "$by_hand"
-  [[ -d "$data/static_fits" ]] && say 'Fits and the rows that they belong to:' && check_fits
-  say 'Commands (pictures that PATHS.IMAGE_DIRS places elsewhere are not looked for):'
+  [[ -d "$data/static_fits" ]] && say 'Fits and their annotation files:' && check_fits
+  say 'Commands (without pictures in the folders of PATHS.IMAGE_DIRS):'
   check_commands
   [[ -e "$data/free/MANIFEST.json" ]] &&
     say "The free body is in $data/free; without SMPL the commands above run on it."

@@ -1,13 +1,15 @@
-"""Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--quick] [--device cuda]
+"""Prints every figure beside its floor, in one run: python -m benchmarks [--only PART ...] [--quick] [--device cuda]
 
-Columns are milliseconds an image, of the part and of its floor, their ratio, and the process's peak memory during the
-measurement (networks that take turns share one; what an earlier row left loaded counts). Networks are timed in
-processor seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that
-should be idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG
-alone; what grows has its smallest case for a floor. A row that cannot be measured says why; the others go on, and the
-exit status is then 1. The whole takes half an hour; with --quick there are
-batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. With --device cuda there are the parts that a GPU works
-at, in seconds until it is done. Figures that take a training have commands of their own, listed at the end.
+Columns are the milliseconds an image of a part and of its floor, their ratio, and the process's peak memory during the
+measurement. Networks that take turns share one peak; what an earlier row left loaded counts. A network and its floor
+run in turns and are timed in processor seconds. Rows of the loader, and rows marked (wall), are timed in wall seconds;
+the machine should be idle. Floors are the convolutions of a network alone (forward; forward, backward and Adam) and
+decoding a JPEG alone. The floor of growth rows is their smallest case. A row that cannot be measured gives the reason.
+The other rows are still measured, and the exit status is 1.
+
+A run takes half an hour. `--quick` measures only batch 8, batch 1, PyMAF and HMR, and no growth. `--device cuda`
+measures the parts that a GPU runs, in seconds until the GPU is done. Figures that need a training have their own
+commands, which are listed at the end.
 """
 import argparse
 import contextlib
@@ -90,7 +92,7 @@ def rasterizer_rows(options):
 
 
 def smplify_rows(options):
-    """Fitting a body to the keypoints of an image, over the same."""
+    """Fitting a body to the keypoints of an image, over the same forward pass."""
     fitter, floor, batch = build_smplify(load_config(None, ['PATHS.DATA_DIR', options.data_dir])), forward_floor(), 16
     given, joints = smplify.draw_problems(fitter, batch)
     for _, _, processor, _, _ in smplify.measure({'lm': smplify.fit_with(fitter)}, fitter, given, joints, repeats=2):
@@ -113,7 +115,7 @@ def demo_rows(options):
         trainer = training_step.trainer_of(1, options.data_dir)
         trainer._save()
         checkpoint = str(trainer.folder.store.best())
-        with contextlib.redirect_stdout(io.StringIO()):  # the demo says what it writes
+        with contextlib.redirect_stdout(io.StringIO()):  # the demo prints the files that it writes
             alone, whole = demo.measure_speed(Path(folder), checkpoint, seconds=2, rounds=2)
         yield Row('demo, a frame of 640 x 480 with one person', 1e3 * whole[1], 'the network alone', 1e3 * alone[1])
         overlay = demo.measure_overlay(Path(folder), checkpoint)
@@ -137,7 +139,7 @@ def growth_rows(options):
 
 
 def annotation_rows(options):
-    """Opening a data set and its first sample, over the smallest of its kind."""
+    """Opening a dataset and reading its first sample, over the smallest dataset of its kind."""
     if options.quick:
         return
     floors = {}
@@ -177,12 +179,12 @@ def main():
     if options.device == 'cuda':
         print(f'{torch.cuda.get_device_name()}\n')
     failed = print_table(options.only or parts, options)
-    print(f'\nMore, each by a command of its own: {", ".join(f"python -m {name}" for name in OTHERS)}')
+    print(f'\nFurther benchmarks: {", ".join(f"python -m {name}" for name in OTHERS)}')
     return int(failed > 0)
 
 
 def print_table(parts, options):
-    """Print the rows of some of PARTS, each as it is measured -> how many could not be."""
+    """Print the rows of some PARTS as they are measured -> number of rows that failed."""
     print(HEADER, flush=True)
     failed = 0
     for name in parts:

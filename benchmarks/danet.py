@@ -1,9 +1,10 @@
-"""What DaNet's parts bring: `python -m benchmarks.danet`, after `datasets.synthetic.generate --preset studio`.
+"""Measures the effect of DaNet's part crops: `python -m benchmarks.danet`.
 
-Trains configs/free/danet_quick.yaml for some seeds, once as it is and once with the global branch alone, for the same
-number of steps on the same pictures, and evaluates on held-out people along the way: PA-MPJPE of every stage, and the
-share of the body's pixels whose part is predicted right. Then the time of a training step and the memory it takes,
-beside PyMAF's quick config; each in a process of its own.
+Run `python -m datasets.synthetic.generate --preset studio` first. The benchmark trains configs/free/danet_quick.yaml
+for several seeds, as it is and with the global branch alone, for the same number of steps on the same pictures. During
+the training it evaluates on held-out people: PA-MPJPE of every stage, and the share of the body's pixels with the right
+part. Then it measures time and memory of a training step, and those of configs/free/pymaf_scratch.yaml, each in its own
+process.
 """
 import argparse
 import json
@@ -28,7 +29,7 @@ CONFIG, RIVAL = 'free/danet_quick.yaml', 'free/pymaf_scratch.yaml'
 
 
 class Watch:
-    """An evaluator that also measures the dense prediction, and remembers everything by step."""
+    """An evaluator that also measures the dense prediction, and records all results by step."""
 
     def __init__(self, trainer):
         self._trainer, self._evaluator, self.history = trainer, trainer.evaluator, []
@@ -46,7 +47,7 @@ class Watch:
 
 @torch.no_grad()
 def part_accuracy(regressor, dataset, trainer):
-    """Share of the target bodies' pixels whose part is predicted right, over held-out people."""
+    """Share of the target bodies' pixels with the right part, over held-out people."""
     right = total = 0
     was_training = regressor.training
     regressor.eval()
@@ -62,7 +63,7 @@ def part_accuracy(regressor, dataset, trainer):
 
 
 def train(seed, decomposed, options):
-    """One training run -> history of its evaluations."""
+    """Train once -> history of the evaluations."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(load_config(CONFIG, [
             'LOG_DIR', folder, 'PATHS.DATA_DIR', options.data_dir, 'SEED', seed, 'MODEL.DANET.DECOMPOSED', decomposed,
@@ -75,7 +76,7 @@ def train(seed, decomposed, options):
 
 
 def compare(options):
-    """Train both networks for every seed and print the errors at the end."""
+    """Train both networks for every seed and print the final errors."""
     finals = {True: [], False: []}
     for seed in range(options.seeds):
         for decomposed in (True, False):
@@ -112,7 +113,7 @@ def measure_step(config, batch, data_dir, rounds=5):
 
 
 def compare_steps(options):
-    """Time and memory of a step of both networks, each measured in a fresh process."""
+    """Time and memory of a step of both networks, each measured in a new process."""
     print('| network | parameters, M | CPU s a step | wall s a step | peak memory, MiB |')
     print('| --- | ---: | ---: | ---: | ---: |')
     for config in (CONFIG, RIVAL):

@@ -1,10 +1,10 @@
-"""Figures of the demo: python -m benchmarks.demo [--checkpoint FILE] [--video FILE] [speed overlay memory parts crowd]
+"""Measures the demo: python -m benchmarks.demo [--checkpoint FILE] [--video FILE] [speed overlay memory parts crowd]
 
 speed: frames a second end to end on a 640 x 480 video of one person, over those of the network alone on the same
 crops. overlay: milliseconds to draw one body over a 1080p picture. memory: peak resident memory of a 60-second video
-over that of a 6-second one. parts: milliseconds a frame of each stage of the demo on a video of people (--video) whose
-longer side is made 640 pixels, with bodies fitted to keypoints. crowd: the same for a 1080p video of four people, which
-shows --video four times. Times are CPU seconds of the process and wall seconds, two threads.
+over that of a 6-second one. parts: milliseconds a frame of each stage of the demo, with bodies fitted to keypoints, on
+a video of people (--video) that is resized to a longer side of 640 pixels. crowd: the same on a 1080p video of four
+people, which shows --video four times. Times are CPU seconds of the process and wall seconds, with two threads.
 """
 import argparse
 import json
@@ -40,7 +40,7 @@ _BATCH = 8
 
 
 def write_video(path, seconds, rate=25, width=640, height=480):
-    """A video of a scrolling picture: cheap to make, not trivial to encode."""
+    """Write a video of a scrolling picture, which is fast to make and not trivial to encode."""
     texture = np.random.default_rng(0).integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
     picture = np.kron(texture, np.ones((8, 8, 1), np.uint8))
     with av.open(str(path), 'w') as container:
@@ -68,7 +68,7 @@ def timed(work):
 
 
 def measure_speed(folder, checkpoint, seconds=4, rounds=3):
-    """Network alone and the whole demo, in turn, in one process -> ((wall, processor) seconds a frame of each)."""
+    """The network alone and the whole demo, in turns in one process -> (wall, processor) seconds a frame of each."""
     options = parse_options(command_line(folder, seconds, checkpoint))
     estimator = build_estimator(*options, pick_device(options[0]))
     person = square_box(*_BOX, 1.2, person_id=0)
@@ -119,7 +119,7 @@ def print_overlay(folder, checkpoint):
 
 
 def print_memory(folder, checkpoint):
-    """Each length in a process of its own."""
+    """Measure each length in its own process."""
     peaks = {}
     for seconds in (6, 60):
         line = command_line(folder, seconds, checkpoint)
@@ -131,7 +131,7 @@ def print_memory(folder, checkpoint):
 
 
 def smaller(video, path, longest=640):
-    """A copy of a video whose longer side has `longest` pixels -> (path, number of frames)."""
+    """Copy a video, resized to a longer side of `longest` pixels -> (path, number of frames)."""
     count = 0
     for count, frame in enumerate(VideoReader(video), 1):
         if count == 1:
@@ -202,7 +202,7 @@ def print_parts(folder, checkpoint, made):
 
 
 def whole_demo(line):
-    """(wall, processor) seconds of a video demo whose networks are loaded."""
+    """(wall, processor) seconds of the demo on a video, without loading the networks."""
     cfg, inputs = parse_options(line)
     estimator = build_estimator(cfg, inputs, pick_device(cfg), video=True)
     return timed(lambda: run_video(cfg, inputs, estimator, pick_device(cfg)))

@@ -1,7 +1,7 @@
 """Images per second of the evaluation loop over those of the network alone: python -m benchmarks.evaluation
 
-Both run in turns on the same pictures in one process, so that other work on the machine strikes both alike. The loop
-reads pictures from disk, cuts crops, runs the network and computes every metric of every stage.
+Both run in turns on the same pictures in one process, so that other work on the machine affects both. The loop reads
+pictures from disk, cuts crops, runs the network and computes every metric of every stage.
 """
 import argparse
 import tempfile
@@ -41,7 +41,7 @@ def network_seconds(regressor, batches, device):
 
 
 def loop_seconds(evaluator, regressor, dataset, device):
-    """(seconds, CPU seconds of this process) of the whole loop; loader processes are not in the latter."""
+    """(seconds, CPU seconds of this process) of the whole loop; without loader processes."""
     return _timed(lambda: evaluator.evaluate(regressor, dataset, '3dpw', device, progress=False), device)
 
 

@@ -1,7 +1,7 @@
-"""What nothing can be faster than: a network's convolutions alone, and decoding a JPEG alone; and how to compare.
+"""The floor of a network's time: its convolutions alone. And timing in turns.
 
-Every ratio is taken between calls that take turns in one process, so that other work on the machine strikes both alike:
-on a CPU in processor seconds, on a GPU in seconds until it has done its work.
+Functions that are compared run in turns in one process, so that other work on the machine affects all of them. Times on
+a CPU are processor seconds. Times on a GPU are seconds until it has done its work.
 """
 import copy
 import statistics
@@ -14,9 +14,9 @@ _KINDS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 class ConvolutionsAlone(nn.Module):
-    """The convolutions (transposed ones too) of a network, each on a tensor of the size that it meets.
+    """The convolutions (also transposed ones) of a network, each on a tensor of the size of its input.
 
-    `forward()` runs all of them; `train_step` also goes back through each.
+    `forward()` runs all of them. `train_step` also runs the backward pass of each.
     """
 
     def __init__(self, network, *inputs):
@@ -37,12 +37,12 @@ class ConvolutionsAlone(nn.Module):
         self.layers = nn.ModuleList(copy.deepcopy(layers))  # without the hooks
 
     def forward(self):
-        # Outputs are dropped at once: keeping them would add the time of getting fresh memory.
+        # Outputs are not kept: that would add the time of allocating memory.
         for layer, value in zip(self.layers, self.inputs):
             layer(value)
 
     def train_step(self, optimizer):
-        """Forward, backward (weights, and inputs but the first's) and an optimizer step."""
+        """Forward, backward (of weights, and of all inputs but the first) and an optimizer step."""
         for number, (layer, value) in enumerate(zip(self.layers, self.inputs)):
             value.requires_grad_(number > 0)
             value.grad = None
@@ -54,7 +54,7 @@ class ConvolutionsAlone(nn.Module):
 
 
 def in_turns(calls, rounds=3, warm_up=1, device='cpu'):
-    """Median seconds of {name: function}, called in turn -> {name: seconds}; on a CPU of the processor, all threads."""
+    """Call {name: function} in turns -> {name: median seconds}. On a CPU: processor seconds of all threads."""
     clock = time.process_time if device == 'cpu' else _after_cuda
     times = {name: [] for name in calls}
     for number in range(rounds + warm_up):

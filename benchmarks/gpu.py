@@ -1,11 +1,12 @@
-"""What a machine with a GPU should be asked, in six minutes: python -m benchmarks.gpu [--parts NAME ...] [--out FILE]
+"""Runs tests and benchmarks on a machine with a GPU, in six minutes: python -m benchmarks.gpu [--parts NAME ...]
+[--out FILE]
 
-Each part is a command of its own with a limit of its own. As it ends, its result is added to the file, a line of JSON:
-part, status (passed, failed, cut, left out), seconds, command, and what it printed. What was printed before a part was
-cut or failed is in the line too; the parts after it go on. The exit status is 1 where a part did not pass.
+Each part is a command with its own time limit. When it ends, a line of JSON is appended to the file: part, status
+(passed, failed, cut, left out), seconds, command, and output. The line of a part that failed or was cut has the output
+until then. The following parts still run. The exit status is 1 if a part did not pass.
 
-`--device cpu` goes through the same parts with small sizes, for machines without a GPU. Without a network, pip finds
-neural_renderer's source archive beside the wheels by PIP_NO_INDEX=1 and PIP_FIND_LINKS=FOLDER.
+`--device cpu` runs the same parts with small sizes, for machines without a GPU. Without internet access, put the source
+archive of neural_renderer and the wheels into a folder, and set PIP_NO_INDEX=1 and PIP_FIND_LINKS=FOLDER.
 """
 import argparse
 import contextlib
@@ -24,8 +25,8 @@ import torch
 from utils.errors import BadConfig, run_main
 
 _LIMIT = 360.0
-_LEAST = 3.0  # seconds; with less left, a part is not begun
-_LINES = 200  # of a part's output that are kept, the last ones
+_LEAST = 3.0  # seconds; with less time left, a part is not started
+_LINES = 200  # last lines of a part's output that are kept
 _SMALL_STEP = ('--batch', '2', '--rounds', '1', '--product', '128', '--variants', 'bfloat16')  # compiling takes minutes
 
 
@@ -48,8 +49,8 @@ def _training(seconds, *overrides):
             *overrides)
 
 
-# In the order in which they are worth most, should time run out. The tests of CUDA hold the host's waits, by CUDA's own
-# check, and the pixels of warp against those of neural_renderer, which is why that is built first.
+# The most important parts come first, in case time runs out. The CUDA tests check that the host does not wait for the
+# device, and compare the pixels of warp with those of neural_renderer. It is therefore built before them.
 PARTS = {
     'pymaf': _step('pymaf', 'resnet18'),
     'hmr2': _step('hmr2', 'vit_s'),
@@ -67,8 +68,10 @@ PARTS = {
 
 
 def run_parts(parts, out, limit=_LIMIT, clock=time.monotonic):
-    """Run {name: (command after the Python, seconds)} one after the other and add a line to the file `out` for each as
-    it ends; limit: seconds of all together -> {name: status}."""
+    """Run {name: (command after the Python, seconds)} one after the other -> {name: status}.
+
+    Appends a line to the file `out` when a part ends. limit: seconds of all parts together.
+    """
     end, statuses = clock() + limit, {}
     for name, (command, seconds) in parts.items():
         left = end - clock()
@@ -84,9 +87,9 @@ def run_parts(parts, out, limit=_LIMIT, clock=time.monotonic):
 
 
 def _run(command, seconds):
-    """-> {'status', 'seconds', 'output': last lines}. The command and what it started end within `seconds`."""
+    """-> {'status', 'seconds', 'output': last lines}. The command and its processes end within `seconds`."""
     start = time.monotonic()
-    with tempfile.TemporaryFile('w+', errors='replace') as stream:  # a pipe's content would be lost with what is cut
+    with tempfile.TemporaryFile('w+', errors='replace') as stream:  # a pipe would lose the output of a cut command
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                    start_new_session=True)
         try:
@@ -102,7 +105,7 @@ def _run(command, seconds):
 
 
 def _end(process):
-    """End a process and those that it started, whichever are left."""
+    """Kill a process and all processes that it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, 'killpg'):
             os.killpg(process.pid, signal.SIGKILL)
@@ -112,7 +115,7 @@ def _end(process):
 
 
 def _add_line(path, record):
-    """Add a record to a file of JSON lines; it is on the disk when this returns."""
+    """Append a record to a file of JSON lines and flush it to the disk."""
     with open(path, 'a', encoding='utf-8') as stream:
         stream.write(json.dumps(record) + '\n')
         stream.flush()
@@ -120,7 +123,7 @@ def _add_line(path, record):
 
 
 def machine(device):
-    """What the figures belong to."""
+    """Describe the machine that the figures are measured on."""
     found = {'part': 'machine', 'device': device, 'torch': torch.__version__, 'python': sys.version.split()[0],
              'cores': os.cpu_count()}
     if device == 'cuda':
@@ -133,7 +136,7 @@ def machine(device):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--parts', nargs='+', default=list(PARTS), metavar='NAME', help=f'some of {", ".join(PARTS)}')
-    parser.add_argument('--out', type=Path, default=Path('gpu.jsonl'), help='file that lines are added to')
+    parser.add_argument('--out', type=Path, default=Path('gpu.jsonl'), help='file to append lines to')
     parser.add_argument('--limit', type=float, default=_LIMIT, help='seconds of all parts together')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cuda')
     options = parser.parse_args(argv)
@@ -141,7 +144,7 @@ def main(argv=None):
     if unknown:
         raise BadConfig(f'--parts {unknown[0]}: unknown; use some of {", ".join(PARTS)}')
     if options.device == 'cuda' and not torch.cuda.is_available():
-        raise BadConfig('torch finds no CUDA device; --device cpu goes through the same parts with small sizes')
+        raise BadConfig('torch finds no CUDA device; --device cpu runs the same parts with small sizes')
     _add_line(options.out, machine(options.device))
     chosen = {name: (part.on_gpu if options.device == 'cuda' else part.on_cpu, part.seconds)
               for name, part in PARTS.items() if name in options.parts}

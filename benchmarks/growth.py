@@ -1,9 +1,9 @@
-"""How the cost of an image grows with batch, cores, processes and loader processes: python -m benchmarks.growth
+"""Measures the cost of an image over batch, cores, processes and loader processes: python -m benchmarks.growth
 
-Steps are the trainer's own, of one network (by default that of configs/free/pymaf_scratch.yaml, float32), on batches
-that lie ready; several processes exchange their gradients by gloo. Loader rows read pictures and take no step. Each row
-is measured in processes of its own, in wall seconds, so the machine should be idle. The last column is the rate over
-that of the table's first row.
+Steps are the trainer's own, of one network (by default that of configs/free/pymaf_scratch.yaml, float32), on batches in
+memory. Several processes exchange their gradients by gloo. Loader rows read pictures without training. Each row is
+measured in new processes, in wall seconds, so the machine should be idle. The last column is the rate over that of the
+table's first row.
 """
 import argparse
 import json
@@ -43,9 +43,9 @@ def step_rate(options):
 
 
 def loader_rate(options):
-    """Images a second of the trainer's loader, after its first batches have come."""
+    """Images a second of the trainer's loader, after its first batches."""
     batches = batches_of(trainer_of(options)._loader())
-    count = max(options.workers, 1) * 4  # what lies ready
+    count = max(options.workers, 1) * 4  # as many batches as the loader prepares ahead
     for _ in range(count):
         next(batches)
     start = time.perf_counter()
@@ -57,7 +57,7 @@ def loader_rate(options):
 
 
 def measured(options, threads=1, processes=1, what='step', **changes):
-    """The rate of one row, from processes of its own."""
+    """The rate of one row, measured in new processes."""
     wanted = vars(options) | {'what': what} | changes
     flags = [word for key in ('config', 'data_dir', 'batch', 'workers', 'steps', 'what')
              for word in (f'--{key}', str(wanted[key]))]
@@ -87,7 +87,7 @@ def _powers(highest):
 
 
 def parser():
-    """The command's options."""
+    """The parser of the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--config', default='free/pymaf_scratch.yaml')
     parser.add_argument('--data_dir', default='data')

@@ -1,10 +1,10 @@
-"""Training steps over their floors, against recorded ratios: python -m benchmarks.held_ratios [--steps NAME ...]
+"""Compares training steps over their floors with recorded ratios: python -m benchmarks.held_ratios [--steps NAME ...]
 
 The steps and floors are those of benchmarks.training_step (PyMAF in channels-last layout over its convolutions) and
 benchmarks.hmr2_step (HMR2.0 over its matrix products, attention and AdamW), in float32 on the CPU. The exit status is 1
-where a ratio is more than a tenth above the recorded one (held_ratios.json) or could not be measured. A ratio that has
-grown is measured a second time, and the smaller one counts: other work on the machine disturbs a single run.
-`--record` keeps what is measured; its reason belongs into the commit.
+if a ratio is more than a tenth above the recorded one (held_ratios.json) or cannot be measured. A ratio that has grown
+is measured a second time, and the smaller one counts, because other work on the machine disturbs a single run.
+`--record` writes the measured ratios to the file. Give the reason in the commit message.
 """
 import argparse
 from functools import partial
@@ -38,7 +38,7 @@ STEPS = {'PyMAF, ResNet-50, batch 8': partial(_pymaf, 8), 'PyMAF, ResNet-50, bat
 
 
 def compare(names, recorded, measure):
-    """Print a row for each step; measure: name -> ratio -> ({name: ratio}, names of those that are not held)."""
+    """Print a row for each step -> ({name: ratio}, names of those that have grown or failed). measure: name -> ratio"""
     print('| training step over its floor | ratio | recorded | at most | |\n| --- | ---: | ---: | ---: | --- |')
     ratios, lost = {}, []
     for name in names:
@@ -47,7 +47,7 @@ def compare(names, recorded, measure):
             ratio = measure(name)
             if ratio > most:
                 ratio = min(ratio, measure(name))
-        except Exception as error:  # the other steps have nothing to do with it
+        except Exception as error:  # the other steps do not depend on it
             print(f'| {name} | failed: {one_line(error)} | {recorded[name]:.2f} | {most:.2f} | not measured |',
                   flush=True)
             lost.append(name)

@@ -1,8 +1,8 @@
 """HMR2.0's training step over its matrix products, attention and optimizer: python -m benchmarks.hmr2_step
 
-The step is the trainer's own, on a batch that lies ready: network, targets, losses, adversary, backward, AdamW of both.
-The floor is forward and backward of the network's linear layers, convolutions and attentions in float32, each on
-tensors of the size that it meets, and AdamW's step of the whole network; nothing lies between them.
+The step is the trainer's own, on a batch in memory: network, targets, losses, adversary, backward, AdamW of both. The
+floor is forward and backward of the network's linear layers, convolutions and attentions in float32, each on tensors of
+the size of its input, and AdamW's step of the whole network, without other operations.
 """
 import argparse
 import copy
@@ -25,8 +25,8 @@ _KINDS = (nn.Linear, nn.Conv2d)
 
 
 def trainer_of(backbone, batch_size, data_dir, precision='no', device='cpu', overrides=()):
-    """A Trainer of HMR2.0 on people that are rendered as it sees them; its weights are random."""
-    AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
+    """A Trainer of HMR2.0 with random weights, on people that are rendered during the training."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # it holds the precision of the previous trainer
     return Trainer(load_config('hmr2.yaml', [
         'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-stream:1'],
         'DATA.EVAL_DATASET', '', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
@@ -35,8 +35,10 @@ def trainer_of(backbone, batch_size, data_dir, precision='no', device='cpu', ove
 
 
 class ProductsAlone:
-    """The matrix products of a network, each on tensors of the sizes that it meets; `train_step()` goes through each
-    forward and backward, and through an AdamW step of all parameters."""
+    """The matrix products of a network, each on tensors of the sizes of its inputs.
+
+    `train_step()` runs the forward and backward pass of each, and an AdamW step of all parameters.
+    """
 
     def __init__(self, network, images):
         self.layers, self.attentions = [], []

@@ -1,8 +1,7 @@
-"""Images a second of every regressor, torch and onnxruntime, over its backbone's convolutions: python -m
-benchmarks.inference
+"""Measures every regressor with torch and onnxruntime over its convolutions: python -m benchmarks.inference
 
-Networks of the published configs with random weights; the time includes the body's mesh and 49 joints. int8: 8-bit
-convolutions (core/export/onnx.py). One thread, or --threads.
+The networks are those of the published configs, with random weights. The time includes the body's mesh and 49 joints.
+int8: 8-bit convolutions (core/export/onnx.py). One thread, or --threads.
 """
 import argparse
 import tempfile

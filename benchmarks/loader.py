@@ -2,7 +2,7 @@
 
 python -m benchmarks.loader [--images FOLDER] [--res 224] [--rounds 40]
 
-Without `--images`, pictures of COCO's size are made: smoothed noise whose JPEGs have the bytes of photographs.
+Without `--images`, it makes pictures of COCO's size: smoothed noise whose JPEGs are as large as those of photographs.
 """
 import argparse
 import statistics
@@ -23,7 +23,7 @@ PEOPLE = 8
 
 
 def make_pictures(folder, sizes=((640, 427), (1920, 1080)), seed=0):
-    """Write one JPEG a size (width, height): noise of several sizes, about 0.45 bytes a pixel as COCO's pictures."""
+    """Write a JPEG for each size (width, height): noise of several scales, about 0.45 bytes a pixel, as in COCO."""
     rng = np.random.default_rng(seed)
     for width, height in sizes:
         layers = [cv2.resize(rng.normal(0, sigma, (height // cell + 1, width // cell + 1, 3)).astype(np.float32),
@@ -47,7 +47,7 @@ def people_in(picture, side, seed=0):
 
 
 def dataset_of(folder, picture, side, res, rotated_share):
-    """An ImageDataset of `people_in` a picture, under a stand-in asset folder."""
+    """An ImageDataset of `people_in` a picture, with a stand-in asset folder."""
     root = Path(folder)
     (root / 'MANIFEST.json').write_text('{"complete": true, "body_digest": "benchmark"}')
     (root / 'SMPL_NEUTRAL.npz').touch()
@@ -60,7 +60,7 @@ def dataset_of(folder, picture, side, res, rotated_share):
 
 
 def milliseconds(calls, rounds):
-    """Median time of each of several functions, called in turn so that all meet the same machine."""
+    """Median milliseconds of several functions, in turns, so that other work on the machine affects all."""
     times = [[] for _ in calls]
     for round_index in range(rounds + 3):
         for call, kept in zip(calls, times):
@@ -71,7 +71,7 @@ def milliseconds(calls, rounds):
 
 
 def measure(images=None, res=224, rounds=40):
-    """-> [dict]: picture, box, decode_ms, and a sample's time and ratio to that, unrotated, rotated, by default."""
+    """-> [dict]: picture, box, decode_ms, and a sample's time and ratio to decoding: plain, rotated, default."""
     cv2.setNumThreads(0)
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Our first fits of LSP's 1,000 real people beside SPIN's published ones.
+"""Compares this project's first fits of LSP's 1,000 real people with SPIN's published ones.
 
 python -m benchmarks.lsp_fits FOLDER [--data data] [--rows 1000] [--prior gmm_08.pkl] [--drawing worst.png]
 
@@ -6,16 +6,16 @@ FOLDER is laid out like `data/` and holds SPIN's `dataset_extras/lsp_dataset_ori
 `static_fits/lsp-orig_fits.npy`. Both fits pose the body in use and are compared after similarity alignment:
 
 - 14 joints: LSP's (limbs, neck, top of the head), each body with the betas of its own fit;
-- 12 limb joints: both bodies with the mean shape, so that the pose alone counts;
+- 12 limb joints: both bodies with the mean shape, so that only the pose counts;
 - turned: share of people whose global orientations are more than 90 degrees apart;
 - residual: mean squared pixels a joint of our fits;
-- OpenPose contradicts: people in whose rows OpenPose's limb joints lie elsewhere than the annotated ones. We leave
-  them out; the published fits follow both and are deformed there.
+- OpenPose contradicts: people whose OpenPose limb joints are far from the annotated ones. Our fits ignore these joints.
+  The published fits follow both and are deformed there.
 
-A second table has the truth: the published poses on bodies of random shape are projected, with `--noise` pixels added
-to the keypoints that the same people show, and fitted; the error is to the joints that were projected, and size is
-that of the fitted leg over the true one. What is left there, keypoints do not tell.
-Milliseconds are processor time of one thread. `--prior` takes another pose prior than the asset folder's.
+A second table has known ground truth. The published poses, on bodies of random shape, are projected to the keypoints
+that the same people show, with noise of `--noise` pixels, and fitted. The error is the distance to the projected
+joints. Size is that of the fitted leg over the true one. Keypoints do not determine the remaining error.
+Milliseconds are processor time of one thread. `--prior` selects another pose prior than the asset folder's.
 """
 import argparse
 import time
@@ -92,7 +92,7 @@ def _joints(body, params, mean_shape=False):
 def known_people(body, published, confidence, noise, seed=0):
     """People whose body is known: the published poses [N,82] in random shapes, seen through noise.
 
-    confidence [N,49] says which keypoints there are. -> (keypoints [N,49,3], params [N,82], joints [N,49,3])
+    confidence [N,49] is that of the keypoints. -> (keypoints [N,49,3], params [N,82], joints [N,49,3])
     """
     generator = torch.Generator().manual_seed(seed)
     params = torch.tensor(published)
@@ -151,8 +151,8 @@ def main():
     parser.add_argument('--data', default='data', help='asset folder of the body')
     parser.add_argument('--rows', type=int, default=1000, help='people, from the first')
     parser.add_argument('--prior', help='pose prior (gmm_08.pkl); default: the asset folder\'s')
-    parser.add_argument('--noise', type=float, default=3.0, help='pixels, in the second table')
-    parser.add_argument('--drawing', help='picture to write: the people on whom both differ most')
+    parser.add_argument('--noise', type=float, default=3.0, help='noise of the second table, in pixels')
+    parser.add_argument('--drawing', help='picture to write, of the people with the largest differences')
     parser.add_argument('--draw', type=int, default=8, help='how many of them')
     options = parser.parse_args()
     if options.rows < 2:

@@ -1,8 +1,9 @@
-"""What more cameras bring: python -m benchmarks.multiview, after datasets.synthetic.generate --what studio-multiview.
+"""Measures the effect of more cameras: python -m benchmarks.multiview
 
-Trains the small Multi-SPIN of configs/free/multi_spin_quick.yaml and an HMR of the same size, both on the same pictures
-for the same number of steps. Then the errors on held-out people: of HMR, of Multi-SPIN given 1 to 4 of their views, and
-of SMPLify started from Multi-SPIN's one-view estimates, given the keypoints of one view or of four.
+Run `python -m datasets.synthetic.generate --what studio-multiview` first. The benchmark trains the small Multi-SPIN of
+configs/free/multi_spin_quick.yaml and an HMR of the same size, both on the same pictures for the same number of steps.
+Then it prints errors on held-out people: of HMR, of Multi-SPIN with 1 to 4 views, and of SMPLify on the keypoints of
+one view or of four, started from Multi-SPIN's one-view estimates.
 """
 import argparse
 import tempfile
@@ -23,9 +24,9 @@ from utils.keypoints import H36M_TO_J14
 
 CONFIG = 'free/multi_spin_quick.yaml'
 VIEWS = (1, 2, 3, 4)
-# Pixels a side of the crop that SMPLify's focal length speaks of.
+# Side in pixels of the crop that SMPLify's focal length refers to.
 FIT_SIZE = 224
-# HMR sees as many pictures a step as a batch of groups has.
+# HMR gets as many pictures a step as there are in a batch of groups.
 GROUPS, PICTURES = 8, 32
 SINGLE = ['MODEL.REGRESSOR', 'hmr', 'NAME', 'hmr_quick', 'DATA.N_VIEWS', 0, 'TEST.N_VIEWS', 0]
 
@@ -86,7 +87,7 @@ class Fitting:
         center = points.new_full((len(points), 2), FIT_SIZE / 2)
         alone = self.smplify(pose, start.betas, translation, center, points)
         grouped = [value.unflatten(0, (-1, n_views)) for value in (translation, center, points)]
-        # Each view brings its orientation; the body starts from the first view's estimate.
+        # Each view has its own orientation. The body starts from the first view's estimate.
         poses, betas = pose.unflatten(0, (-1, n_views)), start.betas.unflatten(0, (-1, n_views))[:, 0]
         free = self.smplify(poses, betas, *grouped)
         calibrated = self.smplify(poses, betas, *grouped, camera_rotation=batch['camera_rotation'])

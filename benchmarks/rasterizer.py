@@ -1,7 +1,7 @@
-"""Speed of the rasterizer and of what is built on it: `python -m benchmarks.rasterizer`.
+"""Measures the speed of the rasterizer, of IUV images and of overlays: `python -m benchmarks.rasterizer`.
 
-Draws the free body where `data/free` is built, else a ball with about as many faces. Figures are medians, in
-milliseconds, beside the ones to reach on 2 CPU cores. On CUDA, Neural Renderer is timed too where it is installed.
+Draws the free body if `data/free` is complete, else an ellipsoid with about as many faces. Figures are medians in
+milliseconds, with the targets for 2 CPU cores. On CUDA, Neural Renderer is timed too, if it is installed.
 """
 import statistics
 import time
@@ -25,7 +25,7 @@ REPEATS = 21
 
 
 def median_ms(function, device):
-    """Median time of a call after two that warm up, waiting for the device."""
+    """Median milliseconds of a call, after two warm-up calls. Waits for the device."""
     def once():
         start = time.perf_counter()
         function()
@@ -38,7 +38,7 @@ def median_ms(function, device):
 
 
 def load_body():
-    """Vertices [V,3] that face the camera, faces [F,3], and a word for what they are."""
+    """Vertices [V,3] of a body that faces the camera, faces [F,3], and its name."""
     if is_complete_free_folder(FREE):
         body = load_npz(FREE / 'smpl' / 'SMPL_NEUTRAL.npz')
         return body['v_template'] * [1, -1, -1], body['f'].astype(np.int64), 'free body'
@@ -47,7 +47,7 @@ def load_body():
 
 
 def measure(device):
-    """Yield (what, images, milliseconds of all, figure to reach on 2 cores or None)."""
+    """Yield (name, number of images, milliseconds of all, target on 2 cores or None)."""
     vertices, faces, _ = load_body()
     faces = torch.tensor(faces, dtype=torch.int32, device=device)
 
@@ -87,7 +87,7 @@ def main():
     print(f'{name}: {len(vertices)} vertices, {len(faces)} faces; {torch.get_num_threads()} threads')
     for device in ['cpu'] + ['cuda'] * torch.cuda.is_available():
         for what, _, took, limit in measure(torch.device(device)):
-            reach = f'   (to reach: {limit})' if limit and device == 'cpu' else ''
+            reach = f'   (target: {limit})' if limit and device == 'cpu' else ''
             print(f'{device:5} {what:45} {took:8.2f} ms{reach}')
 
 

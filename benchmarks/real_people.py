@@ -1,21 +1,21 @@
-"""How near estimates of real people come to their annotations.
+"""Measures the error of estimates on real people with annotations.
 
 python -m benchmarks.real_people PEOPLE.npz --images FOLDER [--checkpoint FILE ...] [--data data] [--model [heavy full]]
 
-PEOPLE.npz: SPIN's form (docs/data.md), with 2D limb joints. Every row is given the annotated box:
+PEOPLE.npz has SPIN's format (docs/data.md), with 2D limb joints. Every estimate gets the annotated box:
 
-- mean pose: the mean body, upright, under the mean camera: what is known without looking;
-- network: a checkpoint's regressor, one row for each;
-- keypoints: BlazePose, by each model whose file is there, and its own 3D joints;
-- fit: the body that demo.py fits to these keypoints, from the last checkpoint's estimate where there is one.
+- mean pose: the mean body, upright, under the mean camera, without the picture;
+- network: a checkpoint's regressor, a row for each checkpoint;
+- keypoints: BlazePose with its own 3D joints, a row for each model whose file exists;
+- fit: the body that demo.py fits to these keypoints, from the estimate of the last checkpoint, if there is one.
 
 `--model` without a name leaves keypoints and fits out.
 
-error: mean distance of the 12 limb joints, over the box's side; PCK: share of them within 0.05 and 0.1 of the side. A
-joint that is not estimated counts as if it were at the middle of the box. halves: the error of the rows 0, 2, ... and
-of 1, 3, ...: what is chosen by the first is judged by the second. PA-MPJPE: millimetres over the limb joints
-that both have, mean and the first eight, of the people whose 3D joints are annotated. missed: joints that are not
-estimated. ms: wall time a person on one thread.
+error: mean distance of the 12 limb joints, over the box's side. PCK: share of them within 0.05 and 0.1 of the side. A
+joint that is not estimated is placed at the middle of the box. halves: the error of rows 0, 2, ... and of rows 1, 3,
+...; choose by the first and judge by the second. PA-MPJPE: millimetres over the limb joints that both have, of the
+people with annotated 3D joints; the mean, and the first eight. missed: number of joints that are not estimated. ms:
+wall time a person on one thread.
 """
 import argparse
 import time
@@ -88,7 +88,7 @@ HEADER = ('| | error | halves | PCK 0.05 | PCK 0.1 | PA-MPJPE | missed | ms |\n'
 
 
 def limb_joints(values):
-    """The 12 limb joints [12,D+1] of a 49-joint set [49,D+1], each out of the row in which it has confidence."""
+    """The 12 limb joints [12,D+1] of a 49-joint set [49,D+1], each from the row that has confidence."""
     annotated, openpose = values[ANNOTATED], values[OPENPOSE]
     return np.where(annotated[:, -1:] > 0, annotated, openpose)
 
@@ -121,7 +121,7 @@ def aligned_error(joints_3d, truth):
 
 
 def of_body(joints, seen):
-    """A Guess in which every joint is sure: joints [49,3] metres, seen [49,2] pixels."""
+    """A Guess with confidence 1 for every joint: joints [49,3] metres, seen [49,2] pixels."""
     sure = np.ones((len(joints), 1), np.float32)
     return Guess(np.concatenate([seen, sure], 1), np.concatenate([joints, sure], 1))
 
@@ -137,7 +137,7 @@ def mean_pose(people, data_dir):
 
 
 def network(people, pictures, checkpoint, data_dir):
-    """Gives each person what a checkpoint's regressor sees in the annotated box."""
+    """Gives each person the estimate of a checkpoint's regressor in the annotated box."""
     _, estimator = open_network(checkpoint, data_dir)
     return lambda i: estimated(estimator, pictures[i], person_of(people, i))
 
@@ -156,14 +156,14 @@ def person_of(people, i):
 
 
 def estimated(estimator, picture, person):
-    """The Guess of the demo's estimator about a PersonBox, None where it shows nobody."""
+    """The Guess of the demo's estimator for a PersonBox, or None if it finds nobody."""
     found, = estimator([(Frame(0, 0.0, picture), person)],
                        lambda frame: default_focal_length(*picture.shape[1::-1]))
     return found and of_body(found.joints, found.keypoints_2d[:, :2])
 
 
 def fit(people, pictures, model, checkpoint, data_dir):
-    """Gives each person the body fitted to what BlazePose finds in the annotated box."""
+    """Gives each person the body that is fitted to BlazePose's keypoints in the annotated box."""
     cfg, regressor = open_network(checkpoint, data_dir)
     pose_estimator = build_pose_estimator('blazepose', model=model)
     estimator = FittingEstimator(cfg, regressor, pose_estimator)
@@ -175,7 +175,7 @@ def fit(people, pictures, model, checkpoint, data_dir):
 
 
 def keypoints(people, pictures, model):
-    """Gives each person what BlazePose finds in the annotated box."""
+    """Gives each person BlazePose's keypoints in the annotated box."""
     estimator = build_pose_estimator('blazepose', model=model)
 
     def guess(i):
@@ -193,7 +193,7 @@ def read_people(file, images):
     """(Annotations, their pictures [H,W,3] RGB)."""
     people = Annotations.load(file)
     if not len(people.imgname):
-        raise BadFile(f'{file}: nobody in it')
+        raise BadFile(f'{file}: no people in this file')
     pictures = [read_picture(Path(images) / name).pixels for name in people.imgname]
     return people, [np.ascontiguousarray(pixels[..., ::-1]) for pixels in pictures]
 

@@ -1,9 +1,9 @@
-"""Regressors on people who stand off the camera's axis: python -m benchmarks.regressors [--steps 1500] [--seeds 0 1 2]
+"""Compares regressors on people off the camera's axis: python -m benchmarks.regressors [--steps 1500] [--seeds 0 1 2]
 
 Trains each regressor on the same rendered people, with the same backbone, losses and steps (those of
-configs/free/cliff_quick.yaml), and prints its errors on others, near the axis and far from it. A picture shows a window
-of a camera's view; the window's middle is up to --angle degrees off the axis. Errors are of the picture's camera:
-joints are compared about the pelvis, where turning estimate and truth by one ray changes nothing.
+configs/free/cliff_quick.yaml). Prints its errors on other people, near the axis and far from it. A picture shows a
+window of a camera's view. The middle of the window is up to --angle degrees off the axis. Errors are in the picture's
+camera. Joints are compared relative to the pelvis, so rotating estimate and ground truth by one ray changes nothing.
 """
 import argparse
 import contextlib
@@ -31,14 +31,14 @@ from utils.errors import BadConfig, run_main
 
 DATASET = 'off-axis'
 _SIZE = 128  # pixels a side of the rendered windows
-_NEAR = 20.0  # degrees off the axis up to which somebody counts as near
+_NEAR = 20.0  # largest angle off the axis of people who are near, in degrees
 _PYMAF = ['MODEL.PyMAF.DECONV_FILTERS', [64, 64, 64], 'MODEL.PyMAF.MLP_DIM', [64, 64, 32, 16],
           'MODEL.PyMAF.HIDDEN', 512, 'MODEL.PyMAF.POINT_ACTIVATION', 'leaky_relu', 'IUV.SIZE', 32,
           'LOSS.INDEX_WEIGHTS', 20.0, 'LOSS.PART_WEIGHTS', 10.0, 'LOSS.POINT_REGRESSION_WEIGHTS', 0.05]
-# The decoder of configs/free/hmr2_quick.yaml, with the losses of the others.
+# The decoder of configs/free/hmr2_quick.yaml, with the losses of the other regressors.
 _HMR2 = ['MODEL.HMR2.DIM', 256, 'MODEL.HMR2.DEPTH', 3, 'MODEL.HMR2.HEADS', 4, 'MODEL.HMR2.HEAD_DIM', 32,
          'MODEL.HMR2.MLP_DIM', 512, 'MODEL.HMR2.SMALL_START', True, 'MODEL.HMR2.SUMMED_LOSSES', False]
-# Title: regressor, whose camera it estimates in, and its own keys.
+# Title: regressor, MODEL.CAMERA, and further keys.
 NETWORKS = {
     'HMR, along the ray': ('hmr', 'crop', ['MODEL.HMR.HIDDEN', 512]),
     "HMR, picture's camera": ('hmr', 'picture', ['MODEL.HMR.HIDDEN', 512]),
@@ -49,7 +49,7 @@ NETWORKS = {
 
 @lru_cache(maxsize=4)
 def render_people(data_dir, seed, count, angle):
-    """[dict] of people in windows off the axis, as a registered data set gives them (datasets/registered.py)."""
+    """[dict] of people in windows off the axis, in the form of a registered dataset (datasets/registered.py)."""
     cast, people = Cast(find_assets(data_dir)), []
     for row in tqdm(range(count), desc='render'):
         people.append(_person(np.random.default_rng([seed, row]), cast, angle))
@@ -59,7 +59,7 @@ def render_people(data_dir, seed, count, angle):
 def _person(rng, cast, angle):
     focal = _SIZE / 2 / np.tan(np.deg2rad(rng.uniform(20, 40)) / 2)
     off, way = focal * np.tan(np.deg2rad(rng.uniform(0, angle))), rng.uniform(0, 2 * np.pi)
-    # People stand further to the side of a wide picture than above its middle.
+    # In a wide picture, people are further from the middle sideways than upwards.
     middle = _SIZE / 2 - off * np.array([np.cos(way), 0.5 * np.sin(way)])
     camera = Camera(focal, tuple(middle), _SIZE, _SIZE)
     gender, betas = cast.draw(rng)
@@ -81,7 +81,7 @@ def angles_of(people):
 
 
 def train(title, seed, options):
-    """-> Evaluation of a training of its own."""
+    """Train once -> Evaluation."""
     AcceleratorState._reset_state(reset_partial_state=True)
     regressor, frame, keys = NETWORKS[title]
     cfg = load_config('free/cliff_quick.yaml', [
@@ -91,7 +91,7 @@ def train(title, seed, options):
         'TRAIN.NUM_EPOCHS', 10 ** 6, 'TRAIN.MAX_STEPS', options.steps, 'TRAIN.VIS_INTERVAL', 10 ** 9,
         *keys, *options.misc])
     trainer = Trainer(cfg)
-    with contextlib.redirect_stdout(io.StringIO()):  # a run ends with a table of its own
+    with contextlib.redirect_stdout(io.StringIO()):  # the trainer prints a table
         trainer.fit()
     return trainer.evaluator.evaluate(trainer.state.best_weights, RegisteredDataset(cfg, DATASET, 'eval'), DATASET,
                                       trainer.accelerator.device, progress=False)
@@ -104,14 +104,14 @@ def main():
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--people', type=int, default=3000, help='rendered for training')
     parser.add_argument('--held_out', type=int, default=400, help='rendered for the errors')
-    parser.add_argument('--angle', type=float, default=45.0, help='largest, off the axis, in degrees')
+    parser.add_argument('--angle', type=float, default=45.0, help='largest angle off the axis, in degrees')
     parser.add_argument('--backbone', default='timm/tf_efficientnet_lite0')
     parser.add_argument('--pretrained', default='imagenet')
     parser.add_argument('--networks', nargs='+', default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with values')
     options = parser.parse_args()
     if not find_assets(options.data_dir).is_free:
-        raise BadConfig('people are rendered from the free body; point --data_dir to its folder, such as data/free')
+        raise BadConfig('people are rendered from the free body; set --data_dir to its folder, such as data/free')
 
     @register_dataset(DATASET)
     def off_axis(cfg, split):

@@ -1,8 +1,8 @@
-"""Start-up time and memory against the number of annotation rows: python -m benchmarks.rows
+"""Measures start-up time and memory over the number of annotation rows: python -m benchmarks.rows
 
-Shards: the people of free-studio's validation set are written as shards, and their index is repeated up to so many
-rows. Annotation files: their `.npz` is repeated. Each line is measured in a process of its own: seconds until the
-dataset is open and its first sample there, and what the process grew by meanwhile.
+Shards: the people of free-studio's validation set are written as shards, and their index is repeated to the number of
+rows. Annotation files: the `.npz` of the set is repeated. Each line is measured in a new process: the seconds until the
+dataset is open and its first sample is read, and the growth of the process.
 """
 import argparse
 import json
@@ -34,7 +34,7 @@ def configured(data_dir, images=''):
 
 
 def resident_mib():
-    """Memory that this process holds for itself, MiB; mapped files do not count."""
+    """Private memory of this process in MiB, without mapped files."""
     status = Path('/proc/self/status').read_text()
     return int(status.partition('RssAnon:')[2].split()[0]) / 1024
 
@@ -46,7 +46,7 @@ def write_shards(data_dir, folder):
 
 
 def repeat_index(manifest, rows):
-    """Give shards so many rows, those they have over and over."""
+    """Repeat the rows of shards until there are `rows`."""
     index = np.load(manifest.parent / INDEX)
     save_npy(manifest.parent / INDEX, np.resize(index, rows))
     content, path = load_json(manifest), manifest.parent / INDEX
@@ -55,7 +55,7 @@ def repeat_index(manifest, rows):
 
 
 def repeat_annotations(data_dir, rows, folder):
-    """An annotation file of so many rows -> (its path, 'dataset=folder' of its pictures)."""
+    """Write an annotation file of `rows` rows -> (path, 'dataset=folder' of its pictures)."""
     source = find_dataset(configured(data_dir), SET, 'eval')
     with np.load(source.annotations) as arrays:
         count = len(arrays['imgname'])
@@ -83,7 +83,7 @@ def measured(name, data_dir, images=''):
 
 
 def measure(data_dir, shard_rows=SHARD_ROWS, file_rows=FILE_ROWS):
-    """Yields (what is opened, MiB of its file, seconds, MiB of memory)."""
+    """Yields (name, MiB of the file, seconds, MiB of memory)."""
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(write_shards(data_dir, Path(folder) / 'shards'))
         for rows in shard_rows:

@@ -1,11 +1,11 @@
-"""SMPLify against the published loop: time, residual and error on people whose pose is known.
+"""Compares SMPLify with the published loop: time, residual and error on people with known pose.
 
 python -m benchmarks.smplify [--data FOLDER] [--batch 16 64] [--iterations 50] [--threads 2] [--repeats 3]
 
-The baseline is the published loop as written down: Adam on smplx's whole mesh, autograd through it, the same number
-of iterations in each stage. All methods get the same problems: poses drawn from the pose prior, the start off by a
-random turn of each joint, keypoints by some pixels. `--data` names an asset folder, licensed or free; without it
-stand-in arrays in SMPL's format are made, as large as SMPL.
+The baseline is the published loop: Adam on smplx's whole mesh, autograd through it, the same number of iterations in
+each stage. All methods get the same problems: poses drawn from the pose prior, a start with a random rotation of each
+joint, keypoints with noise of some pixels. `--data` names an asset folder, licensed or free. Without it, stand-in
+arrays in SMPL's format are made, as large as SMPL's.
 """
 import argparse
 import statistics
@@ -47,7 +47,7 @@ class PublishedLoop:
         self.joint_map = torch.from_numpy(BODY54_TO_J49)
 
     def joints(self, orient, body_pose, betas):
-        """The 49 joints [B,1,49,3] by way of the mesh."""
+        """The 49 joints [B,1,49,3], computed from the mesh."""
         template, shapedirs = self.arrays
         vertices, joints = lbs(betas, torch.cat([orient, body_pose], 1), template, shapedirs, self.posedirs,
                                self.regressor, self.parents, self.skinning)
@@ -78,7 +78,7 @@ class PublishedLoop:
 
 
 def draw_problems(smplify, count, seed=0, pose_noise=0.2, pixel_noise=2.0, missing=0.25):
-    """(arguments of SMPLify, true joints [B,49,3]): people in poses of the prior, seen through noise."""
+    """(arguments of SMPLify, true joints [B,49,3]) of people in poses of the prior, with noisy keypoints."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
@@ -105,8 +105,8 @@ def draw_problems(smplify, count, seed=0, pose_noise=0.2, pixel_noise=2.0, missi
 def measure(methods, smplify, given, joints, repeats):
     """Rows (name, seconds, processor seconds, mean reprojection, PA-MPJPE in mm).
 
-    The methods take turns, and the median time counts. Processor time, of all threads, is what a busy machine leaves
-    comparable.
+    The methods run in turns. Times are medians. Processor time is that of all threads; it is comparable on a busy
+    machine.
     """
     times = {name: [] for name in methods}
     results = {}

@@ -1,9 +1,10 @@
-"""Fits of real people drawn over their pictures.
+"""Draws fits of real people over their pictures.
 
 python -m benchmarks.smplify_pictures --annotations person_keypoints.json --images FOLDER --out fits.png
     [--data data] [--min_keypoints 8]
 
-For each annotated person: the crop with its keypoints, the fit over it, and the fit from the side; residuals as text.
+The picture has, for each annotated person, the crop with its keypoints, the fit over it, and the fit from the side.
+Residuals are printed.
 """
 import argparse
 import tempfile
@@ -52,7 +53,7 @@ def main():
     parser.add_argument('--images', required=True, type=Path)
     parser.add_argument('--out', required=True)
     parser.add_argument('--data', default='data', help='asset folder')
-    parser.add_argument('--min_keypoints', type=int, default=8, help='limb joints a person must have')
+    parser.add_argument('--min_keypoints', type=int, default=8, help='least number of annotated limb joints')
     options = parser.parse_args()
     cfg = load_config(None, ['PATHS.DATA_DIR', options.data])
     smplify = build_smplify(cfg)

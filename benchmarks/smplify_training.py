@@ -1,4 +1,4 @@
-"""What SMPLify in the loop brings where no 3D label is known: `python -m benchmarks.smplify_training`.
+"""Measures the effect of SMPLify in the loop without 3D labels: `python -m benchmarks.smplify_training`.
 
 Trains a small HMR on the free studio pictures with 3D labels hidden (DATA.IGNORE_3D), for the same number of steps with
 and without SMPLIFY.RUN, and prints the errors on held-out people of each seed. Run

@@ -1,12 +1,12 @@
-"""Memory and open files of a long run, sampled from outside and plotted.
+"""Samples and plots memory and open files of a long run.
 
     python -m benchmarks.soak training --minutes 120 --out soak -- --cfg_file configs/free/pymaf_scratch.yaml
     python -m benchmarks.soak video --minutes 120 --out soak -- --checkpoint FILE --vid_file FILE --detector full_frame
 
-What follows `--` are flags of train.py or demo.py. Training goes on from epoch to epoch until the time is up; the demo
-is run on the same video again and again, in one process. Writes OUT/<kind>.csv, .png and .json. Loader processes come
-and go with every epoch, so slopes are those of the medians of twenty stretches of time, after the first half of the
-run, which is warm-up; the error is twice the standard deviation of the slope.
+The words after `--` are flags of train.py or demo.py. The training continues until the time is up. The demo repeats the
+same video in one process. Writes OUT/<kind>.csv, .png and .json. The first half of the run is warm-up. The second half
+is divided into twenty intervals. The slope is that of their medians, because each epoch starts new loader processes.
+The error is twice the standard deviation of the slope.
 """
 import argparse
 import csv
@@ -30,7 +30,7 @@ _LOOP = ('import sys; from core.demo.options import parse_options; from core.dem
 
 
 def family_of(pid):
-    """A process and all below it."""
+    """A process and its descendants."""
     found = [pid]
     for each in found:
         try:
@@ -42,7 +42,7 @@ def family_of(pid):
 
 
 def sample(pid):
-    """(memory [MiB], open files, processes) of a process and all below it; shared pages count in proportion."""
+    """(memory [MiB], open files, processes) of a process and its descendants. Shared pages count in proportion."""
     memory = files = 0
     family = family_of(pid)
     for each in family:
@@ -50,7 +50,7 @@ def sample(pid):
             rollup = Path(f'/proc/{each}/smaps_rollup').read_text()
             memory += int(rollup.partition('\nPss:')[2].split()[0])
             files += len(os.listdir(f'/proc/{each}/fd'))
-        except (OSError, IndexError):  # it has ended meanwhile
+        except (OSError, IndexError):  # it has ended
             continue
     return memory / 1024, files, len(family)
 
@@ -63,7 +63,7 @@ def command_of(kind, out, flags):
 
 
 def record(command, log, minutes, interval):
-    """Run a command for so many minutes -> samples [N,4]. Raises SystemExit where it ends by itself."""
+    """Run a command for some minutes -> samples [N,4]. Raises SystemExit if the command ends by itself."""
     rows, end = [], time.monotonic() + 60 * minutes
     started = time.monotonic()
     with open(log, 'w') as output:
@@ -80,7 +80,7 @@ def record(command, log, minutes, interval):
 
 
 def stop(process):
-    """SIGTERM, on which a training saves; SIGKILL after a minute."""
+    """Send SIGTERM, so that a training is saved, and SIGKILL after a minute."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -91,8 +91,8 @@ def stop(process):
 
 
 def summary_of(rows):
-    """{name: {'slope_per_hour', 'error', 'start', 'end', 'highest'}} after warm-up; start and end: the medians of the
-    first and last two stretches."""
+    """{name: {'slope_per_hour', 'error', 'start', 'end', 'highest'}} after warm-up. start, end: means of the
+    medians of the first and last two intervals."""
     steady = rows[rows[:, 0] > WARM_UP * rows[-1, 0]]
     stretches = np.array_split(steady, min(STRETCHES, len(steady)))
     hours = [stretch[:, 0].mean() / 3600 for stretch in stretches]

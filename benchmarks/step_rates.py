@@ -1,11 +1,11 @@
-"""Images a second of training steps in bfloat16, plain and compiled, beside what the device can do at most:
+"""Measures training steps in bfloat16, plain and compiled, beside the limits of the device:
 python -m benchmarks.step_rates [--networks pymaf hmr2 danet] [--device cuda]
 
-Steps are the trainer's own, on a batch that lies ready. Operations are those that torch counts in the products and
-convolutions of a step, forward and backward. Their floor is a large matrix product's rate; the floor of the bytes is a
-large copy's rate. Bytes: 28 for each parameter (weight, gradient and both moments of Adam read, weight and moments
-written), and four times the output of each convolution, linear layer and normalization (written and read forward, the
-gradient too backward) in two bytes a number. No step is faster than either floor.
+Steps are the trainer's own, on a batch in memory. Operations are those that torch counts in the matrix products and
+convolutions of a step, forward and backward. Their limit is the rate of a large matrix product. The limit of the bytes
+is the rate of a large copy. Bytes are 28 for each parameter (weight, gradient and both moments of Adam read, weight and
+moments written), and four times the output of each convolution, linear layer and normalization (written and read
+forward, the gradient too backward) in two bytes a number. No step is faster than either limit.
 """
 import argparse
 from functools import partial
@@ -27,12 +27,12 @@ VARIANTS = {'bfloat16': [*_BF16, 'TRAIN.COMPILE', False], 'bfloat16, compiled': 
 
 
 def _danet(batch, data_dir, backbone, overrides, device):
-    """All of DaNet's losses from the first step on, on rendered IUV maps."""
+    """A Trainer of DaNet with all losses from the first step, on rendered IUV maps."""
     return training_step.trainer_of(batch, data_dir, backbone, 224, [
         'TRAIN.PRETR_STEP', 0, 'DATA.DENSE_POINTS', False, *overrides], device, config='danet.yaml')
 
 
-# Network: who builds its Trainer, its published backbone (HMR2.0: ViT-B, which a step fits everywhere), images a step.
+# Network: maker of its Trainer, published backbone (HMR2.0: ViT-B, whose step fits everywhere), batch size.
 NETWORKS = {
     'pymaf': (lambda batch, data_dir, backbone, overrides, device: training_step.trainer_of(
         batch, data_dir, backbone, 224, overrides, device), 'resnet50', 64),
@@ -58,7 +58,7 @@ def operations_of(step):
 
 
 def bytes_of(trainer, step):
-    """Bytes that a training step moves at least."""
+    """Least number of bytes that a training step moves."""
     outputs = []
 
     def note(layer, given, out):
@@ -74,8 +74,8 @@ def bytes_of(trainer, step):
 
 def measure(network, data_dir, batch=None, backbone=None, device='cpu', rounds=5, product=8192,
             variants=tuple(VARIANTS)):
-    """Yield (variant, images a second or an error, gigaoperations an image, floor of the operations and floor of the
-    bytes in images a second)."""
+    """Yield (variant, images a second or an error, gigaoperations an image, limits by operations and by bytes in images
+    a second)."""
     build, published, usual = NETWORKS[network]
     batch = batch or usual
     build = partial(build, batch, data_dir, backbone or published)
@@ -88,7 +88,7 @@ def measure(network, data_dir, batch=None, backbone=None, device='cpu', rounds=5
         try:
             call = training_step.step_of(build(VARIANTS[variant], device))
             rate = batch / in_turns({'step': call}, rounds, warm_up=3, device=device)['step']
-        except Exception as error:  # of a compiler, or for want of memory: the other variant has none of it
+        except Exception as error:  # of a compiler, or out of memory; the other variant may still run
             rate = error
         yield variant, rate, operations / batch / 1e9, batch * product_rate / operations, batch * copy_rate / moved
 
@@ -98,11 +98,11 @@ def main():
     parser.add_argument('--data_dir', default='data')
     parser.add_argument('--networks', nargs='+', default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument('--batch', type=int, help='images a step; default: 64 (PyMAF), 48 (HMR2.0), 16 (DaNet)')
-    parser.add_argument('--backbone', help='another one than the published network\'s')
+    parser.add_argument('--backbone', help='backbone; default: that of the published network')
     parser.add_argument('--variants', nargs='+', default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--product', type=int, default=8192, help='side of the matrices of the device\'s own rate')
+    parser.add_argument('--product', type=int, default=8192, help='side of the matrices that measure the device')
     options = parser.parse_args()
     prepared(torch.device(options.device))
     print('| network | variant | images/s | GFLOP an image | images/s at most, by operations | by bytes |\n'

@@ -1,9 +1,7 @@
-"""Speed of the training images' renderer and how often its limbs pass through bodies: `python -m benchmarks.synthetic`.
+"""Measures the renderer of training images, and limbs that intersect the body: `python -m benchmarks.synthetic`.
 
-Images are rendered, not written, by several processes after a warm-up; the figure to reach is 60 a second at 256 px on
-2 CPU cores without realism.
-
-A limb passes through a body where hands, forearms, shins or feet are buried: see `buried_share`.
+Several processes render images after a warm-up, without writing them. The target is 60 a second at 256 px on 2 CPU
+cores without realism. `buried_share` defines which limbs intersect the body.
 """
 import argparse
 import multiprocessing
@@ -24,14 +22,14 @@ from utils.assets import find_assets
 from utils.errors import run_main
 from utils.threads import use_one_thread
 
-# Metres by which a vertex is moved out of its own limb before the body is asked whether it is inside.
+# Metres by which a vertex is moved out of its own limb before the test whether it is inside the body.
 _OUTWARDS = 0.003
-# Solid angles are summed over so many points at a time.
+# Points whose solid angles are summed at a time.
 _CHUNK = 64
 
 
 def render_for(root, size, seconds, photos, realism, share, barrier, counts):
-    """What a process does: warm up, wait for the others, render for `seconds`; its count goes to counts[share]."""
+    """The work of a process: warm up, wait for the others, render for `seconds`. Writes its count to counts[share]."""
     use_one_thread()
     stream = FreeStream(root, seed=share, size=size, photos=photos, realism=realism)
     for index in range(5):
@@ -75,7 +73,7 @@ def contact_sheet(root, file, photos='', side=8, pixels=128):
 
 
 def poses_per_second(count=4000):
-    """Rate at which poses are drawn in one batch."""
+    """Rate of drawing poses in one batch."""
     start = time.perf_counter()
     sample_poses(np.random.default_rng(0), count)
     return count / (time.perf_counter() - start)
@@ -102,7 +100,7 @@ def winding_numbers(points, corners):
 def buried_share(body, pose, betas):
     """Share of the vertices of hands, forearms, shins and feet that are inside another part of the body.
 
-    Vertices near elbow and knee are left out: skin folds there in any pose.
+    Vertices near elbow and knee are left out, because the skin folds there in any pose.
     """
     vertices = body.pose(betas, pose).vertices
     points = (vertices + _OUTWARDS * body.normals(vertices))[distal_vertices(body)]
@@ -111,7 +109,7 @@ def buried_share(body, pose, betas):
 
 
 def distal_vertices(body):
-    """Every sixth vertex of the limbs' outer parts, fingers and toes left out: they touch each other in any pose."""
+    """Every sixth vertex of the limbs' outer parts, without fingers and toes, which touch each other in any pose."""
     template, joints = body.template, body.joint_template
     side = np.abs(template[:, 0])
     arm = side > abs(joints[JOINT['left_elbow'], 0]) + .08

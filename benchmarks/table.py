@@ -1,4 +1,4 @@
-"""Rows of the table of benchmarks; one that fails says why and leaves the others alone."""
+"""Rows of the table of benchmarks. A row that fails gives the reason, and the other rows are still measured."""
 from dataclasses import dataclass, replace
 
 from benchmarks.peak_memory import peak_mib, reset_peak
@@ -10,7 +10,7 @@ HEADER = ('| part | ms an image | floor | ms an image | ratio | aim | peak MiB |
 
 @dataclass
 class Row:
-    """One line: milliseconds an image of the part and of its floor; aim: the ratio to stay below, or None;
+    """One line: milliseconds an image of the part and of its floor. aim: highest ratio wanted, or None.
     peak: MiB of the process, or of the GPU, at the peak of the measurement that the row belongs to, or None."""
     part: str
     took: float
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass
 class FailedRow:
-    """One line in the place of what could not be measured."""
+    """One line for a part that could not be measured."""
     part: str
     error: Exception
 
@@ -41,17 +41,17 @@ class FailedRow:
 
 
 def rows_of(part, measure):
-    """Yield the rows of `measure()` with their peak memory. Where it raises, a FailedRow follows those before."""
+    """Yield the rows of `measure()` with their peak memory. If it raises, a FailedRow follows the rows so far."""
     reset_peak()
     try:
         for row in measure():
             yield row if isinstance(row, FailedRow) or row.peak is not None else replace(row, peak=peak_mib())
-    except Exception as error:  # whatever it is, the other parts have nothing to do with it
+    except Exception as error:  # of any kind; the other parts do not depend on it
         yield FailedRow(part, error)
 
 
 def one_line(error):
-    """An error in one line that a table can hold."""
+    """An error as one line of a table cell."""
     text = ' '.join(str(error).strip().split('\n')[0].split()).replace('|', '/')
     if isinstance(error, ProjectError):
         return text

@@ -1,8 +1,8 @@
 """A PyMAF training step over its convolutions alone: python -m benchmarks.training_step
 
-The step is the trainer's own, on a batch that lies ready: network, targets (IUV images rendered), losses, backward,
-clipping, Adam. The floor is forward, backward and Adam of the network's convolutions in float32, on tensors of the same
-sizes and in torch's default layout, in which the published code runs; beside it the same in channels-last layout, and
+The step is the trainer's own, on a batch in memory: network, targets (IUV images rendered), losses, backward, clipping,
+Adam. The floor is forward, backward and Adam of the network's convolutions in float32, on tensors of the same sizes and
+in torch's default layout, which the published code uses. Two further floors are the same in channels-last layout, and
 the backbone's convolutions alone.
 """
 import argparse
@@ -33,8 +33,8 @@ VARIANTS = {'float32': _variant(), 'bfloat16': _variant(bf16=True), 'channels la
 
 
 def trainer_of(batch_size, data_dir, backbone='resnet50', res=224, overrides=(), device='cpu', config='pymaf.yaml'):
-    """A Trainer of PyMAF, or of another config, on people that are rendered as it sees them: no data set is needed."""
-    AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
+    """A Trainer of PyMAF, or of another config, on people that are rendered in training. It needs no dataset."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # it holds the precision of the previous trainer
     return Trainer(load_config(config, [
         'LOG_DIR', tempfile.mkdtemp(), 'DEVICE', device, 'PATHS.DATA_DIR', data_dir, 'DATA.MIXTURE', ['free-stream:1'],
         'DATA.EVAL_DATASET', '', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
@@ -57,16 +57,18 @@ def floor_of(network, images):
 
 
 def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', res=224, rounds=3, device='cpu'):
-    """-> {variant, 'convolutions', 'convolutions, channels last' or 'backbone': seconds of `in_turns`};
-    {variant: loss of the first step}, from equal weights, pictures and dropout; and {variant: error} of those whose
-    first step failed, which are in neither of the others."""
+    """-> ({name: seconds of `in_turns`}, {variant: loss of the first step}, {variant: error}).
+
+    Names are the variants, 'convolutions', 'convolutions, channels last' and 'backbone'. First steps have equal
+    weights, pictures and dropout. Variants whose first step failed are only in the last dict.
+    """
     calls, losses, failures = {}, {}, {}
     for name in variants:
         call = step_of(trainer_of(batch_size, data_dir, backbone, res, VARIANTS[name], device))
         seed_everything(0)
         try:
             losses[name] = float(call()[0])
-        except Exception as error:  # of a compiler, or for want of memory: the other variants have none of it
+        except Exception as error:  # of a compiler, or out of memory; the other variants may still run
             failures[name] = error
         else:
             calls[name] = call
@@ -75,7 +77,7 @@ def measure(batch_size, data_dir, variants=('float32',), backbone='resnet50', re
     floors = {'convolutions': floor_of(network, images), 'backbone': floor_of(network.backbone, images)}
     floors['convolutions, channels last'] = floor_of(network.to(memory_format=torch.channels_last),
                                                      images.to(memory_format=torch.channels_last))
-    # Two steps and more pass before a process has the memory that it then keeps (utils/memory.py).
+    # The memory of a process is constant only after two or more steps (utils/memory.py).
     return in_turns({**calls, **floors}, rounds, warm_up=3, device=device), losses, failures
 
 
@@ -89,7 +91,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--give_back', action='store_true',
-                        help='give freed memory back to the system, as without utils/memory.py')
+                        help='return freed memory to the system, as without utils/memory.py')
     options = parser.parse_args()
     if options.give_back:
         devices.keep_freed_memory = lambda: False

@@ -1,8 +1,8 @@
-"""What bfloat16, layout and torch.compile do to accuracy: python -m benchmarks.variants [--epochs 1] [--seeds 0 1]
+"""Measures the effect of bfloat16, layout and torch.compile on accuracy: python -m benchmarks.variants
 
 Trains configs/free/pymaf_scratch.yaml in each variant of benchmarks.training_step and prints its errors on held-out
-people, with the bootstrap interval of PA-MPJPE, and the processor seconds of its steps. Two seeds of one variant differ
-too: only what differs by more is the variant's doing.
+people, with the bootstrap interval of PA-MPJPE, and the processor seconds of its steps. Two seeds of one variant also
+differ. Only larger differences are an effect of the variant.
 """
 import argparse
 import contextlib
@@ -20,13 +20,13 @@ from utils.errors import run_main
 
 
 def train(variant, seed, options):
-    """-> (Evaluation, processor seconds of this process) of a training of its own."""
-    AcceleratorState._reset_state(reset_partial_state=True)  # keeps the precision of the trainer before
+    """Train once -> (Evaluation, processor seconds of this process)."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # it holds the precision of the previous trainer
     trainer = Trainer(load_config(options.config, [
         'LOG_DIR', tempfile.mkdtemp(), 'PATHS.DATA_DIR', options.data_dir, 'SEED', seed,
         'TRAIN.NUM_EPOCHS', options.epochs, 'TRAIN.VIS_INTERVAL', 10 ** 9, *VARIANTS[variant], *options.misc]))
     start = time.process_time()
-    with contextlib.redirect_stdout(io.StringIO()):  # a run ends with a table of its own
+    with contextlib.redirect_stdout(io.StringIO()):  # the trainer prints a table
         return trainer.fit(), time.process_time() - start
 
 

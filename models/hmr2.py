@@ -95,7 +95,7 @@ class HMR2(Regressor):
         if decay == 1.0:
             return super().param_groups(cfg)
         if not isinstance(self.backbone, ViTBackbone):
-            raise BadConfig(f'MODEL.HMR2.LAYER_DECAY is {decay:g}, but {self.backbone.name} is no ViT; set it to 1')
+            raise BadConfig(f'MODEL.HMR2.LAYER_DECAY is {decay:g}, but {self.backbone.name} is not a ViT; set it to 1')
         *layers, last = self.backbone.layers()
         of_vit = {id(parameter) for parameter in self.backbone.parameters()}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in of_vit]
@@ -108,7 +108,7 @@ def _backbone(cfg):
     if name not in VITS:
         return build_backbone(name)
     if res * 3 // 4 % PATCH or res % PATCH:
-        raise BadConfig(f'DATA.IMG_RES is {res}; a ViT cuts it, and three quarters of it, into patches of {PATCH}: '
+        raise BadConfig(f'DATA.IMG_RES is {res}; a ViT divides it, and three quarters of it, into patches of {PATCH}; '
                         'use a multiple of 64')
     return ViTBackbone(name, cfg.MODEL.HMR2.DROP_PATH, cfg.MODEL.HMR2.CHECKPOINT_BLOCKS)
 

@@ -38,7 +38,7 @@ class Stage:
 
     def __post_init__(self):
         if self.rotmat.shape[1:] != (24, 3, 3):
-            raise ValueError(f'rotmat has shape {list(self.rotmat.shape)}, wanted [B,24,3,3] (axis_angle_to_rotmat, '
+            raise ValueError(f'rotmat has shape {list(self.rotmat.shape)}, expected [B,24,3,3] (axis_angle_to_rotmat, '
                              'pose6d_to_rotmat)')
         for name in ('rotmat', 'betas', 'camera'):
             value = getattr(self, name)

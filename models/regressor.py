@@ -95,7 +95,7 @@ class MeanParameters(nn.Module):
         arrays = load_npz(path)
         for key, size in (('pose', 144), ('shape', 10), ('cam', 3)):
             if key not in arrays or arrays[key].size != size:
-                raise BadFile(f'{path}: {key!r} with {size} values is wanted')
+                raise BadFile(f'{path}: expected {key!r} with {size} values')
             value = torch.tensor(np.asarray(arrays[key], np.float32).reshape(1, size))
             self.register_buffer(key, value, persistent=False)
 

@@ -66,7 +66,7 @@ def checkpoint_regressor(path, keep=False):
     content = _read(path, keep)
     if isinstance(content, dict) and 'config' in content and 'regressor' in content:
         if not (isinstance(content['config'], str) and isinstance(content['regressor'], str)):
-            raise BadFile(f'{path}: not a checkpoint: its config and regressor are no text')
+            raise BadFile(f'{path}: not a checkpoint: its config and regressor are not text')
         return content['regressor'], content['config']
     return _published_family(_state_dict(content, path), path).regressor, None
 
@@ -174,7 +174,7 @@ def _check_variant(module, state, name):
     """Raise BadFile where a published Multi-SPIN file is of another variant than the network."""
     wanted = variant_of('multi_spin', state)
     if wanted != module.variant:
-        raise BadFile(f'{name}: a Multi-SPIN of another variant than the network; use --misc '
+        raise BadFile(f'{name}: another variant of Multi-SPIN than the network; use --misc '
                       + ' '.join(f'{key} {value}' for key, value in wanted.items()))
 
 
@@ -203,4 +203,4 @@ def _check_shapes(module, state, name):
     for key, value in module.state_dict().items():
         if key in state and state[key].shape != value.shape:
             raise BadFile(f'{name}: {key} has shape {list(state[key].shape)}, the network needs {list(value.shape)}; '
-                          'is MODEL.BACKBONE.NAME, or another key of the network, not the checkpoint\'s?')
+                          'set MODEL.BACKBONE.NAME and the other keys of the network as in its config')

@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # `make test` gives each of its processes one.
 THREADS = int(os.environ.get('OMP_NUM_THREADS') or min(2, os.cpu_count() or 1))
 torch.set_num_threads(THREADS)
+# caplog captures a logger that does not propagate only if the logger exists before the test. Without this line, the
+# first test of a process that logs finds no text.
+project_logging.get_logger()
 
 
 @pytest.fixture(autouse=True)

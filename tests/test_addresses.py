@@ -102,8 +102,8 @@ def test_a_connection_that_ends_early_leaves_nothing(server, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize('address, said', [
-    ('hf://somebody/model.pt', 'hf://OWNER/REPO/FILE'), ('https://host.example/', 'ends in no name'),
-    ('https://host.example/a.pt#sha1=12345678', 'is no digest')])
+    ('hf://somebody/model.pt', 'hf://OWNER/REPO/FILE'), ('https://host.example/', 'does not end in a file name'),
+    ('https://host.example/a.pt#sha1=12345678', 'is not a digest')])
 def test_what_is_no_address_of_a_file(address, said):
     with pytest.raises(BadConfig, match=said):
         local_file(address)

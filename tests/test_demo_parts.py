@@ -75,7 +75,7 @@ def test_the_focal_length_is_the_users_else_the_files_else_the_diagonal():
     # 640 and 480 are 4 and 3 times 160: the diagonal is 5 times 160.
     assert (Focus(0.0)(frame), Focus(0.0)(photo), Focus(1500.0)(photo)) == (800, 512.5, 1500)
     for impossible in (-3.0, float('nan'), float('inf')):
-        with pytest.raises(BadConfig, match='pixels above 0'):
+        with pytest.raises(BadConfig, match='above 0 pixels'):
             Focus(impossible)
 
 

@@ -147,7 +147,7 @@ def test_what_cannot_be_fetched_is_listed_at_the_end(tmp_path, mirror):
     (mirror / 'coco_fits.npy').write_bytes(b'\x93NUMPY...')
     (mirror / 'model_checkpoint.pt').write_bytes(b'weights')
     code, out, _ = run(tmp_path, '--only', 'fits_coco', 'fits_mpii', 'spin_checkpoint', mirror=mirror)
-    listed = 'tries again and goes on):\n  fits_mpii                curl ended with status 37\n'
+    listed = 'again to continue):\n  fits_mpii                curl ended with status 37\n'
     assert code == 1 and out.endswith(listed)
     assert (tmp_path / 'data/static_fits/coco_fits.npy').exists() and (tmp_path / 'data/model_checkpoint.pt').exists()
 
@@ -195,8 +195,8 @@ def closed_port():
 
 
 @pytest.mark.parametrize('kind, says', [
-    ('dead', 'does not answer'), ('silent', 'does not answer'), ('page', 'is no whole npz file'),
-    ('cut', 'broke off'), ('endless', 'is no whole npz file')])
+    ('dead', 'does not answer'), ('silent', 'does not answer'), ('page', 'is not a complete npz file'),
+    ('cut', 'broke off'), ('endless', 'is not a complete npz file')])
 def test_the_next_address_is_tried(tmp_path, mirror, server, kind, says):
     (mirror / 'eft_coco_all.npz').write_bytes(npz_bytes())
     first = f'http://127.0.0.1:{closed_port()}/x' if kind == 'dead' else f'{server}/{kind}'
@@ -368,7 +368,7 @@ def test_training_is_ready_with_one_whole_set_of_its_mixture(tmp_path):
     assert '  blocked  train.py --regressor pymaf_net' in run(tmp_path, '--check')[1]  # an empty folder has no pictures
     lay_out(data, 'datasets/coco/train2014/a.jpg')
     _, out, _ = run(tmp_path, '--check')
-    assert ('  ready    train.py --regressor pymaf_net on coco-full (not there: h36m lsp-orig mpii-eft lspet-eft '
+    assert ('  ready    train.py --regressor pymaf_net on coco-full (missing: h36m lsp-orig mpii-eft lspet-eft '
             'mpi-inf-3dhp)\n') in out
     assert '  blocked  train.py --regressor hmr: needs (annotations' in out
     shutil.rmtree(data / 'datasets/3dpw')

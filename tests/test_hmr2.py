@@ -264,7 +264,7 @@ def test_rates_fall_from_block_to_block(assets, tmp_path):
     assert rates[id(network.backbone.blocks[0].mlp.fc1.bias)] == pytest.approx(1e-3 / 2 ** 12)
     assert rates[id(network.backbone.pos_embed)] == pytest.approx(1e-3 / 2 ** 13)
     assert len(network.param_groups(small(assets, tmp_path))) == 1
-    with pytest.raises(BadConfig, match='resnet18 is no ViT'):
+    with pytest.raises(BadConfig, match='resnet18 is not a ViT'):
         cfg = small(assets, tmp_path, 'MODEL.HMR2.LAYER_DECAY', 0.5, backbone='resnet18')
         build_regressor(cfg).param_groups(cfg)
 

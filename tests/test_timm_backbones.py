@@ -101,7 +101,7 @@ def test_what_is_absent_is_named(tmp_path, monkeypatch):
     with pytest.raises(MissingFile, match='timm/resnet18: its ImageNet weights .*PRETRAINED') as raised:
         load_pretrained_backbone(build_backbone('timm/resnet18'), 'imagenet', tmp_path)
     assert '\n' not in str(raised.value)
-    with pytest.raises(BadConfig, match="'timm/efficientnet_lite9', which timm .* does not know; it knows eff"):
+    with pytest.raises(BadConfig, match="'timm/efficientnet_lite9', which timm .* does not have; similar names: eff"):
         build_backbone('timm/efficientnet_lite9')
     with pytest.raises(BadConfig, match='no coco weights are known for timm/resnet18'):
         load_pretrained_backbone(build_backbone('timm/resnet18'), 'coco', tmp_path)

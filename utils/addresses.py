@@ -55,7 +55,7 @@ def _fetched(address):
     pinned = _PINNED.search(address)
     address, digest = _PINNED.sub('', address), pinned[1] if pinned else ''
     if '#' in address:
-        raise BadConfig(f'{address}: what follows # is no digest; write #sha256= and 8 to 64 hexadecimal digits')
+        raise BadConfig(f'{address}: the part after # is not a digest; write #sha256= and 8 to 64 hexadecimal digits')
     before = cached_file(address)
     path = _from_hub(address) if address.startswith('hf://') else before or _from_web(address)
     if digest or path != before:
@@ -63,7 +63,7 @@ def _fetched(address):
         if not found.startswith(digest):
             raise BadFile(f'{address}: SHA-256 is {found}, not {digest}...; the file in the cache is {path}')
         get_logger().info(f'{address}: {path}, SHA-256 {found}' + ('' if digest else
-                                                                  f' (add #sha256={found} to have it compared)'))
+                                                                  f' (add #sha256={found} to compare it)'))
     return path
 
 
@@ -112,7 +112,7 @@ def _copy(answer, stream, address, name):
             stream.write(piece)
             bar.update(len(piece))
     if size and stream.tell() != size:  # urllib takes a broken connection for the end of the file
-        raise _unreachable(address, f'it ended after {stream.tell()} of {size} bytes')
+        raise _unreachable(address, f'the download ended after {stream.tell()} of {size} bytes')
 
 
 @contextlib.contextmanager
@@ -127,11 +127,11 @@ def _web_place(address):
     """Path in torch.hub's cache. Each address has its own folder, because two may end in the same name."""
     name = Path(unquote(urlsplit(address).path)).name
     if not name:
-        raise BadConfig(f'{address}: not an address of a file; it ends in no name')
+        raise BadConfig(f'{address}: not an address of a file; it does not end in a file name')
     return Path(torch.hub.get_dir()) / 'checkpoints' / hashlib.sha256(address.encode()).hexdigest()[:12] / name
 
 
 def _unreachable(address, error):
     reason = ' '.join(str(error).split())[:120] or type(error).__name__
-    return MissingFile(f'{address}: cannot be fetched, and is not in the cache ({reason}); fetch the file where there '
-                       'is a network, and give its path')
+    return MissingFile(f'{address}: cannot be fetched, and is not in the cache ({reason}); download the file '
+                       'elsewhere, and give its path')

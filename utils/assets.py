@@ -117,9 +117,9 @@ def find_assets(data_dir):
             log_once(f'{unused}; {free} is used instead', logging.WARNING)
         return Assets(free, is_free=True)
     if free.exists():
-        raise BadFile(f'{free}: unfinished asset folder (no {MANIFEST}); {RESTORE}')
+        raise BadFile(f'{free}: incomplete asset folder (no {MANIFEST}); {RESTORE}')
     raise MissingFile(f'{unused or f"{root}: no body model here (smpl/SMPL_NEUTRAL.pkl)"}, and no free one (free/); '
-                      'that of the repository is data/free: point PATHS.DATA_DIR to its data folder, or copy it')
+                      'set PATHS.DATA_DIR to the repository\'s data folder, or copy its data/free')
 
 
 def _unused(root):
@@ -155,14 +155,14 @@ def check_free_version(folder):
     meaning."""
     generator = load_json(Path(folder) / MANIFEST).get('generator', FREE_GENERATOR)
     if generator != FREE_GENERATOR:
-        raise BadFile(f'{folder}: made by another version of this program ({generator}, wanted is {FREE_GENERATOR}); '
+        raise BadFile(f'{folder}: made by another version of this program ({generator}, expected {FREE_GENERATOR}); '
                       f'move it away; {RESTORE}')
 
 
 def check_free_folder(folder):
     """Raise MissingFile unless `folder` is a finished free asset folder, BadFile if another version made it."""
     if not is_complete_free_folder(folder):
-        raise MissingFile(f'{folder}: no finished free asset folder here ({MANIFEST}); {RESTORE}')
+        raise MissingFile(f'{folder}: no complete free asset folder here ({MANIFEST}); {RESTORE}')
     check_free_version(folder)
 
 

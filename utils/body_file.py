@@ -23,7 +23,7 @@ def read_body_file(file):
     keys = (*_SHAPES, 'body_origin', 'body_digest')
     raw = load_npz(file, keys) if Path(file).suffix == '.npz' else load_pickle(file, keys)
     if not isinstance(raw, dict):
-        raise BadFile(f'{file}: not a body model (a dictionary of arrays is wanted)')
+        raise BadFile(f'{file}: not a body model (expected a dictionary of arrays)')
     sizes, arrays = {}, {}
     for key, shape in _SHAPES.items():
         if key not in raw:
@@ -37,13 +37,13 @@ def read_body_file(file):
         wanted = [sizes.get(n, n) for n in shape]
         if array.dtype.kind not in 'biuf' or array.ndim != len(shape) or any(
                 isinstance(w, int) and w != n for w, n in zip(wanted, array.shape)):
-            raise BadFile(f'{file}: {key} has shape {list(array.shape)} of {array.dtype}, wanted {wanted} of numbers')
+            raise BadFile(f'{file}: {key} has shape {list(array.shape)} of {array.dtype}, expected numbers {wanted}')
         if not np.isfinite(array).all():
             raise BadFile(f'{file}: {key} has values that are not finite')
         sizes.update({name: n for name, n in zip(shape, array.shape) if isinstance(name, str)})
         arrays[key] = array
     if arrays['shapedirs'].shape[-1] < 10:
-        raise BadFile(f'{file}: shapedirs has {arrays["shapedirs"].shape[-1]} shape components, wanted 10 or more')
+        raise BadFile(f'{file}: shapedirs has {arrays["shapedirs"].shape[-1]} shape components, expected 10 or more')
     _check_indices(file, arrays)
     arrays['body_origin'] = str(raw.get('body_origin', 'smpl'))
     arrays['body_digest'] = str(raw.get('body_digest') or body_digest(
@@ -67,6 +67,6 @@ def _check_indices(file, arrays):
     """Check that faces refer to vertices, and that every joint's parent comes before it."""
     count, parents = len(arrays['v_template']), arrays['kintree_table'][0].astype(np.int64)[1:]
     if not count or arrays['f'].size and not 0 <= arrays['f'].min() <= arrays['f'].max() < count:
-        raise BadFile(f'{file}: f names vertices outside of 0 to {count - 1}')
+        raise BadFile(f'{file}: f refers to vertices outside of 0 to {count - 1}')
     if not ((parents >= 0) & (parents < np.arange(1, len(parents) + 1))).all():
-        raise BadFile(f'{file}: kintree_table is no tree in which parents come first')
+        raise BadFile(f'{file}: kintree_table is not a tree in which parents come first')

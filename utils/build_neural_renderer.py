@@ -106,7 +106,7 @@ def run_pip(*arguments, environment, failure):
     if done.returncode:
         with tempfile.NamedTemporaryFile('w', prefix='neural-renderer-', suffix='.log', delete=False) as log:
             log.write(done.stdout)
-        raise ProjectError(f'{failure}: what pip and the compilers said is in {log.name}')
+        raise ProjectError(f'{failure}: the output of pip and the compilers is in {log.name}')
 
 
 def check_import():

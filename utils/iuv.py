@@ -110,7 +110,7 @@ def load_charts(path):
 
 def _entry(mat, key, path):
     if key not in mat or mat[key].dtype.kind not in 'biuf' or not np.isfinite(mat[key]).all():
-        raise BadFile(f'{path}: no array of finite numbers {key}; it is not a DensePose UV_Processed.mat')
+        raise BadFile(f'{path}: {key} is not an array of finite numbers; expected a DensePose UV_Processed.mat')
     return mat[key]
 
 

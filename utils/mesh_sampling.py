@@ -17,7 +17,7 @@ def downsampling_matrix(path, num_vertices):
     product = scipy.sparse.identity(num_vertices, format='csr')
     for level in np.atleast_1d(arrays['D']):
         if not scipy.sparse.issparse(level) or level.dtype.kind not in 'biuf':
-            raise BadFile(f'{path}: D is to hold sparse matrices of numbers')
+            raise BadFile(f'{path}: D must hold sparse matrices of numbers')
         level = scipy.sparse.csr_matrix(level)
         if level.shape[1] != product.shape[0]:
             raise BadFile(f'{path}: D is for a body of {level.shape[1]} vertices, the body has {num_vertices}')

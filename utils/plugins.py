@@ -20,7 +20,7 @@ class Registry:
     def register(self, name):
         """A decorator that registers a class or function under `name`. Raises BadConfig if the name is taken."""
         if not isinstance(name, str) or not name:
-            raise BadConfig(f'a {self.kind} is registered under a name, as in @register("my_name"); got {name!r}')
+            raise BadConfig(f'a {self.kind} needs a name, as in @register("my_name"); got {name!r}')
 
         def enter(entry):
             if not entry.__module__.startswith(f'{self._package}.'):
@@ -45,7 +45,7 @@ class Registry:
         """The object with a name. Raises BadConfig, which mentions --plugin."""
         if name not in self:
             raise BadConfig(f'unknown {self.kind} {name!r}; known are {", ".join(self.names())}; '
-                            'give the file of another with --plugin FILE')
+                            '--plugin FILE loads another')
         return self._entries[name]
 
     def entries(self):

@@ -170,7 +170,7 @@ def as_numbers(value, where, shape, dtype=np.float64, finite=True):
     fits = len(array.shape) == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape))
     if not fits or array.dtype.kind not in 'biuf':
         wanted = str(list(shape)).replace('None', 'N')
-        raise BadFile(f'{where} has shape {list(array.shape)} of {array.dtype}, wanted are numbers of shape {wanted}')
+        raise BadFile(f'{where} has shape {list(array.shape)} of {array.dtype}, expected numbers of shape {wanted}')
     with np.errstate(over='ignore', invalid='ignore'):
         result = array.astype(dtype)
     if finite and not (np.isfinite(array).all() and np.isfinite(result).all()):
@@ -252,7 +252,7 @@ def _failed_write(error):
 
 def _write_error(path, error):
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ProjectError(f'{path}: the disk is full; the file was not written and the old one, if any, is as it was')
+        return ProjectError(f'{path}: the disk is full; the file was not written, an old one is unchanged')
     return ProjectError(f'{path}: cannot be written ({error.strerror or error})')
 
 

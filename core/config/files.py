@@ -44,7 +44,7 @@ def load_stored_config(text, where, overrides=()):
     the checkpoint was saved.
     """
     if not isinstance(text, str):
-        raise BadConfig(f'{where}: YAML text is wanted')
+        raise BadConfig(f'{where}: expected YAML text')
     cfg, defaults = _stored(_parse_yaml(text, where), where), default_config()
     for key in _WRITTEN:  # a foreign file must not choose what is written on this machine
         set_key(cfg, key, get_key(defaults, key))
@@ -99,7 +99,7 @@ def lasting_text(cfg):
 
 def _finished(cfg, overrides):
     if len(overrides) % 2:
-        raise BadConfig(f'overrides come as KEY VALUE pairs, but {overrides[-1]!r} has no value')
+        raise BadConfig(f'overrides are KEY VALUE pairs, but {overrides[-1]!r} has no value')
     for key, value in zip(overrides[::2], overrides[1::2]):
         set_key(cfg, key, value)
     regressor_class(cfg.MODEL.REGRESSOR)
@@ -115,12 +115,12 @@ def _with_bases(path):
         asked_by = chain[-1][0] if chain else None
         file = _find(path, asked_by and asked_by.parent)
         if file.resolve() in seen:
-            raise BadConfig(f'{file}: builds on itself ({_BASE})')
+            raise BadConfig(f'{file}: is its own base ({_BASE})')
         seen.add(file.resolve())
         tree = _parse_yaml(_read(file, f'{asked_by}: {_BASE} {path}' if asked_by else path), file)
         path = tree.pop(_BASE, None)
         if path is not None and not isinstance(path, str):
-            raise BadConfig(f'{file}: {_BASE} names one YAML file, got {path!r}')
+            raise BadConfig(f'{file}: {_BASE} must be one YAML file, got {path!r}')
         chain.append((file, tree))
     return chain[::-1]
 
@@ -150,7 +150,7 @@ def _parse_yaml(text, path):
     except YAML_FAULTS as error:
         raise BadConfig(f'{path}: not readable as YAML ({" ".join(str(error).split())[:150]})') from None
     if not isinstance(tree or {}, dict):
-        raise BadConfig(f'{path}: not a config file (a mapping of keys is wanted)')
+        raise BadConfig(f'{path}: not a config file (expected a mapping of keys)')
     return tree or {}
 
 

@@ -57,9 +57,9 @@ def without_dataset(mixture, name):
 def hrnet_of_file(path):
     """Backbone name, such as 'hrnet_w48', of a published HRNet config. Raises BadConfig, MissingFile."""
     if not Path(path).exists():
-        raise MissingFile(f'{path}: no such file (--hrnet_cfg_file); give an existing one or set MODEL.BACKBONE.NAME')
+        raise MissingFile(f'{path}: no such file (--hrnet_cfg_file); MODEL.BACKBONE.NAME also selects the backbone')
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
         return f'hrnet_w{int(tree["HR_MODEL"]["EXTRA"]["STAGE2"]["NUM_CHANNELS"][0])}'
     except (yaml.YAMLError, OSError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
-        raise BadConfig(f'{path}: not an HRNet config; it needs HR_MODEL.EXTRA.STAGE2.NUM_CHANNELS') from None
+        raise BadConfig(f'{path}: not an HRNet config (expected HR_MODEL.EXTRA.STAGE2.NUM_CHANNELS)') from None

@@ -108,7 +108,7 @@ def _flags_from_json(path):
     """The flags in a stored options file. Entries that are not flags (derived paths) are ignored."""
     stored = load_json(path)
     if not isinstance(stored, dict):
-        raise BadConfig(f'{path}: not a file of options (a mapping of flags is wanted)')
+        raise BadConfig(f'{path}: not a file of options (expected a mapping of flags)')
     given = {}
     for flag in FLAGS:
         value = stored.get(flag.name)
@@ -153,7 +153,7 @@ def _config_builder(given, overrides):
     regressor = pairs.get('MODEL.REGRESSOR') or (checkpoint_regressor(start)[0] if start else DEFAULT_REGRESSOR)
     path = default_yaml(regressor, fits=fits)
     if path is None:
-        get_logger().info(f'{regressor}: no {regressor}.yaml beside its file or in configs/; the defaults hold')
+        get_logger().info(f'{regressor}: no {regressor}.yaml beside its file or in configs/; the defaults are used')
     return partial(_of_recipe, path, regressor)
 
 
@@ -173,14 +173,14 @@ def _of_rollback(checkpoint, text, overrides):
     elif named:
         place = []
     else:
-        raise BadConfig(f'{checkpoint}: lies in no run\'s folder; say with --name which run goes on from it')
+        raise BadConfig(f'{checkpoint}: is not in the folder of a run; give the run that continues with --name')
     return load_stored_config(text, f'{checkpoint}: config', [*place, *overrides])
 
 
 def _with_name(cfg, given):
     name = cfg.NAME or cfg.MODEL.REGRESSOR
     if Path(name).is_absolute() or '..' in Path(name).parts:
-        raise BadConfig(f'NAME is {name!r}; a folder below LOG_DIR is wanted')
+        raise BadConfig(f'NAME is {name!r}; it must be a folder below LOG_DIR')
     if given.get('timestamp'):
         name += time.strftime('_%Y%m%d_%H%M%S')
     if name == cfg.NAME:

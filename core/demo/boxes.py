@@ -66,7 +66,7 @@ def box_from_json(path, aspect=1.0):
     try:
         numbers = np.asarray(content['bbox'], np.float64).reshape(4)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise BadFile(f'{path}: wanted {{"bbox": [left, top, width, height]}}') from None
+        raise BadFile(f'{path}: expected {{"bbox": [left, top, width, height]}}') from None
     return square_box(*numbers, aspect=aspect)
 
 
@@ -121,7 +121,7 @@ class OpenPoseFolder:
         """Raise BadFile if no file belonged to a frame or none was readable."""
         self._files.check()
         if self.skipped and not self._read:
-            raise BadFile(f"{self._folder}: not one of its files can be read as OpenPose's JSON")
+            raise BadFile(f"{self._folder}: none of its files is readable as OpenPose's JSON")
 
 
 class Detections:
@@ -135,7 +135,7 @@ class Detections:
     def __init__(self, path, min_score, margin, same_names=False, listed=None, aspect=1.0):
         rows = load_json(path)
         if not isinstance(rows, list):
-            raise BadFile(f'{path}: wanted a list of {{"image_id": ..., "bbox": [left, top, width, height]}}')
+            raise BadFile(f'{path}: expected a list of {{"image_id": ..., "bbox": [left, top, width, height]}}')
         self._boxes, self._min_score, tracked = ByFrame(path, same_names, listed), min_score, []
         for number, row in enumerate(rows):
             try:
@@ -144,7 +144,7 @@ class Detections:
                 frame = row['image_id'] if isinstance(row['image_id'], str) else int(row['image_id'])
                 is_person = row.get('category_id', 1) == 1
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-                raise BadFile(f'{path}: entry {number} wants "image_id" and "bbox": [left, top, width, height]'
+                raise BadFile(f'{path}: entry {number} needs "image_id" and "bbox": [left, top, width, height]'
                               ) from None
             if is_person:
                 self._boxes.add(frame, box)
@@ -176,7 +176,7 @@ class TrackAnnotations:
                     corners = [float(entry['rect'][corner][axis]) for corner in ('tl', 'br') for axis in 'xy']
                     self._corners.add(int(entry['frame_id']), (int(track['idx']), corners))
         except (KeyError, TypeError, ValueError, OverflowError):
-            raise BadFile(f'{path}: wanted tracks [{{"idx", "frames": [{{"frame_id", "rect": {{"tl", "br"}}}}]}}]'
+            raise BadFile(f'{path}: expected tracks [{{"idx", "frames": [{{"frame_id", "rect": {{"tl", "br"}}}}]}}]'
                           ) from None
 
     def __call__(self, frame):

@@ -52,8 +52,8 @@ class ByFrame:
             return
         missed = [key for key in self._entries if key not in self._asked]
         if not self._asked:
-            raise BadFile(f'{self._path}: none of the frames that it names was read; it names {_span(missed)}, read '
-                          f"were {_span(self._frames)} (a number counts from 0, or is the one in a picture's name)")
+            raise BadFile(f'{self._path}: none of the frames that it names was read; it names {_span(missed)}, the '
+                          f"run has {_span(self._frames)} (numbers count from 0, or are those in the pictures' names)")
         if missed:
             get_logger().warning(f'{self._path}: {len(missed)} of the {len(self._entries)} frames that it names were '
                                  f'not read: {_span(missed)}')

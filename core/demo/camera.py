@@ -31,7 +31,7 @@ class Focus:
 
     def __init__(self, fixed=0.0):
         if not 0 <= fixed < math.inf:
-            raise BadConfig(f'--focal_length is {fixed:g}; it wants pixels above 0')
+            raise BadConfig(f'--focal_length is {fixed:g}; it must be above 0 pixels')
         self._fixed = fixed
 
     def __call__(self, frame):

@@ -115,7 +115,7 @@ def _named_detector(cfg, inputs, rule, track):
                                       listed=len(listed) or None, **rule), track=track)
     if inputs.openpose:
         if len(inputs.openpose) > 1 or not Path(inputs.openpose[0]).is_dir():
-            raise BadConfig("--openpose for a video or folder wants one folder of OpenPose's files")
+            raise BadConfig("--openpose for a video or folder takes one folder of OpenPose's files")
         pictures = list_pictures(inputs.paths[0]) if inputs.kind in ('img_dir', 'image_folder') else ()
         return DetectAndTrack(cfg, OpenPoseFolder(inputs.openpose[0], pictures, rule['aspect']), track=track)
     return None

@@ -38,7 +38,7 @@ class Drawer:
     def __init__(self, cfg, faces):
         self._demo, self._renderer = cfg.DEMO, build_renderer(cfg.DEMO.RENDERER, faces)
         if not cfg.DEMO.RENDER_RATIO > 0:
-            raise BadConfig(f'--render_ratio is {cfg.DEMO.RENDER_RATIO:g}; it wants a number above 0')
+            raise BadConfig(f'--render_ratio is {cfg.DEMO.RENDER_RATIO:g}; it must be above 0')
 
     def panels(self, image, estimates, focal_length):
         """Panels side by side, [H,W',3] uint8: input (WITH_RAW), overlay, bodies alone (EMPTY_BG), side (SIDEVIEW)."""

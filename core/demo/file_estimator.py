@@ -88,7 +88,7 @@ def _read_truth(path, root, draws):
     camera = as_numbers(arrays.get('K'), f'{path}: K, the camera in pixels', (3, 3))
     gender = next((name for name in GENDERS if name.startswith(str(arrays.get('gender', 'neutral')))), None)
     if gender is None:
-        raise BadFile(f'{path}: gender is none of {", ".join(GENDERS)}')
+        raise BadFile(f'{path}: gender must be one of {", ".join(GENDERS)}')
     body = BodyModel(root, gender)
     _check_body(path, str(arrays.get('body_digest', '')), body)
     people[0]['focal_lengths'] = np.full(len(people[0]['frames']), camera[0, 0])
@@ -140,7 +140,7 @@ def _cameras_and_names(path, arrays):
     lengths = arrays.get('focal_lengths', np.full(count, arrays['focal_length']))
     found = {'focal_lengths': as_numbers(lengths, f'{path}: focal_lengths', (count,))}
     if not (found['focal_lengths'] > 0).all():
-        raise BadFile(f'{path}: a focal length is not above 0')
+        raise BadFile(f'{path}: focal lengths must be above 0')
     names = np.asarray(arrays.get('names', ()))
     return found | ({'names': names} if names.shape == (count,) and names.dtype.kind == 'U' else {})
 

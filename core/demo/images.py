@@ -43,7 +43,7 @@ def run_pictures(cfg, inputs, estimator, device):
     run = _PictureRun(cfg, inputs, estimator, device, alone=sum(len(job.pictures) for job in jobs) == 1)
     recordings = [recording for recording in map(run, jobs) if recording is not None]
     if not recordings:
-        raise BadFile(f'{inputs.paths[0]}: not one picture can be read; {run.report.summary()}')
+        raise BadFile(f'{inputs.paths[0]}: no picture is readable; {run.report.summary()}')
     run.check()
     print(run.report.summary())
     return recordings

@@ -96,7 +96,7 @@ def open_estimator(cfg, device, needed):
     except MissingFile as error:
         if needed:
             raise
-        get_logger().warning(f'{error}; bodies are the network\'s alone, without a fit to keypoints')
+        get_logger().warning(f'{error}; bodies come from the network alone')
         return None
 
 
@@ -109,7 +109,7 @@ def pose_estimator(cfg, device):
         options = {'model': model or 'auto'}
     elif name == 'rtmpose':
         if not model:
-            raise BadConfig('--keypoints rtmpose wants --keypoint_model FILE, RTMPose as ONNX; it finds people by '
-                            'itself with --keypoint_detector FILE, YOLOX as ONNX')
+            raise BadConfig('--keypoints rtmpose needs --keypoint_model FILE, RTMPose as ONNX; to find people it '
+                            'also needs --keypoint_detector FILE, YOLOX as ONNX')
         options = {'pose': model, 'detector': detector or None}
     return build_pose_estimator(name, device, **options)

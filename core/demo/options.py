@@ -159,7 +159,7 @@ def _source(given):
         if chosen[0] == 'img' and len(given[name] or ()) not in (0, len(paths)):
             raise BadConfig(f'{len(paths)} pictures, but {len(given[name])} files of --{name}; give one for each')
     if given['fps'] is not None and chosen[0] != 'image_folder':
-        raise BadConfig('--fps is of --image_folder; videos and cameras have their own')
+        raise BadConfig('--fps applies to --image_folder only; videos and cameras have their own rate')
     return chosen[0], paths
 
 

@@ -37,8 +37,8 @@ class PictureFolder:
                 continue
             size = size or frame.image.shape
             if frame.image.shape != size:
-                log_once(f'{path}: not of the size of the pictures before it; the video shows it in a frame of theirs '
-                         '(--image_based takes pictures that are no video)')
+                log_once(f'{path}: differs in size from the pictures before it; the video shows it in their frame '
+                         '(--image_based takes independent pictures)')
             yield frame
 
     def close(self):
@@ -53,7 +53,7 @@ class Camera:
         self.path = f'camera {number}'
         self._capture = capture or cv2.VideoCapture(number)
         if not self._capture.isOpened():
-            raise ProjectError(f'camera {number} cannot be opened; is there one, and does no other program use it?')
+            raise ProjectError(f'camera {number} cannot be opened; connect it, or close the program that uses it')
 
     def __iter__(self):
         start, index = time.monotonic(), 0
@@ -75,7 +75,7 @@ def open_source(cfg, inputs, folder):
         return Camera(path)
     if inputs.kind == 'image_folder':
         if not _SLOWEST <= cfg.DEMO.FPS <= _FASTEST:
-            raise BadConfig(f'--fps is {cfg.DEMO.FPS:g}; it wants {_SLOWEST:g} to {_FASTEST:g} frames a second')
+            raise BadConfig(f'--fps is {cfg.DEMO.FPS:g}; it must be from {_SLOWEST:g} to {_FASTEST:g} frames a second')
         return PictureFolder(path, cfg.DEMO.FPS)
     return VideoReader(download(path, folder) if is_address(path) else path)
 

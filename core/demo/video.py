@@ -56,7 +56,7 @@ def run_video(cfg, inputs, estimator, device):
     finally:
         source.close()
     if not run.collector.num_frames:
-        raise BadFile(f'{source.path}: not one frame was read')
+        raise BadFile(f'{source.path}: no frame was read')
     return save(run.collector.recording())
 
 
@@ -171,6 +171,6 @@ class _VideoRun:
         if self._source.skipped:
             self.report.skipped['frames that cannot be decoded'] = self._source.skipped
         if self._stopped:
-            get_logger().info('stopped early; what was found until then is written')
+            get_logger().info('stopped early; the results so far are written')
         print(f'{self.report.summary()}; {self.collector.num_people} tracked; '
               f'{self.report.frames / max(seconds, 1e-9):.1f} frames/s')

@@ -15,7 +15,7 @@ class Window:
         except ImportError as error:
             raise ProjectError(f'this Python cannot open windows ({error}); run without --display') from None
         except tkinter.TclError as error:
-            raise ProjectError(f'no display to show results on ({error}); run without --display') from None
+            raise ProjectError(f'no display is available ({error}); run without --display') from None
         self._root.title(title)
         self._label = tkinter.Label(self._root, borderwidth=0)
         self._label.pack()

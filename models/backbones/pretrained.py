@@ -40,7 +40,7 @@ def load_pretrained_backbone(backbone, pretrained, root):
     for key in ('state_dict', 'model'):
         state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
     if not isinstance(state, dict):
-        raise BadFile(f'{path}: not weights of {backbone.name}: a dictionary of tensors is wanted')
+        raise BadFile(f'{path}: not weights of {backbone.name}: expected a dictionary of tensors')
     state = {_plain_name(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
     wanted = backbone.state_dict()
     if isinstance(backbone, TimmBackbone) and not set(wanted) & set(state):
@@ -91,6 +91,6 @@ def _download(name, root):
         download_url_to_file(weights.url, str(path), hash_prefix=path.stem.split('-')[-1], progress=False)
     except (OSError, RuntimeError):  # RuntimeError: wrong digest
         file = (_IMAGENET_FILES.get(name) or (path.name,))[0]
-        raise MissingFile(f'{path.parent / file}: no such file, and {weights.url} cannot be fetched; get it '
-                          f'elsewhere, or {_OFF}') from None
+        raise MissingFile(f'{path.parent / file}: no such file, and {weights.url} cannot be downloaded; put the '
+                          f'file there, or {_OFF}') from None
     return path

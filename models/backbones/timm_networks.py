@@ -143,8 +143,8 @@ def _create(name, **options):
     timm = import_package('timm', f'a backbone {PREFIX}NAME')
     if not timm.is_model(name.split('.')[0]):
         close = timm.list_models(f'*{name.split("_")[0]}*')[:5]
-        raise BadConfig(f'MODEL.BACKBONE.NAME is {PREFIX + name!r}, which timm {timm.__version__} does not know'
-                        + (f'; it knows {", ".join(close)}, ...' if close else ''))
+        raise BadConfig(f'MODEL.BACKBONE.NAME is {PREFIX + name!r}, which timm {timm.__version__} does not have'
+                        + (f'; similar names: {", ".join(close)}, ...' if close else ''))
     index = -1
     network = _features(timm, name, index, options)
     while network.feature_info.reduction()[-1] > _STRIDE:

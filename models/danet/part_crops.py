@@ -107,15 +107,15 @@ def _ratios(assets, body):
     if assets.has(RATIO_FILE):
         return _read_ratios(assets.file(RATIO_FILE))
     if not assets.is_free:
-        log_once(f'{assets.root / RATIO_FILE}: no such file; where no checkpoint gives the sizes of DaNet\'s part '
-                 'crops, those of the body at rest are taken')
+        log_once(f'{assets.root / RATIO_FILE}: no such file; DaNet\'s part crops have the sizes of the '
+                 'body at rest, unless a checkpoint gives others')
     return rest_pose_ratios(body)
 
 
 def _read_ratios(path):
     content = load_pickle(path, keys := ('ratio', 'offset'))
     if not isinstance(content, dict):
-        raise BadFile(f"{path}: a dictionary of 'ratio' and 'offset' is wanted")
+        raise BadFile(f"{path}: expected a dictionary of 'ratio' and 'offset'")
     return [torch.from_numpy(as_numbers(np.ravel(content.get(key)), f'{path}: {key}', (NUM_JOINTS,), np.float32))
             for key in keys]
 

@@ -84,10 +84,10 @@ def main(argv=None):
     options = parser.parse_args(argv)
     left = fetch(options.out)
     if left:
-        print(f'{options.out}: without {", ".join(left)}, which could not be fetched; put them there, or run '
+        print(f'{options.out}: {", ".join(left)} could not be downloaded; put them there, or run '
               '`./fetch_data.sh --only blazepose_detection blazepose_full blazepose_heavy`')
     else:
-        print(f'{options.out}: BlazePose is there')
+        print(f'{options.out}: BlazePose\'s files are complete')
     return 0
 
 

@@ -28,7 +28,7 @@ def read_keypoints(path, format=None):
     try:
         return _people_by_picture(content, path, format)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
-        raise BadFile(f"{path}: not keypoints as OpenPose, AlphaPose or COCO write them, and no array of people's "
+        raise BadFile(f"{path}: not a keypoint file of OpenPose, AlphaPose or COCO, nor an array of people's "
                       'joints') from None
 
 
@@ -99,7 +99,7 @@ def _person(points, path, format, box=None, score=None, track=None):
     name = format or BY_COUNT.get(len(points))
     if name is None or len(points) < len(FORMATS[name].names):
         wanted = f'{len(FORMATS[name].names)} of {name}' if name else ', '.join(map(str, BY_COUNT))
-        raise BadFile(f'{path}: a person with {len(points)} joints, wanted {wanted}')
+        raise BadFile(f'{path}: a person with {len(points)} joints, expected {wanted}')
     keypoints = FORMATS[name].keypoints(points)
     seen = keypoints[keypoints[:, 2] > 0]
     if box is not None:

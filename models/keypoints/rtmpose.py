@@ -30,7 +30,7 @@ class RTMPose:
 
     def __init__(self, device='cpu', pose=None, detector=None, min_score=0.5, min_keypoints=0.2):
         if pose is None:
-            raise BadConfig('pose estimator rtmpose wants ONNX files: pose=FILE of RTMPose, detector=FILE of YOLOX')
+            raise BadConfig('pose estimator rtmpose needs ONNX files: pose=FILE of RTMPose, detector=FILE of YOLOX')
         self._pose = _session(pose, device)
         self._size = _image_size(self._pose, pose)
         self._detector = YOLOX(detector, device, min_score) if detector else None
@@ -41,7 +41,7 @@ class RTMPose:
         if boxes is not None:
             return [self._in_box(image, box, 1.0) for box in np.asarray(boxes, np.float64).reshape(-1, 4)]
         if self._detector is None:
-            raise BadConfig('pose estimator rtmpose finds no people by itself without detector=FILE of YOLOX')
+            raise BadConfig('pose estimator rtmpose needs boxes of people, or detector=FILE of YOLOX')
         found = [self._in_box(image, box, score) for box, score in self._detector(image)]
         return [person for person in found if person is not None]
 
@@ -63,7 +63,7 @@ class RTMPose:
             return None
         form = BY_COUNT.get(len(points))
         if form is None:
-            raise BadFile(f'{self._path}: {len(points)} joints, wanted {", ".join(map(str, BY_COUNT))}')
+            raise BadFile(f'{self._path}: {len(points)} joints, expected {", ".join(map(str, BY_COUNT))}')
         return PersonKeypoints(box, score * float(confidence.mean()), FORMATS[form].to_j49(points, confidence))
 
     def _run(self, values):
@@ -164,7 +164,7 @@ def _session(path, device):
         with open(path, 'rb') as stream:
             return onnxruntime.InferenceSession(stream.read(), providers=available)
     except OSError as error:
-        raise MissingFile(f'{path}: {error.strerror or error}; wanted is an ONNX file') from None
+        raise MissingFile(f'{path}: {error.strerror or error}; expected an ONNX file') from None
     except Exception as error:  # onnxruntime's own error classes
         raise BadFile(f'{path}: not a readable ONNX file ({" ".join(str(error).split())[:80]})') from None
 
@@ -173,5 +173,5 @@ def _image_size(session, path):
     """(width, height) of the network's only input."""
     shape = session.get_inputs()[0].shape
     if len(shape) != 4 or not all(isinstance(side, int) for side in shape[2:]):
-        raise BadFile(f'{path}: its input is {shape}, wanted [1,3,height,width]')
+        raise BadFile(f'{path}: its input is {shape}, expected [1,3,height,width]')
     return shape[3], shape[2]

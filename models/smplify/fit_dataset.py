@@ -42,11 +42,11 @@ def main(argv=None):
     name, annotations = _read(cfg, options)
     stems = fits_stems(name)
     if not stems:
-        raise BadConfig(f'{name}: its labels are bodies already; it needs no fits')
+        raise BadConfig(f'{name}: has pose and shape labels already and needs no fits')
     folder = options.out or find_assets(cfg.PATHS.DATA_DIR).root / 'static_fits'
     target = folder / f'{stems[0]}_fits.npy'
     if target.exists() and not options.overwrite:
-        raise ProjectError(f'{target}: there already; use --overwrite to replace it')
+        raise ProjectError(f'{target}: exists already; use --overwrite to replace it')
     smplify = build_smplify(cfg)
     parts = folder / f'.{stems[0]}_fits.parts'
     fits = fit_annotations(cfg, annotations, smplify, parts, options.batch_size)

@@ -35,7 +35,7 @@ def clean_inputs(pose, betas, cam_t, camera_center, keypoints_2d):
     Raises ValueError for shapes that do not match.
     """
     if keypoints_2d.shape[-2:] != (NUM_JOINTS, 3) or keypoints_2d.dim() not in (3, 4):
-        raise ValueError(f'keypoints_2d has shape {list(keypoints_2d.shape)}, wanted [B,49,3] or [B,n_views,49,3]')
+        raise ValueError(f'keypoints_2d has shape {list(keypoints_2d.shape)}, expected [B,49,3] or [B,n_views,49,3]')
     keypoints = keypoints_2d.detach().float()
     keypoints = keypoints.unsqueeze(1) if keypoints.dim() == 3 else keypoints
     batch, views = keypoints.shape[:2]
@@ -44,7 +44,7 @@ def clean_inputs(pose, betas, cam_t, camera_center, keypoints_2d):
     translation = _with_views(cam_t, 'cam_t', 3, batch, views)
     betas = betas.detach().float()
     if betas.shape != (batch, 10):
-        raise ValueError(f'betas has shape {list(betas.shape)}, wanted [{batch},10]')
+        raise ValueError(f'betas has shape {list(betas.shape)}, expected [{batch},10]')
     good = torch.isfinite(translation).all(-1, keepdim=True) & (translation[..., 2:] > 0)
     fallback = camera_to_translation(on_device((0.9, 0.0, 0.0), translation.device))
     usable = torch.isfinite(pose).flatten(1).all(1) & torch.isfinite(betas).all(1)
@@ -59,7 +59,7 @@ def _with_views(value, name, size, batch, views):
     if value.dim() == 2:
         value = value.unsqueeze(1).expand(-1, views, -1)
     if value.shape != (batch, views, size):
-        raise ValueError(f'{name} has shape {list(value.shape)}, wanted [{batch},{size}] or [{batch},{views},{size}]')
+        raise ValueError(f'{name} has shape {list(value.shape)}, expected [{batch},{size}] or [{batch},{views},{size}]')
     return value
 
 

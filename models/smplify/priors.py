@@ -62,7 +62,7 @@ def _read_mixture(path):
     keys = ('means', 'covars', 'weights')
     raw = load_pickle(path, keys)
     if not isinstance(raw, dict) or not set(keys) <= set(raw):
-        raise BadFile(f"{path}: not a pose prior (a dictionary of 'means', 'covars' and 'weights' is wanted)")
+        raise BadFile(f"{path}: not a pose prior (expected a dictionary of 'means', 'covars' and 'weights')")
     means = as_numbers(raw['means'], f'{path}: means', (None, NUM_POSE))
     count = len(means)
     return (means, as_numbers(raw['covars'], f'{path}: covars', (count, NUM_POSE, NUM_POSE)),

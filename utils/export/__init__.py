@@ -29,7 +29,7 @@ def save_results(recording, body, folder, stem, formats):
     if unknown:
         raise ProjectError(f'unknown export format {unknown[0]!r}; known: {", ".join(FORMATS)}')
     if Path(stem).name != stem:
-        raise ProjectError(f'{stem!r} cannot begin the name of a file')
+        raise ProjectError(f'{stem!r} cannot be the start of a file name')
     recording = checked_recording(recording, body)
     folder, written = Path(folder), []
     for name in (name for name in _PER_PERSON if name in formats):

@@ -197,8 +197,8 @@ def correctives_left_out(body, person):
 def _say_what_is_lost(person, body):
     distance = correctives_left_out(body, person)
     if distance > _NOTABLE:
-        get_logger().info(f'person {person.person_id}: a .glb skin has no pose-corrective shapes; it is {distance:.1f} '
-                          'mm from the body on average')
+        get_logger().info(f'person {person.person_id}: a .glb skin has no pose-corrective shapes; its mean error '
+                          f'is {distance:.1f} mm')
 
 
 def _linear(color):

@@ -22,11 +22,11 @@ def checked_recording(recording, body):
         raise WrongBody(f'{recording.source}: its parameters belong to {recording.body_file}, not to {body.file}')
     for length in (recording.focal_length, *recording.focal_lengths):
         if not (np.isfinite(length) and length > 0):
-            raise BadFile(f'{recording.source}: focal length {length} px; nothing can be placed')
+            raise BadFile(f'{recording.source}: its focal length is {length} px; it must be above 0')
     people = [_finite_rows(person) for person in recording.people]
     for person in people:
         if not len(person):
-            get_logger().warning(f'person {person.person_id}: not one usable frame, so no file')
+            get_logger().warning(f'person {person.person_id}: no usable frame; no file is written')
     people = [person for person in people if len(person)]
     times = _increasing(np.asarray(recording.times, np.float64), recording.source)
     for person in people:
@@ -43,8 +43,8 @@ def _finite_rows(person):
     for array in arrays.values():
         usable &= np.isfinite(array).reshape(len(person), -1).all(1) if len(person) else usable
     if not usable.all():
-        get_logger().warning(f'person {person.person_id}: {np.sum(~usable)} of {len(usable)} frames are not finite '
-                             'numbers and are left out')
+        get_logger().warning(f'person {person.person_id}: {np.sum(~usable)} of {len(usable)} frames have values '
+                             'that are not finite; they are left out')
     return replace(person, **{name: array[usable] for name, array in arrays.items()})
 
 
@@ -54,7 +54,7 @@ def _increasing(times, source):
     if len(times) and times[0] < 0:
         times = times - times[0]
     if (np.diff(times) <= 0).any():
-        get_logger().warning(f'{source}: times do not increase everywhere; such frames are set 1 ms apart')
+        get_logger().warning(f'{source}: times do not increase; frames are set at least 1 ms apart')
         steps = _SHORTEST_FRAME * np.arange(len(times))
         times = np.maximum.accumulate(times - steps) + steps
     return times

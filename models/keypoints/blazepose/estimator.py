@@ -32,7 +32,7 @@ class BlazePose:
 
     def __init__(self, model='auto', folder=None, threads=1):
         if model not in (*MODELS, 'auto'):
-            raise BadConfig(f"unknown model {model!r} of BlazePose; use {', '.join(MODELS)} or auto")
+            raise BadConfig(f"unknown BlazePose model {model!r}; use {', '.join(MODELS)} or auto")
         self.model = _first_there(folder) if model == 'auto' else model
         self.name = f'BlazePose {self.model}'
         self._folder, self._threads = folder, threads
@@ -118,7 +118,7 @@ def _first_there(folder):
     for model in MODELS:
         if has_weights(_file_of(model), folder):
             return model
-    raise MissingFile(f'no file of BlazePose is there; {HOW_TO_FETCH}')
+    raise MissingFile(f'the files of BlazePose are missing; {HOW_TO_FETCH}')
 
 
 def _file_of(model):
