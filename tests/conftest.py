@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: stand-in assets of the licensed formats, and the free assets where they are built."""
+"""Fixtures shared by all tests: stand-in assets in the licensed formats, the free assets, scripts and the log."""
 import os
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from tests.reference.standin import write_assets
 from utils import logging as project_logging
 
 ROOT = Path(__file__).resolve().parent.parent
-# `make test` gives each of its processes one.
+# `make test` sets OMP_NUM_THREADS to 1 in each of its processes.
 THREADS = int(os.environ.get('OMP_NUM_THREADS') or min(2, os.cpu_count() or 1))
 torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)
 def fresh_process_state():
-    """accelerate keeps device and precision for a whole process, torch its threads; each test may want others."""
+    """Reset the device and precision that accelerate keeps for a process, and torch's number of threads."""
     AcceleratorState._reset_state(reset_partial_state=True)
     torch.set_num_threads(THREADS)
 
@@ -42,7 +42,7 @@ def free_assets():
 
 @pytest.fixture(scope='module')
 def scripts():
-    """Runs the scripts in processes of their own, without the seconds that importing torch takes each."""
+    """Runs each script in a forked process that has torch imported already."""
     from tests.training_processes import TrainingServer
     with TrainingServer() as server:
         yield server
@@ -50,7 +50,7 @@ def scripts():
 
 @pytest.fixture
 def no_assets(tmp_path, monkeypatch):
-    """A working folder without any assets, where published recipes hold: the free body has recipes of its own."""
+    """An empty working folder: the published recipes apply, not those of the free body."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -65,5 +65,5 @@ def said(monkeypatch):
 
 @pytest.fixture
 def without_own_weights(monkeypatch, tmp_path):
-    """A copy of the repository that has no weights of its own."""
+    """As in a copy of the repository without pretrained weights."""
     monkeypatch.setattr('core.pretrained.PRETRAINED', tmp_path / 'no_weights')

@@ -1,5 +1,4 @@
-"""What the demo's tests look at: checkpoints with untrained weights, which put the mean pose into the crop's middle,
-and small videos."""
+"""Checkpoints and small videos for the demo's tests. The checkpoints predict the mean pose in the crop's middle."""
 import json
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""A file that is absent changes nothing silently: an error where it is needed, else a line in the log."""
+"""An absent file is never ignored silently. It is an error where it is needed, else a line in the log."""
 import numpy as np
 import pytest
 import torch
@@ -46,7 +46,7 @@ def trainer_of(root, regressor, folder):
 
 
 def test_iuv_supervision_needs_the_charts(without_charts, tmp_path, said):
-    """HMR trains without, and the log says what its pictures lack."""
+    """HMR trains without the charts, and the log says what its overlay pictures lack."""
     with pytest.raises(MissingFile, match=r'UV_Processed\.mat.*supervised with IUV'):
         trainer_of(without_charts, 'pymaf_net', tmp_path).fit()
     said.clear()
@@ -64,7 +64,7 @@ def test_danet_says_where_its_crops_sizes_come_from(standin_assets, free_assets,
 
 
 def test_the_log_names_the_annotation_file_of_several(standin_assets, tmp_path, said):
-    """Human3.6M's two training files have other labels: MoSh's bodies, or none."""
+    """Human3.6M has two training files: one has MoSh's bodies, the other has no bodies."""
     (tmp_path / 'datasets/h36m').mkdir(parents=True)
     (tmp_path / 'dataset_extras').mkdir()
     for file in standin_assets.iterdir():

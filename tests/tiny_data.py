@@ -1,4 +1,4 @@
-"""A training and an evaluation set of a few pictures, written in SPIN's format into an asset folder."""
+"""A dataset of a few pictures, written in SPIN's format into an asset folder."""
 import cv2
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from utils.geometry import project
 
 
 def write_tiny_dataset(assets, name, split, count=12, size=96, seed=0, with_body=None):
-    """Noise pictures with a random body each and every label that the format knows; with_body: who has that label."""
+    """Noise pictures with a random body each and every label of the format. with_body [count]: rows with has_smpl."""
     rng = np.random.default_rng(seed)
     body = BodyModel(assets)
     pose = rng.normal(0, .2, (count, 72)).astype(np.float32)
