@@ -43,7 +43,7 @@ ODD_VALUES = [None, True, -1, 0, 1e308, float('nan'), float('inf'), 10 ** 400, '
 # Mutations
 
 def mutated_bytes(content, draw):
-    """Bytes that are truncated, overwritten in places, emptied, zeroed from some place on, prefixed, or lack a piece."""
+    """Truncate, overwrite in places, zero the rest, empty, prefix with other bytes, or remove a piece."""
     kind = draw.one_of(('cut', 'overwrite', 'remove', 'empty', 'prefix', 'zeros'))
     start = draw.number(0, max(len(content) - 1, 0))
     if kind == 'cut':

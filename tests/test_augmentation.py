@@ -186,7 +186,7 @@ def test_large_pictures_are_averaged_down():
 @pytest.mark.parametrize('value', [200, 255])
 @pytest.mark.parametrize('seed', range(40))
 def test_a_crop_shows_nothing_but_the_picture(value, seed):
-    """A crop of a one-colour picture has that colour where a pixel's centre lies in the picture, and is black elsewhere."""
+    """A one-colour picture's crop has that colour at pixels whose centre lies in the picture, and black elsewhere."""
     rng = np.random.default_rng(seed)
     width, height = 2 * rng.integers(2, 500, 2) + 1
     res, rotation, flip = 64, (0.0, 23.0)[seed % 4 == 3], seed % 3 == 1
