@@ -1,4 +1,4 @@
-"""`make gpu`: parts that fail, hang or find no time left cost nobody else's results."""
+"""`make gpu`: a part that fails, hangs or has no time left does not affect the other parts' results."""
 import json
 import subprocess
 import sys
@@ -21,8 +21,8 @@ def command(text):
     return ('-c', text)
 
 
-def test_each_part_writes_its_line_whatever_befalls_the_others(tmp_path):
-    """The part that hangs has a child that would write a file later; it does not live to do so."""
+def test_each_part_writes_its_line_when_others_fail(tmp_path):
+    """The part that hangs has a child process that would write a file later. It is killed with the part."""
     out, late = tmp_path / 'gpu.jsonl', tmp_path / 'late'
     child = f'import time; time.sleep(8); open({str(late)!r}, "w")'
     hanging = (f'import subprocess, sys, time; subprocess.Popen([sys.executable, "-c", {child!r}]); '
@@ -59,7 +59,7 @@ def test_results_are_added_to_those_before(tmp_path, monkeypatch):
         gpu.main(['--device', 'cpu', '--parts', 'three'])
 
 
-def test_every_part_names_a_command_that_is_there():
+def test_every_part_names_an_existing_command():
     for part in gpu.PARTS.values():
         for name in (part.on_gpu, part.on_cpu):
             path = name[1].replace('.', '/') if name[0] == '-m' else name[0].removesuffix('.py')

@@ -1,4 +1,4 @@
-"""`--no_skips`, which CI runs with: what is skipped fails the run, by one process and by two."""
+"""`--no_skips`, which CI uses: a skip fails the run, with one process and with two."""
 import os
 import subprocess
 import sys
@@ -60,7 +60,7 @@ def test_the_shared_folder_is_excused_only_where_it_is_absent(tmp_path):
 
 
 def test_every_skip_for_the_shared_folder_has_its_reason():
-    """Files that look into ../shared give the reason that `--no_skips` knows."""
+    """Files that read ../shared give the reason that `--no_skips` excuses."""
     for path in sorted((ROOT / 'tests').glob('test_*.py')):
         text = path.read_text(encoding='utf-8')
         if "'shared'" in text and path.name != 'test_no_skips.py':
