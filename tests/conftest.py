@@ -2,10 +2,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+import models.body
 from datasets.synthetic.check_assets import check_assets
 from tests.no_skips import pytest_addoption, pytest_configure  # noqa: F401  hooks of --no_skips
 from tests.reference.standin import write_assets
@@ -25,10 +27,38 @@ def fresh_process_state():
 
 
 @pytest.fixture(scope='session')
-def standin_assets(tmp_path_factory):
+def unchanging_folders():
+    """Asset folders whose bodies no test changes."""
+    return [ROOT / 'data' / 'free']
+
+
+@pytest.fixture(scope='session', autouse=True)
+def bodies_are_read_once(unchanging_folders):
+    """Keep the arrays of unchanging bodies. Reading them takes most of the time of building a small network."""
+    read, kept = models.body.read_body_file, {}
+
+    def read_once(file):
+        path = Path(file).resolve()
+        if not any(folder.resolve() in path.parents for folder in unchanging_folders):
+            return read(file)
+        if path not in kept:
+            kept[path] = read(file)
+            for value in kept[path].values():
+                if isinstance(value, np.ndarray):
+                    value.flags.writeable = False
+        return dict(kept[path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models.body, 'read_body_file', read_once)
+        yield
+
+
+@pytest.fixture(scope='session')
+def standin_assets(tmp_path_factory, unchanging_folders):
     """An asset folder in the licensed layout whose arrays are those of the reference values."""
     folder = tmp_path_factory.mktemp('standin')
     write_assets(folder)
+    unchanging_folders.append(folder)
     return folder
 
 
@@ -46,6 +76,12 @@ def scripts():
     from tests.training_processes import TrainingServer
     with TrainingServer() as server:
         yield server
+
+
+@pytest.fixture
+def without_panels(monkeypatch):
+    """Trainings in this process draw no panels of meshes, which take half of a short run."""
+    monkeypatch.setattr('core.training.trainer.panel', lambda *_, **__: torch.zeros(3, 8, 8))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Files from strangers: no pickle, array file, `.mat` or checkpoint runs code; writes are whole or not at all."""
+"""Untrusted files: no pickle, array file, `.mat` or checkpoint runs code. Files are written completely or not at all."""
 import io
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""What the program does where Windows' limits hold: no fcntl, no folders to open, no fork, no pread, no SIGCHLD."""
+"""The project under Windows' limits: no fcntl, no opening of folders, no fork, no pread, no SIGCHLD."""
 import io
 import multiprocessing
 import os
@@ -69,7 +69,7 @@ def assets(standin_assets, tmp_path_factory):
 
 
 def run_as_on_windows(folder, script, *arguments):
-    """A Python program with tests/windows_like.py as its sitecustomize -> what it printed."""
+    """Run a Python script with tests/windows_like.py as its sitecustomize -> its standard output."""
     (folder / 'site').mkdir(exist_ok=True)
     shutil.copy(ROOT / 'tests/windows_like.py', folder / 'site/sitecustomize.py')
     environment = {**os.environ, 'PYTHONPATH': str(folder / 'site'), 'OMP_NUM_THREADS': '1'}
@@ -95,7 +95,7 @@ def test_it_imports_trains_and_evaluates(assets, tmp_path):
 
 
 def test_spawned_loader_workers_read_every_kind_of_dataset(assets, tmp_path, monkeypatch):
-    # As where processes are spawned by default: counters belong to that kind of start.
+    # As where processes are spawned by default; a counter belongs to one start method.
     monkeypatch.setattr('datasets.image_dataset.Value', multiprocessing.get_context('spawn').Value)
     cfg = tiny_config(assets, tmp_path, 'DATA.ON_BAD_IMAGE', 'skip')
     images = ImageDataset(cfg, 'tiny')
@@ -142,7 +142,7 @@ def test_shards_are_read_without_pread(tmp_path, monkeypatch):
 
 
 def test_text_is_the_same_bytes_everywhere(tmp_path, monkeypatch):
-    """As where the system's own encoding is another one, and lines end in two characters."""
+    """Also where the system's encoding is cp1252."""
     monkeypatch.setattr(io, 'text_encoding', lambda encoding, stacklevel=2: encoding or 'cp1252')
     save_json(tmp_path / 'a.json', {'name': 'Zoë — 走'})
     assert (tmp_path / 'a.json').read_bytes().endswith(b'}\n') and b'\r' not in (tmp_path / 'a.json').read_bytes()

@@ -1,4 +1,4 @@
-"""What smplx's licence does not allow everybody is not needed: everything on the free body runs without the package."""
+"""Everything on the free body runs without the package smplx, whose licence does not allow every use."""
 import re
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-# Before anything of the project, as on a machine without smplx.
+# Imports of smplx fail, as on a machine without it.
 BLOCKED = 'import sys; sys.modules["smplx"] = None\n'
 BODY_AND_NETWORK = """
 import torch
