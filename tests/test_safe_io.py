@@ -1,4 +1,4 @@
-"""Untrusted files: no pickle, array file, `.mat` or checkpoint runs code. Files are written completely or not at all."""
+"""Untrusted files: no pickle, array file, `.mat` or checkpoint runs code. Writes are complete or leave the old file."""
 import io
 import os
 import pickle
