@@ -100,6 +100,13 @@ def said(monkeypatch):
 
 
 @pytest.fixture
+def log(caplog, monkeypatch):
+    """caplog with the messages of the project's logger, which does not propagate."""
+    monkeypatch.setattr(project_logging.get_logger(), 'propagate', True)
+    return caplog
+
+
+@pytest.fixture
 def without_own_weights(monkeypatch, tmp_path):
     """As in a copy of the repository without pretrained weights."""
     monkeypatch.setattr('core.pretrained.PRETRAINED', tmp_path / 'no_weights')

@@ -9,7 +9,6 @@ from datasets.annotations import Annotations
 from datasets.preprocess.bedlam import convert_bedlam
 from utils.errors import BadFile, MissingFile
 from utils.keypoints import COMMON_JOINTS, OPENPOSE_JOINTS
-from utils.logging import get_logger
 
 COUNT = 3
 RNG = np.random.default_rng(0)
@@ -22,12 +21,6 @@ OPENPOSE_OF_SMPLX = {
     'right_ear': 'right_ear', 'left_ear': 'left_ear', 'left_big_toe': 'left_big_toe',
     'left_small_toe': 'left_small_toe', 'left_heel': 'left_heel', 'right_big_toe': 'right_big_toe',
     'right_small_toe': 'right_small_toe', 'right_heel': 'right_heel'}
-
-
-@pytest.fixture
-def log(caplog, monkeypatch):
-    monkeypatch.setattr(get_logger(), 'propagate', True)
-    return caplog
 
 
 def labels(joints, pose_width, shape_width, size=(1280, 720), **others):

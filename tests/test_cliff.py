@@ -162,7 +162,7 @@ def tiny_run(assets, folder, *overrides):
     return Trainer(load_config('free/cliff_quick.yaml', [
         'PATHS.DATA_DIR', str(assets), 'LOG_DIR', str(folder), 'NAME', 'run', 'DEVICE', 'cpu', 'DATA.IMG_RES', 64,
         'MODEL.CLIFF.HIDDEN', 32, 'DATA.MIXTURE', ['tiny:1'], 'DATA.EVAL_DATASET', 'tiny', 'TRAIN.BATCH_SIZE', 4,
-        'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0, 'TRAIN.VIS_INTERVAL', 1, *overrides]))
+        'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0, *overrides]))
 
 
 @pytest.fixture(scope='module')

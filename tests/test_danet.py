@@ -317,7 +317,7 @@ def test_both_stages_run_in_the_harness(standin_assets, tmp_path):
         assert torch.equal(again(images).final.rotmat, trainer.regressor.eval()(images).final.rotmat)
 
 
-def test_fits_in_the_loop_supervise_both_stages(standin_assets, tmp_path):
+def test_fits_in_the_loop_supervise_both_stages(standin_assets, tmp_path, without_panels):
     """Without 3D ground truth, the targets are SMPLify's fits, from the mean pose first and later from estimates."""
     write_tiny_dataset(standin_assets, 'danet', 'train')
     write_tiny_dataset(standin_assets, 'danet', 'val', count=4, seed=1)

@@ -1,18 +1,17 @@
 """demo.py matches files to the frames of a video or folder by name and number. A bad file affects its frame alone."""
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from core.demo.options import parse_options
-from core.demo.run import run_demo
 from datasets.video import VideoReader
 from tests.demo_data import (  # noqa: F401
+    demo,
     networks_are_read_once,
     video_picture,
     write_checkpoint,
+    write_damaged_video,
     write_json,
     write_video,
 )
@@ -27,12 +26,6 @@ NOBODY = {'pose_keypoints_2d': [], 'face_keypoints_2d': [1.0] * 210}
 @pytest.fixture(scope='module')
 def checkpoint(free_assets, tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp('demo') / 'hmr.pt', free_assets)
-
-
-def demo(*arguments):
-    """The network alone: the people of these pictures are drawn, or nobody."""
-    arguments = ('--fit', 'none', *arguments)
-    return run_demo(*parse_options([str(argument) for argument in arguments]))
 
 
 def write_pictures(folder, names, size=(160, 120)):
@@ -106,10 +99,7 @@ def test_an_unreadable_picture_moves_no_box_and_no_result(checkpoint, tmp_path, 
 
 
 def test_frames_that_cannot_be_decoded_count(tmp_path):
-    whole = Path(write_video(tmp_path / 'whole.mp4', 20)).read_bytes()
-    middle = whole.find(b'mdat') + 1500
-    (tmp_path / 'damaged.mp4').write_bytes(whole[:middle] + b'\xff' * 300 + whole[middle + 300:])
-    frames = list(VideoReader(tmp_path / 'damaged.mp4'))
+    frames = list(VideoReader(write_damaged_video(tmp_path / 'damaged.mp4')))
     assert 5 < len(frames) < 20
     # The video has 12 frames a second, so a frame's time gives its index.
     assert [frame.index for frame in frames] == [round(12 * frame.time) for frame in frames]

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from core.demo.options import parse_options
-from core.demo.run import run_demo
-from tests.demo_data import SMALL, networks_are_read_once, write_checkpoint, write_json  # noqa: F401
+from tests.demo_data import SMALL, demo, networks_are_read_once, write_checkpoint, write_json  # noqa: F401
 from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.keypoints import JOINT_NAMES
 
@@ -29,12 +28,6 @@ def write_picture(path, size=(200, 150)):
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((*size[::-1], 3), BACKGROUND[::-1], np.uint8))
     return path
-
-
-def demo(*arguments):
-    """The network alone: the people of these pictures are drawn, or nobody."""
-    arguments = ('--fit', 'none', *arguments)
-    return run_demo(*parse_options([str(argument) for argument in arguments]))
 
 
 def drawn(path, background=BACKGROUND):

@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from core.demo.options import parse_options
-from core.demo.run import run_demo
 from core.demo.sources import Camera, download
 from core.demo.window import Window
 from datasets.synthetic.people import Cast
@@ -19,9 +17,11 @@ from datasets.synthetic.walking import write_walking
 from datasets.video import VideoReader
 from models.body import BodyModel
 from tests.demo_data import (  # noqa: F401
+    demo,
     networks_are_read_once,
     video_picture,
     write_checkpoint,
+    write_damaged_video,
     write_json,
     write_video,
 )
@@ -46,12 +46,6 @@ def walk(free_assets, tmp_path_factory):
     cast = Cast(Assets(Path(free_assets), is_free=True))
     write_walking(folder / 'walking.mp4', folder / 'walking.npz', cast, seconds=1, fps=8, width=320, height=240)
     return folder / 'walking.mp4', folder / 'walking.npz'
-
-
-def demo(*arguments):
-    """The network alone: the people of these pictures are drawn, or nobody."""
-    arguments = ('--fit', 'none', *arguments)
-    return run_demo(*parse_options([str(argument) for argument in arguments]))
 
 
 def boxes_of(rows):
@@ -242,10 +236,7 @@ def test_ctrl_c_writes_the_frames_so_far(checkpoint, tmp_path, monkeypatch):
 
 
 def test_damaged_videos(checkpoint, tmp_path, capsys):
-    whole = Path(write_video(tmp_path / 'whole.mp4', 20)).read_bytes()
-    middle = whole.find(b'mdat') + 1500
-    damaged = tmp_path / 'damaged.mp4'
-    damaged.write_bytes(whole[:middle] + b'\xff' * 300 + whole[middle + 300:])
+    damaged = write_damaged_video(tmp_path / 'damaged.mp4')
     [recording] = demo('--checkpoint', checkpoint, '--vid_file', damaged, '--detector', 'full_frame', '--no_render',
                        '--output_folder', tmp_path)
     lost = 20 - len(recording.times)

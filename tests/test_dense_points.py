@@ -95,12 +95,17 @@ def test_a_flip_swaps_sides_and_mirrors_uv_by_the_charts_symmetry(converted):
 
 
 def test_a_rotation_moves_points_and_segments_together(converted):
-    """Under a turn, each point still lies on its segment."""
+    """Places of the picture about the box's centre (40, 50), rotated by -40 degrees, in half sides of 96 * 1.3 / 2."""
     points, segments = sample(converted, Augmentation(rotation=40.0, scale=1.3), size=48)
-    for x, y in points[1:2, :2]:
-        assert segments[int((y + 1) * 24), int((x + 1) * 24)] in (2, 14)
-    corner = points[0, :2]
-    assert np.hypot(*corner) == pytest.approx(np.hypot(2 * 20, 2 * 40) / (96 * 1.3), abs=1e-4)
+    cos, sin = np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40))
+
+    def in_crop(x, y):
+        return np.array([cos * (x - 40) + sin * (y - 50), cos * (y - 50) - sin * (x - 40)]) / (96 * 1.3 / 2)
+    assert np.allclose(points[:3, :2], [in_crop(20, 10), in_crop(40, 50), in_crop(60, 90)], atol=1e-4)
+    # Places in the box's left and right half, and one beside the box.
+    for place, segment in (((25, 20), 2), ((35, 80), 2), ((45, 20), 14), ((55, 80), 14), ((12, 50), 0)):
+        column, row = (24 * (in_crop(*place) + 1)).astype(int)
+        assert segments[row, column] == segment, place
 
 
 def test_points_outside_the_crop_are_gone(converted):
@@ -155,9 +160,10 @@ def test_no_python_objects_stay_in_memory(converted, wanted):
     np.savez(assets.root / 'dataset_extras/dp_coco_2014_train.npz', imgname=['a.jpg'] * 300,
              center=np.ones((300, 2)), scale=np.ones(300), dp_annot=entries)
     del entries
+    cfg = load_config(None, ['PATHS.DATA_DIR', str(assets.root), 'DATA.DENSE_POINTS', wanted])  # imports the regressors
     gc.collect()
     before = len(gc.get_objects())
-    data = ImageDataset(load_config(None, ['PATHS.DATA_DIR', str(assets.root), 'DATA.DENSE_POINTS', wanted]), 'dp_coco')
+    data = ImageDataset(cfg, 'dp_coco')
     gc.collect()
     assert len(gc.get_objects()) - before < 300
     assert len(data) == 300 and (data.dense is not None) == wanted

@@ -48,7 +48,7 @@ def write_dense_dataset(assets):
     save_mat(assets / SYMMETRY_FILE, cells)
 
 
-def test_dense_points_supervise_both_stages(standin_assets, tmp_path):
+def test_dense_points_supervise_both_stages(standin_assets, tmp_path, without_panels):
     """With dp_coco and a dataset without points in the mixture, both stages have point losses. Where rows have no body,
     the point losses alone train the dense prediction."""
     write_tiny_dataset(standin_assets, 'danet', 'train')

@@ -16,8 +16,8 @@ from datasets.image_dataset import ImageDataset
 from datasets.preprocess.emdb import convert_emdb
 from models.body import BodyModel
 from tests.oracle import Oracle
+from tests.tiny_data import write_gendered_assets
 from utils.errors import BadFile, MissingFile
-from utils.safe_io import load_pickle
 
 FRAMES, SIZE = 9, 64
 RNG = np.random.default_rng(0)
@@ -94,15 +94,7 @@ def test_bad_files_are_one_line(tmp_path):
 def assets(standin_assets, tmp_path_factory):
     """The stand-in body as men's, women's and the neutral one, and two converted sequences."""
     root = tmp_path_factory.mktemp('emdb')
-    (root / 'smpl').mkdir()
-    for file in standin_assets.iterdir():
-        if file.is_file():
-            (root / file.name).symlink_to(file)
-    body = load_pickle(standin_assets / 'smpl/SMPL_NEUTRAL.pkl')
-    body['J_regressor'] = body['J_regressor'].toarray()
-    for gender, step in (('NEUTRAL', 0), ('MALE', 1.0), ('FEMALE', -1.0)):
-        template = body['v_template'] + step * body['shapedirs'][..., 0]
-        np.savez(root / f'smpl/SMPL_{gender}.npz', **{**body, 'v_template': template})
+    write_gendered_assets(standin_assets, root, {'NEUTRAL': 0, 'MALE': 1.0, 'FEMALE': -1.0})
     for name, gender in (('walk', 'female'), ('stand', 'male')):
         write(root / 'datasets/emdb', 'P0', name, sequence(f'P0_{name}', gender=gender, bad=[4] * (gender == 'male')))
     convert_emdb(root / 'datasets/emdb', root / 'dataset_extras/emdb1_test.npz', progress=False)

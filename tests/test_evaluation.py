@@ -19,9 +19,10 @@ from datasets.image_dataset import ImageDataset
 from models import build_regressor
 from models.body import BodyModel
 from tests.oracle import Oracle
+from tests.tiny_data import link_assets, write_gendered_assets
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.keypoints import H36M_TO_J17, J24_TO_J17
-from utils.safe_io import load_npz, load_pickle
+from utils.safe_io import load_npz
 from utils.torch_io import save_torch
 
 COUNT, RES = 9, 64
@@ -42,15 +43,7 @@ GROUPS = {'h36m-p1': 'Walking', 'h36m-p2': 'Walking', '3dpw': 'Walking', 'mpi-in
 def assets(standin_assets, tmp_path_factory):
     """The stand-in assets with a male and a female body that differ from the neutral one in the first betas."""
     root = tmp_path_factory.mktemp('gendered')
-    (root / 'smpl').mkdir()
-    for file in standin_assets.iterdir():
-        if file.is_file():
-            (root / file.name).symlink_to(file)
-    neutral = load_pickle(standin_assets / 'smpl/SMPL_NEUTRAL.pkl')
-    neutral['J_regressor'] = neutral['J_regressor'].toarray()
-    for gender, step in (('NEUTRAL', 0), ('MALE', 2.0), ('FEMALE', -3.0)):
-        template = neutral['v_template'] + step * neutral['shapedirs'][..., 0]
-        np.savez(root / f'smpl/SMPL_{gender}.npz', **{**neutral, 'v_template': template})
+    write_gendered_assets(standin_assets, root, {'NEUTRAL': 0, 'MALE': 2.0, 'FEMALE': -3.0})
     return root
 
 
@@ -168,9 +161,7 @@ def test_gendered_truth_matters(evaluator, assets, truth):
 def neutral_only(assets, truth, tmp_path):
     """The asset folder with 3DPW's annotations and without the male and female bodies."""
     write_dataset(assets, truth, '3dpw')
-    for file in assets.iterdir():
-        if file.name != 'smpl':
-            (tmp_path / file.name).symlink_to(file)
+    link_assets(assets, tmp_path, leave_out=('smpl',))
     (tmp_path / 'smpl').mkdir()
     (tmp_path / 'smpl/SMPL_NEUTRAL.npz').symlink_to(assets / 'smpl/SMPL_NEUTRAL.npz')
     return tmp_path

@@ -154,6 +154,8 @@ def test_a_cut_shows_the_part_at_full_resolution(standin_assets):
     whole = 200 * data.annotations.scale[0]
     assert all(200 * float(sample['scale']) < whole for sample in samples)
     assert len({round(float(sample['scale']), 4) for sample in samples}) > 2
+    smallest = min(samples, key=lambda sample: float(sample['scale']))
+    assert (smallest['keypoints'][:, :2].abs() > 1).any()
 
 
 def test_real_bodies_weigh_by_their_number(tmp_path):

@@ -134,12 +134,13 @@ def test_middle_columns_alone_are_read_and_everything_learns(assets, tmp_path):
 
 
 @pytest.mark.parametrize('backbone', ['vit_t', 'resnet18'])
-def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(assets, tmp_path, backbone):
+def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(assets, tmp_path, backbone, request):
     more = ['ADVERSARY.WEIGHT', 1e-3, 'ADVERSARY.SAMPLES', str(tmp_path / 'bodies.npz'), 'DATA.SHIFT_FACTOR', 0.02,
             'DATA.EXTREME_CROP', 0.5, 'DATA.BOX_ASPECT', 4 / 3, 'ADVERSARY.REAL_PER_ESTIMATE', 2]
     rng = np.random.default_rng(0)
     np.savez(tmp_path / 'bodies.npz', body_pose=rng.normal(0, .3, (30, 72)), betas=rng.normal(0, 1, (30, 10)))
     Trainer(small(assets, tmp_path / 'whole', *more, backbone=backbone)).fit()
+    request.getfixturevalue('without_panels')
     Trainer(small(assets, tmp_path / 'cut', *more, 'TRAIN.MAX_STEPS', 2, backbone=backbone)).fit()
     Trainer(small(assets, tmp_path / 'cut', *more, 'TRAIN.RESUME', True, backbone=backbone)).fit()
     whole, resumed = (load_torch(tmp_path / name / 'run/checkpoints/latest.pt')['model'] for name in ('whole', 'cut'))

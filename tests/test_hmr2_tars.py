@@ -14,7 +14,6 @@ from datasets.preprocess.hmr2_tars import convert_tars
 from datasets.shard_dataset import ShardDataset
 from datasets.shards import verify
 from utils.errors import BadFile, MissingFile
-from utils.logging import get_logger
 from utils.safe_io import load_json
 
 RNG = np.random.default_rng(0)
@@ -53,12 +52,6 @@ def write_tar(path, samples):
         for key, members in samples.items():
             for extension, content in members.items():
                 add(tar, f'{key}.{extension}', content if isinstance(content, bytes) else pickle.dumps(content))
-
-
-@pytest.fixture
-def log(caplog, monkeypatch):
-    monkeypatch.setattr(get_logger(), 'propagate', True)
-    return caplog
 
 
 def config(assets, *overrides):

@@ -80,12 +80,12 @@ def steps(cfg, count, watched):
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_a_step_reads_nothing_back_and_sends_no_constants(assets, tmp_path, name, monkeypatch):
+def test_a_step_reads_nothing_back_and_sends_no_constants(assets, tmp_path, name, monkeypatch, without_panels):
     monkeypatch.setattr('utils.rasterizer._check_arguments', lambda *_: None)  # reads faces on the CPU only
     steps(CONFIGS[name](assets, tmp_path, 'TRAIN.VIS_INTERVAL', 1000), 4, NoWaits)
 
 
-def test_a_wait_is_seen(assets, tmp_path, monkeypatch):
+def test_a_wait_is_seen(assets, tmp_path, monkeypatch, without_panels):
     monkeypatch.setattr('core.training.supervision.L.camera_loss',
                         lambda camera: camera.sum() * float(camera[0, 0] > 0))
     with pytest.raises(AssertionError, match='__float__ waits'):

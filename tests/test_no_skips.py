@@ -20,11 +20,13 @@ CASES = {
 
 
 def run(folder, text, *options, root=ROOT):
+    """A pytest process without the plugins that are installed, whose imports take most of its time."""
     (folder / 'test_one.py').write_text(f'import pytest\n{text}')
     (folder / 'pytest.ini').write_text('[pytest]\nmarkers =\n  cuda: x\n')
     command = [sys.executable, '-m', 'pytest', '-p', 'tests.no_skips', '-p', 'no:cacheprovider', *options, str(folder)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True,
-                          env={**os.environ, 'PYTHONPATH': str(root), 'PYTEST_ADDOPTS': ''})
+                          env={**os.environ, 'PYTHONPATH': str(root), 'PYTEST_ADDOPTS': '',
+                               'PYTEST_DISABLE_PLUGIN_AUTOLOAD': '1'})
 
 
 @pytest.mark.parametrize('case', CASES)
@@ -42,7 +44,7 @@ def test_without_the_option_a_skip_passes(tmp_path):
 @pytest.mark.parametrize('case', ['a test', 'a file', 'nothing'])
 def test_two_workers_are_judged_together(tmp_path, case):
     text, status = CASES[case]
-    done = run(tmp_path, text, '--no_skips', '-n', '2')
+    done = run(tmp_path, text, '--no_skips', '-p', 'xdist', '-n', '2')
     assert done.returncode == status, done.stdout + done.stderr
     assert done.stdout.count(': no browser') == status
 

@@ -54,7 +54,7 @@ def test_it_estimates_in_the_pictures_camera(tmp_path):
     assert cfg.MODEL.CAMERA == 'picture' and cfg.TRAIN.BATCH_PER_PROCESS and cfg.MODEL.HMR.HIDDEN == 32
 
 
-def test_its_run_continues_at_the_next_sample(standin_assets, tmp_path):
+def test_its_run_continues_at_the_next_sample(standin_assets, tmp_path, without_panels):
     write_tiny_dataset(standin_assets, 'tiny', 'train')
     write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
     folder = tmp_path / 'run' / 'checkpoints'

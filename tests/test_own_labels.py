@@ -14,6 +14,7 @@ from datasets.synthetic.free_body import FreeBody
 from datasets.synthetic.poses import sample_poses
 from models.body import BodyModel
 from tests.oracle import Oracle
+from tests.tiny_data import link_assets
 from utils.assets import Assets
 from utils.errors import WrongBody
 
@@ -28,9 +29,7 @@ def root(free_assets, tmp_path_factory):
     """An asset folder whose body files are links."""
     folder = tmp_path_factory.mktemp('own') / 'free'
     folder.mkdir()
-    for file in Path(free_assets).iterdir():
-        if file.name not in ('dataset_extras', 'images'):
-            (folder / file.name).symlink_to(file)
+    link_assets(free_assets, folder, leave_out=('dataset_extras', 'images'))
     return folder
 
 

@@ -76,7 +76,7 @@ def test_the_other_scripts_read_its_checkpoint(trained, script, train):
     table = script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'tiny')
     assert 'PA-MPJPE' in table
     assert 'PA-MPJPE' in script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'noise')
-    train('--name', 'further', '--pretrained_checkpoint', checkpoint(logs))
+    train('--name', 'further', '--pretrained_checkpoint', checkpoint(logs), '--misc', 'TRAIN.MAX_STEPS', '1')
 
 
 def test_the_demo_gives_it_the_box(trained, script, tmp_path):

@@ -137,7 +137,7 @@ def compare_with_kills(server, assets, tmp_path, epochs, kinds, *overrides, seed
 
 
 def test_two_kills(server, assets, tmp_path):
-    compare_with_kills(server, assets, tmp_path, 2, ['checkpoints', 'fits'], *FITTED)
+    compare_with_kills(server, assets, tmp_path, 2, ['checkpoints', 'fits'], *FITTED, regressor='hmr')
 
 
 @pytest.mark.slow
@@ -162,13 +162,14 @@ def test_signals_save_and_end_within_ten_seconds(server, assets, tmp_path):
     longer = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
     write_tiny_dataset(longer, 'tiny', 'val', count=60, seed=1)
     overrides = ('TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, 'TEST.BATCH_SIZE', 1, 'TRAIN.CHECKPOINT_STEPS', 1000)
-    path = config_file(longer, tmp_path / 'stopped', *overrides)
+    path = config_file(longer, tmp_path / 'stopped', *overrides, regressor='hmr')
     for number, stage in ((signal.SIGINT, 'epoch 0'), (signal.SIGTERM, 'evaluate tiny')):
         process = server.start(['--cfg_file', path, '--resume'], tmp_path / stage.replace(' ', '_'))
         assert stop_at(process, stage, number) < 10
         assert not (tmp_path / 'stopped/run/checkpoints/best.pt').exists()
     resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log')
-    whole = server.start(['--cfg_file', config_file(longer, tmp_path / 'whole', *overrides)], tmp_path / 'log3')
+    whole = server.start(['--cfg_file', config_file(longer, tmp_path / 'whole', *overrides, regressor='hmr')],
+                         tmp_path / 'log3')
     assert resumed.wait() == 0 and whole.wait() == 0, resumed.output()
     assert_same_run(tmp_path / 'whole', tmp_path / 'stopped')
 

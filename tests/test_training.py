@@ -17,6 +17,8 @@ from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadFile, MissingFile, ProjectError, WrongBody
 from utils.torch_io import load_torch, save_torch
 
+pytestmark = pytest.mark.usefixtures('without_panels')  # `finished_run` draws them, as a module's fixture comes first
+
 
 @pytest.fixture(scope='module')
 def assets(standin_assets):

@@ -253,14 +253,14 @@ def test_training_on_groups(assets, tmp_path, capsys, monkeypatch):
         parse_pose_options([*checkpoint, '--n_views', '0', '2'])
 
 
-def test_published_recipe_trains_on_the_first_view(assets, tmp_path):
+def test_published_recipe_trains_on_the_first_view(assets, tmp_path, without_panels):
     """configs/multi_spin.yaml: one epoch fits one picture of each group, its first view."""
     trainer = Trainer(load_config('multi_spin.yaml', [
         'PATHS.DATA_DIR', str(assets), 'DATA.IMG_RES', 64, 'DATA.MIXTURE', ['views:1'], 'DATA.EVAL_DATASET', 'views',
         'DATA.IGNORE_3D', True, 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '',
         'MODEL.HMR.HIDDEN', 32, 'SMPLIFY.NUM_ITERS', 3, 'SMPLIFY.THRESHOLD', 1e6, 'LOG_DIR', str(tmp_path),
         'NAME', 'run', 'DEVICE', 'cpu', 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0,
-        'TRAIN.VIS_INTERVAL', 1, 'IUV.SIZE', 16]))
+        'IUV.SIZE', 16]))
     evaluation = trainer.fit()
     assert trainer.supervisor.store.datasets[0].known.sum() == PEOPLE
     assert torch.isfinite(evaluation.errors['pa_mpjpe']).all()
@@ -281,7 +281,7 @@ def studio(standin_assets, tmp_path):
     return tmp_path
 
 
-def test_multi_spins_protocol(studio, tmp_path, capsys):
+def test_multi_spins_protocol(studio, tmp_path, capsys, without_panels):
     """As published: subjects 1 to 7 train, and pairs of views of subject 8 are evaluated."""
     small = ['PATHS.DATA_DIR', str(studio), 'DATA.IMG_RES', 64, 'MODEL.BACKBONE.NAME', 'resnet18',
              'MODEL.BACKBONE.PRETRAINED', '', 'MODEL.HMR.HIDDEN', 32, 'LOG_DIR', str(tmp_path / 'logs'), 'NAME', 'run',

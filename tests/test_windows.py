@@ -45,8 +45,7 @@ if __name__ == '__main__':
     import multiprocessing, os, signal
     assert multiprocessing.get_start_method() == 'spawn' and not hasattr(os, 'pread')
     from core.training.trainer import Trainer
-    evaluation = Trainer(load_config({config!r})).fit()
-    print('mpjpe', float(evaluation.errors['mpjpe'].mean()))
+    Trainer(load_config({config!r})).fit()
     from datasets.synthetic.sets import only_run
     from utils.errors import ProjectError
     with only_run({folder!r}):
@@ -80,16 +79,17 @@ def run_as_on_windows(folder, script, *arguments):
 
 
 def test_it_imports_trains_and_evaluates(assets, tmp_path):
-    cfg = tiny_config(assets, tmp_path, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, regressor='hmr')
+    cfg = tiny_config(assets, tmp_path, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, 'DATA.EVAL_DATASET', '',
+                      regressor='hmr')
     (tmp_path / 'given.yaml').write_text(cfg.dump())
     script = tmp_path / 'run.py'
     script.write_text(PREAMBLE.format(root=str(ROOT)) + TRAIN.format(config=str(tmp_path / 'given.yaml'),
                                                                      folder=str(tmp_path / 'rendered')))
     said = run_as_on_windows(tmp_path, script)
-    assert 'mpjpe' in said and 'another run is rendering' in said and 'free again' in said
-    best = tmp_path / 'run/checkpoints/best.pt'
-    assert best.stat().st_size > 0
-    said = run_as_on_windows(tmp_path, 'eval.py', '--checkpoint', best, '--dataset', 'tiny', '--num_workers', 1,
+    assert 'another run is rendering' in said and 'free again' in said
+    latest = tmp_path / 'run/checkpoints/latest.pt'
+    assert latest.stat().st_size > 0
+    said = run_as_on_windows(tmp_path, 'eval.py', '--checkpoint', latest, '--dataset', 'tiny', '--num_workers', 1,
                              '--misc', 'PATHS.DATA_DIR', assets)
     assert 'MPJPE' in said
 
