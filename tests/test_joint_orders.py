@@ -145,7 +145,7 @@ def common_points(sets):
     return dict(zip(COMMON_JOINTS, sets()['j49'][1][25:]))
 
 
-def test_orders_of_data_sets_by_geometry(sets, left):
+def test_orders_of_datasets_by_geometry(sets, left):
     """A dataset's left joints lie on the body's left, near the joints of the same names."""
     common, openpose = common_points(sets), sets()['j49'][1][:25]
     h36m_32 = [HUMAN36M_32[index] for index in H36M_OF_32]

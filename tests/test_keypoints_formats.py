@@ -78,7 +78,7 @@ def test_points_without_finite_values_or_confidence_are_zeros():
 
 
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
-def test_openpose_file_is_read_as_the_data_sets_read_it():
+def test_openpose_file_is_read_as_datasets_read_it():
     path = REAL / 'spin_example/im1010_openpose.json'
     person, = read_keypoints(path)['']
     np.testing.assert_array_equal(person.keypoints[:25], read_people(path)[0])
