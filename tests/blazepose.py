@@ -1,4 +1,4 @@
-"""BlazePose's files, which are fetched with the assets: tests that need them are skipped where they could not be."""
+"""A mark for tests that need BlazePose's weights. They are skipped where the weights have not been fetched."""
 import pytest
 
 from models.keypoints.files import has_weights

@@ -1,4 +1,4 @@
-"""Drives a headless Chromium through its debugging pipe: open a page, ask it things, send it input, take pictures."""
+"""Drives a headless Chromium through its debugging pipe."""
 import base64
 import io
 import json
@@ -21,10 +21,10 @@ def find_chromium():
 
 
 class Chromium:
-    """One tab of a browser of its own; a context manager."""
+    """One tab of a new browser; a context manager."""
 
     def __init__(self, profile, size=(1000, 600), seconds=60):
-        # The pipe wants to be read at descriptor 3 and written at 4.
+        # Chromium reads from descriptor 3 and writes to descriptor 4.
         command = ['sh', '-c', 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1', 'sh', find_chromium(), *_FLAGS,
                    f'--user-data-dir={profile}', f'--window-size={size[0]},{size[1]}', 'about:blank']
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -98,12 +98,12 @@ class Chromium:
         self.mouse('mouseReleased', *end, button='left', clickCount=1)
 
     def choose_file(self, selector, path):
-        """What a person does with a file input."""
+        """Select a file in an `<input type="file">`."""
         root = self.send('DOM.getDocument')['root']['nodeId']
         node = self.send('DOM.querySelector', nodeId=root, selector=selector)['nodeId']
         self.send('DOM.setFileInputFiles', nodeId=node, files=[str(path)])
 
     def picture(self):
-        """What is on the screen [H,W,3] uint8."""
+        """A screenshot [H,W,3] uint8."""
         data = self.send('Page.captureScreenshot', format='png')['data']
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB'))

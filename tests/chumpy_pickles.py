@@ -1,6 +1,6 @@
-"""Pickles as chumpy writes them, without chumpy: objects of its classes' names, whose state is their attributes.
+"""Writes pickles as chumpy does, without chumpy: objects with its classes' names and attributes.
 
-test_real_assets.py compares what they ask for with a file that chumpy wrote.
+test_real_assets.py compares their classes with those in a file that chumpy wrote.
 """
 import pickle
 import sys
@@ -26,18 +26,18 @@ def ch(array):
 
 
 def select(parent, key, array):
-    """What chumpy makes of parent[key]; array: what the parent stands for."""
+    """The chumpy object for parent[key]. array: the parent's value."""
     places = np.arange(array.size).reshape(array.shape)[key]
     return _CLASSES['Select'](preferred_shape=places.shape, a=parent, idxs=places.ravel())
 
 
 def expression():
-    """An object of a class of chumpy's that holds no array of its own."""
+    """A chumpy object that holds no array."""
     return _CLASSES['MatVecMult'](mtx=None, vec=None)
 
 
 def dumps(value, protocol=2):
-    """Pickle a value in which such objects are."""
+    """Pickle a value that contains such objects."""
     modules = {name: types.ModuleType(name) for name in ('chumpy', *_MODULES.values())}
     for name, module in _MODULES.items():
         setattr(modules[module], name, _CLASSES[name])
@@ -50,8 +50,8 @@ def dumps(value, protocol=2):
 
 
 def body_pickle(body, protocol=2):
-    """SMPL's file from a dictionary of arrays: chumpy arrays, of which `shapedirs` are the first 10 of 16 components,
-    and an expression nobody needs. The template, shape and pose spaces are in float32."""
+    """An SMPL body file with chumpy arrays, from a dictionary of arrays. `shapedirs` selects the first 10 of 16
+    components. `J` is an expression without an array. Template, shape and pose blend shapes are float32."""
     single = {key: np.asarray(body[key], np.float32) for key in ('v_template', 'shapedirs', 'posedirs')}
     wide = np.concatenate([single['shapedirs'], np.ones_like(single['shapedirs'][..., :6])], -1)
     return dumps({**body, 'v_template': ch(single['v_template']), 'posedirs': ch(single['posedirs']),

@@ -1,7 +1,7 @@
-"""What the demo's tests look at: checkpoints with untrained weights, which put the mean pose into the crop's middle,
-and small videos."""
+"""Checkpoints and small videos for the demo's tests. The checkpoints predict the mean pose in the crop's middle."""
 import json
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 import core.demo.run
 from core.config import load_config, to_text
+from core.demo.options import parse_options
 from models import build_regressor
 from utils.torch_io import save_torch
 
@@ -46,6 +47,11 @@ def networks_are_read_once():
     core.demo.run.load_regressor = read
 
 
+def demo(*arguments):
+    """Run demo.py without fits to keypoints -> Recordings. The people of these pictures are drawn, or nobody."""
+    return core.demo.run.run_demo(*parse_options(['--fit', 'none', *map(str, arguments)]))
+
+
 def write_json(path, content):
     path.write_text(json.dumps(content))
     return str(path)
@@ -67,6 +73,14 @@ def write_video(path, count=12, size=(160, 120), rate=12, times=None, rotation=0
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return str(path)
+
+
+def write_damaged_video(path):
+    """A video of 20 frames, some of which cannot be decoded."""
+    content = Path(write_video(path, 20)).read_bytes()
+    middle = content.find(b'mdat') + 1500
+    path.write_bytes(content[:middle] + b'\xff' * 300 + content[middle + 300:])
+    return path
 
 
 def video_picture(index, width, height):

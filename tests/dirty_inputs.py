@@ -1,7 +1,7 @@
-"""Broken variants of every kind of file that a user may be handed, and readers that take each as far as a sample.
+"""Broken variants of every kind of input file, and a reader for each kind.
 
-`cases(folder, assets)` gives {name: (reader, mutants)}: reader(path) reads the file at `path` or raises; mutants(draw)
-gives (file name, bytes) of one broken variant, all choices made by `draw`, a hypothesis-backed chooser.
+`cases(folder, assets)` returns {name: (reader, mutants)}. reader(path) reads the file at `path` or raises.
+mutants(draw) returns (file name, bytes) of one broken variant. `draw` makes all choices, backed by hypothesis.
 """
 import io
 import json
@@ -35,7 +35,7 @@ from utils.assets import Assets
 from utils.iuv import load_charts
 from utils.mesh_sampling import downsampling_matrix
 
-# What can stand in place of any number or text of a JSON file.
+# Values that replace any node of a JSON tree.
 ODD_VALUES = [None, True, -1, 0, 1e308, float('nan'), float('inf'), 10 ** 400, '', 'text', '../../etc/passwd', [], {},
               [[]], [1, [2, 3]], {'a': 1}, [None] * 4, ['1'] * 4]
 
@@ -43,7 +43,7 @@ ODD_VALUES = [None, True, -1, 0, 1e308, float('nan'), float('inf'), 10 ** 400, '
 # Mutations
 
 def mutated_bytes(content, draw):
-    """Cut short, overwritten in places, with a piece taken out, emptied, or with foreign bytes in front."""
+    """Truncate, overwrite in places, zero the rest, empty, prefix with other bytes, or remove a piece."""
     kind = draw.one_of(('cut', 'overwrite', 'remove', 'empty', 'prefix', 'zeros'))
     start = draw.number(0, max(len(content) - 1, 0))
     if kind == 'cut':
@@ -61,7 +61,7 @@ def mutated_bytes(content, draw):
 
 
 def mutated_json(value, draw):
-    """One node of a JSON tree replaced, left out or doubled; or its text damaged."""
+    """A JSON tree with one node replaced, removed or doubled, or with its text damaged."""
     tree = json.loads(json.dumps(value))
     if draw.number(0, 5) == 0:
         return mutated_bytes(json.dumps(tree).encode(), draw)
@@ -87,7 +87,7 @@ def _nodes(tree, holder=None, key=None):
 
 
 def odd_array(array, draw):
-    """One array made unfit: values, type, shape, or all of it."""
+    """The array with wrong values, type or shape."""
     array = np.asarray(array)
     number = array.dtype.kind in 'biuf'
     flat = array.astype(np.float64).ravel() if number and array.size else np.zeros(1)
@@ -113,7 +113,7 @@ def odd_array(array, draw):
 
 
 def mutated_arrays(arrays, draw, write):
-    """A file of named arrays with one of them unfit or absent, or with its bytes damaged."""
+    """A file of named arrays with one of them wrong or absent, or with its bytes damaged."""
     arrays = dict(arrays)
     kind = draw.one_of(('array', 'array', 'array', 'absent', 'bytes'))
     if kind == 'bytes':
@@ -142,7 +142,7 @@ def mat_bytes(arrays):
     plain = {key: value if np.asarray(value).dtype.kind in 'biufcUSO' else 'odd' for key, value in arrays.items()}
     try:
         scipy.io.savemat(stream, plain)
-    except (TypeError, ValueError):  # what MATLAB's format cannot hold
+    except (TypeError, ValueError):  # MATLAB's format cannot hold it
         stream = io.BytesIO()
         scipy.io.savemat(stream, dict.fromkeys(plain, 'odd'))
     return stream.getvalue()
@@ -151,7 +151,7 @@ def mat_bytes(arrays):
 # Pictures
 
 def picture_variants():
-    """Whole pictures that are not 8-bit RGB of a usual size, by name."""
+    """{name: bytes} of intact pictures of unusual formats, modes, sizes and orientations."""
     rng = np.random.default_rng(0)
     colour = Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8))
     files = {}
@@ -183,7 +183,7 @@ def picture_variants():
 
 
 def read_to_sample(cfg):
-    """Reads a picture at full and at reduced size, and cuts people out of it: in its middle, and far outside."""
+    """A reader that reads a picture at three sizes and makes a sample of a crop at (30, 20)."""
     nothing = Person(np.array([30.0, 20.0]), .2, np.zeros((49, 3), np.float32), np.zeros((24, 4), np.float32), False,
                      np.zeros(72, np.float32), np.zeros(10, np.float32), False, -1)
 
@@ -199,7 +199,7 @@ def read_to_sample(cfg):
 # Cases
 
 def cases(folder, assets):
-    """{name: (reader, mutants)} over the stand-in assets with tests.tiny_data's set 'tiny'."""
+    """{name: (reader, mutants)} over the stand-in assets with tests.tiny_data's dataset 'tiny'."""
     cfg = tiny_config(assets, folder)
     root = Assets(assets, is_free=False)
     table = {}
@@ -332,7 +332,7 @@ def _add_results(add, assets):
 
     def with_this_body(read):
         def reader(path):
-            with patch('core.demo.file_estimator.BodyModel', lambda *_: body):  # which takes a second to read
+            with patch('core.demo.file_estimator.BodyModel', lambda *_: body):  # reading one takes a second
                 return read(path, assets, False)
         return reader
     arrays = {'frames': np.arange(count), 'boxes': np.ones((count, 4)), 'pose': np.zeros((count, 72)),

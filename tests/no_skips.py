@@ -1,5 +1,5 @@
-"""`pytest --no_skips`: a test that is skipped fails the run. Only what this machine cannot have is excused: a GPU, and
-`../shared`, the folder of real files and published numbers that is in no repository.
+"""`pytest --no_skips`: a skipped test fails the run. Two reasons are excused: no GPU, and no `../shared`, the folder of
+real files and published numbers outside of the repository.
 """
 from pathlib import Path
 
@@ -15,13 +15,13 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # Workers of pytest-xdist report to the process that started them, which is the one that judges.
+    # Workers of pytest-xdist report to the main process, which judges.
     if config.getoption('no_skips') and not hasattr(config, 'workerinput'):
         config.pluginmanager.register(NoSkips(), 'no_skips')
 
 
 class NoSkips:
-    """Collects skips, of tests and of whole files, and fails the run for them."""
+    """Collects skipped tests and files, and fails the run for them."""
 
     def __init__(self):
         self._skipped = []

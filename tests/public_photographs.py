@@ -1,4 +1,4 @@
-"""Photographs in the public domain that come with libraries: people whose legs the picture does not show.
+"""Photographs in the public domain that come with libraries. They do not show the person's legs.
 
 astronaut: Eileen Collins, NASA; in scikit-image. grace_hopper: Rear Admiral Grace Hopper, US Navy; in matplotlib.
 """
@@ -10,8 +10,8 @@ import skimage
 
 PHOTOGRAPHS = {'astronaut': Path(skimage.__file__).parent / 'data' / 'astronaut.png',
                'grace_hopper': Path(matplotlib.get_data_path()) / 'sample_data' / 'grace_hopper.jpg'}
-# Joints as a person reads them off the pictures, pixels, within about a twentieth of the picture's height. Both face
-# the camera, so their left is on the picture's right.
+# Joints read off the pictures by eye, in pixels, to about a twentieth of the picture's height. Both people face the
+# camera, so their left is on the picture's right.
 SEEN = {'astronaut': {'nose': (222, 125), 'left_eye': (246, 103), 'right_eye': (203, 99), 'right_shoulder': (125, 215),
                       'left_shoulder': (322, 220)},
         'grace_hopper': {'nose': (270, 245), 'left_eye': (303, 205), 'right_eye': (230, 205),
@@ -19,6 +19,6 @@ SEEN = {'astronaut': {'nose': (222, 125), 'left_eye': (246, 103), 'right_eye': (
 
 
 def known(name):
-    """(names, pixels [J,2]) of the joints that are seen."""
+    """(names, pixels [J,2]) of the visible joints."""
     names = tuple(SEEN[name])
     return names, np.array([SEEN[name][joint] for joint in names], float)

@@ -1,6 +1,6 @@
-"""What the published trainings do, written down from their flags, YAML files and code, beside our key.
+"""Settings of the published trainings, from their flags, YAML files and code, each with our config key.
 
-RECIPES: {our YAML file: {owner/repository/file: [Row]}}. Numbers of ours stand here only where they differ.
+RECIPES: {our YAML file: {owner/repository/file: [Row]}}. A Row has our value only where it differs.
 """
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ ONE_GPU = [Row('no SyncBatchNorm', False, 'TRAIN.SYNC_BATCHNORM')]
 CONSTANT_RATE = [Row('no schedule', 'step', 'SOLVER.SCHEDULE'), Row('no schedule', [], 'SOLVER.EPOCHS'),
                  Row('no schedule', [], 'SOLVER.STEPS'),
                  Row('no schedule', None, 'SOLVER.GAMMA', 0.1, 'never applied without EPOCHS and STEPS')]
-# datasets/base_dataset.py is the same in SPIN, PyMAF, DaNet and Multi-SPIN, but for what is said there.
+# datasets/base_dataset.py is the same in SPIN, PyMAF, DaNet and Multi-SPIN, except for the rows given there.
 AUGMENTATION = [
     Row('--img_res', 224, 'DATA.IMG_RES'), Row('augm_params: flip with probability 1/2', True, 'DATA.FLIP'),
     Row('--rot_factor', 30.0, 'DATA.ROT_FACTOR'),
@@ -78,7 +78,7 @@ HMR_NETWORK = [
 
 
 def spin(run, **changed):
-    """SPIN's tables; changed: {file: rows} that take the place of those with the same key, or come on top."""
+    """SPIN's tables. changed: {file: rows}, which replace rows of the same key."""
     tables = {
         'utils/train_options.py': [*SPIN_FLAGS, Row('--run_smplify', run, 'SMPLIFY.RUN')],
         'train/trainer.py': SPIN_TRAINER,

@@ -1,4 +1,4 @@
-"""Rows of a published annotation file, with pictures made up in their places."""
+"""Rows of a published annotation file, with generated pictures."""
 import cv2
 import numpy as np
 
@@ -6,8 +6,8 @@ _FOLDERS = {'lsp_dataset_original_train': 'lsp-orig', 'lsp_dataset_test': 'lsp'}
 
 
 def write_pictures(source, data, rows):
-    """Write the first rows of `source` below the folder `data`, noise for their pictures, and for those with label
-    pictures a disc of part 1 to 6 in each."""
+    """Write the first rows of `source` and noise pictures for them below the folder `data`. Rows with label pictures
+    get a disc of part 1 to 6 in each."""
     rng = np.random.default_rng(0)
     with np.load(source) as file:
         arrays = {key: file[key][:rows] for key in file}

@@ -1,4 +1,4 @@
-"""Recordings of bodies that move smoothly, for tests of what the demo writes."""
+"""Recordings of bodies that move smoothly, for tests of the demo's files."""
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d

@@ -1,6 +1,6 @@
-"""`python -m tests.small_shared_memory SIZE`: a DataLoader in a /dev/shm of SIZE bytes, which it does not fit in.
+"""`python -m tests.small_shared_memory SIZE`: a DataLoader whose batches do not fit in a /dev/shm of SIZE bytes.
 
-Exit status 77 where no mount namespace can be made.
+The exit status is 77 where no mount namespace can be made.
 """
 import ctypes
 import sys
@@ -16,7 +16,7 @@ _REC_PRIVATE, _NEW_NAMESPACE = 0x4000 | 0x40000, 0x00020000
 
 
 def make_small(size):
-    """Mount a /dev/shm of this process's own."""
+    """Mount a /dev/shm that only this process sees."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_NAMESPACE) or libc.mount(b'none', b'/', None, _REC_PRIVATE, None) or \
             libc.mount(b'tmpfs', b'/dev/shm', b'tmpfs', 0, f'size={size}'.encode()):

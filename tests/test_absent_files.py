@@ -1,4 +1,4 @@
-"""A file that is absent changes nothing silently: an error where it is needed, else a line in the log."""
+"""An absent file is never ignored silently. It is an error where it is needed, else a line in the log."""
 import numpy as np
 import pytest
 import torch
@@ -8,7 +8,7 @@ from core.training.trainer import Trainer
 from datasets.catalog import find_dataset
 from models.body import BodyModel
 from models.danet.part_crops import RATIO_FILE, PartCrops
-from tests.tiny_data import write_tiny_dataset
+from tests.tiny_data import link_assets, write_tiny_dataset
 from utils import logging as project_logging
 from utils.assets import Assets
 from utils.errors import MissingFile
@@ -28,9 +28,7 @@ def said(monkeypatch):
 def without_charts(standin_assets, tmp_path):
     root = tmp_path / 'data'
     root.mkdir()
-    for file in standin_assets.iterdir():
-        if file.name not in ('UV_data', 'dataset_extras', 'datasets'):
-            (root / file.name).symlink_to(file)
+    link_assets(standin_assets, root, leave_out=('UV_data', 'dataset_extras', 'datasets'))
     write_tiny_dataset(root, 'tiny', 'train', count=4)
     write_tiny_dataset(root, 'tiny', 'val', count=2)
     return root
@@ -46,7 +44,7 @@ def trainer_of(root, regressor, folder):
 
 
 def test_iuv_supervision_needs_the_charts(without_charts, tmp_path, said):
-    """HMR trains without, and the log says what its pictures lack."""
+    """HMR trains without the charts, and the log says what its overlay pictures lack."""
     with pytest.raises(MissingFile, match=r'UV_Processed\.mat.*supervised with IUV'):
         trainer_of(without_charts, 'pymaf_net', tmp_path).fit()
     said.clear()
@@ -64,12 +62,10 @@ def test_danet_says_where_its_crops_sizes_come_from(standin_assets, free_assets,
 
 
 def test_the_log_names_the_annotation_file_of_several(standin_assets, tmp_path, said):
-    """Human3.6M's two training files have other labels: MoSh's bodies, or none."""
+    """Human3.6M has two training files: one has MoSh's bodies, the other has no bodies."""
     (tmp_path / 'datasets/h36m').mkdir(parents=True)
     (tmp_path / 'dataset_extras').mkdir()
-    for file in standin_assets.iterdir():
-        if file.name not in ('dataset_extras', 'datasets'):
-            (tmp_path / file.name).symlink_to(file)
+    link_assets(standin_assets, tmp_path, leave_out=('dataset_extras', 'datasets'))
     cfg = load_config(None, ['PATHS.DATA_DIR', str(tmp_path)])
     for name in ('h36m_train.npz', 'h36m_mosh_train.npz'):
         np.savez(tmp_path / 'dataset_extras' / name)

@@ -1,4 +1,4 @@
-"""Checkpoints by address: fetched once, compared with their digest, one line where they cannot be had."""
+"""Checkpoints by address: fetched once, compared with their digest, a one-line error where they cannot be fetched."""
 import hashlib
 import http.server
 import threading
@@ -41,7 +41,7 @@ def server(tmp_path, monkeypatch):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """huggingface_hub without a network, its cache laid out as its documentation says (models--OWNER--REPO/...)."""
+    """huggingface_hub offline, with a cache in its documented layout (models--OWNER--REPO/...)."""
     folder = tmp_path / 'hub'
     for kind in ('models', 'spaces'):
         snapshot = folder / f'{kind}--somebody--bodies' / 'snapshots' / ('a' * 40) / 'deep'

@@ -1,4 +1,4 @@
-"""Reading and writing annotation files: every optional key, and every way in which a file can be wrong."""
+"""Reading and writing annotation files: every optional key, and files that are wrong."""
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -169,7 +169,7 @@ class _Unwritable:
 
 
 def humandata_arrays(compressed, **changes):
-    """A HumanData file as mmhuman3d writes it: 30 of the 190 joints, a hand among them."""
+    """A HumanData file as mmhuman3d writes it, with 30 of the 190 joints."""
     rng = np.random.default_rng(1)
     joints = np.array([*range(0, 12), 30, 55, *range(144, 160)])  # SMPL's first 12, a finger, nose, extra, OpenPose
     mask = np.zeros(190, np.uint8)
@@ -203,9 +203,9 @@ def test_humandata(tmp_path, compressed):
     assert np.allclose(a.center[:2], [[25, 45], [35.5, 36]]) and np.allclose(a.scale[:3], [0.25, 0.35, 0.045])
     nose, right_knee, right_hip, openpose_nose = 25 + 19, 25 + 1, 25 + 2, 0
     for ours, theirs in ((nose, 55), (right_knee, 5), (right_hip, 144), (openpose_nose, 153)):
-        half = 0 if ours == openpose_nose else .5  # OpenPose adds it itself
+        half = 0 if ours == openpose_nose else .5  # OpenPose's points have it already
         assert np.allclose(a.keypoints_2d[:, ours], full2d[:, theirs] + [half, half, 0])
-    assert not a.keypoints_2d[:, 25 + 6].any()  # a wrist, which this file has not
+    assert not a.keypoints_2d[:, 25 + 6].any()  # a wrist, which this file lacks
     assert np.allclose(a.joints_3d[:, 1], full3d[:, 5]) and a.has_joints_3d.all()
     smpl = raw['smpl'].item()
     assert np.allclose(a.pose[:, :3], smpl['global_orient']) and np.allclose(a.betas, smpl['betas'])

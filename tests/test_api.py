@@ -1,4 +1,4 @@
-"""The Python API from another folder, beside other packages of the names that this project uses inside."""
+"""The Python API from another folder, beside installed packages with the names of this project's packages."""
 import os
 import re
 import subprocess
@@ -41,7 +41,7 @@ def astronaut():
 
 @pytest.fixture
 def elsewhere(tmp_path, astronaut):
-    """A folder with a clone of the repository, a picture, and packages of somebody else on Python's path."""
+    """A folder with a clone of the repository, a picture, and other packages with the project's package names."""
     for name in NAMES:
         (tmp_path / 'installed' / name).mkdir(parents=True)
         (tmp_path / 'installed' / name / '__init__.py').write_text("OWNER = 'somebody else'\n")
@@ -51,7 +51,7 @@ def elsewhere(tmp_path, astronaut):
 
 
 def readme_lines():
-    """The Python of README as it is printed."""
+    """README's Python example."""
     block, = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(encoding='utf-8'), re.DOTALL)
     return block
 
@@ -74,7 +74,7 @@ def test_a_picture_a_path_and_an_array_give_the_same_body(elsewhere, astronaut):
     for other in bodies[1:]:
         np.testing.assert_array_equal(bodies[0].vertices, other.vertices)
     body, = bodies[0].vertices
-    # Eileen Collins' head is in the upper third of the 512 pixels, right of the middle's left: skimage's picture.
+    # Her head is in the upper third of the 512 x 512 pixels, at columns 150 to 300.
     seen = body @ bodies[0].camera.T
     top = (seen[:, :2] / seen[:, 2:])[body[:, 1].argmin()]
     assert 150 < top[0] < 300 and top[1] < 170

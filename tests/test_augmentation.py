@@ -1,4 +1,4 @@
-"""Crops and augmentation: image, 2D, 3D and pose stay together, and the published crop is matched bit for bit."""
+"""Crops and augmentation: image, 2D, 3D and pose stay consistent; the legacy crops equal the published ones."""
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,10 +53,10 @@ def test_legacy_crop_is_the_published_one(reference):
 
 @pytest.fixture
 def grey_squares():
-    """A picture without black and white, values 40 to 180; boxes and turns of tests/reference/spin_crops.npz.
+    """A picture with values 40 to 180, and the boxes and rotations of tests/reference/spin_crops.npz.
 
-    That file was computed with scipy 1.0.0's own `imresize` and `imrotate` (crop_s0 to crop_s2, the same for SPIN's
-    and DaNet's published `crop`) and with Multi-SPIN's published `crop` (crop_m0, crop_m1); every 4th row and column.
+    SPIN's and DaNet's published `crop` with scipy 1.0.0's `imresize` and `imrotate` computed crop_s0 to crop_s2 of that
+    file; Multi-SPIN's published `crop` computed crop_m0 and crop_m1. It holds every 4th row and column.
     """
     image = np.kron(np.random.RandomState(77).randint(40, 181, (24, 20, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     return image, [((80, 96), 192 / 200, 0), ((0.4 * 160, 0.6 * 192), 0.3, 0), ((0.4 * 160, 0.6 * 192), 0.7, 25)]
@@ -72,7 +72,7 @@ def test_crop_of_spin_and_danet_is_the_published_one(grey_squares, number):
 
 
 def test_crop_of_spin_and_danet_by_hand():
-    """Contrast is stretched over the box, black outside included, then Pillow resizes bilinearly."""
+    """Contrast is stretched over the box, including black outside the picture. Then Pillow resizes bilinearly."""
     image = np.random.default_rng(0).integers(50, 151, (90, 90, 3)).astype(np.uint8)
     window = image[15:75, 15:75].astype(float)
     low, high = window.min(), window.max()
@@ -113,7 +113,7 @@ def test_legacy_crop_at_the_edges():
 def test_both_crops_show_the_same_place(rotation):
     image = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (300, 260, 3)).astype(np.float32), (0, 0), 4)
     image = np.clip((image - 127) * 5 + 127, 0, 255).astype(np.uint8)
-    center, scale = (140, 152), 0.8  # whole-pixel corners, where the published crop cuts nothing off
+    center, scale = (140, 152), 0.8  # corners at whole pixels, which the published crop does not round
     legacy = legacy_crop(image, center, scale, 160, rotation).astype(float)
     ours = warp_crop(image, crop_transform(center, scale, 160, rotation), 160).astype(float)
     shifted = np.roll(ours, 1, axis=1)
@@ -139,7 +139,7 @@ def dotted_picture(points, colours, shape, radius):
 
 
 def dot_near(crop, point):
-    """Colour at a point, and where the middle of the dot around it lies."""
+    """(colour at a point, centre of the dot around it)."""
     column, row = np.floor(point).astype(int)
     window = crop[row - 9:row + 10, column - 9:column + 10].sum(-1)
     y, x = np.mgrid[-9:10, -9:10]
@@ -165,7 +165,7 @@ def test_keypoints_stay_on_their_dots(cfg, seed, reduced):
     picture = sample['img'].numpy() * np.array(IMAGE_STD)[:, None, None] + np.array(IMAGE_MEAN)[:, None, None]
     crop = np.rint(picture * 255).transpose(1, 2, 0)[..., ::-1]
     crop_points = (sample['keypoints'].numpy()[:, :2] + 1) * 112
-    # After a flip entry i is the mirrored joint: the dot it sits on was drawn for the joint of the other side.
+    # After a flip, entry i lies on the dot that was drawn for the joint of the other side.
     drawn_for = J49_FLIP if augmentation.flip else np.arange(49)
     errors = []
     for point, joint in zip(crop_points, drawn_for):
@@ -186,7 +186,7 @@ def test_large_pictures_are_averaged_down():
 @pytest.mark.parametrize('value', [200, 255])
 @pytest.mark.parametrize('seed', range(40))
 def test_a_crop_shows_nothing_but_the_picture(value, seed):
-    """Of a picture of one colour: that colour at every pixel whose centre lies in the picture, black elsewhere."""
+    """A one-colour picture's crop has that colour at pixels whose centre lies in the picture, and black elsewhere."""
     rng = np.random.default_rng(seed)
     width, height = 2 * rng.integers(2, 500, 2) + 1
     res, rotation, flip = 64, (0.0, 23.0)[seed % 4 == 3], seed % 3 == 1
@@ -199,13 +199,13 @@ def test_a_crop_shows_nothing_but_the_picture(value, seed):
     x, y = (column - res / 2) * (-1 if flip else 1), row - res / 2
     cos, sin = np.cos(np.deg2rad(rotation)), np.sin(np.deg2rad(rotation))
     x, y = (cos * x - sin * y) * side / res + center[0], (sin * x + cos * y) * side / res + center[1]
-    nearest = np.min([x, width - x, y, height - y], axis=0)  # from the picture's edge; inside it is positive
+    nearest = np.min([x, width - x, y, height - y], axis=0)  # distance to the picture's edge, positive inside
     assert (nearest > 0).any() and (crop[nearest > 1e-6] == value).all() and not crop[nearest < -1e-6].any()
 
 
 @pytest.mark.parametrize('shrink', [2.5, 3.7, 6.0])
 def test_a_picture_that_shrinks_stays_in_place(shrink):
-    """A slope from 0 to 250, cut so that its size is no multiple of what is averaged: read where it should be."""
+    """A ramp from 0 to 250 whose size is no multiple of the averaged blocks keeps its values at their places."""
     size = int(64 * shrink) + 1
     slope = np.linspace(0, 250, size)[None, :, None] * np.ones((size, 1, 3))
     crop = warp_crop(np.rint(slope).astype(np.uint8), crop_transform((size / 2, size / 2), size / 200, 64), 64)
@@ -272,7 +272,7 @@ def skeleton(pose, rest):
 def test_pose_and_3d_joints_turn_and_flip_alike():
     rng = np.random.default_rng(4)
     rest = rng.normal(size=(24, 3))
-    rest = (rest + rest[SMPL_FLIP] * [-1, 1, 1]) / 2  # a body that is its own mirror image
+    rest = (rest + rest[SMPL_FLIP] * [-1, 1, 1]) / 2  # a symmetric body
     pose = rng.normal(0, 0.6, 72)
     joints = skeleton(pose, rest)
     assert np.allclose(skeleton(rotate_pose(pose, 37), rest), rotate_points(joints, 37))

@@ -1,4 +1,4 @@
-"""--backend onnx of eval.py and demo.py: what onnxruntime computes is what torch computes."""
+"""--backend onnx of eval.py and demo.py: onnxruntime and torch compute the same."""
 import json
 import sys
 
@@ -46,7 +46,7 @@ def checkpoint(standin_assets, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def onnx_file(tmp_path_factory):
-    """Where the tests of this module keep the network's ONNX file."""
+    """Path of the ONNX file that the tests of this module share."""
     return tmp_path_factory.mktemp('onnx') / 'small.onnx'
 
 

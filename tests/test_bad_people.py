@@ -1,4 +1,4 @@
-"""Pictures without a whole person, with too many, too small: demo.py and from_pictures make nobody up and count."""
+"""Pictures without people, with many or with small people: demo.py and from_pictures invent nobody."""
 import cv2
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_from_pictures_labels_nobody_who_is_not_there(quick, pictures, free_asse
 
 @pytest.mark.parametrize('confidence', [0.9, 0.0, np.nan])
 def test_keypoints_that_are_all_wrong(free_assets, tmp_path, monkeypatch, capsys, confidence):
-    """Points anywhere, points that nobody sees and points that are no numbers: nobody is labelled, and it is said."""
+    """Random points, with a confidence of 0.9, 0 or NaN: nobody is labelled, and a line says so."""
     rng = np.random.default_rng(1)
 
     class Wrong:

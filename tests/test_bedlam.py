@@ -9,11 +9,10 @@ from datasets.annotations import Annotations
 from datasets.preprocess.bedlam import convert_bedlam
 from utils.errors import BadFile, MissingFile
 from utils.keypoints import COMMON_JOINTS, OPENPOSE_JOINTS
-from utils.logging import get_logger
 
 COUNT = 3
 RNG = np.random.default_rng(0)
-# Of the field's joints, those that have a name of their own in smplx's lists.
+# OpenPose's joints and their names in smplx's lists.
 OPENPOSE_OF_SMPLX = {
     'nose': 'nose', 'right_shoulder': 'right_shoulder', 'right_elbow': 'right_elbow', 'right_wrist': 'right_wrist',
     'left_shoulder': 'left_shoulder', 'left_elbow': 'left_elbow', 'left_wrist': 'left_wrist', 'mid_hip': 'pelvis',
@@ -22,12 +21,6 @@ OPENPOSE_OF_SMPLX = {
     'right_ear': 'right_ear', 'left_ear': 'left_ear', 'left_big_toe': 'left_big_toe',
     'left_small_toe': 'left_small_toe', 'left_heel': 'left_heel', 'right_big_toe': 'right_big_toe',
     'right_small_toe': 'right_small_toe', 'right_heel': 'right_heel'}
-
-
-@pytest.fixture
-def log(caplog, monkeypatch):
-    monkeypatch.setattr(get_logger(), 'propagate', True)
-    return caplog
 
 
 def labels(joints, pose_width, shape_width, size=(1280, 720), **others):
@@ -45,7 +38,7 @@ def labels(joints, pose_width, shape_width, size=(1280, 720), **others):
 
 
 def check_points(people, content, names):
-    """Every joint that both lists name is where gtkps has it: the first pixel's middle is at 0.5 in both."""
+    """Every joint that both lists name equals gtkps. The first pixel's centre is at 0.5 in both."""
     for place, name in enumerate(OPENPOSE_JOINTS):
         if name in OPENPOSE_OF_SMPLX:
             source = names.index(OPENPOSE_OF_SMPLX[name])
@@ -128,7 +121,7 @@ def test_scenes_become_one_file_with_upright_pictures(tmp_path, log):
     assert people.imgname[0].endswith('_6fps/png/seq_000000/seq_000000_0000.png')
     upright = cv2.imread(str(tmp_path / people.imgname[2]))
     assert upright.shape == (1280, 720, 3)
-    # Turned clockwise, what was at the upper left is at the upper right.
+    # A clockwise rotation moves the upper left corner to the upper right.
     assert upright[5:35, -35:-5, 2].min() > 200 and upright[:, :600].max() < 50
 
 

@@ -1,4 +1,4 @@
-"""The table of benchmarks: a row that fails says why, and the others go on."""
+"""The table of benchmarks: a row that fails gives its reason, and the others are measured."""
 from argparse import Namespace
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_a_part_that_fails_does_not_end_the_table(monkeypatch, capsys):
 
 
 def test_a_variant_that_fails_leaves_the_others(monkeypatch):
-    """By stand-ins for the trainer and the clock: compiling takes minutes."""
+    """Stand-ins replace the trainer and the clock, because compiling takes minutes."""
     def step_of(name):
         def step():
             if name == 'compiled':

@@ -1,4 +1,4 @@
-"""The width and height of a person's box, from every file that has them to the crop. Crops written out by hand:
+"""Width and height of a person's box, from the annotation files to the crop. Sides of the crops by arithmetic:
 widened to 192:256, a box of 90 x 100 pixels needs 120, one of 60 x 100 needs 100, and one of 100 x 60 needs 133 1/3."""
 import json
 from dataclasses import replace
@@ -56,10 +56,10 @@ KEYPOINTS_19 = np.random.default_rng(0).uniform(60, 120, (3, 19, 3))
 
 
 @pytest.mark.parametrize('arrays', [
-    {'bbox_size': SIZES}, {'bbox_size': 0.7 * SIZES},  # the shape counts, the size is that of scale
+    {'bbox_size': SIZES}, {'bbox_size': 0.7 * SIZES},  # only its shape counts; `scale` gives the size
     {'bbox': np.concatenate([CENTERS - SIZES / 2.4, SIZES / 1.2], 1)},  # left, top, width, height without margin
     {'scale': SIZES / 200},  # 4D-Humans' shards
-    {'scale': SIZES, 'extra_keypoints_2d': KEYPOINTS_19}])  # 4D-Humans' evaluation counts in pixels
+    {'scale': SIZES, 'extra_keypoints_2d': KEYPOINTS_19}])  # 4D-Humans' evaluation files, in pixels
 def test_crop_is_the_published_one_of_a_files_boxes(folder, standin_assets, arrays):
     np.savez(folder / 'people.npz', **people(**arrays))
     assert np.allclose(crops(folder, standin_assets), SIDES)
@@ -87,7 +87,7 @@ def test_without_a_shape_evaluation_takes_the_square_and_says_so(folder, standin
 
 
 def test_crop_of_evaluation_does_not_follow_the_keypoints(folder, standin_assets):
-    """Of the same row with its 2D keypoints elsewhere; in training, where nothing else is known, it does."""
+    """Other 2D keypoints do not move the crop. In training they do, where the file has no box shape."""
     rng = np.random.default_rng(0)
     for part in (rng.uniform(0, 1, (3, 24, 3)) * (20, 190, 1), rng.uniform(0, 1, (3, 24, 3)) * (190, 20, 1)):
         np.savez(folder / f'{len(list(folder.glob("*.npz")))}.npz', **people(part=part))
@@ -101,7 +101,7 @@ def test_crop_of_evaluation_does_not_follow_the_keypoints(folder, standin_assets
 
 
 def test_evaluation_files_of_4d_humans(tmp_path):
-    """By the keys that its data set class reads: 25 + 19 keypoints, bodies with masks, boxes in pixels."""
+    """The keys that its dataset class reads: 25 + 19 keypoints, bodies with masks, boxes in pixels."""
     rng = np.random.default_rng(0)
     arrays = {'imgname': np.array(['a.jpg', 'b.jpg']), 'center': np.array([[50.0, 60], [70, 80]]),
               'scale': np.array([[30.0, 80], [60, 20]]), 'body_pose': rng.normal(size=(2, 72)),
@@ -116,10 +116,10 @@ def test_evaluation_files_of_4d_humans(tmp_path):
     assert not read.keypoints_2d[:, 44:].any()
     assert read.has_smpl.tolist() == [True, False] and np.allclose(read.pose[0], arrays['body_pose'][0])
     np.savez(tmp_path / 'e.npz', **{key: value for key, value in arrays.items() if key != 'has_betas'})
-    assert not Annotations.load(tmp_path / 'e.npz').has_smpl.any()  # a label without its mask is none to its loader
+    assert not Annotations.load(tmp_path / 'e.npz').has_smpl.any()  # its loader ignores a label without a mask
     solid = rng.uniform(0.1, 1, (2, 19, 4))
     np.savez(tmp_path / 'b.npz', **arrays, extra_keypoints_3d=solid)
-    read = Annotations.load(tmp_path / 'b.npz')  # whose bodies they are is not said: its evaluation takes the joints
+    read = Annotations.load(tmp_path / 'b.npz')  # without a gender, its evaluation takes the joints, not the body
     assert not read.has_smpl.any() and read.has_joints_3d.all() and np.allclose(read.joints_3d[:, :19], solid)
     np.savez(tmp_path / 'c.npz', **arrays, extra_keypoints_3d=solid, gender=['m', 'f'])
     assert Annotations.load(tmp_path / 'c.npz').has_smpl.tolist() == [True, False]
@@ -165,7 +165,7 @@ def test_boxes_of_coco(tmp_path, standin_assets, monkeypatch):
         {'image_id': 1, 'category_id': 1, 'bbox': [10, 20, 10, 60], 'score': 0.8}]))
     cfg = config(tmp_path, standin_assets, 'TEST.COCO_ANNOTATIONS', str(tmp_path / 'coco.json'), 'TEST.COCO_IMAGES',
                  str(tmp_path / 'images'), 'DEVICE', 'cpu')
-    annotated = CocoKeypoints(cfg)  # cut as HRNet does: one pixel narrower
+    annotated = CocoKeypoints(cfg)  # one pixel narrower, as HRNet cuts it
     assert np.allclose(200 * annotated.crop_squares([0])[1], 1.25 * 59 * 4 / 3)
     found = ['TEST.COCO_DETECTIONS', str(tmp_path / 'found.json')]
     cfg = load_config(None, [part for pair in (('PATHS.DATA_DIR', str(standin_assets)), ('DEVICE', 'cpu'),
@@ -180,7 +180,7 @@ def test_boxes_of_coco(tmp_path, standin_assets, monkeypatch):
 
 @pytest.mark.parametrize('regressor, factor', [('hmr', 1.25), ('hmr2', 1.0), ('cliff', 1.1)])
 def test_coco_crops_have_the_regressors_margin(tmp_path, standin_assets, monkeypatch, regressor, factor):
-    """CLIFF: 1.1 x max(4/3 w, h); HMR2.0: the box itself; the others are cut as HRNet's evaluation does."""
+    """CLIFF: 1.1 x max(4/3 w, h); HMR2.0: the box itself; others: 1.25 x, as HRNet's evaluation."""
     write_coco(tmp_path, [person(1, 1, 1)])
     (tmp_path / 'found.json').write_text(json.dumps([
         {'image_id': 1, 'category_id': 1, 'bbox': [10, 20, 27, 30], 'score': 0.9}]))
@@ -201,6 +201,6 @@ def test_coco_crops_have_the_regressors_margin(tmp_path, standin_assets, monkeyp
 
 
 def test_a_box_without_shape_stays_without(folder):
-    """Of a person made by hand, in whom nothing else changes."""
+    """`replace` of another field keeps bbox_size None."""
     someone = Annotations.blank(['a'], [[5, 5]], [1], bbox_size=np.array([[0.0, 3.0]])).person(0)
     assert someone.bbox_size is None and replace(someone, scale=2).bbox_size is None

@@ -1,4 +1,4 @@
-"""What `make neural-renderer` does before it compiles; compiling itself needs nvcc and minutes."""
+"""The steps of `make neural-renderer` before it compiles. Compiling needs nvcc and minutes."""
 import pytest
 import torch
 
@@ -36,7 +36,7 @@ def test_no_compiler_is_one_line(tmp_path, monkeypatch):
 
 
 def test_toolkit_is_found_behind_a_wrapper(tmp_path, monkeypatch):
-    """The folder that nvcc names counts, not the one that nvcc is called from."""
+    """The toolkit is the folder that nvcc prints, not the folder of the nvcc on PATH."""
     toolkit, places = tmp_path / 'cuda-13.0', tmp_path / 'somewhere' / 'bin'
     for folder in (toolkit / 'bin', places):
         folder.mkdir(parents=True)

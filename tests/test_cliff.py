@@ -29,8 +29,8 @@ SHARED = Path(__file__).resolve().parents[2] / 'shared' / 'reference'
 # Sorted lines 'name [shape]' of the published modules' state dicts (models/cliff_res50, models/cliff_hr48), hashed.
 ENTRIES = {'resnet50': (331, 'beffd0273ec1c398a2ef7d77c50649081d4d196cd7c42da3c7dcddc4a8a29903'),
            'hrnet_w48_cls': (1967, 'befd754766c7a470161ef18fdbbdd86efc4731a02ab0dea1986fd196971cd620')}
-# Of the published HRNet-W48 module in float32: weights, mean parameters and image as in tests/reference, the same
-# bbox_info; its camera, betas of the first picture, and every 256th feature of it.
+# Output of the published HRNet-W48 module in float32, with weights, mean parameters and images as in tests/reference:
+# the cameras, and for the first picture the betas and every 256th feature.
 BBOX_INFO = torch.tensor([[0.31, -0.12, 0.85], [-0.55, 0.2, -0.4]])
 HR48 = {
     'camera': [[10874.8555, -2213.6147, -13787.6992],
@@ -45,7 +45,7 @@ def build(assets, *overrides):
 
 
 def published_state(network):
-    """A state dict of the published layout for a network of ours: its entries under the published names, seeded."""
+    """(shapes, state dict) of our network's entries under the published names, with values seeded by the names."""
     shapes = {name.replace('backbone.', 'encoder.').removeprefix('head.'): list(value.shape)
               for name, value in network.state_dict().items() if not name.startswith(('body.', 'mean.'))}
     shapes.update(init_pose=[1, 144], init_shape=[1, 10], init_cam=[1, 3])
@@ -89,7 +89,7 @@ def test_resnet50_gives_the_published_numbers(standin_assets):
 
 
 def test_mmhuman3ds_layout_is_told_from_hmrs_by_what_fc1_reads(standin_assets):
-    """The same names as its HMR's; fc1 reads three numbers more."""
+    """mmhuman3d's HMR has the same names; CLIFF's fc1 reads three more numbers."""
     spin = published_weights('spin_hmr', ('init_',))
     state = {('head.' if key.startswith(('fc', 'dec')) else 'backbone.') + key: value for key, value in spin.items()}
     state.update({'body_model_train.betas': torch.zeros(1, 10), 'head.init_pose': torch.zeros(1, 144)})
@@ -107,8 +107,8 @@ def test_mmhuman3ds_layout_is_told_from_hmrs_by_what_fc1_reads(standin_assets):
 
 
 def test_mmhuman3ds_weights_see_its_crops(standin_assets, tmp_path):
-    """Its data set class makes the box a square, of side max(w, h); MeshAffine shows that side in the 192 columns, so
-    4/3 of it in the 256 rows; GetBboxInfo and cam_crop2full count in the box."""
+    """mmhuman3d makes the box a square of side max(w, h). MeshAffine shows that side in the 192 columns, so 4/3 of it
+    in the 256 rows. GetBboxInfo and cam_crop2full use the side itself."""
     state = {f'{"head" if name.startswith(("fc", "dec")) else "backbone"}.{name}': torch.zeros(2, 2)
              for name in ('conv1.weight', 'fc1.bias', 'deccam.weight')}
     torch.save({'state_dict': {**state, 'head.fc1.weight': torch.zeros(1024, 2208)}}, tmp_path / 'x.pth')
@@ -162,7 +162,7 @@ def tiny_run(assets, folder, *overrides):
     return Trainer(load_config('free/cliff_quick.yaml', [
         'PATHS.DATA_DIR', str(assets), 'LOG_DIR', str(folder), 'NAME', 'run', 'DEVICE', 'cpu', 'DATA.IMG_RES', 64,
         'MODEL.CLIFF.HIDDEN', 32, 'DATA.MIXTURE', ['tiny:1'], 'DATA.EVAL_DATASET', 'tiny', 'TRAIN.BATCH_SIZE', 4,
-        'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0, 'TRAIN.VIS_INTERVAL', 1, *overrides]))
+        'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0, *overrides]))
 
 
 @pytest.fixture(scope='module')
@@ -180,7 +180,7 @@ def test_it_trains(assets, tmp_path, overrides):
 
 
 def test_fits_are_turned_for_a_network_that_knows_its_camera_and_for_no_other(assets):
-    """A stored fit stands along the crop's ray. Seen 30 degrees to the right, facing the crop is facing left of it."""
+    """A stored fit is relative to the crop's ray. Where the ray turns 30 degrees, so does the target's orientation."""
     cfg = load_config(None, ['PATHS.DATA_DIR', str(assets), 'SMPLIFY.USE_FITS', True])
     body = build(assets, 'MODEL.BACKBONE.NAME', 'resnet18').body
 
@@ -201,7 +201,7 @@ def test_fits_are_turned_for_a_network_that_knows_its_camera_and_for_no_other(as
     assert torch.allclose(known.pose[0, :3], torch.tensor([0, np.pi / 6, 0]).float(), atol=1e-5)
     assert torch.allclose(known.pose[1], torch.zeros(72), atol=1e-6)
     assert torch.equal(known.pose[:, 3:], unknown.pose[:, 3:])
-    # What was straight ahead of the crop's camera points along the ray.
+    # Straight ahead of the crop's camera is along the ray.
     ray = axis_angle_to_rotmat(known.pose[:1, :3])[0] @ torch.tensor([0, 0, 1.0])
     assert torch.allclose(ray.flatten(), torch.tensor([np.sin(np.pi / 6), 0, np.cos(np.pi / 6)]).float(), atol=1e-5)
 
@@ -219,6 +219,6 @@ def test_onnx_takes_the_box_and_projects_by_the_pictures_camera(standin_assets, 
         wanted = network(images, boxes).final
     found = file(images, boxes).final
     assert torch.allclose(found.keypoints_2d, wanted.keypoints_2d, atol=1e-4)
-    # By which the picture's camera is known to whoever draws the body.
+    # The demo draws the body with the picture's camera.
     torch.testing.assert_close(found.full_camera.focal, wanted.full_camera.focal)
     torch.testing.assert_close(found.full_camera.offset, wanted.full_camera.offset)

@@ -1,4 +1,4 @@
-"""COCO keypoints: a perfect predictor, boxes, flips, files, and scores against a separate pycocotools call."""
+"""COCO keypoints: a perfect predictor, boxes, flips, files, and scores that equal a separate call of pycocotools."""
 import contextlib
 import io
 import json
@@ -59,7 +59,7 @@ def config(folder, assets, *overrides):
 
 
 class KeypointOracle(nn.Module):
-    """Answers a crop with its annotated keypoints, and its mirror image with theirs."""
+    """Returns a crop's annotated keypoints, and mirrored ones for the crop's mirror image."""
 
     def __init__(self, dataset):
         super().__init__()
@@ -85,7 +85,7 @@ def test_perfect_predictor(folder, standin_assets, overrides):
     assert len(dataset) == 4
     keypoints = estimate_keypoints(KeypointOracle(dataset), dataset, cfg, CPU, progress=False)
     truth = dataset.annotations.keypoints_2d[:, 25:][:, J24_TO_COCO, :2]
-    # The published crop cuts keypoints to whole pixels.
+    # The published crop truncates keypoints to whole pixels.
     assert np.abs(keypoints - truth).max() < (4 if 'DATA.LEGACY_CROP_EVAL' in overrides else 1e-3)
     stats = score_results(dataset.coco, as_results(dataset, keypoints))
     if 'DATA.LEGACY_CROP_EVAL' not in overrides:
@@ -96,7 +96,7 @@ def test_perfect_predictor(folder, standin_assets, overrides):
 
 def test_boxes(folder, standin_assets):
     dataset = CocoKeypoints(config(folder, standin_assets))
-    # The published box: cut at the picture, one pixel narrower; the side is 1.25 times its longer one.
+    # The published box is clipped to the picture and one pixel narrower; the crop is 1.25 times its longer side.
     assert np.allclose(dataset.annotations.center[0], [15 + 89 / 2, 8 + 74 / 2])
     assert dataset.annotations.scale[0] == pytest.approx(1.25 * 89 / 200)
     found = [{'image_id': 2, 'category_id': 1, 'bbox': [10, 20, 30, 40], 'score': .9},
@@ -116,7 +116,7 @@ def test_boxes(folder, standin_assets):
 
 @pytest.fixture
 def published_assets(standin_assets, tmp_path):
-    """Assets with a coco_2014_val.npz of two people of different pictures, in boxes of its own."""
+    """Assets with a coco_2014_val.npz of two people in different pictures, whose boxes differ from COCO's."""
     root = tmp_path / 'assets'
     shutil.copytree(standin_assets, root, symlinks=True)
     (root / 'dataset_extras').mkdir(exist_ok=True)
@@ -126,7 +126,7 @@ def published_assets(standin_assets, tmp_path):
 
 
 def test_the_published_protocol_takes_its_rows_and_boxes(folder, published_assets, checkpoint, capsys):
-    """Two of four people are estimated; all four are the ground truth, so no more than half can be found."""
+    """Two of four people are estimated. All four are ground truth, so at most half can be found."""
     path = folder / 'person_keypoints_val2014.json'
     (folder / 'coco.json').rename(path)
     cfg = config(folder, published_assets, 'TEST.COCO_ANNOTATIONS', str(path))

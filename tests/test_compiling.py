@@ -1,4 +1,4 @@
-"""TRAIN.COMPILE: what Inductor fails on runs in torch, and one line says so."""
+"""TRAIN.COMPILE: where Inductor fails, the network runs uncompiled, and one line says so."""
 import pytest
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from tests.tiny_data import write_tiny_dataset
 
 
 class TwoParts(nn.Module):
-    """What has a convolution is compiled; what has none is left alone."""
+    """`backbone` has a convolution and is compiled; `head` has none and is not."""
 
     def __init__(self):
         super().__init__()
@@ -40,7 +40,7 @@ def test_what_inductor_fails_on_runs_in_torch(monkeypatch, said):
     monkeypatch.setattr(compiling, 'lookup_backend', lambda name: broken)
     compiling.compile_parts(network)
     found, found_gradients = gradients_of(network, images)
-    # The batch statistics moved in the pass before; what a training pass gives does not depend on them.
+    # The first pass moved the running statistics; a training pass does not depend on them.
     torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(found_gradients, wanted_gradients)
     lines = [line for line in said if 'TRAIN.COMPILE' in line]
@@ -49,7 +49,7 @@ def test_what_inductor_fails_on_runs_in_torch(monkeypatch, said):
 
 
 class TwoSizes(nn.Module):
-    """Parts of one class, whose code is one, that meet tensors of other channels, heights and widths, as PyMAF's do."""
+    """Two parts of one class, so of the same code, on tensors of different shapes, as in PyMAF."""
 
     def __init__(self):
         super().__init__()
@@ -63,7 +63,7 @@ class TwoSizes(nn.Module):
 
 
 def test_no_size_is_left_open(monkeypatch):
-    """Inductor ends on expressions of open sizes, which torch.compile makes of its own accord where sizes differ."""
+    """Inductor fails on symbolic sizes, which torch.compile introduces by default where shapes change."""
     torch._dynamo.reset()
     shapes = []
 
@@ -88,7 +88,7 @@ def test_only_parts_with_convolutions_are_compiled():
 @pytest.mark.slow
 @pytest.mark.parametrize('channels_last', [False, True])
 def test_a_compiled_training_learns_what_a_plain_one_learns(standin_assets, tmp_path, channels_last):
-    """By the real Inductor, with a last batch of the validation that is smaller than the others."""
+    """With the real Inductor. The last batch of the validation is smaller than the others."""
     torch._dynamo.reset()
     write_tiny_dataset(standin_assets, 'tiny', 'train', count=8)
     write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
@@ -103,4 +103,4 @@ def test_a_compiled_training_learns_what_a_plain_one_learns(standin_assets, tmp_
             'TEST.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0, 'TRAIN.COMPILE', compiled,
             'TRAIN.CHANNELS_LAST', channels_last])
         errors.append(Trainer(cfg).fit().errors['mpjpe'])
-    assert (errors[0] - errors[1]).abs().max() < 1  # millimetres; kernels add up in other orders
+    assert (errors[0] - errors[1]).abs().max() < 1  # millimetres; kernels add in different orders

@@ -1,4 +1,4 @@
-"""Config files, overrides and flags: what they set, and what they say when they cannot."""
+"""Config files, overrides and flags: the keys that they set, and their errors."""
 import shlex
 
 import pytest

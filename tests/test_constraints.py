@@ -1,5 +1,5 @@
-"""The tested releases of constraints/: they are what pyproject.toml admits, they leave torch's builds open, and the
-Makefile installs by them."""
+"""The tested releases of constraints/: pyproject.toml admits them, they allow any build of torch, and the Makefile
+installs them."""
 import re
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def pins(file):
 
 
 def environment(file):
-    """What markers see on Linux by this Python version."""
+    """Values of environment markers on Linux with the file's Python version."""
     version = file.stem.removeprefix('python')
     return {'python_version': version, 'python_full_version': f'{version}.7', 'sys_platform': 'linux',
             'platform_machine': 'x86_64', 'platform_system': 'Linux', 'implementation_name': 'cpython'}
@@ -45,7 +45,7 @@ def test_each_package_has_one_release_that_the_project_admits(file):
 
 @pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
 def test_builds_of_torch_are_left_open(file):
-    """A CPU build wants no CUDA packages, and one for another CUDA wants others."""
+    """A CPU build needs no CUDA packages, and a build for another CUDA needs other ones."""
     names = {canonicalize_name(pin.name) for pin in pins(file)}
     assert {'torch', 'torchvision'} <= names
     assert not [name for name in names if name.startswith(('nvidia-', 'cuda-', 'triton'))]

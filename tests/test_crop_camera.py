@@ -1,6 +1,6 @@
-"""In whose camera a body is estimated: labels turned to the crop's ray, estimates turned back, on rendered people.
+"""The camera frame of estimates: labels are turned to the crop's ray, estimates are turned back, on rendered people.
 
-The truth is the renderer's: each person's pose, place, and the camera [focal length, middle] that saw it.
+The renderer gives the ground truth: each person's pose, place, and camera [focal length, principal point].
 """
 import numpy as np
 import pytest
@@ -32,12 +32,12 @@ PEOPLE = 24
 
 @pytest.fixture(scope='module')
 def people(free_assets):
-    """(picture, Person, the renderer's row) of people that stand anywhere in wide pictures."""
+    """(picture, Person, the renderer's row) of people anywhere in wide pictures."""
     stream = FreeStream(free_assets, PEOPLE, seed=5, size=128, realism=())
     out = []
     for index in range(PEOPLE):
         image, row = stream.sample(0, index)
-        # The picture is a third of one three times as wide; the principal point stays where the renderer has it.
+        # The rendered picture is one third of a picture three times as wide.
         third = index % 3
         wide = np.pad(image, ((0, 0), (128 * (2 - third), 128 * third), (0, 0)))
         middle = np.array([128 * (2 - third) + 64, 64])  # the principal point of the camera that rendered it
@@ -57,7 +57,7 @@ def sample_of(picture, person, frame):
 
 
 def shown_off_axis(people):
-    """People of whom much is seen, with the angle of their box off the camera's axis in degrees."""
+    """People with at least 14 visible joints, with the angle between their box and the camera's axis in degrees."""
     for picture, person, row in people:
         offset = person.center - person.intrinsics[:2, 2]
         angle = np.degrees(np.arctan(np.linalg.norm(offset) / row['focal']))
@@ -66,7 +66,7 @@ def shown_off_axis(people):
 
 
 def test_the_rays_turn_is_the_least_that_brings_the_box_to_the_middle():
-    """Arithmetic: a point 500 px right of the middle at 1000 px focal length is atan(1/2) off, about the vertical."""
+    """A point 500 px right of the middle at a focal length of 1000 px is atan(1/2) = 26.565 degrees off the axis."""
     turn = look_at(np.array([820.0, 240.0]), camera_matrix(640, 480, 1000.0))
     assert np.allclose(turn @ [1, 0, 2] / np.sqrt(5), [0, 0, 1])
     assert np.allclose(Rotation.from_matrix(turn).as_rotvec(degrees=True), [0, -26.56505118, 0])
@@ -74,14 +74,14 @@ def test_the_rays_turn_is_the_least_that_brings_the_box_to_the_middle():
 
 
 def test_labels_in_the_crops_frame_fit_what_the_crop_shows(people, free_assets):
-    """A camera of the true focal length that looks at the box's middle sees turned joints on their keypoints, but for
-    what tilting its picture plane does (the square of the angle); unturned ones it does not."""
+    """A camera of the true focal length that looks at the box's middle sees the turned joints on their keypoints, up to
+    the tilt of its picture plane (the square of the angle). It does not see the unturned joints there."""
     body = BodyModel(free_assets)
     residuals = {'crop': [], 'picture': []}
     for picture, person, row, angle in shown_off_axis(people):
         if angle < 4:
             continue
-        # solve_translation counts in units in which the focal length is NORMALIZED_FOCAL.
+        # In solve_translation's unit the focal length is NORMALIZED_FOCAL.
         unit = NORMALIZED_FOCAL / (row['focal'] / (100 * person.scale))
         for frame in residuals:
             sample = sample_of(picture, person, frame)
@@ -96,7 +96,7 @@ def test_labels_in_the_crops_frame_fit_what_the_crop_shows(people, free_assets):
 
 
 def test_turned_joints_and_turned_pose_agree(people, free_assets):
-    """S, turned as points, is where the turned pose puts the joints."""
+    """The turned points S equal the joints of the turned pose."""
     body = BodyModel(free_assets)
     for picture, person, _, _ in shown_off_axis(people):
         sample = sample_of(picture, person, 'crop')
@@ -124,7 +124,7 @@ def test_what_leaves_is_turned_back_by_the_same_ray(people, free_assets):
 
 @pytest.mark.parametrize('frame', ['crop', 'picture'])
 def test_the_demo_puts_a_perfect_estimate_where_the_person_was_rendered(people, free_assets, frame):
-    """Focal length and principal point known: orientation exact, place within what perspective hides from a crop."""
+    """With focal length and principal point known, the orientation is exact and the place is within 12 %."""
     body = BodyModel(free_assets)
     for picture, person, row, _ in shown_off_axis(people):
         if not np.allclose(person.intrinsics[:2, 2], [picture.width / 2, picture.height / 2]):
@@ -139,7 +139,6 @@ def test_the_demo_puts_a_perfect_estimate_where_the_person_was_rendered(people, 
         wanted = Rotation.from_rotvec(row['pose'][:3]).as_matrix()
         assert np.allclose(placed.rotmat[0, 0].numpy(), wanted, atol=1e-5)
         place = placed.joints[0].mean(0) + placed.translation[0]
-        true = torch.as_tensor(row['S'][:, :3]).mean(0)  # about the pelvis; the renderer's translation moves the body
         posed_true = body(torch.as_tensor(row['shape'])[None], pose=torch.as_tensor(row['pose'])[None])
         true = posed_true.joints[0].mean(0) + torch.as_tensor(row['translation'])
         assert (place - true).norm() < 0.12 * true.norm()

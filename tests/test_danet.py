@@ -1,4 +1,4 @@
-"""DaNet: the published values, its graph and crops, two training stages, losses, and the global-only ablation."""
+"""DaNet: the published values, its graphs and crops, two training stages, losses, and the global-only ablation."""
 import pickle
 
 import numpy as np
@@ -44,7 +44,7 @@ def published(standin_assets):
 
 
 def test_published_dense_prediction(published):
-    """The stored maps are cut down to the likeliest part of each pixel."""
+    """The stored maps keep only the likeliest part of each pixel."""
     out, wanted = published
     u, v, index = clean_maps(out.iuv.index, out.iuv.u, out.iuv.v).chunk(3, dim=1)
     segment = torch.nn.functional.one_hot(out.iuv.part.argmax(1), 15).movedim(-1, 1).float()
@@ -64,7 +64,7 @@ def test_published_parameters(published):
 # The network's parts
 
 def test_crops_are_cut_where_the_transform_says():
-    """A crop of half the size around (0.5, 0): [-1, 1] is from the first to the last pixel's centre."""
+    """A crop of half the size around (0.5, 0). [-1, 1] spans the centres of the first and the last pixel."""
     line = torch.linspace(-1, 1, 41)
     maps = torch.stack(torch.meshgrid(line, line, indexing='ij')[::-1])[None]  # channels hold x and y
     transforms = torch.tensor([[0.5, 0, 0.5], [0, 0.5, 0]]).expand(1, NUM_JOINTS, 2, 3)
@@ -124,7 +124,7 @@ def test_dropped_parts_leave_nothing():
 
 
 def test_crop_channels_and_parts_agree():
-    """Channel to part and back is the identity for every part that a crop holds."""
+    """Mapping a part of a crop to its channel and back gives the same part."""
     there, back = crop_to_body_parts(), body_to_crop_parts()
     for joint in range(NUM_JOINTS):
         parts = there[joint].unique()
@@ -150,7 +150,7 @@ def test_ratios_come_from_the_file_or_from_the_body(free_assets, tmp_path):
 
 
 def test_hrnet_takes_published_image_weights(tmp_path):
-    """Entries beyond the network (classifier, other resolutions) are passed over; a lack is an error."""
+    """Entries that the network lacks (classifier, other resolutions) are ignored; a missing entry is an error."""
     backbone = build_backbone('hrnet_w18')
     assert backbone(torch.randn(1, 3, 64, 64)).shape == (1, 18, 16, 16)
     state = {name: torch.full_like(value, 2) for name, value in backbone.state_dict().items()}
@@ -174,7 +174,7 @@ def quick(assets, *overrides):
 
 
 class PaintedIUV:
-    """Stands in for the IUV renderer: the same picture whatever the body, two parts side by side."""
+    """Replaces the IUV renderer: always the same picture, with two parts side by side."""
 
     def __call__(self, vertices, camera, full_camera=None):
         image = torch.zeros(len(vertices), 3, 16, 16)
@@ -243,7 +243,7 @@ def test_gradients_are_finite_in_bfloat16(standin_assets):
 
 
 def test_losses_are_zero_without_a_body(standin_assets):
-    """No row has a target body: only what annotations give is left, and nothing is NaN."""
+    """No row has a target body: losses that need one are 0, losses of keypoints remain, and nothing is NaN."""
     regressor = quick(standin_assets).train()
     regressor.set_training_progress(10)
     losses = step(regressor, regressor.cfg, torch.randn(2, 3, 64, 64), targets_for(regressor, 2, valid=False))
@@ -253,7 +253,7 @@ def test_losses_are_zero_without_a_body(standin_assets):
 
 
 def test_perfect_part_prediction_costs_nothing(standin_assets):
-    """Maps painted from the target's own crops have no loss; swapping U and V has."""
+    """Maps made from the target's crops have no loss; swapped U and V have one."""
     regressor = quick(standin_assets).eval()
     parts = regressor(torch.randn(2, 3, 64, 64)).extras['parts']
     iuv = PaintedIUV()(torch.zeros(2, 1, 3), None)
@@ -298,7 +298,7 @@ def training_config(assets, folder, *overrides):
 
 
 def test_both_stages_run_in_the_harness(standin_assets, tmp_path):
-    """A run that crosses from the first stage to the second; its checkpoint gives the same output bit for bit."""
+    """A run trains both stages. A network that loads its checkpoint gives the same output bit for bit."""
     write_tiny_dataset(standin_assets, 'danet', 'train', count=8)
     write_tiny_dataset(standin_assets, 'danet', 'val', count=4, seed=1)
     cfg = training_config(standin_assets, tmp_path)
@@ -317,8 +317,8 @@ def test_both_stages_run_in_the_harness(standin_assets, tmp_path):
         assert torch.equal(again(images).final.rotmat, trainer.regressor.eval()(images).final.rotmat)
 
 
-def test_fits_in_the_loop_supervise_both_stages(standin_assets, tmp_path):
-    """Without any ground truth, SMPLify's fits of the first stage's mean pose and of later estimates are targets."""
+def test_fits_in_the_loop_supervise_both_stages(standin_assets, tmp_path, without_panels):
+    """Without 3D ground truth, the targets are SMPLify's fits, from the mean pose first and later from estimates."""
     write_tiny_dataset(standin_assets, 'danet', 'train')
     write_tiny_dataset(standin_assets, 'danet', 'val', count=4, seed=1)
     trainer = Trainer(training_config(

@@ -1,4 +1,4 @@
-"""Image datasets, mixtures, the catalog and sampling, on pictures and annotation files made here."""
+"""Image datasets, mixtures, the catalog and sampling, on generated pictures and annotation files."""
 import functools
 import json
 from dataclasses import replace
@@ -153,7 +153,7 @@ def test_reduced_decoding_keeps_geometry_and_exif_turn(tmp_path, shrink, factor)
     picture = np.zeros((120, 203, 3), np.uint8)
     picture[:60] = 255  # upper half white
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise for viewing
+    exif[0x0112] = 6  # viewers rotate the picture clockwise
     Image.fromarray(picture).save(tmp_path / 'a.jpg', exif=exif, quality=95)
     read = read_picture(tmp_path / 'a.jpg', shrink)
     assert (read.height, read.width, read.reduced) == (203, 120, factor)
@@ -220,7 +220,7 @@ def test_mixture_shares(cfg, root):
     assert np.abs(counts - mixture.shares).max() < 0.08
     assert all(row == i % len(mixture.datasets[d]) for i, (d, row) in enumerate(drawn))
     repeats = [mixture[0, i]['rot_angle'].item() for i, (d, row) in enumerate(drawn) if (d, row) == (2, 0)]
-    assert len(set(repeats)) > 1  # a row met again within an epoch is augmented anew
+    assert len(set(repeats)) > 1  # a row drawn again within an epoch is augmented differently
     assert torch.equal(mixture[3, 7]['img'], MixedDataset(cfg)[3, 7]['img'])
 
 
@@ -261,7 +261,7 @@ def test_finding_files(cfg, root):
 
 
 def test_mmhuman3d_tree_is_found(cfg, root):
-    """Its file names, HumanData form and image folders; every part of configs/spin_mmhuman3d.yaml's mixture."""
+    """mmhuman3d's file names, HumanData files and image folders, for all of configs/spin_mmhuman3d.yaml's mixture."""
     names = {'h36m': 'h36m_mosh_train', 'mpi-inf-3dhp': 'spin_mpi_inf_3dhp_train', 'lsp-orig': 'spin_lsp_train',
              'lspet': 'spin_lspet_train', 'mpii': 'spin_mpii_train', 'coco': 'spin_coco_2014_train',
              '3dpw': 'spin_pw3d_test'}
@@ -297,7 +297,7 @@ def test_labels_of_another_body_are_refused(cfg, root):
 
 
 def test_labels_of_smpl_are_left_out_on_the_free_body(cfg, root, monkeypatch):
-    """Pose and shape without a digest are SMPL's; joints are true of either body."""
+    """Pose and shape without a digest are SMPL's and are left out. Joints hold for either body and are kept."""
     said = []
     monkeypatch.setattr('datasets.catalog.log_once', said.append)
     add_dataset(root, 'mine', 2)
@@ -313,14 +313,14 @@ def test_labels_of_smpl_are_left_out_on_the_free_body(cfg, root, monkeypatch):
     assert dataset.annotations.has_joints_3d.tolist() == [True, False]
     assert len(said) == 1 and 'pose and shape of 2 rows' in said[0] and '1 of these rows have 3D joints' in said[0]
     replace(truth, has_joints_3d=np.zeros(2, bool)).save(file)
-    assert len(ImageDataset(cfg, 'mine')) == 2  # its 2D joints train
+    assert len(ImageDataset(cfg, 'mine')) == 2  # 2D joints remain
     replace(truth, has_joints_3d=np.zeros(2, bool), keypoints_2d=np.zeros((2, 49, 3), np.float32)).save(file)
     with pytest.raises(WrongBody, match=r"its labels are only pose and shape .*smpl/SMPL_NEUTRAL\.pkl"):
         ImageDataset(cfg, 'mine')
 
 
 class _Source:
-    """A stream whose pictures are one colour a sample."""
+    """A stream whose pictures have one colour each, which depends on epoch and index."""
 
     def __len__(self):
         return 5
@@ -342,7 +342,7 @@ def test_stream_samples_are_like_file_samples(cfg):
 
 
 def rows_of(**options):
-    """Rows that each process visits in one epoch of 23 rows."""
+    """Rows of each process in one epoch of 23 rows."""
     world = options.get('world', 1)
     samplers = [EpochSampler(23, 1, epoch=4, rank=rank, **options) for rank in range(world)]
     assert all(epoch == 4 for sampler in samplers for epoch, _ in sampler)
@@ -351,7 +351,7 @@ def rows_of(**options):
     return shares
 
 
-def test_processes_take_turns_in_a_shuffled_order_and_stretches_of_the_files():
+def test_processes_take_turns_in_a_shuffled_order_and_get_blocks_of_an_unshuffled_one():
     whole, = rows_of()
     assert sorted(whole) == list(range(23)) != whole
     assert rows_of(world=3) == [whole[rank:21:3] for rank in range(3)]
@@ -363,14 +363,14 @@ def test_processes_take_turns_in_a_shuffled_order_and_stretches_of_the_files():
 def test_sampler_goes_on_within_an_epoch_with_any_number_of_processes(shuffle):
     before = rows_of(shuffle=shuffle, world=2)
     assert rows_of(shuffle=shuffle, world=2, start=4) == [share[4:] for share in before]
-    # Two processes see 4 rows each, three then 2 each, and one the rest: every row once.
+    # Two processes see 4 rows each, then three see 2 each, then one sees the rest. Every row is seen once.
     then = rows_of(shuffle=shuffle, world=3, earlier=[(2, 4)])
     rest, = rows_of(shuffle=shuffle, earlier=[(2, 4), (3, 2)])
     seen = [*(row for share in before for row in share[:4]), *(row for share in then for row in share[:2]), *rest]
     assert sorted(seen) == list(range(23))
 
 
-def test_epochs_have_orders_of_their_own():
+def test_order_depends_on_epoch_and_seed():
     orders = [[row for _, row in EpochSampler(20, seed, epoch=epoch)] for seed, epoch in ((3, 1), (3, 2), (4, 1))]
     assert orders[0] != orders[1] and orders[0] != orders[2]
 
@@ -389,8 +389,8 @@ def test_a_plus_in_a_path_is_no_separator(tmp_path, monkeypatch):
     assert without_dataset(['coco+mpi-inf-3dhp:0.5', 'mpi-inf-3dhp-s8:1'], 'mpi-inf-3dhp') == ['coco:0.5']
 
 
-def test_of_two_conversions_the_fits_belong_to_spins(tmp_path):
-    """mmhuman3d offers two files of one set; static_fits/ are of the rows of SPIN's."""
+def test_spins_conversion_is_preferred(tmp_path):
+    """mmhuman3d has two files of one dataset. The rows of SPIN's file are those of static_fits/."""
     for name in ('smpl/SMPL_NEUTRAL.npz', 'preprocessed_datasets/coco_2014_train.npz',
                  'preprocessed_datasets/spin_coco_2014_train.npz', 'datasets/coco/x'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How far away the people of a picture stand: photographs whose camera is known, by arithmetic and by geometry."""
+"""Focal lengths from EXIF, and the distance of people from cameras that are known."""
 import numpy as np
 import pytest
 import torch
@@ -45,27 +45,27 @@ def blank(width, height):
 
 
 def test_a_phones_focal_length_by_its_data_sheet(tmp_path):
-    """An iPhone XS: pixels of 1.4 micrometres, 4032 x 3024 of them, behind a lens of 4.25 mm; it writes 26 mm."""
+    """An iPhone XS has 4032 x 3024 pixels of 1.4 micrometres and a lens of 4.25 mm. EXIF says 26 mm (35 mm film)."""
     path = save_photo(tmp_path / 'p.jpg', blank(403, 302), FocalLength=4.25, FocalLengthIn35mmFilm=26,
                       ExifImageWidth=4032, ExifImageHeight=3024)
     pixels = 4.25 / 1.4e-3 * 403 / 4032
     assert exif_focal_length(path, 403, 302) == pytest.approx(pixels, rel=.01)
-    # Held upright, and turned by the tag.
+    # The phone was upright; the tag says to rotate the picture.
     path = save_photo(tmp_path / 'q.jpg', blank(403, 302), FocalLengthIn35mmFilm=26, Orientation=6)
     assert exif_focal_length(path, 302, 403) == pytest.approx(pixels, rel=.01)
 
 
 def test_a_cameras_focal_length_by_its_sensor(tmp_path):
-    """A sensor of 36 x 24 mm with 5760 x 3840 pixels behind a lens of 50 mm, 5760 / 36 * 50 pixels; reduced to 720."""
+    """36 x 24 mm with 5760 x 3840 pixels and a lens of 50 mm: 5760 / 36 * 50 = 8000 pixels, 1000 at a width of 720."""
     tags = {'FocalLength': 50.0, 'FocalPlaneXResolution': 5760 / 3.6, 'FocalPlaneResolutionUnit': 3}
     path = save_photo(tmp_path / 'a.jpg', blank(720, 480), **tags, ExifImageWidth=5760, ExifImageHeight=3840)
     assert exif_focal_length(path, 720, 480) == pytest.approx(1000, rel=1e-3)
-    # In inches; no size of the picture as it was taken, so it is taken for whole.
+    # The resolution is in inches. Without the size as taken, the picture counts as not reduced.
     path = save_photo(tmp_path / 'b.jpg', blank(720, 480), FocalLength=50.0, FocalPlaneXResolution=720 / 36 * 25.4)
     assert exif_focal_length(path, 720, 480) == pytest.approx(1000, rel=1e-3)
 
 
-def test_files_that_tell_nothing(tmp_path):
+def test_files_without_a_focal_length(tmp_path):
     plain = tmp_path / 'plain.png'
     Image.fromarray(blank(64, 48)).save(plain)
     broken = tmp_path / 'broken.jpg'
@@ -81,7 +81,7 @@ def test_files_that_tell_nothing(tmp_path):
 
 
 class KnowsThePerson(torch.nn.Module):
-    """A perfect network: it answers each crop with the next of `answers`, pose [72] and weak-perspective camera [3]."""
+    """Returns for each crop the next of `answers`: pose [72] and weak-perspective camera [3]."""
     camera_frame, box_margin, box_aspect = 'crop', Regressor.box_margin, Regressor.box_aspect
 
     def __init__(self, body, answers):
@@ -101,8 +101,8 @@ def body(free_assets):
 
 
 def photograph(body, place, focal):
-    """A person who stands at `place` before a camera: (picture, mask, box, what a perfect network says of the crop)."""
-    # Half a turn about x stands people up in the camera's frame; arms down a little.
+    """(picture, mask, box, a perfect network's answer) of a person at `place` [3] in the camera's frame."""
+    # Half a turn about x makes the body upright in the camera's frame; the arms hang a little.
     pose = np.zeros(72, np.float32)
     pose[0], pose[50], pose[53] = np.pi, -.9, .9
     place = np.float32(place)
@@ -114,7 +114,7 @@ def photograph(body, place, focal):
     pixels = focal * vertices[:, :2] / vertices[:, 2:] + [WIDTH / 2, HEIGHT / 2]
     low, high = pixels.min(0), pixels.max(0)
     center, side = (low + high) / 2, float((high - low).max())
-    # The crop looks along its own ray: the turn from straight ahead to it, by Rodrigues' formula.
+    # The rotation from straight ahead to the crop's ray, by Rodrigues' formula.
     ray = np.append((center - [WIDTH / 2, HEIGHT / 2]) / focal, 1)
     ray /= np.linalg.norm(ray)
     axis = np.cross([0, 0, 1], ray)
@@ -139,7 +139,7 @@ def overlap(first, second):
     return (first & second).sum() / (first | second).sum()
 
 
-# Standing 3.2 m away and half a metre aside, before a camera of the default; nearer to a phone; far before a long lens.
+# 3.2 m away with the default focal length; nearer, with a phone's focal length in EXIF; far away, with a long lens.
 @pytest.mark.parametrize('place, focal, how', [
     ((.5, .1, 3.2), 800, 'default'), ((-.3, 0, 2.6), 26 / 43.2666 * 800, 'exif'), ((.6, -.1, 9.0), 2200, 'flag')])
 def test_a_person_stands_where_the_camera_saw_him(body, free_assets, tmp_path, place, focal, how):
@@ -155,7 +155,7 @@ def test_a_person_stands_where_the_camera_saw_him(body, free_assets, tmp_path, p
     assert recording.focal_length == pytest.approx(focal, rel=1e-4)
     found = person.translation[0] + body(torch.zeros(1, 10), pose=torch.tensor(person.pose)).smpl_joints[0, 0].numpy()
     assert found == pytest.approx(place, rel=.03, abs=.02)
-    # He faces as he does, though the crop saw him from aside.
+    # The orientation is the person's, although the crop's ray is off the axis.
     turned = axis_angle_to_rotmat(torch.tensor(person.pose[0, :3])).numpy()
     assert np.abs(turned - np.diag([1, -1, -1])).max() < 1e-3
     drawn = np.asarray(Image.open(tmp_path / 'out_shape.png'))[:, WIDTH:]
@@ -165,7 +165,7 @@ def test_a_person_stands_where_the_camera_saw_him(body, free_assets, tmp_path, p
 
 
 def test_a_person_who_stands_still_does_not_jump(body, free_assets, tmp_path):
-    """Boxes and camera scale that tremble by a hundredth move a person by a hundredth of 3.2 m, not by half a metre."""
+    """Noise of 1 % in the camera's scale moves a person by about 1 % of 3.2 m, not by half a metre."""
     rng, folder, rows, answers = np.random.default_rng(0), tmp_path / 'frames', [], []
     folder.mkdir()
     image, _, box, (pose, camera) = photograph(body, (.2, .1, 3.2), 800)
@@ -182,7 +182,7 @@ def test_a_person_who_stands_still_does_not_jump(body, free_assets, tmp_path):
 
 
 class CountsCopies(TorchFunctionMode):
-    """Counts what is fetched from the device."""
+    """Counts copies from the device."""
 
     def __init__(self):
         super().__init__()

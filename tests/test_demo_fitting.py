@@ -1,4 +1,4 @@
-"""demo.py fits bodies to keypoints: with and without a network, pictures and videos, and who is left out."""
+"""demo.py fits bodies to keypoints: with and without a network, on pictures and videos, and leaves out bad fits."""
 import json
 from collections import Counter
 from pathlib import Path
@@ -28,7 +28,7 @@ ASTRONAUT = Path(skimage.__file__).parent / 'data' / 'astronaut.png'
 real = pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 pytestmark = pytest.mark.usefixtures('networks_are_read_once')
 ROW = JOINT_NAMES.index
-# Standing, facing the camera, in a picture of 400 x 500: COCO's order, nose to right ankle. Their left is on the right.
+# A person who stands and faces the camera in a picture of 400 x 500, in COCO's order. Their left is on the right.
 STANDING = np.array([[200, 60], [208, 52], [192, 52], [218, 56], [182, 56], [240, 110], [160, 110], [262, 180],
                      [138, 180], [270, 245], [130, 245], [225, 250], [175, 250], [228, 350], [172, 350], [230, 450],
                      [170, 450]], float)
@@ -36,7 +36,7 @@ STANDING = np.array([[200, 60], [208, 52], [192, 52], [218, 56], [182, 56], [240
 
 @pytest.fixture
 def demo(free_assets, tmp_path, monkeypatch):
-    """Runs demo.py in an empty folder, where no training has left a checkpoint -> Recordings."""
+    """Runs demo.py in an empty folder, without a trained checkpoint -> Recordings."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -48,7 +48,7 @@ def demo(free_assets, tmp_path, monkeypatch):
 
 @there
 def test_a_picture_needs_no_network_and_no_box(demo, capsys, tmp_path):
-    """An astronaut, seen to the hips: one body, her shoulders and face where they are (read off the picture)."""
+    """An astronaut, visible to the hips: one body, with shoulders and nose at their places (read off the picture)."""
     [recording] = demo('--checkpoint', 'none', '--img', ASTRONAUT, '--no_render')
     person, = recording.people
     seen = person.keypoints_2d[0]
@@ -63,7 +63,7 @@ def test_a_picture_needs_no_network_and_no_box(demo, capsys, tmp_path):
 @there
 @real
 def test_three_people_on_a_bench_sit(demo):
-    """Everybody's knees are before the hips, and the feet below: three people who sit (COCO, val2014, 328)."""
+    """Three people who sit (COCO, val2014, 328): the knees are before the hips, and the ankles below the knees."""
     [recording] = demo('--img', REAL / 'pictures' / 'COCO_val2014_000000000328.jpg', '--no_render')
     assert len(recording.people) == 3
     for person in recording.people:
@@ -71,13 +71,13 @@ def test_three_people_on_a_bench_sit(demo):
         for side in ('left', 'right'):
             hip, knee, ankle = (joints[ROW(f'{side}_{name}')] for name in ('hip', 'knee', 'ankle'))
             assert hip[2] - knee[2] > 0.15 and ankle[1] - knee[1] > 0.2
-        assert joints[ROW('nose'), 1] < joints[ROW('left_hip'), 1] - 0.2  # y points down; they lean forward
+        assert joints[ROW('nose'), 1] < joints[ROW('left_hip'), 1] - 0.2  # y points down
 
 
 @there
 @real
-def test_a_network_is_asked_and_need_not_be_right(free_assets, tmp_path, demo, capsys):
-    """A network that has learnt nothing does no harm: the body stands on the keypoints as without it."""
+def test_an_untrained_network_does_not_spoil_the_fit(free_assets, tmp_path, demo, capsys):
+    """With an untrained network the fit reaches the same keypoints as without a network."""
     picture = REAL / 'pictures' / 'COCO_val2014_000000000589.jpg'
     checkpoint = write_checkpoint(tmp_path / 'hmr.pt', free_assets)
     [alone], [both] = demo('--img', picture, '--no_render'), demo('--img', picture, '--checkpoint', checkpoint,
@@ -91,7 +91,7 @@ def test_a_network_is_asked_and_need_not_be_right(free_assets, tmp_path, demo, c
 
 @there
 @real
-def test_a_video_is_followed_by_one_number_and_one_shape(demo):
+def test_a_person_of_a_video_keeps_one_number_and_one_shape(demo):
     [recording] = demo('--vid_file', REAL / 'video' / 'dancer.mp4', '--no_render')
     person, = recording.people
     assert len(person.frames) == len(recording.times)
@@ -101,7 +101,7 @@ def test_a_video_is_followed_by_one_number_and_one_shape(demo):
 
 
 @there
-def test_nobody_is_made_up(demo, tmp_path, capsys):
+def test_pictures_without_people_get_no_body(demo, tmp_path, capsys):
     """Noise and an empty wall: no body, and the run says so."""
     folder = tmp_path / 'empty'
     folder.mkdir()
@@ -113,7 +113,7 @@ def test_nobody_is_made_up(demo, tmp_path, capsys):
 
 @there
 def test_keypoints_that_no_body_explains_are_left_out(demo, tmp_path, capsys):
-    """OpenPose's file with limbs thrown about: nobody is drawn, and the error says why."""
+    """An OpenPose file with random joints: nobody is drawn, and the error says why."""
     points = np.zeros((25, 3))
     points[:] = np.c_[np.random.default_rng(0).uniform(0, 500, (25, 2)), np.ones(25)]
     wrong = tmp_path / 'wrong_keypoints.json'
@@ -123,8 +123,8 @@ def test_keypoints_that_no_body_explains_are_left_out(demo, tmp_path, capsys):
 
 
 @there
-def test_keypoints_of_another_program_stand_for_the_estimators(demo, tmp_path):
-    """AlphaPose's list with COCO's 17 joints, two pictures: each gets its own person, where the file has it."""
+def test_keypoints_of_another_program_replace_the_estimators(demo, tmp_path):
+    """An AlphaPose list with COCO's 17 joints for two pictures: each picture gets its person at the file's place."""
     pictures = []
     for name in ('a', 'b'):
         pictures.append(tmp_path / f'{name}.png')
@@ -143,7 +143,7 @@ def test_keypoints_of_another_program_stand_for_the_estimators(demo, tmp_path):
 
 
 def test_who_is_drawn_is_not_counted_as_left_out(free_assets):
-    """A network that fails on everybody: whom the keypoints show is drawn, and the other is counted once."""
+    """A network fails on two people. The one with keypoints is drawn, and the other is counted once."""
     class Blind:
         body, regressor, left_out = BodyModel(free_assets), Regressor, Counter()
 
@@ -163,7 +163,7 @@ def test_who_is_drawn_is_not_counted_as_left_out(free_assets):
 
 
 def test_without_keypoints_the_network_stands_alone_and_says_so(demo, free_assets, tmp_path, monkeypatch, caplog):
-    """BlazePose's files are not there: a line says how to get them; without a network too, that is an error."""
+    """Without BlazePose's files a line says so. Without a network too, it is an error that names the command."""
     monkeypatch.setattr('models.keypoints.files.FOLDER', tmp_path / 'nothing')
     checkpoint = write_checkpoint(tmp_path / 'hmr.pt', free_assets)
     [recording] = demo('--img', ASTRONAUT, '--checkpoint', checkpoint, '--no_render')

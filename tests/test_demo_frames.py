@@ -1,19 +1,17 @@
-"""demo.py knows frames by their names and numbers: files that belong to a video or a folder, and what is wrong with one
-of them costs that one alone."""
+"""demo.py matches files to the frames of a video or folder by name and number. A bad file affects its frame alone."""
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from core.demo.options import parse_options
-from core.demo.run import run_demo
 from datasets.video import VideoReader
 from tests.demo_data import (  # noqa: F401
+    demo,
     networks_are_read_once,
     video_picture,
     write_checkpoint,
+    write_damaged_video,
     write_json,
     write_video,
 )
@@ -30,12 +28,6 @@ def checkpoint(free_assets, tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp('demo') / 'hmr.pt', free_assets)
 
 
-def demo(*arguments):
-    """The network alone: the people of these pictures are drawn, or nobody."""
-    arguments = ('--fit', 'none', *arguments)
-    return run_demo(*parse_options([str(argument) for argument in arguments]))
-
-
 def write_pictures(folder, names, size=(160, 120)):
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
@@ -44,7 +36,7 @@ def write_pictures(folder, names, size=(160, 120)):
 
 
 def openpose_person(left, top):
-    """Joints of which the outer ones are 20 pixels apart in x and 60 in y."""
+    """Joints that span 20 pixels in x and 60 in y."""
     joints = np.zeros((25, 3))
     joints[:5] = [[left, top, .9], [left + 20, top + 60, .9], [left + 10, top + 30, .9], [left + 5, top + 9, .9],
                   [left + 7, top + 50, .9]]
@@ -94,7 +86,7 @@ def test_an_unreadable_picture_moves_no_box_and_no_result(checkpoint, tmp_path, 
         assert lefts(recording) == {1: 10, 2: 20, 5: 50, 10: 100, 11: 110}
         assert recording.names == [f'{i}.png' for i in range(1, 12) if i != 3]
         assert '1 skipped' in capsys.readouterr().out
-        # What was written, drawn again, is the same body in every picture.
+        # The written results, drawn again, are the same body in every picture.
         for suffix in ('npz', 'json'):
             [again] = demo('--image_folder', folder, '--recon_result_file', tmp_path / f'o/walk/walk_person0.{suffix}',
                            '--no_render', '--output_folder', tmp_path / suffix, *extra, '--misc', 'PATHS.DATA_DIR',
@@ -107,16 +99,13 @@ def test_an_unreadable_picture_moves_no_box_and_no_result(checkpoint, tmp_path, 
 
 
 def test_frames_that_cannot_be_decoded_count(tmp_path):
-    whole = Path(write_video(tmp_path / 'whole.mp4', 20)).read_bytes()
-    middle = whole.find(b'mdat') + 1500
-    (tmp_path / 'damaged.mp4').write_bytes(whole[:middle] + b'\xff' * 300 + whole[middle + 300:])
-    frames = list(VideoReader(tmp_path / 'damaged.mp4'))
+    frames = list(VideoReader(write_damaged_video(tmp_path / 'damaged.mp4')))
     assert 5 < len(frames) < 20
-    # The video has 12 frames a second, so a frame's time says which it is.
+    # The video has 12 frames a second, so a frame's time gives its index.
     assert [frame.index for frame in frames] == [round(12 * frame.time) for frame in frames]
 
 
-def test_what_belongs_to_no_frame_is_an_error(checkpoint, tmp_path, free_assets):
+def test_a_file_for_other_frames_is_an_error(checkpoint, tmp_path, free_assets):
     video = write_video(tmp_path / 'v.mp4', 4)
     folder = write_pictures(tmp_path / 'pictures', ['x_100.png', 'x_101.png'])
     openpose = tmp_path / 'openpose'
@@ -161,7 +150,7 @@ def test_pictures_of_one_stem_keep_their_drawings(checkpoint, tmp_path):
     assert len(list((tmp_path / 'i').glob('*_shape.png'))) == 2
 
 
-def test_one_bad_file_among_several_costs_itself_alone(checkpoint, tmp_path, capsys):
+def test_one_bad_file_among_several_skips_its_picture_alone(checkpoint, tmp_path, capsys):
     folder = write_pictures(tmp_path / 'p', ['a.png', 'b.png', 'c.png'])
     good = write_json(tmp_path / 'good.json', {'people': [NOBODY, openpose_person(30, 20)]})
     bad = tmp_path / 'bad.json'
@@ -176,7 +165,7 @@ def test_one_bad_file_among_several_costs_itself_alone(checkpoint, tmp_path, cap
     assert len(recordings) == 2
 
 
-def test_what_was_found_before_an_error_is_written(checkpoint, tmp_path, monkeypatch):
+def test_results_before_an_error_are_written(checkpoint, tmp_path, monkeypatch):
     import core.demo.video as module
 
     class FullDisk(module.VideoWriter):
@@ -191,7 +180,7 @@ def test_what_was_found_before_an_error_is_written(checkpoint, tmp_path, monkeyp
     assert len(load_npz(tmp_path / 'v/v_person0.npz')['frames']) >= 5
 
 
-def test_a_colon_makes_no_web_address(checkpoint, tmp_path, monkeypatch):
+def test_a_file_name_with_a_colon_is_no_web_address(checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / 'x.mp4', 3)
     (tmp_path / 'x.mp4').rename('12:30 walk.mp4')

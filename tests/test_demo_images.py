@@ -1,4 +1,4 @@
-"""demo.py on pictures: flags, names of the results, where the bodies are, and bad input."""
+"""demo.py on pictures: flags, names of the results, places of the bodies, and bad input."""
 import shutil
 
 import cv2
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from core.demo.options import parse_options
-from core.demo.run import run_demo
-from tests.demo_data import SMALL, networks_are_read_once, write_checkpoint, write_json  # noqa: F401
+from tests.demo_data import SMALL, demo, networks_are_read_once, write_checkpoint, write_json  # noqa: F401
 from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.keypoints import JOINT_NAMES
 
@@ -29,12 +28,6 @@ def write_picture(path, size=(200, 150)):
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((*size[::-1], 3), BACKGROUND[::-1], np.uint8))
     return path
-
-
-def demo(*arguments):
-    """The network alone: the people of these pictures are drawn, or nobody."""
-    arguments = ('--fit', 'none', *arguments)
-    return run_demo(*parse_options([str(argument) for argument in arguments]))
 
 
 def drawn(path, background=BACKGROUND):
@@ -127,7 +120,7 @@ def test_openpose_decides_the_crop_as_in_spin(checkpoint, picture, tmp_path):
     [recording] = demo('--checkpoint', checkpoint, '--img', picture, '--openpose', file, '--outfile', tmp_path / 'x')
     assert np.allclose(recording.people[0].boxes[0], [50, 30, 70, 110])
     left, top, right, bottom = drawn(tmp_path / 'x_shape.png')
-    # Middle: the mean of the joints; side: 1.2 times their extent.
+    # The crop's centre is the mean of the joints, its side 1.2 times their extent.
     assert abs((left + right) / 2 - 59) < 4 and bottom - top < 96 and top > 68 - 48 - 2 and bottom < 68 + 48 + 2
 
 
@@ -136,7 +129,7 @@ def test_pymafs_and_danets_names(checkpoint, picture, tmp_path):
     assert {path.name for path in (tmp_path / 'o' / 'photos').glob('*.png')} == {
         'street.v2_smpl.png', 'street.v2_smpl_side.png'}
     demo('--checkpoint', checkpoint, '--img_dir', picture.parent, '--out_dir', tmp_path / 'd', '--use_opendr')
-    # Input, the body's IUV, front, side: this network has no dense maps.
+    # Input, the body's IUV, front and side view. This network has no dense maps.
     assert cv2.imread(str(tmp_path / 'd' / 'street.v2_result.png')).shape == (224, 4 * 224, 3)
 
 
@@ -145,7 +138,7 @@ def test_danets_montage_shows_its_dense_maps(free_assets, picture, tmp_path):
                              'free/danet_quick.yaml')
     demo('--checkpoint', danet, '--img_dir', picture.parent, '--out_dir', tmp_path / 'd')
     montage = cv2.imread(str(tmp_path / 'd' / 'street.v2_result.png'))
-    # Input, global IUV, the part IUVs in 4 rows of 6, the body's IUV, front, side.
+    # Input, global IUV, the part IUVs in 4 rows of 6, the body's IUV, front and side view.
     assert montage.shape == (224, 5 * 224 + 336, 3)
     assert all(np.ptp(montage[:, a:a + 224].reshape(-1, 3), axis=0).max() > 50 for a in range(224, 1400, 224))
 

@@ -1,4 +1,4 @@
-"""The demo's parts on their own: camera, tracker, smoothing, detectors, threads, renderers."""
+"""Single parts of the demo: camera, tracker, smoothing, detectors, threads, renderers."""
 import os
 import time
 import urllib.error
@@ -32,7 +32,7 @@ def body(free_assets):
 
 
 def people(body, count=40, width=1920, height=1080, seed=0):
-    """Joints in varied poses, crop cameras, and crops all over a picture."""
+    """Joints in random poses, crop cameras, and crops anywhere in a picture."""
     rng = np.random.default_rng(seed)
     pose = rng.normal(0, .3, (count, 72)).astype(np.float32)
     pose[:, :3] = rng.normal(0, .5, (count, 3)) + [np.pi, 0, 0]
@@ -72,7 +72,7 @@ def test_a_ray_rotation_turns_straight_ahead_to_the_ray():
 def test_the_focal_length_is_the_users_else_the_files_else_the_diagonal():
     image = np.zeros((480, 640, 3), np.uint8)
     frame, photo = Frame(0, 0, image), Frame(0, 0, image, focal_length=512.5)
-    # 640 and 480 are 4 and 3 times 160: the diagonal is 5 times 160.
+    # 640 and 480 are 4 and 3 times 160, so the diagonal is 5 times 160.
     assert (Focus(0.0)(frame), Focus(0.0)(photo), Focus(1500.0)(photo)) == (800, 512.5, 1500)
     for impossible in (-3.0, float('nan'), float('inf')):
         with pytest.raises(BadConfig, match='above 0 pixels'):
@@ -118,7 +118,7 @@ def test_the_rotation_filter_calms_noise_and_follows_motion():
     raw = torch.arccos(((torch.einsum('tjii->tj', still[20:]) - 1) / 2).clamp(-1, 1))
     assert angle.mean() < .7 * raw.mean()
     assert torch.allclose(torch.linalg.det(filtered), torch.ones(200, 24), atol=1e-4)
-    # A steady turn through more than half a circle, 2 rad/s, is followed with a small lag.
+    # The filter follows a steady rotation of 2 rad/s through more than half a circle with a small lag.
     follow = rotation_filter(2.0, 2.0)
     turns = [axis_angle_to_rotmat(torch.tensor([[0.0, 2 * f * step, 0.0]])) for f in range(90)]
     late = [torch.linalg.norm(follow(turn, step) - turn) for turn in turns]
@@ -176,7 +176,7 @@ def test_a_torchvision_detector_reads_its_file_and_gives_people(tmp_path):
     assert box.box.tolist() == [10, 20, 40, 80] and box.side == pytest.approx(72) and box.person_id is None
 
 
-def test_detector_weights_that_cannot_be_had(tmp_path, monkeypatch):
+def test_detector_weights_that_cannot_be_fetched(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise urllib.error.URLError('no network')
     monkeypatch.setattr(torch.hub, 'download_url_to_file', refuse)
@@ -192,7 +192,7 @@ def test_detector_weights_that_cannot_be_had(tmp_path, monkeypatch):
     assert fetched[0][:2] == (weights.url, str(path)) and weights.url.endswith(f'-{fetched[0][2]["hash_prefix"]}.pth')
 
 
-def test_work_ahead_is_bounded_and_its_errors_arrive():
+def test_work_ahead_is_bounded_and_raises_its_errors():
     made = []
 
     def items():
@@ -213,7 +213,7 @@ def test_work_ahead_is_bounded_and_its_errors_arrive():
     assert not stopped._thread.is_alive()
 
 
-def test_work_behind_is_done_in_order_and_its_errors_arrive():
+def test_work_behind_is_done_in_order_and_raises_its_errors():
     done = []
     behind = Behind(done.append, 2)
     for i in range(20):

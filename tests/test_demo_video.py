@@ -1,4 +1,4 @@
-"""demo.py on videos, all written by PyAV for real: what is found, what is written, and what is wrong with them."""
+"""demo.py on videos that PyAV writes: people, files, and damaged or absent videos."""
 import os
 import signal
 import subprocess
@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from core.demo.options import parse_options
-from core.demo.run import run_demo
 from core.demo.sources import Camera, download
 from core.demo.window import Window
 from datasets.synthetic.people import Cast
@@ -19,9 +17,11 @@ from datasets.synthetic.walking import write_walking
 from datasets.video import VideoReader
 from models.body import BodyModel
 from tests.demo_data import (  # noqa: F401
+    demo,
     networks_are_read_once,
     video_picture,
     write_checkpoint,
+    write_damaged_video,
     write_json,
     write_video,
 )
@@ -48,12 +48,6 @@ def walk(free_assets, tmp_path_factory):
     return folder / 'walking.mp4', folder / 'walking.npz'
 
 
-def demo(*arguments):
-    """The network alone: the people of these pictures are drawn, or nobody."""
-    arguments = ('--fit', 'none', *arguments)
-    return run_demo(*parse_options([str(argument) for argument in arguments]))
-
-
 def boxes_of(rows):
     """COCO results out of (frame, box)."""
     return [{'image_id': frame, 'bbox': box} for frame, box in rows]
@@ -66,7 +60,7 @@ def test_ground_truth_lies_on_the_person_within_two_pixels(walk, free_assets, tm
     known = load_npz(truth)
     [person] = recording.people
     assert np.abs(person.keypoints_2d - known['joints_2d']).max() < .01
-    # The drawn body against its vertices, projected here with the truth's own camera.
+    # The drawn body is compared with its vertices, projected here with the ground truth's camera.
     body = BodyModel(free_assets, 'neutral')
     assert body.digest == recording.body_digest
     frames = list(VideoReader(tmp_path / 'walking' / 'walking_result.mp4'))
@@ -128,7 +122,7 @@ def test_frames_without_people_are_counted_and_kept(checkpoint, tmp_path, capsys
     assert changed == [f == 4 for f in range(12)]
 
 
-def test_nobody_at_all_leaves_a_video_and_no_person(checkpoint, tmp_path):
+def test_without_people_a_video_is_written_and_no_person(checkpoint, tmp_path):
     boxes = write_json(tmp_path / 'none.json', [])
     [recording] = demo('--checkpoint', checkpoint, '--vid_file', write_video(tmp_path / 'v.mp4', 4), '--detections',
                        boxes, '--output_folder', tmp_path, '--save_glb', '--smooth')
@@ -165,13 +159,13 @@ def test_a_folder_of_frames_is_a_video(checkpoint, tmp_path):
         cv2.imwrite(str(folder / f'{f:03d}.png'), video_picture(f, 160, 120))
     demo('--checkpoint', checkpoint, '--image_folder', folder, '--detector', 'full_frame', '--output_folder', tmp_path)
     assert len(list(VideoReader(tmp_path / 'frames' / 'frames_result.mp4'))) == 5
-    # One of another size, at the end: its body is found in its own pixels, and it stands in the video, on black.
+    # The last frame has another size. Its body is in its own pixels, and the video shows it on black.
     cv2.imwrite(str(folder / '005.png'), video_picture(5, 60, 60))
     [recording] = demo('--checkpoint', checkpoint, '--image_folder', folder, '--detector', 'full_frame',
                        '--output_folder', tmp_path, '--fps', '10')
     assert recording.people[0].boxes[5].tolist() == [0, 0, 60, 60] and len(recording.people[0]) == 6
     assert recording.sizes[4:].tolist() == [[160, 120], [60, 60]]
-    # The diagonals: 40 times (4, 3, 5), and 60 times the root of 2.
+    # The diagonals: 160 and 120 are 4 and 3 times 40, so 5 times 40; and 60 times the root of 2.
     assert recording.focal_lengths[4:] == pytest.approx([200, 84.8528], abs=1e-3)
     frames = list(VideoReader(tmp_path / 'frames' / 'frames_result.mp4'))
     assert len(frames) == 6 and np.allclose([frame.time for frame in frames], np.arange(6) / 10, atol=1e-3)
@@ -182,7 +176,7 @@ def test_portrait_flags_odd_sizes_and_uneven_times(tmp_path):
     turned = VideoReader(write_video(tmp_path / 'turned.mp4', rotation=-90))
     assert (turned.width, turned.height) == (120, 160)
     image = next(iter(turned)).image
-    # Turned clockwise, the red corner of the top left comes to the top right.
+    # A clockwise rotation moves the red corner from the top left to the top right.
     assert image[5, -5, 0] > 180 and image[5, 5, 0] < 120 and image[-5, -5, 0] < 120
     times = [0, .05, .3, .35, 1.0, 1.4]
     uneven = list(VideoReader(write_video(tmp_path / 'uneven.mp4', 6, times=times, rate=30)))
@@ -219,11 +213,11 @@ def test_a_killed_run_leaves_a_playable_video(tmp_path):
             'os.kill(os.getpid(), signal.SIGKILL)')
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=False).returncode == -signal.SIGKILL
     frames = list(VideoReader(tmp_path / 'cut.mp4'))
-    # All but the second in progress and what the encoder looks ahead.
+    # All but the fragment in progress (a second) and the encoder's look-ahead.
     assert len(frames) >= 30
 
 
-def test_ctrl_c_keeps_what_was_found(checkpoint, tmp_path, monkeypatch):
+def test_ctrl_c_writes_the_frames_so_far(checkpoint, tmp_path, monkeypatch):
     import core.demo.video as module
     video = write_video(tmp_path / 'v.mp4', 40)
 
@@ -242,10 +236,7 @@ def test_ctrl_c_keeps_what_was_found(checkpoint, tmp_path, monkeypatch):
 
 
 def test_damaged_videos(checkpoint, tmp_path, capsys):
-    whole = Path(write_video(tmp_path / 'whole.mp4', 20)).read_bytes()
-    middle = whole.find(b'mdat') + 1500
-    damaged = tmp_path / 'damaged.mp4'
-    damaged.write_bytes(whole[:middle] + b'\xff' * 300 + whole[middle + 300:])
+    damaged = write_damaged_video(tmp_path / 'damaged.mp4')
     [recording] = demo('--checkpoint', checkpoint, '--vid_file', damaged, '--detector', 'full_frame', '--no_render',
                        '--output_folder', tmp_path)
     lost = 20 - len(recording.times)
@@ -271,7 +262,7 @@ def test_damaged_videos(checkpoint, tmp_path, capsys):
         assert '\n' not in str(error.value)
 
 
-def test_what_cannot_run_says_so(checkpoint, tmp_path, monkeypatch):
+def test_wrong_inputs_are_named(checkpoint, tmp_path, monkeypatch):
     video = write_video(tmp_path / 'v.mp4', 2)
     with pytest.raises(BadConfig, match='--detections FILE'):
         demo('--checkpoint', checkpoint, '--vid_file', video, '--bbox', 'b.json', '--output_folder', tmp_path)
@@ -293,7 +284,7 @@ def test_what_cannot_run_says_so(checkpoint, tmp_path, monkeypatch):
 
 def test_a_camera_is_shown_live(checkpoint, tmp_path, monkeypatch):
     class Capture:
-        """Stands for cv2.VideoCapture: five pictures, then nothing."""
+        """Replaces cv2.VideoCapture: five pictures, then nothing."""
         left = 5
 
         def isOpened(self):
@@ -323,6 +314,6 @@ def test_a_camera_is_shown_live(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr('core.demo.video.Window', Screen)
     [recording] = demo('--checkpoint', checkpoint, '--webcam', '0', '--detector', 'full_frame', '--output_folder',
                        tmp_path)
-    # The third picture closes the window, and that ends the run.
+    # The third picture closes the window, which ends the run.
     assert len(recording.times) == 3 and len(shown) == 4 and shown[-1] == 'closed'
     assert shown[0].shape == (120, 160, 3) and len(list(VideoReader(tmp_path / 'webcam0' / 'webcam0_result.mp4'))) == 3

@@ -1,4 +1,4 @@
-"""DensePose-COCO: from its JSON to samples that are cut and mirrored with the picture, and the point losses."""
+"""DensePose-COCO: its JSON, samples that are cropped and mirrored with the picture, and the point losses."""
 import json
 
 import cv2
@@ -27,7 +27,7 @@ def run_length(mask):
 
 
 def annotation():
-    """A person whose segment 2 (right hand) fills the box's left half, segment 14 (head) the rest; three points."""
+    """A person with three points. Segment 2 (right hand) fills the box's left half, segment 14 (head) the right one."""
     left = np.zeros((256, 256))
     left[:, :128] = 1
     masks = [[]] * 14
@@ -41,7 +41,7 @@ def annotation():
 
 @pytest.fixture
 def converted(tmp_path):
-    """(annotation file's Annotations, assets with symmetry tables that mirror U and keep V)."""
+    """(Annotations of the converted file, assets with symmetry tables that mirror U and keep V)."""
     cv2.imwrite(str(tmp_path / 'a.jpg'), np.zeros((120, 100, 3), np.uint8))
     bare = {'id': 8, 'image_id': 3, 'bbox': BOX, 'keypoints': [0] * 51}
     content = {'images': [{'id': 3, 'file_name': 'a.jpg'}], 'annotations': [annotation(), bare]}
@@ -79,28 +79,33 @@ def test_points_and_segments_are_cut_with_the_picture(converted):
     points, segments = sample(converted)
     assert np.allclose(points[1], [0, 0, 23, .5, .5], atol=1e-5)
     assert np.allclose(points[0, :2], [2 * 28 / 96 - 1, 2 * 8 / 96 - 1], atol=1e-5)
-    # Four picture pixels a map pixel: the box spans columns 7 to 17 and rows 2 to 22.
+    # A map pixel is four picture pixels, so the box spans columns 7 to 17 and rows 2 to 22.
     assert (segments[2:22, 7:12] == 2).all() and (segments[2:22, 12:17] == 14).all()
     assert not segments[:2].any() and not segments[:, :7].any() and not segments[:, 17:].any()
 
 
-def test_a_flip_swaps_sides_and_goes_through_the_charts(converted):
+def test_a_flip_swaps_sides_and_mirrors_uv_by_the_charts_symmetry(converted):
     points, segments = sample(converted)
     flipped, mirrored = sample(converted, Augmentation(flip=True))
     assert np.allclose(flipped[:3, 0], -points[:3, 0], atol=1e-5) and np.allclose(flipped[:3, 1], points[:3, 1])
-    assert flipped[:3, 2].tolist() == [4, 24, 1]  # the torso is a part of its own mirror image
+    assert flipped[:3, 2].tolist() == [4, 24, 1]  # the torso has no other side
     assert np.allclose(flipped[:3, 3], 1 - points[:3, 3], atol=1 / 128)
     assert np.allclose(flipped[:3, 4], points[:3, 4], atol=1 / 128)
     assert (mirrored[2:22, 12:17] == 3).all() and (mirrored[2:22, 7:12] == 14).all()
 
 
 def test_a_rotation_moves_points_and_segments_together(converted):
-    """Under a turn, each point still lies on its segment."""
+    """Places of the picture about the box's centre (40, 50), rotated by -40 degrees, in half sides of 96 * 1.3 / 2."""
     points, segments = sample(converted, Augmentation(rotation=40.0, scale=1.3), size=48)
-    for x, y in points[1:2, :2]:
-        assert segments[int((y + 1) * 24), int((x + 1) * 24)] in (2, 14)
-    corner = points[0, :2]
-    assert np.hypot(*corner) == pytest.approx(np.hypot(2 * 20, 2 * 40) / (96 * 1.3), abs=1e-4)
+    cos, sin = np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40))
+
+    def in_crop(x, y):
+        return np.array([cos * (x - 40) + sin * (y - 50), cos * (y - 50) - sin * (x - 40)]) / (96 * 1.3 / 2)
+    assert np.allclose(points[:3, :2], [in_crop(20, 10), in_crop(40, 50), in_crop(60, 90)], atol=1e-4)
+    # Places in the box's left and right half, and one beside the box.
+    for place, segment in (((25, 20), 2), ((35, 80), 2), ((45, 20), 14), ((55, 80), 14), ((12, 50), 0)):
+        column, row = (24 * (in_crop(*place) + 1)).astype(int)
+        assert segments[row, column] == segment, place
 
 
 def test_points_outside_the_crop_are_gone(converted):
@@ -115,7 +120,7 @@ def test_rows_without_dense_labels_give_empty_ones(tmp_path):
 
 
 def test_published_file_is_read(converted):
-    """DaNet's own file keeps COCO's entries as they are."""
+    """DaNet's file holds COCO's entries unchanged."""
     annotations, assets = converted
     entries = np.empty(1, object)
     entries[0] = annotation()
@@ -126,7 +131,7 @@ def test_published_file_is_read(converted):
 
 
 def test_rows_keep_their_own_points(converted):
-    """Rows with three, no and two points: each gives its own, at the places of the JSON."""
+    """Rows with three, no and two points: each sample has its row's points at the JSON's places."""
     _, assets = converted
     entries = np.empty(3, object)
     entries[:] = [annotation(), annotation(), annotation()]
@@ -141,7 +146,7 @@ def test_rows_keep_their_own_points(converted):
 
 @pytest.mark.parametrize('wanted', [True, False])
 def test_no_python_objects_stay_in_memory(converted, wanted):
-    """What loader processes would copy: DaNet's entries, a dictionary of lists a person."""
+    """Loader processes would copy them. DaNet's file has a dictionary of lists for each person."""
     import gc
 
     from core.config import load_config
@@ -155,9 +160,10 @@ def test_no_python_objects_stay_in_memory(converted, wanted):
     np.savez(assets.root / 'dataset_extras/dp_coco_2014_train.npz', imgname=['a.jpg'] * 300,
              center=np.ones((300, 2)), scale=np.ones(300), dp_annot=entries)
     del entries
+    cfg = load_config(None, ['PATHS.DATA_DIR', str(assets.root), 'DATA.DENSE_POINTS', wanted])  # imports the regressors
     gc.collect()
     before = len(gc.get_objects())
-    data = ImageDataset(load_config(None, ['PATHS.DATA_DIR', str(assets.root), 'DATA.DENSE_POINTS', wanted]), 'dp_coco')
+    data = ImageDataset(cfg, 'dp_coco')
     gc.collect()
     assert len(gc.get_objects()) - before < 300
     assert len(data) == 300 and (data.dense is not None) == wanted
@@ -193,7 +199,7 @@ def test_smpl_joints_from_coco():
 
 
 def test_point_losses_read_the_maps_where_the_points_are():
-    """A map that holds x at pixel centres gives x back; a point without a part counts nothing."""
+    """A map that holds x at pixel centres gives x back. Points without a part have no loss."""
     size = 8
     centres = (torch.arange(size) + 0.5) * 2 / size - 1
     u = centres.expand(1, 25, size, size).clone().requires_grad_()

@@ -24,7 +24,7 @@ from utils.safe_io import save_mat
 
 
 def write_dense_dataset(assets):
-    """A dp_coco file of 8 noise pictures without bodies, converted from DensePose's JSON, and charts' symmetry."""
+    """A dp_coco file of 8 noise pictures without bodies, converted from DensePose's JSON, and symmetry tables."""
     rng = np.random.default_rng(0)
     pictures = assets / 'datasets/coco/train2014'
     pictures.mkdir(parents=True)
@@ -48,9 +48,9 @@ def write_dense_dataset(assets):
     save_mat(assets / SYMMETRY_FILE, cells)
 
 
-def test_dense_points_supervise_both_stages(standin_assets, tmp_path):
-    """dp_coco in the mixture, beside a dataset without points: the point losses are there, in both stages, and alone
-    move the dense prediction where there are no bodies."""
+def test_dense_points_supervise_both_stages(standin_assets, tmp_path, without_panels):
+    """With dp_coco and a dataset without points in the mixture, both stages have point losses. Where rows have no body,
+    the point losses alone train the dense prediction."""
     write_tiny_dataset(standin_assets, 'danet', 'train')
     write_tiny_dataset(standin_assets, 'danet', 'val', count=4, seed=1)
     write_dense_dataset(standin_assets)
@@ -74,8 +74,8 @@ def test_dense_points_supervise_both_stages(standin_assets, tmp_path):
 
 
 def test_dense_points_stay_on_the_body_under_augmentation(free_assets, tmp_path):
-    """Points taken from the rendered IUV of bodies in pictures: mirrored and turned with the picture, they are where
-    the IUV of the mirrored and turned body says."""
+    """Points come from the rendered IUV of bodies. Mirrored and rotated with the picture, they agree with the rendered
+    IUV of the mirrored and rotated body."""
     cfg = load_config('free/danet_quick.yaml', [
         'PATHS.DATA_DIR', str(free_assets), 'IUV.SIZE', 112, 'DATA.IMG_RES', 112, 'DATA.ROT_FACTOR', 30.0,
         'DATA.ROT_PROB', 1.0, 'DATA.SCALE_FACTOR', 0.0, 'PATHS.IMAGE_DIRS', [f'people={tmp_path}']])
@@ -106,7 +106,7 @@ def test_dense_points_stay_on_the_body_under_augmentation(free_assets, tmp_path)
 
 
 def write_bodies(body, folder, count):
-    """people.npz of random bodies that stand upright in the middle of grey pictures, with exact keypoints."""
+    """Write people.npz: random upright bodies in the middle of grey pictures, with exact keypoints."""
     rng = np.random.default_rng(3)
     pose = rng.normal(0, .15, (count, 72)).astype(np.float32)
     pose[:, :3] = [[np.pi, 0, 0]] * count

@@ -1,4 +1,4 @@
-"""Depthwise convolutions under the CPU's autocast compute in float32; nothing else changes."""
+"""Depthwise convolutions compute in float32 under the CPU's autocast."""
 import copy
 
 import pytest
@@ -12,7 +12,7 @@ pytest.importorskip('timm')
 
 
 def pair():
-    """A depthwise convolution that is kept in float32, and images of the type that autocast hands on."""
+    """(a depthwise convolution, images in bfloat16, as layers get them under autocast)."""
     torch.manual_seed(0)
     convolution = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8))
     return convolution, torch.randn(2, 8, 6, 6).bfloat16()

@@ -1,4 +1,4 @@
-"""EMDB's files as its dataset.md documents them, and its protocol against arithmetic written out here."""
+"""EMDB's files, as its dataset.md documents them, and its protocol, compared with arithmetic in numpy."""
 import pickle
 
 import cv2
@@ -16,8 +16,8 @@ from datasets.image_dataset import ImageDataset
 from datasets.preprocess.emdb import convert_emdb
 from models.body import BodyModel
 from tests.oracle import Oracle
+from tests.tiny_data import write_gendered_assets
 from utils.errors import BadFile, MissingFile
-from utils.safe_io import load_pickle
 
 FRAMES, SIZE = 9, 64
 RNG = np.random.default_rng(0)
@@ -25,7 +25,7 @@ CPU = torch.device('cpu')
 
 
 def sequence(name, emdb1=True, gender='female', bad=()):
-    """The dictionary of `*_data.pkl`: keys, types and shapes of dataset.md."""
+    """The dictionary of `*_data.pkl`, with the keys, types and shapes of dataset.md."""
     good = np.ones(FRAMES, bool)
     good[list(bad)] = False
     extrinsics = np.tile(np.eye(4), (FRAMES, 1, 1))
@@ -94,15 +94,7 @@ def test_bad_files_are_one_line(tmp_path):
 def assets(standin_assets, tmp_path_factory):
     """The stand-in body as men's, women's and the neutral one, and two converted sequences."""
     root = tmp_path_factory.mktemp('emdb')
-    (root / 'smpl').mkdir()
-    for file in standin_assets.iterdir():
-        if file.is_file():
-            (root / file.name).symlink_to(file)
-    body = load_pickle(standin_assets / 'smpl/SMPL_NEUTRAL.pkl')
-    body['J_regressor'] = body['J_regressor'].toarray()
-    for gender, step in (('NEUTRAL', 0), ('MALE', 1.0), ('FEMALE', -1.0)):
-        template = body['v_template'] + step * body['shapedirs'][..., 0]
-        np.savez(root / f'smpl/SMPL_{gender}.npz', **{**body, 'v_template': template})
+    write_gendered_assets(standin_assets, root, {'NEUTRAL': 0, 'MALE': 1.0, 'FEMALE': -1.0})
     for name, gender in (('walk', 'female'), ('stand', 'male')):
         write(root / 'datasets/emdb', 'P0', name, sequence(f'P0_{name}', gender=gender, bad=[4] * (gender == 'male')))
     convert_emdb(root / 'datasets/emdb', root / 'dataset_extras/emdb1_test.npz', progress=False)
@@ -115,7 +107,7 @@ def config(assets, *overrides):
 
 
 def published(predicted, true, true_vertices, vertices):
-    """EMDB's and WHAM's arithmetic on one sequence of SMPL joints [T,24,3] in the camera's frame, in numpy."""
+    """EMDB's and WHAM's metrics of one sequence of SMPL joints [T,24,3] in the camera's frame, in numpy."""
     middle, true_middle = (points[:, [1, 2]].mean(1, keepdims=True) for points in (predicted, true))
     centred, true_centred = predicted - middle, true - true_middle
     second = centred[:-2] - 2 * centred[1:-1] + centred[2:]
@@ -132,7 +124,7 @@ def published(predicted, true, true_vertices, vertices):
 @pytest.mark.parametrize('frame', ['crop', 'picture'])
 @pytest.mark.parametrize('options', [[], ['TEST.SHUFFLE', True]])
 def test_protocol(assets, options, frame):
-    """An estimate that trembles: errors are the published arithmetic's, sequence by sequence, gaps closed."""
+    """A noisy estimate: errors equal the published arithmetic, sequence by sequence, with gaps closed."""
     cfg = config(assets, 'TEST.BATCH_SIZE', 4, 'MODEL.CAMERA', frame, *options)
     dataset = ImageDataset(cfg, 'emdb1', 'eval')
     people, body = dataset.annotations, BodyModel(assets)
@@ -140,7 +132,7 @@ def test_protocol(assets, options, frame):
     pose = (people.pose + np.random.default_rng(1).normal(0, .1, people.pose.shape)).astype(np.float32)
     betas = np.zeros((len(people), 10), np.float32)
     asked = pose.copy()
-    if frame == 'crop':  # what a network answers is seen along the ray, and turned into the picture's camera
+    if frame == 'crop':  # estimates are relative to the crop's ray and are turned to the picture's camera
         turn = np.stack([dataset[i]['ray_rotation'].numpy() for i in range(len(people))])
         assert np.abs(turn - np.eye(3)).max() > 1e-3
         asked[:, :3] = (Rotation.from_matrix(turn).inv() * Rotation.from_rotvec(pose[:, :3])).as_rotvec()
@@ -171,7 +163,7 @@ def test_protocol(assets, options, frame):
 
 
 def test_motion_by_hand():
-    """A joint that moves along x as t^2 / 2 accelerates by 1 a frame^2; as t^3 / 6, its jerk is 1 a frame^3."""
+    """A joint at x = t^2 / 2 has an acceleration of 1 / frame^2; at x = t^3 / 6 it has a jerk of 1 / frame^3."""
     time = torch.arange(8, dtype=torch.float64)
     square, cube = (torch.zeros(8, 1, 3, dtype=torch.float64) for _ in range(2))
     square[:, 0, 0], cube[:, 0, 0] = time ** 2 / 2, time ** 3 / 6
@@ -183,8 +175,8 @@ def test_motion_by_hand():
     assert kept.isnan().tolist() == [False, True, True, True, False, False]
 
 
-def test_rows_that_do_not_follow_each_other_make_no_motion(assets):
-    """A key `frame` tells of gaps; without one, and without `sequence`, nothing is measured."""
+def test_motion_is_measured_between_consecutive_frames_alone(assets):
+    """The key `frame` marks gaps. Without the key `sequence` no motion is measured."""
     cfg = config(assets)
     dataset, body = ImageDataset(cfg, 'emdb1', 'eval'), BodyModel(assets)
     people = dataset.annotations

@@ -1,4 +1,4 @@
-"""Every 3D protocol with a regressor that knows the answer, the tables and files, and eval.py itself."""
+"""Every 3D protocol with a regressor that knows the ground truth, tables and files, and eval.py."""
 import csv
 import json
 
@@ -19,9 +19,10 @@ from datasets.image_dataset import ImageDataset
 from models import build_regressor
 from models.body import BodyModel
 from tests.oracle import Oracle
+from tests.tiny_data import link_assets, write_gendered_assets
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.keypoints import H36M_TO_J17, J24_TO_J17
-from utils.safe_io import load_npz, load_pickle
+from utils.safe_io import load_npz
 from utils.torch_io import save_torch
 
 COUNT, RES = 9, 64
@@ -40,17 +41,9 @@ GROUPS = {'h36m-p1': 'Walking', 'h36m-p2': 'Walking', '3dpw': 'Walking', 'mpi-in
 
 @pytest.fixture(scope='module')
 def assets(standin_assets, tmp_path_factory):
-    """The stand-in body with a male and a female one that differ from it by a step in its shape space."""
+    """The stand-in assets with a male and a female body that differ from the neutral one in the first betas."""
     root = tmp_path_factory.mktemp('gendered')
-    (root / 'smpl').mkdir()
-    for file in standin_assets.iterdir():
-        if file.is_file():
-            (root / file.name).symlink_to(file)
-    neutral = load_pickle(standin_assets / 'smpl/SMPL_NEUTRAL.pkl')
-    neutral['J_regressor'] = neutral['J_regressor'].toarray()
-    for gender, step in (('NEUTRAL', 0), ('MALE', 2.0), ('FEMALE', -3.0)):
-        template = neutral['v_template'] + step * neutral['shapedirs'][..., 0]
-        np.savez(root / f'smpl/SMPL_{gender}.npz', **{**neutral, 'v_template': template})
+    write_gendered_assets(standin_assets, root, {'NEUTRAL': 0, 'MALE': 2.0, 'FEMALE': -3.0})
     return root
 
 
@@ -59,7 +52,7 @@ GENDER_STEP = {'n': 0.0, 'm': 2.0, 'f': -3.0}
 
 @pytest.fixture(scope='module')
 def truth(evaluator):
-    """Pose, betas and gender of COUNT people, and their 17 H36M joints by their own gender's body."""
+    """Pose, betas and gender of COUNT people, and the neutral body."""
     rng = np.random.default_rng(0)
     pose = rng.normal(0, .3, (COUNT, 72)).astype(np.float32)
     betas = rng.normal(0, 1, (COUNT, 10)).astype(np.float32)
@@ -69,7 +62,7 @@ def truth(evaluator):
 
 @pytest.fixture(scope='module')
 def evaluator(assets):
-    """One evaluator for all tests, since reading the bodies takes most of the time; `with_config` sets its config."""
+    """One evaluator for all tests, because reading bodies takes most of the time. `with_config` sets its config."""
     return Evaluator(config(assets), BodyModel(assets))
 
 
@@ -79,7 +72,7 @@ def with_config(evaluator, cfg):
 
 
 def write_dataset(assets, truth, name):
-    """A benchmark's annotation file and noise pictures. 3DPW has bodies alone, the others joints, or both."""
+    """Write a benchmark's annotation file and noise pictures. 3DPW has bodies only, others have joints or both."""
     file, folder, pattern = NAMES[name]
     rng = np.random.default_rng(1)
     names = [pattern.format(['Walking', 'Sitting', 'Eating'][i % 3], i) for i in range(COUNT)]
@@ -99,7 +92,7 @@ def write_dataset(assets, truth, name):
 
 
 def h36m_labels(assets, truth):
-    """S [N,24,4] as the converters write it: the body's 17 H36M joints about the pelvis."""
+    """S [N,24,4] as the converters write it: 17 H36M joints of the neutral body, relative to the pelvis."""
     with torch.no_grad():
         body = truth['body']
         vertices = body(torch.from_numpy(truth['betas']), pose=torch.from_numpy(truth['pose'])).vertices.numpy()
@@ -122,7 +115,7 @@ def open_dataset(assets, truth, name, *overrides):
 
 
 def oracle_of(cfg, dataset, truth, order=slice(None), stages=1):
-    """An Oracle; on gendered benchmarks it answers with the neutral body's betas that make the gendered shape."""
+    """An Oracle. On gendered benchmarks it returns the neutral body's betas that give the gendered shape."""
     betas = truth['betas'].copy()
     if protocol_of(dataset.name).gendered:
         betas[:, 0] += [GENDER_STEP[letter] for letter in truth['gender']]
@@ -156,7 +149,7 @@ def test_perfect_and_shuffled_predictors(evaluator, assets, truth, name):
 
 
 def test_gendered_truth_matters(evaluator, assets, truth):
-    """3DPW with neutral answers is off for men and women, and for them alone."""
+    """On 3DPW, the true betas on the neutral body are wrong for men and women, and right for the rest."""
     cfg, dataset = open_dataset(assets, truth, '3dpw')
     oracle = Oracle(truth['body'], dataset, (truth['pose'], truth['betas'], np.ones((COUNT, 3))))
     pve = with_config(evaluator, cfg).evaluate(oracle, dataset, '3dpw', CPU, progress=False).errors['pve'][:, 0]
@@ -166,18 +159,16 @@ def test_gendered_truth_matters(evaluator, assets, truth):
 
 @pytest.fixture
 def neutral_only(assets, truth, tmp_path):
-    """The asset folder without its male and female bodies, and 3DPW's annotations in it."""
+    """The asset folder with 3DPW's annotations and without the male and female bodies."""
     write_dataset(assets, truth, '3dpw')
-    for file in assets.iterdir():
-        if file.name != 'smpl':
-            (tmp_path / file.name).symlink_to(file)
+    link_assets(assets, tmp_path, leave_out=('smpl',))
     (tmp_path / 'smpl').mkdir()
     (tmp_path / 'smpl/SMPL_NEUTRAL.npz').symlink_to(assets / 'smpl/SMPL_NEUTRAL.npz')
     return tmp_path
 
 
 def test_an_absent_gendered_body_changes_no_protocol(neutral_only, truth, tmp_path):
-    """The neutral body is no stand-in for men and women: an error, of a training before its first step too."""
+    """The neutral body does not replace absent male and female ones. It is an error, for a training before step 1."""
     cfg = load_config('hmr.yaml', [
         'PATHS.DATA_DIR', str(neutral_only), 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '',
         'MODEL.HMR.HIDDEN', 32, 'DATA.IMG_RES', RES, 'DATA.MIXTURE', [f'{neutral_only}/dataset_extras/3dpw_test.npz:1'],
@@ -274,7 +265,7 @@ def test_samples_without_truth_do_not_count(evaluator, assets, truth):
 
 
 def test_uncentred_labels_are_centred(evaluator, assets, truth):
-    """Labels about any origin are as good as published ones; without a pelvis, the hips' middle is the root."""
+    """Labels may have any origin. Without a pelvis, the middle of the hips is the root."""
     _, dataset = open_dataset(assets, truth, 'h36m-p1')
     dataset.annotations.joints_3d[..., :3] += np.array([.3, -2, 5], np.float32)
     cfg = config(assets)
@@ -287,7 +278,7 @@ def test_uncentred_labels_are_centred(evaluator, assets, truth):
     assert evaluation.errors['mpjpe'].min() > .1
 
 
-# The script itself, with a small network of random weights.
+# The script, with a small network of random weights.
 
 @pytest.fixture(scope='module')
 def checkpoint(assets, tmp_path_factory):
@@ -351,8 +342,8 @@ def test_config_of_a_checkpoint(no_assets, checkpoint, assets, tmp_path):
     ('danet', 'img2iuv.', 'imresize_bilinear'), ('multi_spin', 'resnet.', 'skimage_bilinear'),
     ('mmhuman3d', 'head.', ''), ('hmr2', 'smpl_head.transformer.', 'cv2_bilinear')])
 def test_published_weights_are_evaluated_on_their_codes_crop(no_assets, tmp_path, source, prefix, resize):
-    """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's Pillow, Multi-SPIN's skimage; mmhuman3d warps,
-    and so does 4D-Humans, from whole pixels."""
+    """SPIN's and DaNet's code calls imresize of scipy 1.0.0, PyMAF's calls Pillow, Multi-SPIN's skimage. mmhuman3d and
+    4D-Humans warp with OpenCV; 4D-Humans from whole pixels."""
     path = tmp_path / f'{source}.pt'
     names = {'spin': ('conv1.weight', 'fc1.weight'), 'multi_spin': ('resnet.conv1.weight', 'regressor.fc1.weight'),
              'mmhuman3d': ('backbone.conv1.weight', 'head.fc1.weight')}.get(source, (f'{prefix}fc1.weight',))

@@ -1,6 +1,6 @@
-"""The focal length that photographs tell of themselves, in data sets: label, then EXIF, then sqrt(w^2 + h^2).
+"""Focal lengths in datasets: the label, else EXIF, else sqrt(w^2 + h^2).
 
-By hand: 160 x 120 pixels have a diagonal of 200; a 28 mm lens, of 35 mm film, whose diagonal is 43.267 mm, is one of
+160 x 120 pixels have a diagonal of 200 pixels, and 35 mm film one of 43.267 mm. So 28 mm on film are
 28 / 43.267 x 200 = 129.43 pixels."""
 import numpy as np
 import pytest
@@ -49,11 +49,11 @@ def test_label_then_exif_then_the_diagonal(folder, standin_assets, res):
     offset, box = samples[0]['bbox_info'][0].item(), samples[0]['bbox_info'][2].item()
     assert offset == pytest.approx((100 - 80) / LENS * 2.8, rel=1e-4)
     assert box == pytest.approx((50 - 0.24 * LENS) / (0.06 * LENS), rel=1e-3)
-    seen = samples[0]['ray_rotation'][:, 2]  # straight ahead of the crop, in the picture's camera
+    seen = samples[0]['ray_rotation'][:, 2]  # the crop's ray in the picture's camera
     assert seen[0] / seen[2] == pytest.approx((100 - 80) / LENS, rel=1e-4) and abs(seen[1]) < 1e-6
 
 
-def test_of_a_registered_data_set(folder):
+def test_focal_length_of_a_registered_dataset(folder):
     DATASETS._entries.pop('photos', None)
     box = {'bbox': (80, 40, 40, 40)}
     register_dataset('photos')(lambda cfg, split: [

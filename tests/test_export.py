@@ -1,4 +1,4 @@
-"""Exports are read back by other readers than their writers: trimesh, Khronos' validator, and plain ones here."""
+"""Other readers than the writers read the exports: trimesh, Khronos' validator, and small ones of these tests."""
 import csv
 import errno
 import json
@@ -98,7 +98,7 @@ def test_meshes_are_the_posed_bodies_in_their_place(recording, body, tmp_path, e
     expected = body(torch.from_numpy(person.betas[1:]), pose=torch.from_numpy(person.pose[1:])).vertices[0].numpy()
     np.testing.assert_allclose(mesh.vertices, (expected + person.translation[1]) * Y_UP, atol=1e-5)
     np.testing.assert_array_equal(mesh.faces, body.faces)
-    # Upright: the head's top is above the feet, and the outside is outside.
+    # The body is upright, and the faces point outwards.
     assert np.ptp(mesh.vertices[:, 1]) > 1.2 and mesh.volume > 0
 
 
@@ -110,7 +110,7 @@ def test_too_many_meshes_are_thinned_evenly(recording, body, tmp_path, monkeypat
 
 
 class Glb:
-    """The parts of a .glb that an animated skin needs, read as the specification says and in no other way."""
+    """A reader of the parts of a .glb that an animated skin needs, written from the specification."""
 
     def __init__(self, path):
         data = path.read_bytes()
@@ -129,7 +129,7 @@ class Glb:
         return np.frombuffer(self.buffer, dtype, accessor['count'] * width, view['byteOffset']).reshape(-1, width)
 
     def sampled(self, node, path, key):
-        """The value of one channel at one key; None where no channel drives it."""
+        """The value of one channel at one key, or None where no channel drives it."""
         animation = self.tree['animations'][0]
         for channel in animation['channels']:
             if channel['target'] == {'node': node, 'path': path}:
@@ -195,7 +195,7 @@ def test_glb_opens_in_trimesh(files, body):
 
 
 def test_glb_passes_the_validator(files):
-    """`npm install --no-save gltf-validator` in the repository, or NODE_PATH, makes it available."""
+    """Install the validator by `npm install --no-save gltf-validator` in the repository, or set NODE_PATH."""
     script = ("require('gltf-validator').validateBytes(new Uint8Array(require('fs').readFileSync(process.argv[1])))"
               ".then(report => console.log(JSON.stringify(report.issues)))")
     node = shutil.which('node')
@@ -310,7 +310,7 @@ def bent(recording, rotations):
 
 @pytest.mark.parametrize('other', [(0, 0), (30, 0), (-40, 25)], ids=['straight', 'turned', 'both'])
 def test_bvh_angles_do_not_jump_where_a_bow_passes_ninety_degrees(recording, body, tmp_path, other):
-    """A bow from 80 to 100 degrees in steps of one, 90 among them; scipy says that the rotations are the same."""
+    """A bow from 80 to 100 degrees in steps of one, through gimbal lock. scipy gives the same rotations."""
     angles = np.array([[other[0], degrees, other[1]] for degrees in range(80, 101)], float)
     wanted = Rotation.from_euler('ZXY', angles, degrees=True)
     save_results(bent(recording, wanted), body, tmp_path, 'bow', {'bvh'})
@@ -320,14 +320,14 @@ def test_bvh_angles_do_not_jump_where_a_bow_passes_ninety_degrees(recording, bod
     assert bvh.channels[bvh.names.index('spine1')] == ['Zrotation', 'Xrotation', 'Yrotation']
     assert (Rotation.from_euler('ZXY', found, degrees=True) * wanted.inv()).magnitude().max() < np.radians(.05)
     assert np.abs(np.diff(found, axis=0)).max() < 1.5
-    # Between frames, programs interpolate the angles: the bow goes on there too.
+    # Programs interpolate the angles between frames; the rotation there is halfway too.
     between = Rotation.from_euler('ZXY', (found[1:] + found[:-1]) / 2, degrees=True)
     halfway = Rotation.from_euler('ZXY', (angles[1:] + angles[:-1]) / 2, degrees=True)
     assert (between * halfway.inv()).magnitude().max() < np.radians(.3)
 
 
 def test_bvh_angles_change_no_more_than_the_rotations(recording, body, tmp_path):
-    """Two whole turns about x, which pass all four places where triples change."""
+    """Two full rotations about x pass gimbal lock four times."""
     degrees = np.linspace(0, 720, 30)
     turning = Rotation.from_euler('X', degrees[:, None], degrees=True)
     save_results(bent(recording, turning), body, tmp_path, 'turn', {'bvh'})
@@ -337,7 +337,7 @@ def test_bvh_angles_change_no_more_than_the_rotations(recording, body, tmp_path)
 
 
 def test_lost_frames_keep_their_time(recording, body, tmp_path):
-    """Frames 3 and 4 could not be read: numbers and times say so, and BVH fills them."""
+    """Frames 3 and 4 were unreadable. The other frames keep their numbers and times, and BVH fills the gap."""
     kept = np.delete(np.arange(12), [3, 4])
     person = recording.people[0]
     fields = {name: value[kept] for name, value in vars(person).items() if name != 'person_id'}
@@ -421,6 +421,6 @@ def test_unwritable_folder_and_full_disk(recording, body, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize('stem, kind', [('../walk', 'json'), ('walk', 'fbx')])
-def test_names_and_formats_that_cannot_be(recording, body, tmp_path, stem, kind):
+def test_unknown_names_and_formats_are_refused(recording, body, tmp_path, stem, kind):
     with pytest.raises(ProjectError):
         save_results(recording, body, tmp_path, stem, {kind})

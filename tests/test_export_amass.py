@@ -1,4 +1,4 @@
-"""AMASS's layout, as its readers take it: posed by the smplx library, and by what Blender's SMPL add-ons look up."""
+"""Export in AMASS's layout: the smplx library poses it, and it has the keys that Blender's SMPL add-ons read."""
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +32,7 @@ def written(recording, body, folder, number=1):
 
 
 def posed_by_smplx(free_assets, file):
-    """SMPL's first 22 joints [N,22,3], as a reader of AMASS's files computes them: the hands' two joints are flat."""
+    """SMPL's first 22 joints [N,22,3], as readers of AMASS's files compute them, with flat hands."""
     with np.load(free_assets / 'smpl' / f'SMPL_{str(file["gender"]).upper()}.npz') as arrays:
         model = smplx.SMPL('', data_struct=smplx.utils.Struct(**arrays))
     poses = torch.from_numpy(file['poses']).float()
@@ -45,7 +45,7 @@ def posed_by_smplx(free_assets, file):
 
 
 def test_smplx_poses_the_joints_that_the_camera_saw(free_assets, recording, body, tmp_path):
-    """The camera's right is x; what it sees below is down, -z; away from it is y."""
+    """AMASS's x is the camera's right, y points away from the camera, and z is up."""
     joints = posed_by_smplx(free_assets, written(recording, body, tmp_path))
     person = recording.people[0]
     betas = torch.from_numpy(mean_betas(person)).expand(len(person), -1)
@@ -56,14 +56,14 @@ def test_smplx_poses_the_joints_that_the_camera_saw(free_assets, recording, body
 
 
 def test_gravity_points_down_and_left_stays_left(free_assets, recording, body, tmp_path):
-    """The people of the recording stand upright, 3.5 m before the camera, and begin facing it."""
+    """The people of the recording stand upright, 3.5 m before the camera, and face it at first."""
     joints = posed_by_smplx(free_assets, written(recording, body, tmp_path))
     assert (joints[:, HEAD, 2] - joints[:, LEFT_FOOT, 2] > 0.8).all()
     assert (np.abs(joints[:, 0, 1] - 3.5) < 0.5).all()
-    assert joints[0, LEFT_HIP, 0] > joints[0, RIGHT_HIP, 0]  # who faces the camera has the left at its right
+    assert joints[0, LEFT_HIP, 0] > joints[0, RIGHT_HIP, 0]  # a person who faces the camera
 
 
-def test_what_the_readers_look_up(recording, body, tmp_path):
+def test_keys_and_shapes_for_blenders_add_ons(recording, body, tmp_path):
     """Blender's add-ons take 55 joints (SMPL-X's) or 52 (SMPL-H's), `str(gender)` and `int(rate)`."""
     file = written(recording, body, tmp_path)
     count = len(recording.people[0])
@@ -83,7 +83,7 @@ def test_the_rate_survives_being_cut_to_a_whole_number(recording, body, tmp_path
 
 
 def test_gaps_are_filled(recording, body, tmp_path):
-    """The second person is lost for four frames."""
+    """The second person is absent for four frames."""
     person = recording.people[1]
     file = written(recording, body, tmp_path, number=2)
     assert len(file['trans']) == person.frames[-1] - person.frames[0] + 1 > len(person)

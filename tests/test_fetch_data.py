@@ -1,4 +1,4 @@
-"""fetch_data.sh against a folder or local servers that stand in for the addresses."""
+"""fetch_data.sh with a folder or local servers in place of the published addresses."""
 import functools
 import hashlib
 import http.server
@@ -74,7 +74,7 @@ def test_files_and_archives(tmp_path, mirror):
     assert (data / 'static_fits/coco_fits.npy').read_bytes() == b'fits'
     assert (data / 'preprocessed_datasets/h36m_train.npz').read_bytes() == npz_bytes()
     assert 'came without J_regressor_extra.npy' in out
-    # A file of an archive is held to its digest.
+    # The files of an archive are compared with their digests.
     assert 'UV_data/UV_Processed.mat: its SHA-256 is not ef109a96' in out
     assert not (data / 'UV_data/UV_Processed.mat').exists()
     assert not (data / '.fetch').exists()
@@ -101,7 +101,7 @@ def test_wrong_checksum(tmp_path, mirror):
 
 
 class _Ranges(http.server.SimpleHTTPRequestHandler):
-    """A server that can go on in the middle of a file, and says where it was asked to."""
+    """A server of byte ranges. `asked` collects the first byte of each request."""
     asked = []
 
     def do_GET(self):
@@ -120,7 +120,7 @@ class _Ranges(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.mark.parametrize('ranges', [True, False])
-def test_interrupted_download_goes_on(tmp_path, mirror, ranges):
+def test_interrupted_download_is_continued(tmp_path, mirror, ranges):
     content = os.urandom(200_000)
     (mirror / 'model_checkpoint.pt').write_bytes(content)
     parts = tmp_path / 'data/.fetch'
@@ -142,8 +142,8 @@ def test_interrupted_download_goes_on(tmp_path, mirror, ranges):
     assert not ranges or _Ranges.asked == [120_000]
 
 
-def test_what_cannot_be_fetched_is_listed_at_the_end(tmp_path, mirror):
-    """One item that is not there stops nothing: the ones before and after it come."""
+def test_failed_items_are_listed_at_the_end(tmp_path, mirror):
+    """One absent item does not stop the others."""
     (mirror / 'coco_fits.npy').write_bytes(b'\x93NUMPY...')
     (mirror / 'model_checkpoint.pt').write_bytes(b'weights')
     code, out, _ = run(tmp_path, '--only', 'fits_coco', 'fits_mpii', 'spin_checkpoint', mirror=mirror)
@@ -167,7 +167,7 @@ SERVER = textwrap.dedent("""
             if kind == 'wrong':
                 content = content[:-1] + bytes([content[-1] ^ 1])
             self.send_response(200)
-            if kind != 'endless':  # without a length, only the file itself tells that it is cut
+            if kind != 'endless':  # without a length, only the file's content shows that it is cut
                 self.send_header('Content-Length', str(len(content)))
             self.end_headers()
             self.wfile.write(content[:len(content) // 2] if kind in ('cut', 'endless') else content)
@@ -180,7 +180,7 @@ SERVER = textwrap.dedent("""
 
 @pytest.fixture
 def server(mirror):
-    """Address of a server in a process of its own; its folders misbehave: silent, page, wrong, cut, endless."""
+    """Address of a server in another process. Its folders fail in different ways: silent, page, wrong, cut, endless."""
     process = subprocess.Popen([sys.executable, '-c', SERVER, str(mirror)], stdout=subprocess.PIPE, text=True,
                                stderr=subprocess.DEVNULL)
     yield f'http://127.0.0.1:{int(process.stdout.readline())}'
@@ -216,7 +216,7 @@ def test_a_dead_host_is_asked_once(tmp_path, mirror):
 
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_digests_are_those_of_the_real_files(tmp_path, mirror, server):
-    """The real file passes; with one bit turned it does not, and the next address is tried."""
+    """The real file passes. With one bit changed it fails, and the next address is tried."""
     names = {'gmm_08': 'gmm_08.pkl', 'J_regressor_extra': 'J_regressor_extra.npy',
              'vertex_texture': 'vertex_texture.npy', 'J_regressor_h36m': 'J_regressor_h36m.npy',
              'smpl_mean_params': 'smpl_mean_params.npz', 'cube_parts': 'cube_parts.npy',
@@ -236,8 +236,8 @@ def test_digests_are_those_of_the_real_files(tmp_path, mirror, server):
 
 
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
-def test_published_addresses_one_host_of_which_is_dead(tmp_path, mirror, server):
-    """Without a mirror. A curl in front of the real one answers for github.com, and asks the server for the others."""
+def test_published_addresses_with_one_dead_host(tmp_path, mirror, server):
+    """Without a mirror. A wrapper around curl fails for github.com and asks the local server for other hosts."""
     folder = tmp_path / 'bin'
     folder.mkdir()
     (folder / 'curl').write_text(f"""#!/usr/bin/env bash
@@ -258,7 +258,7 @@ def test_published_addresses_one_host_of_which_is_dead(tmp_path, mirror, server)
 
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_an_archive_of_real_files(tmp_path, mirror):
-    """SPIN's data.tar.gz is a plain tar under that name."""
+    """SPIN's data.tar.gz is an uncompressed tar."""
     files = ['J_regressor_extra.npy', 'J_regressor_h36m.npy', 'smpl_mean_params.npz', 'gmm_08.pkl', 'cube_parts.npy',
              'vertex_texture.npy']
     archive(mirror / 'data.tar.gz', {f'data/{file}': (REAL / file).read_bytes() for file in files}, mode='w')
@@ -267,7 +267,7 @@ def test_an_archive_of_real_files(tmp_path, mirror):
     assert all((tmp_path / 'data' / file).read_bytes() == (REAL / file).read_bytes() for file in files)
 
 
-def test_a_cut_archive_is_thrown_away(tmp_path, mirror):
+def test_a_truncated_archive_is_deleted(tmp_path, mirror):
     archive(mirror / 'whole.tar', {f'dataset_extras/{n}.npz': os.urandom(9000) for n in range(9)}, mode='w')
     whole = (mirror / 'whole.tar').read_bytes()
     (mirror / 'dataset_extras.tar.gz').write_bytes(whole[:len(whole) // 2])
@@ -278,7 +278,7 @@ def test_a_cut_archive_is_thrown_away(tmp_path, mirror):
 
 @pytest.mark.parametrize('tool', ['shasum', 'openssl'])
 def test_digests_without_sha256sum(tmp_path, mirror, tool):
-    """macOS has shasum; openssl is the last resort."""
+    """macOS has shasum. openssl is used where both are absent."""
     if not shutil.which(tool):
         pytest.skip(f'needs {tool}')
     folder = tmp_path / 'bin'
@@ -298,7 +298,7 @@ def test_digests_without_sha256sum(tmp_path, mirror, tool):
 
 
 def table(name):
-    """Lines of one of the script's tables, its variables filled in."""
+    """Rows of one of the script's tables, with its variables expanded."""
     text = SCRIPT.read_text()
     start = text.index(f'\n{name}="\n')
     variables = [line for line in text.splitlines() if line.partition('=')[0] in
@@ -338,7 +338,7 @@ def test_commands_name_what_the_published_configs_train_on(config, command):
     sets = [name for names, _ in parse_mixture(cfg.DATA.MIXTURE) for name in names]
     line = next(line for line in table('commands') if line[0] == command)
     assert line[2].split() == sets and line[3] == cfg.DATA.EVAL_DATASET
-    # And each is brought by an item, or is to be fetched by hand.
+    # An item of the script or a download by hand provides each set.
     brought = {path for item in table('items') for path in item[3].replace(',', ' ').split()}
     by_hand = {path for line in table('by_hand') for path in line[0].split(',')}
     for name in sets:
@@ -417,7 +417,7 @@ def test_wrong_options(tmp_path):
 
 
 def test_check_knows_smpl_as_it_is_downloaded(tmp_path):
-    """Names of SMPLify's and SMPL's archives, in either case; a neutral body is nobody's gender."""
+    """File names of SMPLify's and SMPL's archives, in upper or lower case. A neutral body is not a female one."""
     folder = tmp_path / 'data' / 'smplify_public' / 'code' / 'models'
     folder.mkdir(parents=True)
     (folder / 'basicModel_neutral_lbs_10_207_0_v1.0.0.pkl').touch()

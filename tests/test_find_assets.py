@@ -1,4 +1,4 @@
-"""Which asset folder is taken: SMPL under every name it is downloaded with; what is said of files that are no use."""
+"""The choice of the asset folder: SMPL under every name of its downloads, and messages about unusable files."""
 import json
 import re
 import shutil
@@ -38,15 +38,15 @@ def put_free(root):
      f'SMPL_python_v.1.1.0/smpl/models/{MALE_11}', f'SMPL_python_v.1.1.0/smpl/models/{FEMALE_11}'),
     (f'smplify_public/code/models/{NEUTRAL}', f'smpl/models/{MALE_11}', f'body_models/{FEMALE_11}')])
 def test_smpl_is_found_by_its_names(tmp_path, said, names):
-    """In a folder that holds the free body too."""
+    """SMPL is preferred to the free body in the same folder."""
     assets = find_assets(put(put_free(tmp_path), *names))
     assert assets.root == tmp_path and not assets.is_free
     assert [assets.body_file(gender) for gender in GENDERS] == [tmp_path / name for name in names]
     assert not said
 
 
-def test_which_of_several_files_counts(tmp_path):
-    """SMPL_* before the downloads' names, and version 1.0.0, with which weights were published, before 1.1.0."""
+def test_preference_among_several_files(tmp_path):
+    """SMPL_* comes before the downloads' names. Version 1.0.0, of the published weights, comes before 1.1.0."""
     put(tmp_path, f'smpl/{NEUTRAL}', f'smpl/{NEUTRAL.replace("1.0.0", "1.1.0")}')
     assert find_assets(tmp_path).body_file().name == NEUTRAL
     put(tmp_path, 'smpl/SMPL_NEUTRAL.pkl')
@@ -60,7 +60,7 @@ def test_which_of_several_files_counts(tmp_path):
     (('SMPL_python_v.1.1.0.zip',), r'SMPL_python_v\.1\.1\.0\.zip: an archive of SMPL'),
     (('smpl/mpips_smplify_public_v2.zip',), r'mpips_smplify_public_v2\.zip: an archive of SMPL')])
 def test_files_of_no_use_are_named(tmp_path, said, names, told):
-    """Where the free body is used instead the log says so, and where there is none the error does."""
+    """The log names them where the free body is used instead, and the error where there is no free body."""
     put(tmp_path, *names)
     with pytest.raises(MissingFile, match=told):
         find_assets(tmp_path)
@@ -82,7 +82,7 @@ def test_the_message_names_what_is_looked_for(tmp_path):
 
 @pytest.mark.parametrize('place', ['smpl', '.', 'body_models/smpl', 'SMPL_python_v.1.1.0/smpl/models'])
 def test_a_body_is_built_from_where_it_was_unpacked(tmp_path, standin_assets, place):
-    """By its folder and by its file; the joint regressors lie in the asset folder."""
+    """The path is the asset folder or the body's file. The joint regressors are in the asset folder."""
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
     file = tmp_path / place / NEUTRAL
     shutil.copy(standin_assets / 'smpl/SMPL_NEUTRAL.pkl', file)

@@ -1,4 +1,4 @@
-"""The store of best fits, and supervision with it in the loop."""
+"""The store of best fits, and SMPLify in the loop."""
 import json
 import os
 from types import SimpleNamespace
@@ -34,7 +34,7 @@ def body(standin_assets):
 
 @pytest.fixture
 def assets(standin_assets, tmp_path):
-    """A folder of one's own that shares the stand-in files."""
+    """A folder of this test's own, with links to the stand-in files."""
     for path in standin_assets.rglob('*'):
         if path.is_file():
             target = tmp_path / path.relative_to(standin_assets)
@@ -49,7 +49,7 @@ def random_params(rows, seed=0):
 
 # Augmentation
 
-def test_augmentation_of_poses_is_the_pictures_own():
+def test_poses_are_augmented_as_pictures_are():
     pose = torch.from_numpy(random_params(6)[:, :72])
     angle, flip = torch.tensor([0.0, 30, -45, 0, 10, 180]), torch.tensor([0, 0, 1, 1, 1, 0]).bool()
     got = augment_pose(pose, angle, flip)
@@ -61,7 +61,7 @@ def test_augmentation_of_poses_is_the_pictures_own():
     assert torch.allclose(unaugment_pose(got, angle, flip), pose, atol=1e-5)
 
 
-def test_what_was_put_comes_back_augmented(assets, body):
+def test_stored_fits_are_returned_augmented(assets, body):
     store = FitStore(NAMES, assets, body.digest)
     index, row = torch.tensor([0, 1]), torch.tensor([3, 6])
     angle, flip = torch.tensor([20.0, -70.0]), torch.tensor([True, False])
@@ -144,7 +144,7 @@ def test_state_goes_through_a_checkpoint(assets, body):
         shorter.load_state_dict(store.state_dict())
 
 
-# What several processes put
+# Several fits of a picture
 
 def test_of_several_fits_of_a_picture_the_best_stays(assets, body):
     params = torch.arange(4.0)[:, None].expand(4, 82)
@@ -207,7 +207,7 @@ def make_batch(reference, rows=8):
 
 
 def estimate(reference, body, rows=8):
-    """A network's output that starts where the reference does."""
+    """A network's output that equals the reference's initial values."""
     pose = torch.from_numpy(reference['init_pose'][:rows])
     stage = Stage(axis_angle_to_rotmat(pose), torch.from_numpy(reference['init_betas'][:rows]),
                   translation_to_camera(torch.from_numpy(reference['init_cam_t'][:rows])), body)
@@ -227,7 +227,7 @@ def test_better_fits_are_kept_and_found_again(assets, body, reference):
     first = fits.scalars()
     assert first['accepted'] == 1 and first['residual'] == first['new_residual'] < 5
     assert fits.scalars() == {}
-    # Without a new fit, the stored ones serve: the same bodies, whatever the augmentation.
+    # Without new fits, the targets are the stored ones.
     fits.run = False
     again = fits.targets(batch, out)
     assert torch.allclose(again.vertices, targets.vertices, atol=1e-3) and again.valid.all()
@@ -272,7 +272,7 @@ def test_threshold(assets, body, reference):
     assert not loop(assets, body, 'SMPLIFY.THRESHOLD', 0.5).targets(batch, out).valid.any()
 
 
-def test_final_fits_go_by_their_flags(assets, body, reference):
+def test_final_fits_are_valid_by_their_flags(assets, body, reference):
     params, flags = random_params(16), np.arange(16) % 2 == 0
     save_npz(assets.root / 'final_fits' / 'lsp-orig.npz', pose=params[:, :72], betas=params[:, 72:], valid_fit=flags)
     fits = loop(assets, body, 'SMPLIFY.RUN', False, 'SMPLIFY.USE_FINAL_FIT', True)
@@ -332,14 +332,14 @@ def test_which_configs_use_fits():
         assert uses_fits(load_config(None, [f'SMPLIFY.{key}', True]))
 
 
-# First fits of a data set
+# First fits of a dataset
 
 @pytest.fixture
 def annotation_file(tmp_path, reference):
-    """Ten of the reference's people as a user's own annotations, the last without keypoints."""
+    """An annotation file with ten of the reference's people; the last has no keypoints."""
     keypoints = reference['keypoints_2d'][:10].copy()
     keypoints[9] = 0
-    keypoints[..., :2] = keypoints[..., :2] * 2 + 100  # a picture twice as large, the box at (324, 324)
+    keypoints[..., :2] = keypoints[..., :2] * 2 + 100  # twice as large, with the box's centre at (324, 324)
     Annotations.blank([f'{i}.jpg' for i in range(10)], np.full((10, 2), 324.0), np.full(10, 448 / 200),
                       keypoints_2d=keypoints).save(tmp_path / 'mine.npz')
     return tmp_path / 'mine.npz'

@@ -1,4 +1,4 @@
-"""Torch files that hold objects beside tensors, against torch's own reading of the same tensors."""
+"""Checkpoints that hold other objects beside tensors. The tensors equal those that torch reads."""
 import collections
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def tensors():
 
 
 def test_tensors_are_those_that_torch_reads(tmp_path):
-    """Of every type, views of shared numbers included; what is unknown is left out, whole entries at a time."""
+    """Every type, and views of shared storage. Entries with unknown classes are left out as a whole."""
     content = {'state_dict': collections.OrderedDict(tensors()), 'epoch': 3, 'hyper_parameters': CN({'A': [1]}),
                'bomb': Bomb(f'touch {tmp_path}/mark'), 'callbacks': {'checkpoint': {'best': torch.tensor(1.5)}}}
     torch.save(content, tmp_path / 'x.ckpt')
@@ -45,7 +45,7 @@ def test_tensors_are_those_that_torch_reads(tmp_path):
 
 
 def test_no_class_is_imported(tmp_path):
-    """A class of a module that would leave a mark; the module is on the path of the process that reads."""
+    """The reading process could import a module that writes the file `mark`, and does not."""
     mark = str(tmp_path / 'mark')
     (tmp_path / 'marks.py').write_text(f"open({mark!r}, 'w').close()\nclass Options(dict):\n    pass\n")
     make = "import torch, marks; torch.save({'state_dict': {'w': torch.ones(2)}, 'o': marks.Options(a=1)}, 'x.ckpt')"
@@ -59,14 +59,14 @@ def test_no_class_is_imported(tmp_path):
 
 @pytest.mark.parametrize('content', [
     {'state_dict': {'w': torch.ones(2), 'x': CN()}}, {'hyper_parameters': CN()}, CN({'w': 1}), [CN(), torch.ones(2)]])
-def test_nothing_is_read_where_the_weights_themselves_are_of_unknown_classes(tmp_path, content):
+def test_weights_beside_unknown_classes_are_not_read(tmp_path, content):
     torch.save(content, tmp_path / 'x.ckpt')
     with pytest.raises(BadFile, match=r'x\.ckpt: not a readable checkpoint \(it asks for code'):
         load_torch(tmp_path / 'x.ckpt')
 
 
 @pytest.mark.parametrize('how', ['compressed', 'short'])
-def test_numbers_that_the_file_does_not_have(tmp_path, how):
+def test_compressed_and_short_storages_are_refused(tmp_path, how):
     torch.save({'state_dict': {'w': torch.ones(1000)}, 'o': CN()}, tmp_path / 'good.ckpt')
     with zipfile.ZipFile(tmp_path / 'good.ckpt') as good, zipfile.ZipFile(tmp_path / 'x.ckpt', 'w') as bad:
         for entry in good.infolist():

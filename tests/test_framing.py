@@ -1,4 +1,4 @@
-"""Boxes, cuts to body parts and label filters of training crops, on a stick figure with numbers written out."""
+"""Boxes, crops of body parts and label filters in training, on a stick figure."""
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadFile
 from utils.keypoints import JOINT_NAMES
 
-# x, y in pixels of somebody who faces us: the right side is at smaller x.
+# x, y in pixels of a person who faces the camera: the right side has the smaller x.
 FIGURE = {'head_top': (100, 0), 'nose': (100, 20), 'neck': (100, 40), 'right_shoulder': (80, 50),
           'left_shoulder': (120, 50), 'right_elbow': (60, 90), 'left_elbow': (140, 90), 'right_wrist': (50, 130),
           'left_wrist': (150, 130), 'mid_hip': (100, 150), 'right_hip': (90, 150), 'left_hip': (110, 150),
@@ -50,7 +50,7 @@ def test_parts_of_a_whole_person(chance, middle, longest, margin):
     assert np.allclose(center, middle) and side == pytest.approx(1.2 * margin * longest)
 
 
-def test_who_is_cut():
+def test_only_some_people_are_cut_to_a_part():
     legs = [f'{side}_{joint}' for side in ('left', 'right') for joint in ('knee', 'ankle', 'heel')]
     upper = figure(*legs)
     assert np.allclose(part_box(upper, 0.1)[0], (100, 25))  # to the shoulders
@@ -62,7 +62,7 @@ def test_who_is_cut():
 
 
 def test_box_is_widened_to_a_shape():
-    """100 wide and 310 tall fits into 192:256; lying, the longer side is the width, and 256 / 192 of it is needed."""
+    """100 x 310 fits into a square's 192:256. 310 x 100 needs a square of 256 / 192 times its width."""
     assert widening(100, 310, 256 / 192) == 1 and widening(310, 100, 256 / 192) == pytest.approx(256 / 192)
     assert widening(310, 310, 256 / 192) == pytest.approx(256 / 192) and widening(310, 100, 1.0) == 1
     assert widening(279, 310, 256 / 192) == pytest.approx(0.9 * 256 / 192)
@@ -83,7 +83,7 @@ def test_shape_is_the_labels_else_in_training_the_keypoints():
     someone = framed(person(lying), Augmentation(shift=(0.1, -0.2)), 4 / 3, by_keypoints=True)
     assert someone.scale == pytest.approx(1.55 * 4 / 3)
     assert np.allclose(someone.center, np.array([100, 155]) + 200 * someone.scale * np.array([0.1, -0.2]))
-    cut = framed(person(lying), Augmentation(part=0.25), 4 / 3)  # a part's box is as it is
+    cut = framed(person(lying), Augmentation(part=0.25), 4 / 3)  # a part's box is not widened
     assert np.allclose(cut.center, (25, 100)) and cut.scale == pytest.approx(1.2 * 1.2 * 50 / 200)
 
 
@@ -93,7 +93,7 @@ def test_demo_boxes_are_widened_too():
     assert square_box(0, 0, 60, 100, 1.5, aspect=4 / 3).side == pytest.approx(150)
 
 
-def test_what_is_drawn():
+def test_random_shifts_and_parts_have_the_published_distribution():
     cfg = load_config(None, ['DATA.SHIFT_FACTOR', 0.02, 'DATA.EXTREME_CROP', 0.25])
     drawn = [draw_augmentation(np.random.default_rng(i), cfg) for i in range(2000)]
     plain = [draw_augmentation(np.random.default_rng(i), load_config(None)) for i in range(20)]
@@ -101,7 +101,7 @@ def test_what_is_drawn():
         assert replace(with_more, shift=(0.0, 0.0), part=None) == without
     shifts = np.array([augmentation.shift for augmentation in drawn])
     assert np.abs(shifts).max() == 0.02 and abs(shifts.mean()) < 1e-3
-    assert abs((np.abs(shifts) == 0.02).mean() - 0.3173) < 0.02  # beyond one deviation
+    assert abs((np.abs(shifts) == 0.02).mean() - 0.3173) < 0.02  # a normal, clipped at one standard deviation
     parts = [augmentation.part for augmentation in drawn if augmentation.part is not None]
     assert abs(len(parts) / 2000 - 0.25) < 0.04 and abs(np.mean(parts) - 0.5) < 0.05
     assert all(augmentation.box_factor == 0 for augmentation in drawn if augmentation.part is not None)
@@ -120,7 +120,7 @@ def test_labels_that_are_not_trusted():
     assert trusted(person(points, betas=betas, has_smpl=True), data).has_smpl
     assert trusted(person(points), load_config(None).DATA).keypoints_2d is not None
     few = np.zeros((49, 3), np.float32)
-    few[[0, 1, 2, 3, 45, 46], 2] = 1  # two of them are of the last five, which come twice
+    few[[0, 1, 2, 3, 45, 46], 2] = 1  # the last five joints repeat others and do not count
     assert not has_enough_keypoints(person(few), data)
     few[10, 2] = 0.2
     assert not has_enough_keypoints(person(few), data)
@@ -128,7 +128,7 @@ def test_labels_that_are_not_trusted():
     assert has_enough_keypoints(person(few), data)
 
 
-def test_people_with_few_keypoints_are_passed_over_in_training(standin_assets):
+def test_people_with_few_keypoints_are_left_out_of_training(standin_assets):
     path = write_tiny_dataset(standin_assets, 'few', 'train', count=4)
     arrays = dict(np.load(path))
     arrays['part'][1:3, :, 2], arrays['openpose'][1:3, :, 2] = 0, 0
@@ -145,7 +145,7 @@ def test_people_with_few_keypoints_are_passed_over_in_training(standin_assets):
 
 
 def test_a_cut_shows_the_part_at_full_resolution(standin_assets):
-    """The crop's box in the batch is the part's, and keypoints of the whole figure go beyond [-1, 1]."""
+    """The crop's box in the batch is the part's, and keypoints of other parts lie beyond [-1, 1]."""
     write_tiny_dataset(standin_assets, 'cut', 'train', count=4)
     cfg = load_config(None, ['PATHS.DATA_DIR', str(standin_assets), 'DATA.IMG_RES', 32, 'DATA.EXTREME_CROP', 1.0,
                              'DATA.SCALE_FACTOR', 0.0])
@@ -154,10 +154,12 @@ def test_a_cut_shows_the_part_at_full_resolution(standin_assets):
     whole = 200 * data.annotations.scale[0]
     assert all(200 * float(sample['scale']) < whole for sample in samples)
     assert len({round(float(sample['scale']), 4) for sample in samples}) > 2
+    smallest = min(samples, key=lambda sample: float(sample['scale']))
+    assert (smallest['keypoints'][:, :2].abs() > 1).any()
 
 
 def test_real_bodies_weigh_by_their_number(tmp_path):
-    """Two real bodies an estimate: (0.5^2 + 0.5^2) * 25 over one estimate, and 0.2^2 * 25 of that."""
+    """Two real bodies for one estimate: 25 * (0.5^2 + 0.5^2) of the real ones and 25 * 0.2^2 of the estimate."""
     loss = discriminator_loss(torch.full((2, 25), 0.5), torch.full((1, 25), 0.2))
     assert float(loss) == pytest.approx(25 * (0.25 + 0.25) + 25 * 0.04)
     pose = np.arange(3 * 72, dtype=np.float64).reshape(3, 72)

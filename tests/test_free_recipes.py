@@ -1,4 +1,4 @@
-"""The flagship commands on a machine that holds the free body and none of the published data."""
+"""The main commands on a machine with the free body and without published data."""
 import json
 import os
 import shutil
@@ -27,7 +27,7 @@ LONGEST = 3 * 120  # characters: three lines
 
 
 def copy_body(free_assets, folder):
-    """What a fresh clone has: the free body alone."""
+    """Copy the free body, as a fresh clone has it."""
     shutil.copytree(free_assets, folder,
                     ignore=lambda _, names: {'images', 'dataset_extras', 'video', 'annotations'} & set(names))
 
@@ -52,7 +52,7 @@ def people(free_assets, tmp_path_factory):
 
 @pytest.fixture
 def rendered(bare, people):
-    """The working folder with these people."""
+    """A working folder with the free body and these people."""
     shutil.copytree(people, bare / 'data/free', dirs_exist_ok=True)
     return bare
 
@@ -66,7 +66,7 @@ def test_every_regressor_trains_its_free_recipe_on_the_stream(bare, said, regres
     cfg = parse(f'--regressor {regressor} --batch_size 3')
     assert regressor == cfg.MODEL.REGRESSOR and cfg.TRAIN.BATCH_SIZE == 3
     assert [f'{STREAM}:1'] == cfg.DATA.MIXTURE and cfg.DATA.EVAL_DATASET == ''
-    assert regressor == cfg.NAME and not cfg.TRAIN.OVERWRITE  # nobody's run is replaced unasked
+    assert regressor == cfg.NAME and not cfg.TRAIN.OVERWRITE  # an earlier run is kept
     line, = said
     assert 'configs/free/' in line and STREAM in line and len(line) < LONGEST
     assert parse(f'--regressor {regressor} --eval_dataset 3dpw').DATA.EVAL_DATASET == '3dpw'
@@ -87,7 +87,7 @@ def test_rendered_pictures_come_first(rendered, said):
     assert any('on free;' in line for line in said)
 
 
-def test_views_cannot_be_streamed_and_the_error_says_what_to_render(bare):
+def test_views_cannot_be_streamed_and_the_error_names_the_command(bare):
     with pytest.raises(MissingFile, match='generate --what studio-multiview') as caught:
         MixedDataset(parse('--regressor multi_spin'))
     assert len(str(caught.value)) < LONGEST
@@ -96,7 +96,7 @@ def test_views_cannot_be_streamed_and_the_error_says_what_to_render(bare):
 @pytest.mark.parametrize('line', ['--cfg_file pymaf.yaml',
                                   '--regressor pymaf_net --single_dataset --single_dataname coco',
                                   "--regressor pymaf_net --misc DATA.MIXTURE ['h36m:1','coco:1']"])
-def test_who_names_a_file_or_data_keeps_the_published_recipe(bare, said, line):
+def test_a_named_config_or_dataset_keeps_the_published_recipe(bare, said, line):
     cfg = parse(line)
     assert cfg.MODEL.BACKBONE.NAME == 'resnet50' and not said
     with pytest.raises(MissingFile) as caught:
@@ -136,7 +136,7 @@ def test_coco_evaluation_takes_free_people(rendered, said):
     assert (rendered / 'output/keypoints_free_val_keypoints_results_hmr.json').exists()
 
 
-def test_without_rendered_people_the_command_that_makes_them_is_said(bare):
+def test_without_rendered_people_the_error_names_the_command(bare):
     checkpoint = write_checkpoint(bare / 'hmr.pt', 'data')
     for parse_options, command in ((parse_pose_options, '--what images'), (parse_coco_options, '--what images,coco')):
         with pytest.raises(MissingFile, match=f'generate {command}') as caught:
@@ -144,7 +144,7 @@ def test_without_rendered_people_the_command_that_makes_them_is_said(bare):
         assert len(str(caught.value)) < LONGEST and '\n' not in str(caught.value)
 
 
-def test_evaluation_without_weights_of_the_repository_takes_that_of_make_train(rendered, without_own_weights):
+def test_evaluation_without_weights_of_the_repository_takes_those_of_make_train(rendered, without_own_weights):
     with pytest.raises(MissingFile, match='make train'):
         parse_pose_options([])
     (rendered / 'logs/pymaf_quick/checkpoints').mkdir(parents=True)
@@ -153,7 +153,7 @@ def test_evaluation_without_weights_of_the_repository_takes_that_of_make_train(r
 
 
 def test_the_command_itself_trains(bare):
-    """Two steps of the script as it is typed."""
+    """Two steps of the script."""
     done = subprocess.run([sys.executable, ROOT / 'train.py', '--regressor', 'hmr', '--batch_size', '2', '--misc',
                            'TRAIN.MAX_STEPS', '2', 'TRAIN.NUM_WORKERS', '0', 'DEVICE', 'cpu'], cwd=bare,
                           env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True, text=True)

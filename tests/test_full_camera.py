@@ -1,5 +1,5 @@
-"""What a network is told of its crop, and the picture's own camera: against the renderer's, arithmetic and mirrored
-pictures."""
+"""bbox_info, the input that describes a crop, and the picture's camera: compared with the renderer's camera, with
+arithmetic and with mirrored pictures."""
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -37,7 +37,7 @@ def camera_of(sample):
 
 
 def test_bbox_info_is_cliffs_formula():
-    """By hand: a picture of 640 x 480, so f = 800; a box of 240 px about (480, 180)."""
+    """A picture of 640 x 480, so f = 800, and a box of 240 px about (480, 180)."""
     wanted = [(480 - 320) / 800 * 2.8, (180 - 240) / 800 * 2.8, (240 - .24 * 800) / (.06 * 800)]
     assert np.allclose(wanted, [.56, -.21, 1.0])
     assert torch.allclose(bbox_info([160.0, -60.0], 240.0, 800.0), torch.tensor(wanted), atol=1e-6)
@@ -47,20 +47,20 @@ def test_bbox_info_is_cliffs_formula():
 
 
 def test_translation_is_cliffs_by_hand():
-    """A weak-perspective (s, tx, ty) of a crop is seen at depth 2 f / (b s), its middle where the crop's is."""
+    """A weak-perspective camera (s, tx, ty) of a crop of side b is a translation at depth 2 f / (b s)."""
     camera = FullCamera.of_bbox_info(bbox_info([[160.0, -60.0]], [240.0], [800.0]))
     weak = torch.tensor([[0.8, 0.1, -0.2]])
     bs = 240 * 0.8
     wanted = torch.tensor([[2 * 160 / bs + 0.1, 2 * -60 / bs - 0.2, 2 * 800 / bs]])
     assert torch.allclose(camera.translation(weak), wanted, atol=1e-5)
     assert torch.allclose(camera.camera(wanted), weak, atol=1e-5)
-    # The body's origin lies where the weak-perspective camera has it.
+    # Both cameras project the body's origin to the same point.
     assert torch.allclose(camera.project(torch.zeros(1, 1, 3), weak)[0, 0], torch.tensor([0.08, -0.16]), atol=1e-5)
 
 
 @pytest.mark.parametrize('augmentation', AUGMENTATIONS)
 def test_the_true_body_is_seen_on_its_keypoints_to_the_pixel(people, free_assets, augmentation):  # noqa: F811
-    """The renderer's camera, person and place, through crops that are turned, mirrored and scaled."""
+    """Crops are rotated, mirrored and scaled; the ground truth is the renderer's camera, person and place."""
     body, seen = BodyModel(free_assets), 0
     for picture, person, row, _ in shown_off_axis(people):
         sample = sample_of(picture, person, 'picture', augmentation)
@@ -69,10 +69,10 @@ def test_the_true_body_is_seen_on_its_keypoints_to_the_pixel(people, free_assets
         translation, solved = solve_translation(posed.joints, sample['keypoints'][None], full_camera=camera)
         found = project(posed.joints, camera.camera(translation), camera)[0]
         error = (found - sample['keypoints'][:, :2])[25:][sample['keypoints'][25:, 2] > 0].norm(dim=-1)
-        assert solved.all() and error.max() < 2e-3  # a fifteenth of one of 64 pixels
+        assert solved.all() and error.max() < 2e-3  # 1/15 pixel of 64
         angle = np.radians(augmentation.rotation)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        # The body is turned about its pelvis, the picture about the camera's axis.
+        # The body is rotated about its pelvis, the picture about the camera's axis.
         pelvis = body(torch.as_tensor(row['shape'])[None], pose=torch.as_tensor(row['pose'])[None]).smpl_joints[0, 0]
         pelvis_in_picture = pelvis.numpy() + row['translation']
         pelvis_in_picture[:2] = turn @ pelvis_in_picture[:2] * [-1 if augmentation.flip else 1, 1]
@@ -84,7 +84,7 @@ def test_the_true_body_is_seen_on_its_keypoints_to_the_pixel(people, free_assets
 
 @pytest.mark.parametrize('augmentation', AUGMENTATIONS)
 def test_the_ray_of_an_augmented_crop_joins_both_frames(people, augmentation):  # noqa: F811
-    """Labels in the crop's frame, turned by the ray that bbox_info tells, are the labels in the picture's camera."""
+    """Labels in the crop's frame, rotated by bbox_info's ray, are the labels in the picture's camera."""
     for picture, person, _ in people:
         along, within = (sample_of(picture, person, frame, augmentation) for frame in ('crop', 'picture'))
         turned = turn_root(axis_angle_to_rotmat(along['pose'][None]), camera_of(along).ray_rotation())
@@ -95,7 +95,7 @@ def test_the_ray_of_an_augmented_crop_joins_both_frames(people, augmentation):  
 
 
 def test_a_fit_starts_where_the_estimate_is_seen(people, free_assets):  # noqa: F811
-    """An estimate in the picture's camera, turned to the crop's ray, falls on the same points of the crop."""
+    """An estimate in the picture's camera, rotated to the crop's ray, projects to the same points of the crop."""
     body, errors = BodyModel(free_assets), []
     for picture, person, _, angle in shown_off_axis(people):
         if angle < 4:
@@ -112,7 +112,7 @@ def test_a_fit_starts_where_the_estimate_is_seen(people, free_assets):  # noqa: 
         unturned = project_at(posed.joints, solve_translation(posed.joints, torch.cat(
             [stage.keypoints_2d, torch.ones(1, 49, 1)], -1))[0])
         errors.append([float((points - stage.keypoints_2d).norm(dim=-1).mean()) for points in (from_ray, unturned)])
-    # What is left is the perspective that a camera of 5000 px does not show.
+    # The rest is perspective that a focal length of 5000 px does not show.
     assert len(errors) >= 4 and np.mean(errors, 0)[0] < np.mean(errors, 0)[1], errors
 
 
@@ -135,7 +135,7 @@ def test_mirrored_entries_are_those_of_the_mirrored_picture(people):  # noqa: F8
 
 
 class AsksForAll(nn.Module):
-    """Notes what it is given; estimates the rest pose."""
+    """Records its inputs and returns the rest pose."""
     inputs = ('bbox_info', 'focal_length', 'center', 'scale', 'orig_shape')
     camera_frame = 'picture'
 
@@ -151,7 +151,7 @@ class AsksForAll(nn.Module):
             len(images), 3), self.body, full_camera=full_camera)])
 
 
-def test_the_demo_tells_what_the_data_tells(people, free_assets):  # noqa: F811
+def test_the_demo_gives_the_inputs_that_the_dataset_gives(people, free_assets):  # noqa: F811
     network = AsksForAll(BodyModel(free_assets))
     estimator = Estimator(load_config(None, ['DATA.IMG_RES', 64, 'DEMO.RENDER', False]), network, torch.device('cpu'))
     told = 0
@@ -164,14 +164,14 @@ def test_the_demo_tells_what_the_data_tells(people, free_assets):  # noqa: F811
         sample = sample_of(picture, person, 'picture')
         for name, value in network.given[-1].items():
             assert torch.allclose(value[0], sample[name], rtol=1e-5, atol=1e-5), name
-        # The picture's camera is the network's: the place is exact.
+        # The network estimates in the picture's camera, so the place is exact.
         camera = camera_of(sample)
         assert np.allclose(estimate.translation, camera.translation(torch.tensor([[.8, 0, 0]]))[0], atol=2e-3)
         told += 1
     assert told >= 5
 
 
-def test_coco_evaluation_tells_where_the_mirrored_box_lies(people, free_assets):  # noqa: F811
+def test_coco_evaluation_mirrors_bbox_info(people, free_assets):  # noqa: F811
     samples = [sample_of(picture, person, 'picture') for picture, person, _ in people[:4]]
     rows = [{**sample, 'sample_index': torch.tensor(row)} for row, sample in enumerate(samples)]
 
@@ -187,6 +187,6 @@ def test_coco_evaluation_tells_where_the_mirrored_box_lies(people, free_assets):
     assert torch.equal(flipped[:, 0], -plain[:, 0]) and torch.equal(flipped[:, 1:], plain[:, 1:])
 
 
-def test_what_a_batch_does_not_hold_is_named():
+def test_inputs_that_a_batch_lacks_are_named():
     with pytest.raises(BadConfig, match='AsksForAll takes bbox_info, .*orig_shape, which the batch lacks'):
         extra_inputs(AsksForAll(None), {'img': torch.zeros(1)}, 'cpu')

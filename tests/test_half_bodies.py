@@ -1,4 +1,4 @@
-"""Half bodies stay plausible: two photographs in the public domain, of which the legs are not seen."""
+"""Fits of half bodies are plausible: two photographs in the public domain that do not show the legs."""
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ pytestmark = there
 
 @pytest.fixture(scope='module', params=PHOTOGRAPHS)
 def person(request, free_assets):
-    """(name, picture, Estimate, posed body) of the one person of a photograph."""
+    """(name, picture, Estimate, posed body) of a photograph's person."""
     cfg = load_config(None, ['PATHS.DATA_DIR', str(free_assets), 'DEMO.RENDER', False])
     keypoints = build_pose_estimator('blazepose')
     fit = FittingEstimator(cfg, None, keypoints)
@@ -47,7 +47,7 @@ def degrees_between(first, second):
 
 
 def test_joints_lie_where_they_are_seen(person):
-    """Within a fourteenth of the picture's height of where they were read off it."""
+    """Joints are within 1/14 of the picture's height of the places that were read off it."""
     name, image, estimate, _ = person
     names, pixels = known(name)
     found = estimate.keypoints_2d[[JOINT_NAMES.index(joint) for joint in names]]
@@ -70,9 +70,9 @@ def test_they_face_the_camera_with_the_left_on_the_pictures_right(person):
 
 
 def test_legs_that_nobody_sees_stay_at_the_prior(person, free_assets):
-    """They hang below the body, and are as likely as those of the prior's own poses."""
+    """The legs hang below the body and are as likely as those of the prior's poses."""
     _, image, estimate, posed = person
-    focal = np.hypot(*image.shape[:2])  # what is assumed where nothing tells it
+    focal = np.hypot(*image.shape[:2])  # the default
     legs = [3 * (SMPL_JOINTS.index(f'{side}_{name}') - 1) + axis for side in ('left', 'right')
             for name in ('hip', 'knee', 'ankle') for axis in range(3)]
     assert nearest_of_prior(free_assets / 'gmm_08.pkl', estimate.pose[3:][legs], legs) < 1
@@ -81,12 +81,14 @@ def test_legs_that_nobody_sees_stay_at_the_prior(person, free_assets):
         assert knee[1] > hip[1] and ankle[1] > knee[1]  # y points down
         assert degrees_between(knee - hip, ankle - knee) < 90
         x, y, z = ankle + estimate.translation
-        assert focal * y / z > image.shape[0] / 2  # below the picture, where nobody sees them
+        assert focal * y / z > image.shape[0] / 2  # below the picture
 
 
 def nearest_of_prior(file, numbers, rows):
-    """Mahalanobis distance of some of a pose's numbers to the nearest of the prior's Gaussians: 1 a dimension is the
-    mean of its own poses."""
+    """Squared Mahalanobis distance to the nearest of the prior's Gaussians, per dimension; the mean of its poses is 1.
+
+    numbers: some of a pose's 69; rows: their indices.
+    """
     mixture = load_pickle(file, ('means', 'covars'))
     off = [(np.asarray(numbers) - mean[rows], covariance[np.ix_(rows, rows)])
            for mean, covariance in zip(mixture['means'], mixture['covars'])]

@@ -1,4 +1,4 @@
-"""The benchmark that fails when a step grows by a tenth over its floor. Stand-ins measure; nothing is timed."""
+"""The benchmark that fails when a step's ratio to its floor grows by a tenth. Stand-ins replace the measurements."""
 import json
 
 import pytest
@@ -9,7 +9,7 @@ from utils.errors import BadConfig
 
 @pytest.fixture
 def measured(monkeypatch, tmp_path):
-    """{step: the ratios that its successive measurements give}; recorded ratios are 1.0 and 2.0."""
+    """{step: ratios of its successive measurements}. The recorded ratios are 1.0 and 2.0."""
     ratios = {'one': [1.05], 'two': [2.1]}
     record = tmp_path / 'recorded.json'
     record.write_text(json.dumps({'one': 1.0, 'two': 2.0}))
@@ -27,10 +27,10 @@ def test_a_tenth_more_fails_the_run(measured, capsys, one, status, word):
     assert held_ratios.main([]) == status
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith('| one'))
     assert row.endswith(f'| 1.00 | 1.10 | {word} |')
-    assert not measured['two']  # the other step was measured all the same
+    assert not measured['two']  # the other step was measured too
 
 
-def test_what_cannot_be_measured_fails_the_run(measured, capsys):
+def test_a_failed_measurement_fails_the_run(measured, capsys):
     measured['one'] = []
     assert held_ratios.main([]) == 1
     out = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""HMR2.0 against timm's and torch's modules, published numbers and file layout, and arithmetic written out."""
+"""HMR2.0, compared with timm's and torch's modules, published numbers, the published file layout and arithmetic."""
 import json
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ def assets(standin_assets):
 
 
 def small(assets, folder, *overrides, backbone='vit_t'):
-    """A network of a few numbers that reads crops of 64 pixels."""
+    """A small network that reads crops of 64 pixels."""
     return tiny_config(assets, folder, *SMALL, 'MODEL.BACKBONE.NAME', backbone, 'LOSS.OPENPOSE_TRAIN_WEIGHT', 1.0,
                        'SOLVER.NAME', 'adamw', *overrides, regressor='hmr2')
 
@@ -80,7 +80,7 @@ def test_blocks_are_timms():
             wanted = block.eval()(tokens)
             assert relative_error(ours(tokens), wanted.numpy()) < 1e-5
             tokens = wanted
-        # What lies around the blocks: patches padded by two, a position each, the class token's added to all.
+        # Around the blocks: patches with a padding of 2, a position each, and the class token's position added to all.
         vit.blocks = vit.blocks[:2]
         images = torch.randn(2, 3, 256, 192)
         patches = F.conv2d(images, vit.patch_embed['proj'].weight, vit.patch_embed['proj'].bias, stride=16, padding=2)
@@ -92,7 +92,7 @@ def test_blocks_are_timms():
 
 
 def test_decoder_is_torchs():
-    """With as many numbers in its heads as in its tokens, torch's own decoder is the same."""
+    """torch's decoder is the same where the heads' size times their number is the tokens' size."""
     torch.manual_seed(0)
     ours = TokenDecoder(32, 32, 2, 4, 8, 64).eval()
     theirs = nn.TransformerDecoder(nn.TransformerDecoderLayer(32, 4, 64, 0.0, 'gelu', batch_first=True,
@@ -128,18 +128,19 @@ def test_middle_columns_alone_are_read_and_everything_learns(assets, tmp_path):
     assert not torch.equal(network(inner).final.camera, out.final.camera)
     (out.final.rotmat * torch.randn(24, 3, 3)).sum().add(out.final.betas.sum()).add(out.final.camera.sum()).backward()
     dead = {name for name, value in network.named_parameters() if not value.grad.abs().sum()}
-    assert dead == {'decoder.embedding.weight'}  # of a token that is 0, as published
+    assert dead == {'decoder.embedding.weight'}  # its input is 0, as published
     queries_and_keys = network.decoder.layers[0].self_attention.qkv.weight.grad[:64]
     assert not queries_and_keys.any()
 
 
 @pytest.mark.parametrize('backbone', ['vit_t', 'resnet18'])
-def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(assets, tmp_path, backbone):
+def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(assets, tmp_path, backbone, request):
     more = ['ADVERSARY.WEIGHT', 1e-3, 'ADVERSARY.SAMPLES', str(tmp_path / 'bodies.npz'), 'DATA.SHIFT_FACTOR', 0.02,
             'DATA.EXTREME_CROP', 0.5, 'DATA.BOX_ASPECT', 4 / 3, 'ADVERSARY.REAL_PER_ESTIMATE', 2]
     rng = np.random.default_rng(0)
     np.savez(tmp_path / 'bodies.npz', body_pose=rng.normal(0, .3, (30, 72)), betas=rng.normal(0, 1, (30, 10)))
     Trainer(small(assets, tmp_path / 'whole', *more, backbone=backbone)).fit()
+    request.getfixturevalue('without_panels')
     Trainer(small(assets, tmp_path / 'cut', *more, 'TRAIN.MAX_STEPS', 2, backbone=backbone)).fit()
     Trainer(small(assets, tmp_path / 'cut', *more, 'TRAIN.RESUME', True, backbone=backbone)).fit()
     whole, resumed = (load_torch(tmp_path / name / 'run/checkpoints/latest.pt')['model'] for name in ('whole', 'cut'))
@@ -147,7 +148,7 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(assets, tmp_path, back
 
 
 def test_axes_lie_one_after_the_other(assets, tmp_path):
-    """A quarter turn about z takes x to y, and y to -x: these are its columns."""
+    """A quarter turn about z maps x to y and y to -x. These are the columns of its matrix."""
     pose = torch.tensor([[0., 1, 0, -1, 0, 0]]).repeat(1, 24)
     wanted = torch.tensor([[0., -1, 0], [1, 0, 0], [0, 0, 1]])
     assert torch.allclose(axes_to_rotmat(pose), wanted.expand(1, 24, 3, 3))
@@ -159,7 +160,7 @@ def test_axes_lie_one_after_the_other(assets, tmp_path):
 
 
 def published_state(width=192, depth=12, dim=32, inner=32, hidden=64, layers=2):
-    """A state dict of random numbers under the published names, and what a Lightning file has beside the network."""
+    """(state dict of random numbers with the published names, other entries of a Lightning file)."""
     def linear(name, out, into, bias=True):
         return {f'{name}.weight': (out, into), **({f'{name}.bias': (out,)} if bias else {})}
 
@@ -192,7 +193,7 @@ def published_state(width=192, depth=12, dim=32, inner=32, hidden=64, layers=2):
 
 
 def test_published_file_with_a_config_and_a_bomb_inside(assets, tmp_path):
-    """Lightning's layout: the hyper-parameters are a yacs CfgNode, which is neither imported nor called."""
+    """Lightning's layout. The hyper-parameters are a yacs CfgNode, which is neither imported nor called."""
     from yacs.config import CfgNode as CN
 
     class Bomb:
@@ -225,15 +226,15 @@ def test_vitpose_weights_start_the_backbone(assets, tmp_path):
 
 
 def test_losses_are_sums():
-    """Two people, errors of one number each."""
+    """Two people with one wrong number each."""
     predicted, target = torch.zeros(2, 49, 2), torch.zeros(2, 49, 3)
     target[0, 3], target[1, 30], target[1, 44:] = torch.tensor([.5, 0, .8]), torch.tensor([0, 1., 1]), 1.0
-    assert keypoint_2d_sum(predicted, target) == pytest.approx(.8 * .25 + .5)  # half: crops of side 1; not the last 5
+    assert keypoint_2d_sum(predicted, target) == pytest.approx(.8 * .25 + .5)  # crops have side 1; without the last 5
     assert keypoint_2d_sum(predicted, target, openpose_weight=0.0) == pytest.approx(.5)
     joints, wanted = torch.zeros(2, 49, 3), torch.zeros(2, 24, 4)
     wanted[:, [3, 14], 3] = 1
     wanted[0, 3, :3] = torch.tensor([.1, -.2, 0])
-    joints[1] += 5.0  # moved whole: nothing about the pelvis
+    joints[1] += 5.0  # a translation, which the pelvis removes
     joints[1, 28] += 1.0
     assert keypoint_3d_sum(joints, wanted, torch.tensor([True, True])) == pytest.approx(.3 + 3)
     assert keypoint_3d_sum(joints, wanted, torch.tensor([True, False])) == pytest.approx(.3)
@@ -241,11 +242,11 @@ def test_losses_are_sums():
     rotmat[:, 0, 0, 0], rotmat[:, 1:, 1, 1] = 2.0, 1.0
     assert [float(value) for value in pose_sums(rotmat, truth, torch.tensor([True, False]))] == [4.0, 23.0]
     betas, labels = torch.full((2, 10), 2.0), torch.full((2, 10), 1.0)
-    assert betas_sum(betas, labels, torch.tensor([True, False])) == 10 * 1 + 10 * 4  # the other is drawn to the mean
+    assert betas_sum(betas, labels, torch.tensor([True, False])) == 10 * 1 + 10 * 4  # without a label, to the mean
 
 
 def test_published_camera_has_5000_pixels_where_the_crop_has_256(assets, tmp_path):
-    """A point one metre off the axis and half a metre behind the body, projected by hand."""
+    """A point one metre off the axis and half a metre behind the body, projected by arithmetic."""
     stage = build_regressor(small(assets, tmp_path))(torch.zeros(1, 3, 64, 64)).final
     stage.camera = torch.tensor([[0.5, 0.1, 0.0]])
     stage.__dict__['joints'] = torch.tensor([[[1.0, 0.0, 0.5]]])
@@ -253,7 +254,7 @@ def test_published_camera_has_5000_pixels_where_the_crop_has_256(assets, tmp_pat
     assert stage.keypoints_2d[0, 0, 0] == pytest.approx(2 * (5000 / 256) * 1.1 / (0.5 + depth), rel=1e-6)
 
 
-def test_rates_fall_from_block_to_block(assets, tmp_path):
+def test_learning_rates_decay_from_block_to_block(assets, tmp_path):
     cfg = small(assets, tmp_path, 'MODEL.HMR2.LAYER_DECAY', 0.5, 'SOLVER.BASE_LR', 1e-3)
     network = build_regressor(cfg)
     groups = network.param_groups(cfg)
@@ -269,7 +270,7 @@ def test_rates_fall_from_block_to_block(assets, tmp_path):
         build_regressor(cfg).param_groups(cfg)
 
 
-def test_blocks_computed_again_give_the_same_gradient():
+def test_checkpointed_blocks_give_the_same_gradient():
     grads = []
     for again in (False, True):
         torch.manual_seed(0)
@@ -283,13 +284,13 @@ def test_share_of_rows_that_skip_a_block():
     torch.manual_seed(0)
     block, tokens = Block(8, 2, drop_path=0.5).train(), torch.randn(2000, 1, 8)
     same = (block(tokens) == tokens).flatten(1).all(1).float().mean()
-    assert abs(same - 0.25) < 0.04  # both halves are skipped, each by chance
+    assert abs(same - 0.25) < 0.04  # attention and MLP are skipped, each with probability 1/2
     assert [type(ViTBackbone('vit_t', 0.55).blocks[i].drop_path).__name__ for i in (0, 1)] == ['Identity',
                                                                                             'StochasticDepth']
     assert ViTBackbone('vit_t', 0.55).blocks[-1].drop_path.p == pytest.approx(0.55)
 
 
-def test_sizes_that_no_patches_fill_are_named(assets, tmp_path):
+def test_sizes_that_are_no_multiple_of_the_patches_are_named(assets, tmp_path):
     with pytest.raises(BadConfig, match='DATA.IMG_RES is 96.*multiple of 64'):
         build_regressor(small(assets, tmp_path, 'DATA.IMG_RES', 96))
-    assert build_backbone('vit_t')(torch.zeros(1, 3, 96, 96)).shape == (1, 192, 6, 6)  # of any other network
+    assert build_backbone('vit_t')(torch.zeros(1, 3, 96, 96)).shape == (1, 192, 6, 6)  # other regressors may use it

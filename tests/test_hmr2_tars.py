@@ -1,4 +1,4 @@
-"""4D-Humans' training tars, as its loader reads them: the reader, and training samples of what it writes."""
+"""4D-Humans' training tars: the converter, and training samples of the shards that it writes."""
 import io
 import pickle
 import tarfile
@@ -14,7 +14,6 @@ from datasets.preprocess.hmr2_tars import convert_tars
 from datasets.shard_dataset import ShardDataset
 from datasets.shards import verify
 from utils.errors import BadFile, MissingFile
-from utils.logging import get_logger
 from utils.safe_io import load_json
 
 RNG = np.random.default_rng(0)
@@ -24,7 +23,7 @@ RIGHT_ANKLE_LSP, PELVIS_MPII, HEAD_H36M = 25, 25 + 14, 25 + 18
 
 
 def person(**others):
-    """One entry of data.pyd with the keys, types and shapes that process_webdataset_tar_item takes."""
+    """One entry of data.pyd with the keys, types and shapes that process_webdataset_tar_item reads."""
     points = np.concatenate([RNG.uniform(10, 80, (44, 2)), np.ones((44, 1))], 1).astype(np.float32)
     solid = np.concatenate([RNG.normal(0, .3, (44, 3)), np.ones((44, 1))], 1).astype(np.float32)
     return {'keypoints_2d': points, 'keypoints_3d': solid, 'center': np.array([60., 45.]),
@@ -53,12 +52,6 @@ def write_tar(path, samples):
         for key, members in samples.items():
             for extension, content in members.items():
                 add(tar, f'{key}.{extension}', content if isinstance(content, bytes) else pickle.dumps(content))
-
-
-@pytest.fixture
-def log(caplog, monkeypatch):
-    monkeypatch.setattr(get_logger(), 'propagate', True)
-    return caplog
 
 
 def config(assets, *overrides):
@@ -91,7 +84,7 @@ def test_people_of_the_tars(tmp_path, standin_assets, log):
     (shown, found, row, name), (_, other, _, _), (_, last, _, last_name) = rows[1:]
     assert name == 'coco-train/c.jpg' and row == 1 and last_name == 'aic-train/e.png'
     assert (shown.height, shown.width) == (HEIGHT, WIDTH)
-    # 4D-Humans warps with OpenCV, which counts pixels from 0; here the first pixel's centre is at 0.5.
+    # 4D-Humans warps with OpenCV, whose first pixel has its centre at 0; here it is at 0.5.
     half = np.array([.5, .5, 0])
     assert np.allclose(found.keypoints_2d[:44], first['keypoints_2d'] + half, atol=1e-4)
     assert not found.keypoints_2d[44:].any()

@@ -1,6 +1,6 @@
-"""A training step never waits for its device: it reads no value back to the host and hands no new constant over.
+"""A training step never waits for its device: it reads no value back to the host and sends no new constant.
 
-On the CPU every call is looked at; with a GPU (`make test-cuda`) CUDA itself says where a step would wait.
+On the CPU the tests check every torch call. With a GPU (`make test-cuda`) CUDA raises where a step would wait.
 """
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ CONSTANTS = {torch.tensor, torch.as_tensor, torch.Tensor.new_tensor}
 
 
 class NoWaits(TorchFunctionMode):
-    """Raises at a call that would wait for a GPU. on_host: tensors that are never sent there."""
+    """Raises at a call that would wait for a GPU. on_host: tensors that stay on the host."""
 
     def __init__(self, on_host):
         super().__init__()
@@ -37,7 +37,7 @@ class NoWaits(TorchFunctionMode):
 
 
 def _waits(index):
-    """A mask's rows must be counted, and a list is a new constant."""
+    """Whether an index waits: a mask's rows must be counted, and a list is a new constant."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(isinstance(part, (list, tuple, np.ndarray)) or torch.is_tensor(part) and part.dtype == torch.bool
                for part in parts)
@@ -65,7 +65,7 @@ CONFIGS = {
 
 
 def steps(cfg, count, watched):
-    """Take training steps, all but the first within the context that `watched` makes."""
+    """Take training steps, all but the first within the context `watched`."""
     trainer = Trainer(cfg)
     trainer.network.train()
     batch, n_views = flatten_views(trainer._to_device(next(iter(DataLoader(trainer.train_data, cfg.TRAIN.BATCH_SIZE)))))
@@ -76,16 +76,16 @@ def steps(cfg, count, watched):
                 trainer._step(batch, n_views)
         else:  # fills caches and draws a panel
             trainer._step(batch, n_views)
-        trainer.watch.settle(trainer.state.progress)  # one step late, when its values have long arrived
+        trainer.watch.settle(trainer.state.progress)  # one step late, when its values have arrived
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_a_step_reads_nothing_back_and_hands_nothing_over(assets, tmp_path, name, monkeypatch):
-    monkeypatch.setattr('utils.rasterizer._check_arguments', lambda *_: None)  # reads the faces of the CPU alone
+def test_a_step_reads_nothing_back_and_sends_no_constants(assets, tmp_path, name, monkeypatch, without_panels):
+    monkeypatch.setattr('utils.rasterizer._check_arguments', lambda *_: None)  # reads faces on the CPU only
     steps(CONFIGS[name](assets, tmp_path, 'TRAIN.VIS_INTERVAL', 1000), 4, NoWaits)
 
 
-def test_a_wait_is_seen(assets, tmp_path, monkeypatch):
+def test_a_wait_is_seen(assets, tmp_path, monkeypatch, without_panels):
     monkeypatch.setattr('core.training.supervision.L.camera_loss',
                         lambda camera: camera.sum() * float(camera[0, 0] > 0))
     with pytest.raises(AssertionError, match='__float__ waits'):
@@ -93,7 +93,7 @@ def test_a_wait_is_seen(assets, tmp_path, monkeypatch):
 
 
 class CudaSays:
-    """CUDA raises where it would have to wait."""
+    """A context in which CUDA raises where it would wait."""
 
     def __init__(self, _on_host):
         pass

@@ -1,4 +1,4 @@
-"""IUV pictures: orientation, shading, charts on disk; part maps and losses against the published values."""
+"""IUV pictures: orientation, shading, chart files; part maps and losses, compared with the published values."""
 import numpy as np
 import pytest
 import torch
@@ -15,9 +15,9 @@ CAMERA = torch.tensor([[0.8, 0.0, 0.0]])
 
 
 def sphere_charts():
-    """The sphere cut along x = 0 into part 3 (x < 0) and part 20; U and V are x and y, moved to [0, 1].
+    """Charts of a sphere: part 3 at x < 0 and part 20 elsewhere; U and V are x and y, mapped to [0, 1].
 
-    The vertices are listed twice, in reverse, as DensePose lists those on seams more than once.
+    The vertices are listed twice and in reverse, because DensePose lists vertices on seams several times.
     """
     count = len(SPHERE.vertices)
     body_vertex = np.concatenate([np.arange(count), np.arange(count)])[::-1]
@@ -55,7 +55,7 @@ def test_published_layout_reads(standin_assets):
 
 
 def test_upright_and_not_mirrored(charts, vertices):
-    """Part, U and V at every pixel are those of the point of the sphere seen there."""
+    """Part, U and V at every pixel are those of the sphere's visible point."""
     size = 64
     iuv = IUVRenderer(charts, size=size)(vertices, CAMERA)[0]
     centres = (torch.arange(size) + 0.5) / size * 2 - 1
@@ -172,7 +172,7 @@ def published_iuv():
 
 
 def predictions(dtype=torch.float32):
-    """u, v, index, ann as drawn for the reference values."""
+    """u, v, index, ann, seeded as for the reference values."""
     return [torch.randn(4, channels, 56, 56, generator=torch.Generator().manual_seed(seed)).to(dtype)
             for seed, channels in ((5, 25), (6, 25), (7, 25), (8, 15))]
 
@@ -254,7 +254,7 @@ def test_losses_of_another_resolution_and_precision():
 
 @pytest.mark.cuda
 def test_backends_agree_on_cuda(charts):
-    """In flat shading 99 % of the pixels are equal; the rest see another of two faces that meet there."""
+    """With flat shading 99 % of the pixels are equal. The rest lie on the edge of two faces."""
     pytest.importorskip('neural_renderer', reason='run `make neural-renderer`')
     rng = np.random.default_rng(0)
     vertices = torch.tensor(SPHERE.vertices * rng.uniform(0.3, 1, (8, 1, 3)), dtype=torch.float32).cuda()

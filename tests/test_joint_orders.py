@@ -1,4 +1,4 @@
-"""Left and right of every joint set, told apart by geometry: by which way the body's feet point, not by names."""
+"""Left and right of every joint set by geometry: the direction of the feet, not names, tells the body's left."""
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ def words(text):
     return text.split()
 
 
-# The orders that the data sets publish, written down from their own documentation.
+# Published orders of the datasets, from their documentation.
 LSP = words('''
     right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder
     left_shoulder left_elbow left_wrist neck head_top''')
@@ -69,9 +69,9 @@ MPI_INF_3DHP_28 = words('''
 MPI_INF_3DHP_TEST = words('''
     head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee
     right_ankle left_hip left_knee left_ankle pelvis spine head''')
-# DensePose's parts that have a side, by its own list.
+# DensePose's parts that have a side, from its list.
 LEFT_PARTS, RIGHT_PARTS = {4, 5, 8, 10, 12, 14, 15, 17, 19, 21}, {3, 6, 7, 9, 11, 13, 16, 18, 20, 22}
-NEAR = 0.12  # metres between two data sets' ideas of a joint
+NEAR = 0.12  # metres between two datasets' definitions of a joint
 
 
 @pytest.fixture(scope='module')
@@ -97,7 +97,7 @@ def sets(body, free_assets):
 
 @pytest.fixture(scope='module')
 def left(body):
-    """The body's left, a unit vector: up times forward, and forward is where feet lie before their ankles."""
+    """The body's left, a unit vector: up x forward. Forward is the direction from the ankles to the feet."""
     with torch.no_grad():
         vertices = body(torch.zeros(1, 10), pose=torch.zeros(1, 72)).vertices[0].numpy()
     height = (vertices[:, 1] - vertices[:, 1].min()) / np.ptp(vertices[:, 1])
@@ -107,7 +107,7 @@ def left(body):
 
 
 def named_side(name):
-    """1 for a name of the left, -1 of the right, 0 of neither."""
+    """1 for a name of the left side, -1 for one of the right, else 0."""
     words = name.lower().split('_')
     if 'left' in words or 'right' in words:
         return 1 if 'left' in words else -1
@@ -125,7 +125,7 @@ def test_every_named_set_by_geometry(sets, left):
 
 @pytest.mark.parametrize('which', [1, -1])
 def test_a_moved_limb_moves_the_rows_of_its_side(sets, left, which):
-    """A knee and a shoulder of one side, chosen by where they lie, are turned: only that side's rows follow."""
+    """A knee and a shoulder of one side, chosen by their places, are rotated. Only that side's joints move."""
     before = sets()
     joints = before['smpl'][1]
     pose = np.zeros((24, 3))
@@ -145,8 +145,8 @@ def common_points(sets):
     return dict(zip(COMMON_JOINTS, sets()['j49'][1][25:]))
 
 
-def test_orders_of_data_sets_by_geometry(sets, left):
-    """What a data set calls left lies left in the body, and near the joint of that name."""
+def test_orders_of_datasets_by_geometry(sets, left):
+    """A dataset's left joints lie on the body's left, near the joints of the same names."""
     common, openpose = common_points(sets), sets()['j49'][1][:25]
     h36m_32 = [HUMAN36M_32[index] for index in H36M_OF_32]
     train, test = [MPI_INF_3DHP_28[i] for i in _TRAIN_JOINTS], [MPI_INF_3DHP_TEST[i] for i in _TEST_JOINTS]
@@ -163,12 +163,12 @@ def test_orders_of_data_sets_by_geometry(sets, left):
         for name, point in zip(theirs, points[title]):
             side = named_side(name)
             assert np.sign(point @ left) == side if side else abs(point @ left) < 0.02, (title, name)
-            if name in smpl and name != 'head':  # a joint of SMPL, the face or the crown for others
+            if name in smpl and name != 'head':  # SMPL's head is a joint, other heads are the face or the crown
                 assert np.linalg.norm(point - smpl[name]) < NEAR, (title, name)
 
 
 def test_compared_joints_are_the_same_ones(sets, left):
-    """What evaluation compares row by row: 14 and 17 joints of the mesh and of the labels."""
+    """Evaluation compares 14 and 17 joints of the mesh with those of the labels."""
     h36m, common = sets()['h36m'][1], sets()['j49'][1][25:]
     for of_mesh, of_labels in ((H36M_TO_J17, J24_TO_J17), (H36M_TO_J14, J24_TO_J14)):
         mesh, labels = h36m[list(of_mesh)], common[list(of_labels)]
@@ -178,7 +178,7 @@ def test_compared_joints_are_the_same_ones(sets, left):
 
 
 def test_flips_by_mirror(sets):
-    """The body is symmetric: mirrored joints under the flip's order are the joints again."""
+    """The body is symmetric, so mirrored joints in the flip's order equal the joints."""
     mirror = np.array([-1, 1, 1])
     for title, flip in (('smpl', SMPL_FLIP), ('j49', J49_FLIP)):
         points = sets()[title][1]
@@ -193,7 +193,7 @@ def test_the_54_joints_of_the_body(sets):
 
 
 def test_parts_of_the_surface(body, free_assets, left):
-    """DensePose's parts, DaNet's choice of them and the parts of pictures, on the body's own charts."""
+    """DensePose's parts, DaNet's choice of them and the parts of label pictures, on the body's charts."""
     charts = load_mat(free_assets / 'UV_data/UV_Processed.mat')
     with torch.no_grad():
         vertices = body(torch.zeros(1, 10), pose=torch.zeros(1, 72)).vertices[0].numpy()
@@ -212,7 +212,7 @@ def test_parts_of_the_surface(body, free_assets, left):
 
 @pytest.fixture(scope='module')
 def side_of_vertex():
-    """Side of each SMPL vertex, 1 left, -1 right: that of the DensePose part with a side that is fewest edges away."""
+    """Side of each SMPL vertex, 1 left, -1 right: that of the nearest DensePose part with a side, counted in edges."""
     if not REAL.exists():
         pytest.skip('../shared is not here')
     charts = load_mat(REAL / 'assets/UV_data/UV_Processed.mat')
@@ -229,7 +229,7 @@ def side_of_vertex():
 @pytest.mark.parametrize('file, names', [('J_regressor_h36m.npy', H36M_JOINTS),
                                          ('J_regressor_extra.npy', EXTRA_JOINTS)])
 def test_the_published_regressors(side_of_vertex, file, names):
-    """Rows of the real files weigh vertices of the side that their names say."""
+    """Rows of the real files have their weights on the side of their names."""
     for left, right in ((3182, 6605), (vertex_ids['smplh']['LHeel'], vertex_ids['smplh']['RHeel'])):
         assert side_of_vertex[left] == 1 and side_of_vertex[right] == -1
     matrix = load_npy(REAL / 'assets' / file)

@@ -39,7 +39,7 @@ def fitter(free_assets):
 
 
 def bodies(fitter, count, seed=0):
-    """PersonState of people of the project's sampler, who face the camera more or less, four metres away."""
+    """PersonState of random people who face the camera roughly, about four metres away."""
     rng = np.random.default_rng(seed)
     pose = torch.from_numpy(sample_people(rng, count, facing=True)[0].astype(np.float32))
     betas = torch.from_numpy(rng.normal(0, 0.5, (count, 10)).astype(np.float32))
@@ -48,7 +48,7 @@ def bodies(fitter, count, seed=0):
 
 
 def seen_by(fitter, state, focal=550.0, noise=0.0, depth=True):
-    """FitTargets [N] as an estimator with BlazePose's joints would see these bodies, written out."""
+    """FitTargets [N] as an estimator with BlazePose's joints sees these bodies."""
     joints = fitter.joints(state)
     points = joints + state.translation[:, None]
     pixels = focal * points[..., :2] / points[..., 2:] + torch.tensor(SIZE) / 2
@@ -58,7 +58,7 @@ def seen_by(fitter, state, focal=550.0, noise=0.0, depth=True):
     confidence = torch.zeros(len(joints), 49, 1)
     confidence[:, SEEN] = 1
     slope = (center - torch.tensor(SIZE) / 2) / focal
-    # What an estimator sees along the ray to the box: the turn that brings the ray straight ahead, by Rodrigues.
+    # An estimator sees the body along the ray to the box. The rotation turns the ray straight ahead (Rodrigues).
     ray = torch.nn.functional.normalize(torch.cat([slope, torch.ones(len(slope), 1)], 1), dim=1)
     axis = torch.linalg.cross(ray, torch.tensor([[0.0, 0.0, 1.0]]).expand_as(ray))
     angle = torch.asin(axis.norm(dim=1, keepdim=True).clamp(max=1))
@@ -70,7 +70,7 @@ def seen_by(fitter, state, focal=550.0, noise=0.0, depth=True):
 
 
 def test_the_gradient_is_that_of_the_cost(fitter):
-    """Central differences of the cost, in float64, all terms on."""
+    """It equals central differences of the cost in float64, with all terms."""
     rng = torch.Generator().manual_seed(0)
 
     def normal(*shape):
@@ -97,14 +97,14 @@ def test_the_gradient_is_that_of_the_cost(fitter):
 
 @pytest.mark.parametrize('depth, most', [(True, 35.0), (False, 75.0)])
 def test_known_bodies_are_found_again(fitter, depth, most):
-    """From the mean body: to `most` mm after Procrustes, on the keypoints, and where they stand."""
+    """From the mean body: on the keypoints, to `most` mm after Procrustes alignment, and near the true place."""
     truth = bodies(fitter, 8)
     people = seen_by(fitter, truth, noise=1.0, depth=depth)
     fit = fitter(people)
     assert fit.error.mean() < 0.015 and fit.error.max() < 0.03 and (fit.seen == 12).all()
     assert (fit.start == (1 if depth else 2)).all()
     assert pa_mpjpe(fit.joints[:, LIMBS], fitter.joints(truth)[:, LIMBS]).mean() < most
-    # The angles of the torso, shoulders and hips, tell which way one faces.
+    # The direction across the torso tells the facing direction.
     axes = [joints[:, LIMBS[5]] - joints[:, LIMBS[11]] for joints in (fit.joints, fitter.joints(truth))]
     assert torch.nn.functional.cosine_similarity(*axes).min() > 0.8
     assert (fit.state.translation[:, 2] / truth.translation[:, 2] - 1).abs().mean() < 0.12
@@ -117,7 +117,7 @@ def test_a_fit_does_not_depend_on_who_else_is_fitted(fitter):
     assert torch.allclose(together.joints[2], alone.joints[0], atol=2e-3)
 
 
-def test_an_estimate_that_explains_the_keypoints_is_where_the_fit_begins(fitter):
+def test_the_fit_begins_at_an_estimate_that_explains_the_keypoints(fitter):
     truth = bodies(fitter, 4)
     people = seen_by(fitter, truth, noise=1.0, depth=False)
     fit = fitter(people, truth)
@@ -129,8 +129,8 @@ def test_an_estimate_that_explains_the_keypoints_is_where_the_fit_begins(fitter)
     assert (fitter(people, wrong).start == 2).all() and (fitter(people, unknown).start == 2).all()
 
 
-def test_joints_outside_of_the_picture_say_nothing(fitter):
-    """What an estimator makes up below the picture's edge does not move the body; legs stay near the mean pose's."""
+def test_joints_outside_of_the_picture_do_not_count(fitter):
+    """Joints that an estimator places below the picture do not move the body. Legs stay near the mean pose."""
     truth = bodies(fitter, 8)
     truth = replace(truth, translation=torch.tensor([[0.1, 0.35, 1.4]]).expand(8, 3))
     people = seen_by(fitter, truth)
@@ -145,7 +145,7 @@ def test_joints_outside_of_the_picture_say_nothing(fitter):
     upper = [joint for joint in LIMBS if not below[:, joint].any()]
     assert len(upper) >= 6 and fit.error.max() < 0.03
     hips_to_ankles = fit.joints[:, LEGS[0]] - fit.joints[:, LIMBS[2]]
-    # Longer than half a metre downwards, in the body's own axes.
+    # More than half a metre downwards, in the body's axes.
     down = torch.einsum('bji,bj->bi', fit.state.orient, hips_to_ankles)
     assert (down[:, 1] < -0.5).all() and torch.isfinite(fit.state.translation).all()
 
@@ -160,7 +160,7 @@ def test_openposes_limbs_count_where_nobody_annotated_them():
     assert one_row_a_joint(keypoints)[0, annotated].tolist() == [9.0, 9.0, 1.0]
 
 
-def test_nobody_is_fitted_to_nothing(fitter):
+def test_without_keypoints_the_error_is_infinite(fitter):
     """No keypoint, or NaN: finite parameters, an infinite error."""
     people = seen_by(fitter, bodies(fitter, 2))
     for keypoints in (torch.zeros(2, 49, 3), torch.full((2, 49, 3), torch.nan)):
@@ -171,7 +171,7 @@ def test_nobody_is_fitted_to_nothing(fitter):
 
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_real_people_from_their_annotated_keypoints(fitter):
-    """Ten real people, none of whom the weights were chosen on: on their keypoints, and 75 mm from measured joints."""
+    """Ten real people on whom no weights were chosen: fits lie on the keypoints and within 75 mm of measured joints."""
     rows = Annotations.load(REAL / 'people.npz')
     images = [REAL / 'images' / str(name).split('/')[-1] for name in rows.imgname]
     size = torch.tensor([read_picture(path).pixels.shape[1::-1] for path in images], dtype=torch.float32)
@@ -187,7 +187,7 @@ def test_real_people_from_their_annotated_keypoints(fitter):
 
 
 def walk(fitter, frames=24):
-    """[(FitTargets, time)] of a body that swings its limbs and moves sideways, with three pixels of noise."""
+    """[(FitTargets, time, joints)] of a body that swings its legs and moves sideways, with three pixels of noise."""
     start = bodies(fitter, 1, seed=3)
     sequence = []
     for frame in range(frames):
@@ -203,7 +203,7 @@ def walk(fitter, frames=24):
     return sequence
 
 
-def test_a_sequence_is_calmer_than_its_frames_and_as_near(fitter):
+def test_a_sequence_is_smoother_and_more_accurate_than_single_frames(fitter):
     frames, tracker = walk(fitter), SequenceFitter(fitter)
     follow = [tracker(people, [7], time) for people, time, _ in frames]
     alone = [fitter(people) for people, _, _ in frames]
@@ -223,9 +223,9 @@ def test_a_sequence_is_calmer_than_its_frames_and_as_near(fitter):
     assert betas[4:].std(0).mean() < 0.1
 
 
-def test_a_jump_a_pause_and_another_number_begin_anew(fitter):
+def test_a_jump_a_pause_and_another_number_start_a_new_fit(fitter):
     (first, _, _), (second, _, _) = walk(fitter, 2)
-    # One step is too little for somebody else, and what it reaches is not near enough.
+    # One iteration does not reach another person, so the strict threshold fails.
     strict = copy.copy(fitter)
     strict.explains = 0.02
     tracker = SequenceFitter(strict, iterations=1)
@@ -241,8 +241,8 @@ def test_a_jump_a_pause_and_another_number_begin_anew(fitter):
     assert int(tracker(second, [0], 5.0).start) != 3
 
 
-def test_weights_mean_the_same_at_every_size(fitter):
-    """A picture twice as large, with twice the focal length, is the same person."""
+def test_a_fit_does_not_depend_on_the_pictures_size(fitter):
+    """A picture twice as large with twice the focal length gives the same body."""
     people = seen_by(fitter, bodies(fitter, 3), noise=1.0)
     large = replace(people, keypoints=people.keypoints * torch.tensor([2.0, 2.0, 1.0]), center=2 * people.center,
                     side=2 * people.side, focal=2 * people.focal, size=2 * people.size)

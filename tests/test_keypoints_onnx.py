@@ -1,4 +1,4 @@
-"""RTMPose and YOLOX on ONNX files made here, and Keypoint R-CNN of random weights."""
+"""RTMPose and YOLOX on generated ONNX files, and Keypoint R-CNN with random weights."""
 import numpy as np
 import pytest
 import torch
@@ -19,12 +19,12 @@ WIDTH, HEIGHT = 48, 64
 
 
 def write_onnx(path, outputs, size, nodes=()):
-    """An ONNX network with an input of size (width, height) that gives arrays, or what `nodes` make of them."""
+    """An ONNX network with an input of size (width, height). It returns the arrays, or the outputs of `nodes`."""
     helper = onnx.helper
     shape = [1, 3, size[1], size[0]]
     made = [helper.make_node('Constant', [], [f'c{i}'], value=onnx.numpy_helper.from_array(array))
             for i, array in enumerate(outputs)]
-    # The input has to be read, or onnxruntime drops it.
+    # onnxruntime drops an input that nothing reads.
     made += [helper.make_node('ReduceMean', ['x'], ['m'], keepdims=0),
              helper.make_node('Sub', ['m', 'm'], ['zero'])]
     made += [helper.make_node('Add', [f'c{i}', 'zero'], [f'y{i}']) for i in range(len(outputs))]
@@ -38,7 +38,7 @@ def write_onnx(path, outputs, size, nodes=()):
 
 
 def simcc(joints, bins):
-    """Distributions whose maxima, 0.8, are at the given bins of [J,2]."""
+    """SimCC distributions with maxima of 0.8 in x and 0.9 in y at the bins [J,2]."""
     columns, rows = np.zeros((1, joints, 2 * WIDTH), np.float32), np.zeros((1, joints, 2 * HEIGHT), np.float32)
     for joint, (x, y) in enumerate(bins):
         columns[0, joint, x], rows[0, joint, y] = 0.8, 0.9
@@ -46,7 +46,7 @@ def simcc(joints, bins):
 
 
 def test_simcc_goes_back_to_the_picture(tmp_path):
-    # All joints at the input's column 11.5 and row 20 (bins 23 and 40 of two a pixel), but the spread of the first two.
+    # Joints are at the input's column 11.5 and row 20 (two bins a pixel: 23 and 40), except the shoulders.
     bins = np.tile([23, 40], (17, 1))
     bins[5], bins[6] = (60, 20), (20, 20)
     path = write_onnx(tmp_path / 'pose.onnx', simcc(17, bins), (WIDTH, HEIGHT))
@@ -61,7 +61,7 @@ def test_simcc_goes_back_to_the_picture(tmp_path):
 
 
 def test_the_crop_shows_the_box(tmp_path):
-    """A network whose column maxima are the brightest column of the picture finds the dot that was painted."""
+    """A network that returns the brightest column and row finds a painted dot."""
     helper = onnx.helper
     nodes = [helper.make_node('ReduceMax', ['x'], ['columns'], axes=[1, 2], keepdims=0),
              helper.make_node('ReduceMax', ['x'], ['rows'], axes=[1, 3], keepdims=0),
@@ -113,7 +113,7 @@ def test_other_joint_sets(tmp_path, joints, row):
     assert person.keypoints[ROW(row), 2] > 0
 
 
-def test_what_the_user_can_get_wrong(tmp_path):
+def test_wrong_options_and_files_are_named(tmp_path):
     with pytest.raises(BadConfig, match='pose=FILE'):
         build_pose_estimator('rtmpose')
     with pytest.raises(BadConfig, match='blazepose, keypointrcnn, rtmpose'):
@@ -142,7 +142,7 @@ def test_keypointrcnn_runs_and_orders_its_joints():
              'keypoints': torch.arange(17.0).view(1, 17, 1).expand(3, 17, 3).clone(),
              'keypoints_scores': torch.zeros(3, 17)}
     person, = people_of(found, 0.7)
-    # torchvision's list: coco_person_keypoint_names has left_shoulder sixth and right_ankle last.
+    # In torchvision's coco_person_keypoint_names, left_shoulder is sixth and right_ankle last.
     assert person.keypoints[ROW('left_shoulder')] == pytest.approx([5.5, 5.5, 0.5])
     assert person.keypoints[ROW('right_ankle')] == pytest.approx([16.5, 16.5, 0.5])
 
@@ -157,7 +157,7 @@ def test_nobody_is_in_two_boxes():
     assert [person and person.box[0] for person in matched] == [1, None, 101, None]
 
 
-def test_numbers_stay_with_people_and_are_forgotten_after_a_while():
+def test_tracks_keep_their_numbers_and_end_after_a_while():
     frames = [[0, 100], [104, 3], [105], [7, 106], *[[107]] * 40, [9, 108]]
     seen = iter(frames)
     tracker = TrackedByOverlap(lambda image: [person_at(left) for left in next(seen)])

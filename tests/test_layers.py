@@ -1,4 +1,4 @@
-"""Imports go one way: utils <- models, datasets <- core <- scripts. The rule is in docs/architecture.md."""
+"""Imports go one way: utils <- models, datasets <- core <- scripts. docs/architecture.md has the rule."""
 import ast
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from models import REGRESSORS
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {'utils': {'utils'}, 'models': {'models', 'utils'}, 'datasets': {'datasets', 'utils'},
            'core': {'core', 'models', 'datasets', 'utils'}}
-# Entry points run by `python -m`, which nothing imports: thin, like the scripts at the root.
+# Entry points of `python -m`. Nothing imports them; they are thin, as the scripts at the root.
 ENTRY_POINTS = {'models/smplify/fit_dataset.py', 'datasets/from_pictures.py'}
 OURS = set(ALLOWED) | {'tests', 'benchmarks'}
 
 
 def imported(tree):
-    """Modules that a file names: by `import`, and in strings (importlib, patches), of this project's packages."""
+    """Modules that a file imports, and modules of this project that its strings name (importlib, patches)."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -40,7 +40,7 @@ def files_of(layer):
 
 
 @pytest.mark.parametrize('layer', ALLOWED)
-def test_layer_imports_only_what_lies_below(layer):
+def test_layer_imports_only_lower_layers(layer):
     for path, tree in files_of(layer):
         if str(path) in ENTRY_POINTS:
             continue
@@ -49,7 +49,7 @@ def test_layer_imports_only_what_lies_below(layer):
 
 
 def test_harness_knows_no_architecture_by_name():
-    """Neither the modules that register a regressor, in whatever way they are named, nor the regressors' names."""
+    """core names neither modules that register a regressor, nor regressors, nor their classes and sections."""
     modules = {cls.__module__ for cls in REGRESSORS.entries()}
     modules |= {module.rpartition('.')[0] for module in modules} - {'models'}
     classes = {cls.__name__ for cls in REGRESSORS.entries()} | set(map(section_of, REGRESSORS.entries()))
@@ -65,7 +65,7 @@ def test_harness_knows_no_architecture_by_name():
 
 
 def section_of(cls):
-    """The name of a regressor's section of cfg.MODEL, or an empty text."""
+    """The name of a regressor's section of cfg.MODEL, or ''."""
     from yacs.config import CfgNode
     model = CfgNode()
     cls.add_config(model)
@@ -73,8 +73,8 @@ def section_of(cls):
 
 
 def test_modules_import_each_other_by_from():
-    """`human_mesh_recovery` renames these imports (docs/api.md), and a module that is imported by its whole name binds
-    another one than it names."""
+    """`human_mesh_recovery` renames these imports (docs/api.md). `import a.b` would bind another module than it
+    names."""
     for layer in ALLOWED:
         for path, tree in files_of(layer):
             names = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]

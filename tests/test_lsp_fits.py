@@ -1,4 +1,4 @@
-"""LSP's real annotations and SPIN's published fits of them, and our first fits beside them."""
+"""LSP's real annotations, SPIN's published fits of them, and our first fits."""
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ def index(*names):
 @pytest.mark.parametrize('name, first, openpose', [('lsp_dataset_original_train.npz', 1, True),
                                                    ('lsp_dataset_test.npz', 1001, False)])
 def test_real_annotations_load(name, first, openpose):
-    """LSP has 1,000 people in each half, numbered on, with 14 joints of each; SPIN's boxes hold them."""
+    """LSP has 1,000 people in each half, numbered consecutively, with 14 joints each. SPIN's boxes contain them."""
     people, keypoints = people_of(name)
     assert [Path(picture).name for picture in people.imgname] == [f'im{first + i:04d}.jpg' for i in range(1000)]
     annotated, more = keypoints[:, 25:39], keypoints[:, 39:]
@@ -59,7 +59,7 @@ def test_real_annotations_load(name, first, openpose):
 
 @needs_real
 def test_published_fits_load_and_lie_on_their_people(smplify):
-    """The published poses, on a body of the same skeleton, lie on the people of the same rows and of no others."""
+    """The published poses, on a body of the same skeleton, project to the people of the same rows and no others."""
     _, keypoints = people_of('lsp_dataset_original_train.npz')
     params, known = read_fits(PUBLISHED, 1000, body_digest='', is_free_body=False)
     assert params.shape == (1000, 82) and known.all()
@@ -96,7 +96,7 @@ def test_first_fits_of_real_people_are_near_the_published_ones(smplify, mean):
 
 @needs_real
 def test_openpose_of_someone_else_is_left_out(smplify, mean):
-    """Row 501's OpenPose is 200 px off the annotated joints: the fit follows the annotation."""
+    """Row 501's OpenPose joints are 200 px off the annotated ones. The fit follows the annotation."""
     _, keypoints = people_of('lsp_dataset_original_train.npz')
     row = keypoints[501:502]
     kept = without_strangers(torch.from_numpy(row))
@@ -106,7 +106,7 @@ def test_openpose_of_someone_else_is_left_out(smplify, mean):
 
 @needs_real
 def test_first_fits_of_people_with_3d(smplify, mean):
-    """Two people of Human3.6M whose joints were measured; before, their fits were 74 and 69 mm off."""
+    """Two people of Human3.6M whose joints were measured."""
     people = Annotations.load(REAL / 'people' / 'people.npz')
     with np.load(REAL / 'people' / 'people.npz') as raw:
         truth, has = torch.from_numpy(raw['S'][:, :12, :3]).float(), raw['has_joints_3d']
@@ -118,8 +118,8 @@ def test_first_fits_of_people_with_3d(smplify, mean):
     assert fits.residual.max() < 10
 
 
-def test_wrong_long_bones_bring_nobody_nearer():
-    """One arm's joints far away, in both sets: the depth stays that of the other bones."""
+def test_a_wrong_long_bone_does_not_change_the_depth():
+    """The wrists are far off in both sets. The depth is that of the other bones."""
     names = [f'{owner}{side}_{joint}' for owner in ('', 'openpose_') for side in ('left', 'right')
              for joint in ('ankle', 'knee', 'hip', 'shoulder', 'elbow', 'wrist')]
     joints = torch.zeros(1, 49, 3)
@@ -129,7 +129,7 @@ def test_wrong_long_bones_bring_nobody_nearer():
     keypoints = torch.zeros(1, 49, 3)
     keypoints[0, index(*names)] = torch.cat([100 * joints[0, index(*names), :2], torch.ones(24, 1)], 1)
     focal, side = torch.tensor([FOCAL_LENGTH]), torch.tensor([224.0])
-    expected = FOCAL_LENGTH / 100 / 0.9  # 100 px a metre, of which a tenth is not believed
+    expected = FOCAL_LENGTH / 100 / 0.9  # 100 px a metre, minus a tenth
     assert torch.isclose(first_translation(joints, keypoints, focal, side)[0, 2], torch.tensor(expected), rtol=1e-4)
     for owner in ('', 'openpose_'):
         keypoints[0, index(f'{owner}left_wrist'), 1] += 300

@@ -1,4 +1,4 @@
-"""Metrics against an independent numpy implementation, and on inputs where alignment is not determined."""
+"""Metrics, compared with an independent numpy implementation, and on inputs whose alignment is not unique."""
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ def poses(seed=0, batch=20, joints=14, scale=.4):
 
 
 def numpy_pa_mpjpe(predicted, target):
-    """Kabsch's rotation by scipy, scale and shift in closed form, one sample at a time."""
+    """Kabsch's rotation by scipy, scale and shift in closed form, for one sample."""
     p, t = predicted - predicted.mean(0), target - target.mean(0)
     turned = Rotation.align_vectors(t, p)[0].apply(p)
     scale = (turned * t).sum() / (p ** 2).sum()
@@ -86,7 +86,7 @@ def test_coincident_estimate_scores_the_spread_of_the_target():
     assert torch.allclose(pa_mpjpe(torch.zeros_like(target), target), spread)
 
 
-def test_absent_joints_have_no_say():
+def test_absent_joints_do_not_count():
     predicted, target = (torch.from_numpy(value) for value in poses(4))
     valid = torch.ones(20, 14, dtype=torch.bool)
     valid[:, [2, 7]] = False
@@ -120,7 +120,7 @@ def test_bootstrap_interval():
 
 @pytest.mark.parametrize('count', [500, 4000])
 def test_bootstrap_interval_is_scipys(count):
-    """scipy.stats.bootstrap on skewed values, as errors are; of many values the interval is not drawn here."""
+    """It equals scipy.stats.bootstrap on skewed values. For more than 2000 values ours does not resample."""
     values = np.random.default_rng(3).gamma(2.0, 40.0, count)
     wanted = scipy.stats.bootstrap((values,), np.mean, n_resamples=4000, method='percentile', rng=1).confidence_interval
     low, high = bootstrap_interval(values)

@@ -1,4 +1,4 @@
-"""HumanData files that mmhuman3d wrote: its own tests' files of 2021, and the names of its later ones."""
+"""HumanData files that mmhuman3d wrote: the files of its tests of 2021, and key names of later versions."""
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from utils.safe_io import load_npz
 
 FOLDER = Path(__file__).resolve().parents[2] / 'shared/real/assets/mmhuman3d'
 SOLID = ('h36m_train', 'h36m_valid_protocol1', 'h36m_valid_protocol2', 'mpi_inf_3dhp_test', 'mpi_inf_3dhp_train')
-# Joints of the 24 that each file has, counted in its own mask: Human3.6M's head top and 3DHP's spine are not in it.
+# Joints of the 24 that each file has, by its mask. Human3.6M's head top and 3DHP's spine are not in it.
 COUNTS = {'coco_2014_train': 15, 'mpii_train': 14, '3dpw_test': 0, '3dpw_train': 0,
           **{name: 16 if name.startswith('h36m') else 15 for name in SOLID}}
 needs_files = pytest.mark.skipif(not FOLDER.exists(), reason='../shared is not here')
@@ -53,12 +53,12 @@ def test_all_nine_are_read(name, said):
 @needs_files
 @pytest.mark.parametrize('name', [name for name in COUNTS if COUNTS[name]])
 def test_joints_stand_where_smplx_names_them(name):
-    """The early layout is SMPL-X's order, which the smplx library spells out."""
+    """The early layout is SMPL-X's order, which the smplx library lists."""
     raw, ours = load_npz(FOLDER / f'sample_{name}.npz')['keypoints2d'][0], named(read(name).keypoints_2d[0, 25:])
     shared = [joint for joint in COMMON_JOINTS if joint in SMPLX_NAMES]
     assert len(shared) == 18
     for joint in shared:
-        # These files count pixels from 0, so the first one's centre is at 0.5 here.
+        # In these files the first pixel's centre is at 0; here it is at 0.5.
         found = (ours[joint][:2] - .5) * ours[joint][2]
         np.testing.assert_allclose(found, raw[SMPLX_NAMES.index(joint), :2], rtol=1e-5)
 
@@ -66,7 +66,7 @@ def test_joints_stand_where_smplx_names_them(name):
 @needs_files
 @pytest.mark.parametrize('name', SOLID)
 def test_left_is_left(name):
-    """The person's left in 3D and in the picture, from the torso's direction and from knees, which bend forward."""
+    """The person's left in 3D and in the picture, from the torso, the face and the knees, which bend forward."""
     solid, flat = named(read(name).joints_3d[0, :, :3]), named(read(name).keypoints_2d[0, 25:])
     up, face = solid['neck'] - solid['pelvis_mpii'], solid['jaw_h36m'] - solid['neck']
     forward = face + sum(2 * solid[f'{side}_knee'] - solid[f'{side}_hip'] - solid[f'{side}_ankle']
@@ -88,7 +88,7 @@ def test_left_is_left(name):
 @needs_files
 @pytest.mark.parametrize('name', ['3dpw_test', '3dpw_train'])
 def test_boxes_of_3dpw_have_the_shape_of_the_pose(name, free_assets):
-    """The first converter took max y - min x for a height: a sitting man's box would be 312 x 28 pixels."""
+    """mmhuman3d's first converter took max y - min x for a height, so a sitting man's box was 312 x 28 pixels."""
     a = read(name)
     with torch.no_grad():
         joints = BodyModel(free_assets)(torch.zeros(1, 10), pose=torch.from_numpy(a.pose)).joints[0, :19].numpy()
@@ -111,14 +111,14 @@ def test_written_and_read_again(name, tmp_path):
     assert sorted(a.extra) == sorted(b.extra)
 
 
-# Later names. mmhuman3d's order of 190, for the joints used here: its list of keypoints, in words.
+# Key names of later versions. Places of the joints used here in mmhuman3d's list of 190 keypoints.
 PLACES = {'pelvis': 0, 'left_hip': 1, 'right_hip': 2, 'left_knee': 4, 'right_knee': 5, 'left_ankle': 7,
           'right_ankle': 8, 'right_hip_extra': 144, 'left_hip_extra': 145, 'neck_extra': 146, 'headtop': 147,
           'pelvis_extra': 148, 'spine_extra': 150, 'jaw_extra': 151, 'head_extra': 152}
 
 
 def later_file(path, joints, names, compressed=True, **more):
-    """A file of two people with the same named joints under each key: {key: channels}."""
+    """A file of two people with these joints under each key. names: {key: channels}."""
     columns = np.sort([PLACES[name] for name in joints])
     mask = np.zeros(190, np.uint8)
     mask[columns] = 1
@@ -150,7 +150,7 @@ def test_later_names(tmp_path, said, ending, compressed):
     assert np.array_equal(again.keypoints_2d, a.keypoints_2d) and np.array_equal(again.joints_3d, a.joints_3d)
 
 
-def test_smpl_hips_stand_in_for_hips(tmp_path):
+def test_smpls_hips_replace_absent_hips(tmp_path):
     a = later_file(tmp_path / 'h.npz', ['pelvis', 'left_hip', 'right_hip', 'left_knee'], {'keypoints3d': 4})
     found = named(a.joints_3d[0])
     assert found['left_hip'].tolist() == [1, 1, 1, 1] and found['right_hip'].tolist() == [2, 2, 2, 1]
@@ -163,8 +163,8 @@ def test_smpl_hips_stand_in_for_hips(tmp_path):
 @pytest.mark.parametrize('config, wanted', [
     ('h36m', {'jaw_h36m': 152, 'head_h36m': 147}), ('mpi_inf_3dhp', {'jaw_h36m': 152, 'head_h36m': 147}),
     ('lsp', {'head_h36m': 152, 'head_top': 147})])
-def test_what_a_data_set_calls_head(tmp_path, config, wanted):
-    """Human3.6M's row 9, its jaw, is mmhuman3d's 'head', and row 10 its 'head top'; SPIN has jaw and head."""
+def test_names_of_the_head_depend_on_the_dataset(tmp_path, config, wanted):
+    """Human3.6M's rows 9 and 10 are 'head' and 'head top' in mmhuman3d, and jaw and head in SPIN."""
     a = later_file(tmp_path / 'h.npz', ['pelvis_extra', 'neck_extra', 'headtop', 'head_extra'], {'keypoints3d': 4},
                    config=np.array(config))
     for _ in range(2):
@@ -175,7 +175,7 @@ def test_what_a_data_set_calls_head(tmp_path, config, wanted):
         a = Annotations.load(tmp_path / 'w.npz')
 
 
-def test_no_joints_are_never_silent(tmp_path, said):
+def test_files_without_readable_joints_are_named(tmp_path, said):
     smpl = np.array({'body_pose': np.zeros((2, 23, 3)), 'global_orient': np.zeros((2, 3)), 'betas': np.zeros((2, 10))},
                     dtype=object)
     a = later_file(tmp_path / 'h.npz', ['pelvis'], {'keypoints2d_gta': 3}, smpl=smpl)

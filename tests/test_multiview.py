@@ -1,4 +1,4 @@
-"""Several views of one person: the published networks' values, what fusion promises, and the groups of pictures."""
+"""Several views of one person: the published networks' values, properties of the fusions, and groups of views."""
 import pytest
 import torch
 from torch.utils.data import default_collate
@@ -29,7 +29,7 @@ def small(assets, fusion, *overrides):
 
 
 def wake(regressor):
-    """Let the attention's correction, zero in a new network, have its say."""
+    """Draw the weights of the attention's correction, which a new network has as zeros."""
     torch.nn.init.normal_(regressor.fusion.correct.weight, std=.1)
     return regressor
 
@@ -50,7 +50,7 @@ def test_published_variant(standin_assets, variant):
 
 @pytest.mark.parametrize('fusion', ['avg', 'attention', 'mlp', 'conv1d'])
 def test_legacy_pose_is_each_views_own(standin_assets, fusion):
-    """The switch moves the body pose alone, and only with the fusions that were published so."""
+    """The switch changes the body pose alone, and only for the fusions that were published with it."""
     images = torch.stack([smooth_image(1, res=64), smooth_image(2, res=64)], 1)
     with torch.no_grad():
         plain, legacy = (small(standin_assets, fusion, 'MULTIVIEW.LEGACY_POSE', switch)(images).final
@@ -116,7 +116,7 @@ def test_drawn_subsets_of_views_are_never_empty():
     kept = draw_kept_views(4000, 4, 0.5, 'cpu')
     counts = kept.sum(1)
     assert counts.min() == 1
-    # Half of the groups are whole, the others have 1 to 4 views alike.
+    # Half of the groups keep all views; the others keep 1 to 4 with equal probability.
     assert abs((counts == 4).float().mean() - 0.625) < 0.03
     assert (kept.float().mean(0) - kept.float().mean()).abs().max() < 0.03
 

@@ -1,4 +1,4 @@
-"""`--no_skips`, which CI runs with: what is skipped fails the run, by one process and by two."""
+"""`--no_skips`, which CI uses: a skip fails the run, with one process and with two."""
 import os
 import subprocess
 import sys
@@ -20,11 +20,13 @@ CASES = {
 
 
 def run(folder, text, *options, root=ROOT):
+    """A pytest process without the plugins that are installed, whose imports take most of its time."""
     (folder / 'test_one.py').write_text(f'import pytest\n{text}')
     (folder / 'pytest.ini').write_text('[pytest]\nmarkers =\n  cuda: x\n')
     command = [sys.executable, '-m', 'pytest', '-p', 'tests.no_skips', '-p', 'no:cacheprovider', *options, str(folder)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True,
-                          env={**os.environ, 'PYTHONPATH': str(root), 'PYTEST_ADDOPTS': ''})
+                          env={**os.environ, 'PYTHONPATH': str(root), 'PYTEST_ADDOPTS': '',
+                               'PYTEST_DISABLE_PLUGIN_AUTOLOAD': '1'})
 
 
 @pytest.mark.parametrize('case', CASES)
@@ -42,7 +44,7 @@ def test_without_the_option_a_skip_passes(tmp_path):
 @pytest.mark.parametrize('case', ['a test', 'a file', 'nothing'])
 def test_two_workers_are_judged_together(tmp_path, case):
     text, status = CASES[case]
-    done = run(tmp_path, text, '--no_skips', '-n', '2')
+    done = run(tmp_path, text, '--no_skips', '-p', 'xdist', '-n', '2')
     assert done.returncode == status, done.stdout + done.stderr
     assert done.stdout.count(': no browser') == status
 
@@ -60,7 +62,7 @@ def test_the_shared_folder_is_excused_only_where_it_is_absent(tmp_path):
 
 
 def test_every_skip_for_the_shared_folder_has_its_reason():
-    """Files that look into ../shared give the reason that `--no_skips` knows."""
+    """Files that read ../shared give the reason that `--no_skips` excuses."""
     for path in sorted((ROOT / 'tests').glob('test_*.py')):
         text = path.read_text(encoding='utf-8')
         if "'shared'" in text and path.name != 'test_no_skips.py':

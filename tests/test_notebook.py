@@ -1,4 +1,4 @@
-"""The notebook: a plain file, and run from its first cell to its last on few pictures."""
+"""The notebook: stored without results, and run from its first cell to its last on few pictures."""
 import ast
 import json
 import shutil
@@ -26,7 +26,7 @@ def test_stored_without_results():
 
 
 def test_every_command_is_understood():
-    """Flags of train.py, demo.py and the generator as the notebook writes them."""
+    """The scripts' parsers accept the notebook's flags."""
     parsers = {'train.py': train_parser(), 'demo.py': demo_parser()}
     commands = [node for source in sources() for node in ast.walk(ast.parse(source))
                 if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'python']
@@ -41,7 +41,7 @@ def test_every_command_is_understood():
 
 @pytest.fixture
 def small_assets(free_assets, tmp_path):
-    """The free body without its pictures, and a video of one second: what the notebook then makes is small."""
+    """The free body without its pictures, and a video of one second."""
     folder = tmp_path / 'free'
     shutil.copytree(free_assets, folder, ignore=lambda path, names: {'images', 'dataset_extras', 'video'} & set(names))
     (folder / 'video').mkdir()

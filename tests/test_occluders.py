@@ -1,4 +1,4 @@
-"""Synthetic occlusion: cut-outs land where they are said to, on the picture as it is seen, and nothing else changes."""
+"""Synthetic occlusion: cut-outs cover the right pixels of the crop, and nothing else changes."""
 import cv2
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ def square(side, colour, opacity=255):
 
 
 def test_a_cutout_covers_what_it_would_cover_in_the_picture():
-    """Pasted over the whole picture of 512 x 256 and seen through the crop: the same pixels, by arithmetic."""
+    """A cut-out pasted over a picture of 512 x 256 covers the same pixels of the crop, by arithmetic."""
     cutout = Occluders([square(64, (200, 100, 0))])
-    # Half size of 64 at 256: 32 pixels about (256, 64), that is x 240 to 272 and y 48 to 80.
+    # Half of 64 pixels is 32 pixels about (256, 64): x 240 to 272 and y 48 to 80.
     place = (Occluder(0, 0.5, 0.25, 0.5),)
     crop = np.zeros((128, 128, 3), np.uint8)
     matrix = crop_transform((256, 64), 128 / 200, 128)  # one pixel of the crop is one of the picture
@@ -34,7 +34,7 @@ def test_a_cutout_covers_what_it_would_cover_in_the_picture():
     assert mirrored.any(0).any(-1).nonzero()[0].mean() == pytest.approx(63.5 - 0.02 * 512, abs=0.6)
 
 
-def test_opacity_blends_and_what_lies_outside_is_left_out():
+def test_opacity_blends_and_cutouts_outside_change_nothing():
     crop = np.full((64, 64, 3), 100, np.uint8)
     matrix = crop_transform((32, 32), 64 / 200, 64)
     half = Occluders([square(16, (200, 200, 200), opacity=128)])
@@ -42,7 +42,7 @@ def test_opacity_blends_and_what_lies_outside_is_left_out():
     assert (crop[:8, :8] == 150).all() and (crop[8:] == 100).all() and (crop[:, 8:] == 100).all()
 
 
-def test_one_to_seven_of_all_sizes_are_drawn():
+def test_one_to_seven_cutouts_of_all_sizes_are_drawn():
     drawn = [Occluders([None] * 5).draw(np.random.default_rng(seed)) for seed in range(300)]
     assert {len(row) for row in drawn} == set(range(1, 8))
     sizes = np.array([occluder.size for row in drawn for occluder in row])
@@ -66,7 +66,7 @@ def test_files(tmp_path):
         load_occluders(str(tmp_path / 'grey.npy'))
 
 
-def test_training_pictures_alone_are_covered_and_other_augmentation_stays(standin_assets):
+def test_only_training_pictures_are_covered_and_other_augmentation_stays(standin_assets):
     write_tiny_dataset(standin_assets, 'tiny', 'train')
     write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
 

@@ -1,4 +1,4 @@
-"""Hidden faces and sliding patches: where they are put, and what the maps show."""
+"""Hidden faces and sliding patches: their places and the maps of errors."""
 import numpy as np
 import pytest
 import torch
@@ -29,7 +29,7 @@ def test_the_box_covers_the_face_and_not_the_chest():
 def test_profile_hidden_and_missing_faces():
     profile = {'nose': (.02, -.5), 'right_eye': (0, -.52)}
     left, _, right, _ = face_box(keypoints(**profile, neck=(0, -.25)), 224)
-    assert right - left == pytest.approx(1.3 * .26 * 112, abs=3)  # by the neck, since eye and nose are close
+    assert right - left == pytest.approx(1.3 * .26 * 112, abs=3)  # from nose and neck; eye and nose are too close
     assert face_box(keypoints(jaw_h36m=(0, -.4), head_h36m=(0, -.7)), 224) is not None
     assert face_box(keypoints(left_ankle=(0, .5), nose=(0, -.5)), 224) is None
     assert face_box(keypoints(nose=(0, -3), left_eye=(.1, -3)), 224) is None
@@ -68,6 +68,6 @@ def test_maps_share_one_scale():
     maps[1, 1, 4] = 150
     picture = draw_maps(maps, [f'joint{i}' for i in range(14)])
     assert picture.dtype == np.uint8 and picture.shape[0] == 3 * 168
-    panel = picture[168 * 1 + 24:168 * 2 - 4, 4:164]  # joint4 is the sixth panel, first of the second row
+    panel = picture[168 * 1 + 24:168 * 2 - 4, 4:164]  # joint4 is the sixth panel, the first of the second row
     assert panel[70, 80].sum() > panel[10, 10].sum() + 200
     assert np.array_equal(panel[10, 10], picture[34, 168 * 2 + 10])

@@ -1,6 +1,6 @@
-"""A checkpoint and a config of the version before regressors registered themselves: they load, and the run goes on.
+"""A checkpoint and a config of a version without registered regressors: they load, and the run continues.
 
-The file's large tensors are one number each, expanded, so that it stays small.
+The file's large tensors are one number each, expanded, so the file is small.
 """
 import torch
 
@@ -19,7 +19,7 @@ FILE = ROOT / 'tests' / 'data' / 'before_plugins.pt'
 
 
 def dense(value):
-    """The same content with tensors that have memory of their own."""
+    """The same content with contiguous tensors."""
     if isinstance(value, dict):
         return {key: dense(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -45,7 +45,7 @@ def test_its_config_file_is_read(tmp_path):
 
 
 def test_it_estimates_in_the_pictures_camera(tmp_path):
-    """As every label did when it was trained; a YAML file beside it does not change what its weights are."""
+    """Its labels were in the picture's camera. A YAML file does not change that."""
     assert checkpoint_config(FILE).MODEL.CAMERA == 'picture'
     assert checkpoint_config(FILE, cfg_file='spin_lm.yaml').MODEL.CAMERA == 'picture'
     (tmp_path / 'run').mkdir()
@@ -54,7 +54,7 @@ def test_it_estimates_in_the_pictures_camera(tmp_path):
     assert cfg.MODEL.CAMERA == 'picture' and cfg.TRAIN.BATCH_PER_PROCESS and cfg.MODEL.HMR.HIDDEN == 32
 
 
-def test_its_run_goes_on_at_the_sample_after_the_last(standin_assets, tmp_path):
+def test_its_run_continues_at_the_next_sample(standin_assets, tmp_path, without_panels):
     write_tiny_dataset(standin_assets, 'tiny', 'train')
     write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
     folder = tmp_path / 'run' / 'checkpoints'
@@ -64,4 +64,4 @@ def test_its_run_goes_on_at_the_sample_after_the_last(standin_assets, tmp_path):
     progress = trainer.state.progress
     assert (progress.epoch, progress.samples_done, progress.global_step) == (1, 4, 4)
     trainer.fit()
-    assert load_torch(folder / 'latest.pt')['global_step'] == 6  # two batches of four of the epoch's twelve were left
+    assert load_torch(folder / 'latest.pt')['global_step'] == 6  # 8 of the epoch's 12 samples remained: two batches

@@ -1,4 +1,4 @@
-"""Every regressor as ONNX: onnxruntime gives what torch gives; 8-bit convolutions stay close."""
+"""Every regressor as ONNX: onnxruntime and torch give the same output, and 8-bit convolutions a similar one."""
 import numpy as np
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_onnxruntime_gives_what_torch_gives(standin_assets, tmp_path, name):
     path = tmp_path / 'network.onnx'
     regressor, gaps = exported(standin_assets, name, path)
     assert max(gaps.values()) < 1e-4 and path.stat().st_size > 1 << 20
-    # Other images than those it was traced with, and a batch that does not come out even.
+    # Other images than those of the export, and another batch size.
     views = (2,) if name == 'multi_spin' else ()
     images = torch.rand(3, *views, 3, 64, 64)
     found = onnx_export.OnnxRegressor(path, regressor.body)(images).final

@@ -1,4 +1,4 @@
-"""What the project tells people to install exists: its own extras, and packages that pyproject.toml names."""
+"""Every `pip install` in the project names an extra or a package of pyproject.toml."""
 import ast
 import json
 import re
@@ -20,19 +20,19 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
 LAYERS = ('core', 'datasets', 'models', 'utils')
-# Built by `make neural-renderer`, of no index; pyrender's import fails in more ways than by its absence.
+# `make neural-renderer` builds the first one; pyrender's import also fails where it is installed.
 NOT_BY_IMPORT_PACKAGE = {'neural_renderer', 'pyrender'}
-# Tools of the build, which no part of the project imports.
+# Tools of the build; the project does not import them.
 TOOLS = {'pip', 'uv'}
 IGNORED = {'.git', '.venv', '.versions', '.pytest_cache', 'tests', 'build', 'output', 'logs', 'results', 'node_modules'}
 TEXTS = ('Makefile', 'run', 'tools', 'versions',
          '*.py', '*.md', '*.yaml', '*.yml', '*.toml', '*.sh', '*.ipynb', '*.slurm')
-# Up to the end of the command: a quote of prose, a bracket of prose, an end of line.
+# The command ends at a quote or bracket of the text around it, or at the end of the line.
 COMMAND = re.compile(r'pip3? install((?:[ \t]+(?:-[\w-]+|\'[^\'\s]+\'|"[^"\s]+"|[\w.\[\]$({}=><~-]+))+)')
 
 
 def packages_of(extra):
-    """Canonical names of what an extra brings, the extras that it names included; '' is what every install brings."""
+    """Canonical names of an extra's packages, including those of extras that it names. '' is the base install."""
     wanted = PROJECT['optional-dependencies'][extra] if extra else PROJECT['dependencies']
     names = set()
     for requirement in map(Requirement, wanted):
@@ -47,14 +47,14 @@ EXTRAS = {extra: packages_of(extra) for extra in ('', *PROJECT['optional-depende
 
 
 def files():
-    """Sources, pages and recipes; the message of `import_package` has a test of its own."""
+    """Sources, pages and recipes, without optional_packages.py, whose message another test checks."""
     found = {path for pattern in TEXTS for path in ROOT.rglob(pattern) if path.is_file()}
     return sorted(path for path in found
                   if not IGNORED & set(path.relative_to(ROOT).parts) and path.name != 'optional_packages.py')
 
 
 def pip_arguments(text):
-    """What each `pip install` of a text installs: names, paths and extras, without options and their values."""
+    """Arguments of each `pip install` of a text: names, paths and extras, without options and their values."""
     for command in COMMAND.findall(text):
         words = [word.strip('\'"`') for word in command.split()]
         values = {at + 1 for at, word in enumerate(words) if word in ('-c', '-r', '--constraint')}
@@ -95,7 +95,7 @@ def test_an_error_names_an_extra_that_brings_the_package():
 
 
 def test_a_package_that_may_be_absent_is_imported_with_a_message():
-    """Modules of extras are imported where they are used, and `import_package` is what says how to get them."""
+    """Modules of extras are imported inside functions, and `import_package` says how to install them."""
     optional = {name.replace('-', '_') for name in set.union(*EXTRAS.values()) - EXTRAS['']} | NOT_BY_IMPORT_PACKAGE
     for path in sources():
         text = path.read_text(encoding='utf-8')

@@ -1,6 +1,6 @@
-"""python -m datasets.from_pictures: what it writes, that training takes it, and that it goes on where it was stopped.
+"""python -m datasets.from_pictures: its files, training with them, and continuing a stopped run.
 
-The people are bodies of known pose before a known camera; what an estimator of keypoints would see of them is computed.
+The people are bodies of known pose before a known camera. Their keypoints are computed.
 """
 import re
 from pathlib import Path
@@ -37,15 +37,15 @@ from utils.logging import get_logger
 REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
 WIDTH, HEIGHT, FOCAL = 640, 480, 800.0  # sqrt(640^2 + 480^2)
 CAMERA = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
-# Metres, right of the camera's axis, down, and away; the first stands 14 degrees off the axis.
+# Metres to the right, down and away from the camera. The first person is 14 degrees off the axis.
 PLACES = [(0.85, 0.1, 3.5), (-0.2, 0.0, 4.0), (0.1, 0.1, 5.0)]
-# Upright: half a turn about x, and a turn of 0, 40 and -60 degrees about the body's own axis.
+# Upright: half a turn about x, and 0, 40 and -60 degrees about the body's axis.
 HEADINGS = [(np.pi * np.cos(half), 0, np.pi * np.sin(half)) for half in np.radians([0, 20, -30])]
 
 
 class KnownPeople:
-    """What an estimator sees of bodies of known pose. The red of a picture's first pixel says which person it shows;
-    250 shows nobody, and 200 a person of whom the face and the arms are seen."""
+    """A pose estimator that returns keypoints of known bodies. The red of a picture's corner tells the person: 0, 20
+    and 40 are whole people, 200 is a person with visible face and arms, and 250 is nobody."""
     name = 'known people'
 
     def __init__(self, assets):
@@ -113,14 +113,14 @@ def fits_of(out):
         return dict(archive)
 
 
-def test_what_is_written(people, cfg, tmp_path, capsys):
+def test_labels_fits_and_sheet_are_written(people, cfg, tmp_path, capsys):
     pictures, out = write_pictures(tmp_path / 'pictures', [0, 20, 250, 40, 200]), tmp_path / 'out' / 'mine.npz'
     (pictures / 'p9.png').write_bytes(b'no picture')
     label_own_data(cfg, pictures, out)
     assert sorted(path.name for path in out.parent.iterdir()) == ['mine.npz', 'mine_fits.npz', 'mine_sheet.jpg']
     labels, fits = Annotations.load(out), fits_of(out)
     assert list(labels.imgname) == ['p0.png', 'p1.png', 'p3.png', 'p4.png']
-    assert not labels.has_smpl.any() and not labels.has_joints_3d.any()  # a fit is no ground truth
+    assert not labels.has_smpl.any() and not labels.has_joints_3d.any()  # fits are no ground truth
     np.testing.assert_allclose(labels.extra['focal'], FOCAL)
     seen = people.person(0).keypoints
     np.testing.assert_allclose(labels.keypoints_2d[0], seen, atol=1e-4)
@@ -134,7 +134,7 @@ def test_what_is_written(people, cfg, tmp_path, capsys):
 
 
 def test_joints_outside_of_the_picture_are_no_labels(people, cfg, tmp_path, monkeypatch):
-    """The person's left half lies beyond the picture's right edge."""
+    """The person's left half is beyond the picture's right edge."""
     monkeypatch.setitem(globals(), 'PLACES', [(1.4, 0.1, 3.5)])
     label_own_data(cfg, write_pictures(tmp_path / 'p', [0]), tmp_path / 'mine.npz')
     points, guessed = Annotations.load(tmp_path / 'mine.npz').keypoints_2d[0], people.person(0).keypoints
@@ -143,7 +143,7 @@ def test_joints_outside_of_the_picture_are_no_labels(people, cfg, tmp_path, monk
 
 
 def test_training_supervises_with_the_fits(people, cfg, free_assets, tmp_path):
-    """By the annotation file's path alone. A fit is stored along the crop's ray, as SPIN's fits are."""
+    """The mixture names the annotation file alone. Fits are relative to the crop's ray, as SPIN's."""
     out = tmp_path / 'mine.npz'
     label_own_data(cfg, write_pictures(tmp_path / 'pictures', [0, 20, 40, 200]), out)
     train = load_config(None, ['DATA.MIXTURE', [f'{out}:1'], 'PATHS.DATA_DIR', str(free_assets), 'DATA.IMG_RES', 64,
@@ -166,7 +166,7 @@ def test_training_supervises_with_the_fits(people, cfg, free_assets, tmp_path):
         assert row or np.degrees(ray.magnitude()) > 12
 
 
-def test_fits_that_are_not_used_are_pointed_at(people, cfg, free_assets, tmp_path, monkeypatch, caplog):
+def test_the_log_names_fits_that_are_not_used(people, cfg, free_assets, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(get_logger(), 'propagate', True)
     label_own_data(cfg, write_pictures(tmp_path / 'pictures', [0]), tmp_path / 'mine.npz')
     train = load_config(None, ['DATA.MIXTURE', [f'{tmp_path / "mine.npz"}:1'], 'PATHS.DATA_DIR', str(free_assets)])
@@ -174,8 +174,8 @@ def test_fits_that_are_not_used_are_pointed_at(people, cfg, free_assets, tmp_pat
     assert 'mine_fits.npz: these fits are not used; SMPLIFY.USE_FITS True' in caplog.text
 
 
-def test_where_the_pictures_are(people, cfg, free_assets, tmp_path, monkeypatch):
-    """Seen from the file, wherever training runs; PATHS.IMAGE_DIRS counts more."""
+def test_the_picture_folder_is_relative_to_the_file(people, cfg, free_assets, tmp_path, monkeypatch):
+    """Training may run in any folder. PATHS.IMAGE_DIRS takes precedence."""
     label_own_data(cfg, write_pictures(tmp_path / 'pictures', [0]), tmp_path / 'labels' / 'mine.npz')
     monkeypatch.chdir(tmp_path)
     keys = ['PATHS.DATA_DIR', str(free_assets)]
@@ -187,7 +187,7 @@ def test_where_the_pictures_are(people, cfg, free_assets, tmp_path, monkeypatch)
     assert found.images.resolve() == tmp_path / 'moved'
 
 
-def test_a_stopped_run_goes_on_and_gives_the_same(people, cfg, tmp_path, monkeypatch):
+def test_a_stopped_run_continues_and_gives_the_same_files(people, cfg, tmp_path, monkeypatch):
     monkeypatch.setattr(core.own_data.sources, '_PICTURES_A_UNIT', 2)
     pictures = write_pictures(tmp_path / 'pictures', [0, 20, 40, 250, 0, 200])
     label_own_data(cfg, pictures, tmp_path / 'whole.npz')
@@ -198,14 +198,14 @@ def test_a_stopped_run_goes_on_and_gives_the_same(people, cfg, tmp_path, monkeyp
     people.asked, people.stop_at = 0, None
     cv2.imwrite(str(pictures / 'p1.png'), cv2.imread(str(pictures / 'p1.png')), [cv2.IMWRITE_PNG_COMPRESSION, 0])
     label_own_data(cfg, pictures, tmp_path / 'mine.npz')
-    assert people.asked == 4  # the first unit, of which a picture was written anew, and the last
+    assert people.asked == 4  # the first unit, of which a picture changed, and the last
     for name in ('{}.npz', '{}_fits.npz', '{}_sheet.jpg'):
         assert ((tmp_path / name.format('mine')).read_bytes() == (tmp_path / name.format('whole')).read_bytes()), name
     assert not [path for path in tmp_path.iterdir() if path.name.startswith('.')]
 
 
 def test_a_video_and_its_frames(people, cfg, tmp_path, monkeypatch):
-    """24 frames of 12 a second; of each second 4 are kept."""
+    """24 frames at 12 frames a second; 4 of each second are kept."""
     monkeypatch.setattr(core.own_data.sources, '_SECONDS_A_UNIT', 1)
     clip = write_video(tmp_path / 'clip.mp4', count=24, size=(WIDTH, HEIGHT))
     monkeypatch.setattr(people, 'video', lambda: lambda image: (people(np.zeros_like(image)), [
@@ -238,7 +238,7 @@ def test_what_cannot_be_labelled_is_one_line(people, cfg, tmp_path, pictures, er
     assert not (tmp_path / 'out.npz').exists()
 
 
-def test_nothing_is_replaced_unless_asked(people, cfg, tmp_path):
+def test_files_are_replaced_only_with_overwrite(people, cfg, tmp_path):
     pictures = write_pictures(tmp_path / 'pictures', [0])
     label_own_data(cfg, pictures, tmp_path / 'mine.npz')
     with pytest.raises(ProjectError, match='--overwrite'):
@@ -246,7 +246,7 @@ def test_nothing_is_replaced_unless_asked(people, cfg, tmp_path):
     write_pictures(tmp_path / 'pictures', [0, 20])
     label_own_data(cfg, pictures, tmp_path / 'mine.npz', overwrite=True)
     assert len(Annotations.load(tmp_path / 'mine.npz')) == len(fits_of(tmp_path / 'mine.npz')['pose']) == 2
-    for _ in range(2):  # the sheet of the first lies among the pictures of the second
+    for _ in range(2):  # the first run's sheet lies among the second run's pictures
         label_own_data(cfg, pictures, pictures / 'mine.npz', overwrite=True)
         assert list(Annotations.load(pictures / 'mine.npz').imgname) == ['p0.png', 'p1.png']
     for changes in ({'out': tmp_path / 'mine.txt'}, {'fps': float('nan')}):
@@ -257,7 +257,7 @@ def test_nothing_is_replaced_unless_asked(people, cfg, tmp_path):
 @there
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_a_real_picture_by_the_command(free_assets, tmp_path, capsys):
-    """A man in a kick: one person, fitted; the annotated feet are apart by more than a third of the box."""
+    """A man who kicks: one person with a fit, whose ankles are apart by more than a third of the box."""
     main(['--pictures', str(REAL / 'pictures/COCO_val2014_000000000589.jpg'), '--out', str(tmp_path / 'kick.npz'),
           '--misc', 'PATHS.DATA_DIR', str(free_assets)])
     labels, fits = Annotations.load(tmp_path / 'kick.npz'), fits_of(tmp_path / 'kick.npz')

@@ -1,4 +1,4 @@
-"""True bodies of the free kind against their own 3D joints: what is left is how two data sets mark the same joint."""
+"""True free bodies are evaluated on their own 3D joints. The errors are differences of two definitions of joints."""
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,7 @@ from datasets.synthetic.free_body import FreeBody
 from datasets.synthetic.poses import sample_poses
 from models.body import BodyModel
 from tests.oracle import Oracle
+from tests.tiny_data import link_assets
 from utils.assets import Assets
 from utils.errors import WrongBody
 
@@ -25,18 +26,16 @@ FILES = {'h36m-p1': ('h36m_valid_protocol1.npz', 'h36m'), 'h36m-p2': ('h36m_vali
 
 @pytest.fixture(scope='module')
 def root(free_assets, tmp_path_factory):
-    """An asset folder of its own whose body files are links."""
+    """An asset folder whose body files are links."""
     folder = tmp_path_factory.mktemp('own') / 'free'
     folder.mkdir()
-    for file in Path(free_assets).iterdir():
-        if file.name not in ('dataset_extras', 'images'):
-            (folder / file.name).symlink_to(file)
+    link_assets(free_assets, folder, leave_out=('dataset_extras', 'images'))
     return folder
 
 
 @pytest.fixture(scope='module')
 def people(free_assets):
-    """pose [N,72], betas [N,10] and S [N,24,4] of people of the free body, S as the renderer writes it."""
+    """pose [N,72], betas [N,10] and S [N,24,4] of free bodies, S as the renderer writes it."""
     rng = np.random.default_rng(3)
     pose, betas = sample_poses(rng, COUNT), rng.normal(0, 1, (COUNT, 10))
     body = FreeBody(Assets(Path(free_assets), is_free=True))
@@ -58,7 +57,7 @@ def write(root, name, solid, **arrays):
 
 
 def errors_of_truth(root, name, people, solid=None, **arrays):
-    """Evaluation of the people themselves, against `solid` or their own S."""
+    """Evaluation of the true bodies on `solid` or their own S."""
     pose, betas, own = people
     write(root, name, own if solid is None else solid, **arrays)
     cfg = load_config(None, ['PATHS.DATA_DIR', str(root), 'DATA.IMG_RES', RES, 'TRAIN.NUM_WORKERS', 0,
@@ -70,7 +69,7 @@ def errors_of_truth(root, name, people, solid=None, **arrays):
 
 @pytest.mark.parametrize('name', list(FILES))
 def test_true_bodies_score_well_against_their_own_joints(root, people, name):
-    """Two data sets' marks of a joint are millimetres apart; a swapped leg is some 40 cm off."""
+    """Two datasets' definitions of a joint differ by millimetres. A swapped leg differs by some 40 cm."""
     evaluation = errors_of_truth(root, name, people)
     assert evaluation.mean('mpjpe') < 8 and evaluation.mean('pa_mpjpe') < 8
     assert evaluation.errors['mpjpe'].max() < 15
@@ -79,7 +78,7 @@ def test_true_bodies_score_well_against_their_own_joints(root, people, name):
 
 
 def test_people_without_a_root_count_where_no_root_is_needed(root, people, monkeypatch):
-    """4 m from the origin, without pelvis and hips: no MPJPE and PCK, but a PA-MPJPE as good as that of the others."""
+    """People without pelvis and hips have no MPJPE and PCK, but a PA-MPJPE as the others."""
     said = []
     monkeypatch.setattr('datasets.annotations.log_once', said.append)
     solid = people[2].copy()
@@ -95,14 +94,14 @@ def test_people_without_a_root_count_where_no_root_is_needed(root, people, monke
 
 
 def test_published_labels_on_the_free_body(root, people, monkeypatch):
-    """Human3.6M's files hold SMPL's pose and shape beside S: S is truth, the rest is left out in one line."""
+    """Human3.6M's files hold SMPL's pose and shape beside S. S is the ground truth; a line says that they are not."""
     said = []
     monkeypatch.setattr('datasets.catalog.log_once', said.append)
     smpl = {'pose': np.random.default_rng(0).normal(size=(COUNT, 72)), 'shape': np.ones((COUNT, 10))}
     evaluation = errors_of_truth(root, 'h36m-p2-mosh', people, **smpl)
     assert set(evaluation.errors) == {'mpjpe', 'pa_mpjpe'} and evaluation.mean('mpjpe') < 8
     assert len(said) == 1 and f'pose and shape of {COUNT} rows' in said[0] and '\n' not in said[0]
-    evaluation = errors_of_truth(root, 'mine', people, **smpl)  # whose truth would be the body
+    evaluation = errors_of_truth(root, 'mine', people, **smpl)  # its ground truth would be the body
     assert evaluation.mean('mpjpe') < 8
     with pytest.raises(WrongBody, match=r"mine_val\.npz: its 3D labels are only pose and shape .*PATHS\.DATA_DIR"):
         errors_of_truth(root, 'mine', people, solid=np.zeros((COUNT, 24, 4)), has_joints_3d=np.zeros(COUNT), **smpl)

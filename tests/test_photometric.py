@@ -1,4 +1,4 @@
-"""Training pictures as worse cameras take them: what each transform does to a known picture, and that draws repeat."""
+"""Photometric augmentation: the effect of each transform on a known picture, and repeatable random draws."""
 import cv2
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_grayscale_weighs_channels_as_luma():
     assert np.abs(changed(red, GRAYSCALE=1.0).astype(int) - 60).max() <= 1  # 0.299 * 200 = 59.8
 
 
-def test_blur_is_that_of_another_library():
+def test_blur_equals_opencvs():
     point = np.zeros((33, 33, 3), np.uint8)
     point[15:18, 15:18] = 255
     blurred = changed(point, BLUR=1.0, BLUR_SIGMA=[2.0, 2.0]).astype(float)
@@ -71,8 +71,8 @@ def test_noise_has_its_deviation():
     assert noisy.std() == pytest.approx(0.05 * 255, rel=0.05) and abs(noisy.mean() - 128) < 1
 
 
-def test_jpeg_is_that_of_another_encoder(noise):
-    """Within the rounding of two decoders, a smooth picture at quality 40 is what OpenCV's JPEG makes of it."""
+def test_jpeg_equals_opencvs(noise):
+    """At quality 40, a smooth picture equals OpenCV's JPEG up to the rounding of two decoders."""
     smooth = cv2.GaussianBlur(noise, (0, 0), 4)
     _, file = cv2.imencode('.jpg', smooth[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 40])
     wanted = cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1]
@@ -92,13 +92,13 @@ def test_cutout_has_its_area(noise):
         hidden = (changed(noise, seed, CUTOUT=1.0, CUTOUT_AREA=[0.1, 0.1]) != noise).any(-1)
         rows, columns = hidden.any(1).sum(), hidden.any(0).sum()
         assert rows * columns / 64 ** 2 == pytest.approx(0.1, abs=0.02)
-        assert hidden.sum() >= 0.98 * rows * columns  # noise may be of that grey by chance
+        assert hidden.sum() >= 0.98 * rows * columns  # noise may have that grey by chance
 
 
 def test_colour_jitter_stays_within_its_strength():
     grey = np.full((8, 8, 3), 100, np.uint8)
     levels = [changed(grey, seed, COLOR_JITTER=1.0, COLOR_STRENGTH=0.2).mean() for seed in range(50)]
-    assert 77 <= min(levels) < 90 and 110 < max(levels) <= 123  # 80 to 120, rounded at each of four steps
+    assert 77 <= min(levels) < 90 and 110 < max(levels) <= 123  # 80 to 120, rounded in four steps
 
 
 def test_probabilities_are_shares(noise):
@@ -140,7 +140,7 @@ def test_files_and_streams_alike_and_training_alone(standin_assets):
         first, second = before[1, 2], after[1, 2]
         assert not torch.equal(first['img'], second['img'])
         assert torch.equal(second['img'], after[1, 2]['img']) and not torch.equal(second['img'], after[2, 2]['img'])
-        for key in ('keypoints', 'pose', 'rot_angle', 'scale'):  # drawn as without
+        for key in ('keypoints', 'pose', 'rot_angle', 'scale'):  # drawn as without noise
             assert torch.equal(first[key], second[key])
     kept = [ImageDataset(cfg, 'tiny', 'val')[1]['img'] for cfg in (plain, noisy)]
     assert torch.equal(*kept)

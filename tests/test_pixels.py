@@ -1,4 +1,4 @@
-"""Where a pixel is: formats that count pixels against dots in pictures, drawn points and people of others' files."""
+"""The coordinate of a pixel's centre in every format, compared with dots in pictures, drawn points and real files."""
 import json
 from types import SimpleNamespace
 
@@ -35,7 +35,7 @@ needs_real_files = pytest.mark.skipif(not REAL.is_dir(), reason='../shared is no
 
 @pytest.fixture
 def dot(tmp_path):
-    """A picture of one white pixel, column 10 of row 20, which COCO annotates as a nose at 10, 20 -> (file, Person)."""
+    """(file, Person) of a picture with one white pixel at column 10, row 20, annotated in COCO's form as a nose."""
     picture = np.zeros((40, 40, 3), np.uint8)
     picture[20, 10] = 255
     cv2.imwrite(str(tmp_path / 'dot.png'), picture)
@@ -58,15 +58,14 @@ def test_an_annotated_pixel_is_where_the_crop_shows_it(dot, res, flip, rotation,
     light = sample['img'].double().sum(0)
     light = (light - light.min()).numpy()
     zoom = res / (200 * person.scale * scale)
-    y, x = np.mgrid[:res, :res] + 0.5  # the crop's pixels have their centres there
+    y, x = np.mgrid[:res, :res] + 0.5  # centres of the crop's pixels
     seen = np.array([(light * x).sum(), (light * y).sum()]) / light.sum()
     stated = (sample['keypoints'][NOSE, :2].numpy() + 1) * res / 2
     assert zoom > 2 and np.abs(seen - stated).max() < 0.05 * zoom  # half a pixel of the picture is 0.5 * zoom
 
 
 def test_a_rendered_point_is_where_its_label_says():
-    """The middle of pixel (20, 10), as a camera projects it, is (20.5, 10.5): labels of rendered sets are continuous.
-    """
+    """The centre of pixel (20, 10) is at (20.5, 10.5) in the labels of rendered datasets."""
     camera = Camera(100.0, (32.0, 32.0), 64, 64)
     middle = np.array([(20.5 - 32) / 100 * 3, (10.5 - 32) / 100 * 3, 3.0])
     assert np.allclose(camera.project(middle[None])[0, :2], [20.5, 10.5])
@@ -78,7 +77,7 @@ def test_a_rendered_point_is_where_its_label_says():
 
 
 class Answers(torch.nn.Module):
-    """Gives fixed crop keypoints [N,49,2], a batch after the other."""
+    """Returns fixed crop keypoints [N,49,2], batch by batch."""
 
     def __init__(self, points):
         super().__init__()
@@ -92,7 +91,7 @@ class Answers(torch.nn.Module):
 
 @pytest.fixture(params=['real', 'small'])
 def coco_people(request, tmp_path):
-    """(folder, annotation file): COCO's own pictures, or people of 400 pixels, of whom half a pixel is a lot."""
+    """(folder, annotation file) of COCO's pictures, or of people with an area of 400, where half a pixel matters."""
     if request.param == 'small':
         write_coco(tmp_path, [coco_person(n, n, n, area=400.0) for n in (1, 2, 3)])
         return tmp_path, tmp_path / 'coco.json'
@@ -102,7 +101,7 @@ def coco_people(request, tmp_path):
 
 
 def test_perfect_predictions_score_one(coco_people, standin_assets):
-    """What is estimated lies at the middles of the annotated pixels, by arithmetic of its own."""
+    """The estimates are the centres of the annotated pixels, computed here."""
     folder, path = coco_people
     cfg = config(folder, standin_assets, 'TEST.COCO_ANNOTATIONS', str(path))
     dataset = CocoKeypoints(cfg)
@@ -155,9 +154,9 @@ def test_published_files_are_known_by_their_names(tmp_path, name, first):
     a = spin_file(tmp_path / f'{name}.npz')
     assert a.keypoints_2d[0, 30].tolist() == [10.5 - first, 20.5 - first, 1]
     assert a.smpl_keypoints_2d[0, 3].tolist() == [10.5 - first, 20.5 - first, 1]
-    assert a.keypoints_2d[0, 3].tolist() == [10, 20, 1]  # OpenPose's are continuous already
+    assert a.keypoints_2d[0, 3].tolist() == [10, 20, 1]  # OpenPose's points are continuous
     assert a.center.tolist() == [[30, 40]]
-    a.save(tmp_path / f'{name}.npz')  # ours says where its first pixel lies, whatever its name
+    a.save(tmp_path / f'{name}.npz')  # a saved file has the key first_pixel, so its name does not matter
     b = Annotations.load(tmp_path / f'{name}.npz')
     assert np.array_equal(a.keypoints_2d, b.keypoints_2d) and 'first_pixel' not in b.whole
     write_humandata(b, tmp_path / f'{name}.npz')
@@ -174,7 +173,7 @@ def test_a_file_may_say_its_rule(tmp_path):
 
 @needs_real_files
 def test_a_converted_file_is_the_published_one(tmp_path):
-    """LSP's own joints.mat is not here, but SPIN's file has its numbers, as they are."""
+    """SPIN's file has the numbers of LSP's joints.mat unchanged."""
     published = REAL / 'assets/dataset_extras/lsp_dataset_test.npz'
     joints = np.zeros((3, 14, 2000))
     joints[:2, :, 1000:] = load_npz(published)['part'][:, :14, :2].transpose(2, 1, 0)
@@ -187,8 +186,7 @@ def test_a_converted_file_is_the_published_one(tmp_path):
 
 @needs_real_files
 def test_annotators_and_openpose_agree_on_a_thousand_people():
-    """Nobody errs to one side: over LSP's people, of whom as many face either way, annotated limbs lie neither left nor
-    right of detected ones."""
+    """LSP's people face either way, so the median horizontal offset between annotated and detected limbs is 0."""
     a = Annotations.load(REAL / 'assets/dataset_extras/lsp_dataset_original_train.npz')
     limbs = [11, 10, 9, 12, 13, 14, 4, 3, 2, 5, 6, 7]
     detected, annotated = a.keypoints_2d[:, limbs], a.keypoints_2d[:, 25:37]

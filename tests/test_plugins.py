@@ -1,4 +1,4 @@
-"""A regressor and a data set that lie outside of the project: trained, resumed, evaluated, exported by the scripts."""
+"""A regressor and a dataset outside of the project: the scripts train, resume, evaluate and export them."""
 import numpy as np
 import pytest
 import torch
@@ -15,7 +15,7 @@ PLUGIN = ROOT / 'tests' / 'plugins' / 'toy_net.py'
 
 @pytest.fixture(scope='module')
 def script(scripts, tmp_path_factory):
-    """Runs a script -> its standard output; with `fails` it ends in an error -> its standard error."""
+    """Runs a script -> its standard output, or with `fails`, where it ends in an error, its standard error."""
     folder = tmp_path_factory.mktemp('printed')
 
     def run(*words, fails=False):
@@ -27,7 +27,7 @@ def script(scripts, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def train(script, standin_assets, trained_in):
-    """Trains the plug-in's network, under the name that is given."""
+    """Trains the plug-in's network with more flags, among them --name."""
     return lambda *words: script(
         'train.py', '--plugin', PLUGIN, '--regressor', 'toy_net', '--log_dir', trained_in, *words, '--misc',
         'PATHS.DATA_DIR', standin_assets, 'DEVICE', 'cpu', 'MODEL.TOY_NET.WIDTH', 16)
@@ -51,7 +51,7 @@ def checkpoint(logs, name='whole'):
 
 def test_its_yaml_section_and_flags_are_read(trained):
     content = load_torch(checkpoint(trained[1]))
-    assert content['model']['head.weight'].shape == (157, 18)  # WIDTH 16 of the command line, and two of the box
+    assert content['model']['head.weight'].shape == (157, 18)  # WIDTH 16 of the command line, plus the box's centre
     assert content['global_step'] == 6  # two epochs of toy_net.yaml, batch 4 and twelve rows of toy_base.yaml
 
 
@@ -76,10 +76,10 @@ def test_the_other_scripts_read_its_checkpoint(trained, script, train):
     table = script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'tiny')
     assert 'PA-MPJPE' in table
     assert 'PA-MPJPE' in script('eval.py', '--plugin', PLUGIN, '--checkpoint', checkpoint(logs), '--dataset', 'noise')
-    train('--name', 'further', '--pretrained_checkpoint', checkpoint(logs))
+    train('--name', 'further', '--pretrained_checkpoint', checkpoint(logs), '--misc', 'TRAIN.MAX_STEPS', '1')
 
 
-def test_the_demo_tells_it_where_the_box_lies(trained, script, tmp_path):
+def test_the_demo_gives_it_the_box(trained, script, tmp_path):
     assets, logs = trained
     Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(tmp_path / 'a.png')
     (tmp_path / 'box.json').write_text('{"bbox": [40, 10, 50, 90]}')
@@ -106,7 +106,7 @@ def test_without_the_flag_the_error_names_the_regressor(trained, script):
 @pytest.mark.parametrize('text, said', [
     ('import nothing_of_that_name', 'cannot be imported'), ('def (:', 'cannot be imported'),
     ("from models import Regressor, register\n@register('hmr')\nclass Mine(Regressor): pass", 'registered twice')])
-def test_a_file_that_cannot_be_used(tmp_path, text, said):
+def test_unusable_plugin_files_are_named(tmp_path, text, said):
     path = tmp_path / f'plugin_{abs(hash(text))}.py'
     path.write_text(text)
     with pytest.raises((BadFile, BadConfig), match=said) as raised:
@@ -121,7 +121,7 @@ def test_a_file_named_as_another_module(tmp_path):
         load_plugin(path)
 
 
-def test_registering_again_what_is_registered_is_no_fault():
+def test_registering_the_same_thing_twice_is_allowed():
     registry = Registry('thing')
 
     @registry.register('one')

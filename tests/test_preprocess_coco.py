@@ -1,4 +1,4 @@
-"""COCO and OpenPose files through datasets.preprocess, and from there into samples."""
+"""datasets.preprocess with COCO and OpenPose files."""
 import json
 import subprocess
 import sys

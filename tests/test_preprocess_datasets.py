@@ -1,4 +1,4 @@
-"""Every converter on tiny files of the real layout, whose labels are known."""
+"""Every converter on tiny files of the real layout with known labels."""
 import json
 import logging
 import pickle
@@ -29,8 +29,8 @@ H36M_NAMES = ['pelvis_mpii', 'left_hip', 'left_knee', 'left_ankle', 'right_hip',
 
 
 def write_video(path, frames, size=64, step=10, noise=False):
-    """Frames of rising brightness, lossless enough to tell them apart. noise: in the upper half, so that each frame
-    takes room in the file."""
+    """Write a video whose frames have rising brightness. noise: fills the upper half, so each frame takes space in the
+    file."""
     import av
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), 'w') as container:
@@ -71,7 +71,7 @@ def test_frames_of_a_video(tmp_path):
 
 @pytest.mark.parametrize('damage', ['noise', 'zeros', 'end'])
 def test_frames_after_a_damage_are_not_taken(tmp_path, damage):
-    """A decoder drops what it cannot read and counts on: every picture that is written shows its own frame."""
+    """A decoder skips what it cannot read. Every written picture still shows the frame of its number."""
     video = tmp_path / 'v.avi'
     write_video(video, 60, step=4, noise=True)
     content = bytearray(video.read_bytes())
@@ -91,7 +91,7 @@ def test_frames_after_a_damage_are_not_taken(tmp_path, damage):
 
 @pytest.fixture
 def openpose(tmp_path):
-    """Writes OpenPose's file of a picture with one detection that lies on the given common joints."""
+    """Writes an OpenPose file with one detection at the given common joints."""
     folder = tmp_path / 'openpose'
     folder.mkdir()
 
@@ -208,7 +208,7 @@ def test_pw3d(tmp_path):
 
 
 def test_pw3d_joints_of_the_body(tmp_path, standin_assets):
-    """The common joints are those of the gendered body, by torch, seen by the sequence's camera, by OpenCV."""
+    """The common joints equal those of the gendered body, projected with the sequence's camera by OpenCV."""
     folder = tmp_path / 'sequenceFiles/test'
     folder.mkdir(parents=True)
     content = pw3d_sequence('downtown_00')
@@ -233,7 +233,7 @@ def test_pw3d_joints_of_the_body(tmp_path, standin_assets):
         in_camera = world @ camera[:3, :3].T
         assert np.allclose(a.joints_3d[row, :, :3], in_camera[1:] - in_camera[0], atol=1e-5)
         assert a.has_joints_3d[row] and (a.joints_3d[row, :, 3] == 1).all()
-    # The labels are of one camera: the body of the written pose stands where the keypoints are.
+    # All labels are in one camera: the body of the written pose has the written joints.
     pose, betas = (torch.from_numpy(value) for value in (a.pose, a.betas))
     joints = body(betas[2:], pose=pose[2:]).joints[0, 25:].numpy()
     moved = joints - joints.mean(0) - (a.joints_3d[2, :, :3] - a.joints_3d[2, :, :3].mean(0))
@@ -253,6 +253,8 @@ def test_pw3d_without_bodies_says_so(tmp_path, caplog, free_assets):
         pw3d.convert_pw3d(tmp_path, tmp_path / 'o.npz', body=body, progress=False)
         assert 'no SMPL_MALE and SMPL_FEMALE here' in caplog.text
         assert not Annotations.load(tmp_path / 'o.npz').has_joints_3d.any()
+
+
 def test_broken_sequences_and_absent_pictures_are_left_out(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger('hmr'), 'propagate', True)
     folder = tmp_path / 'sequenceFiles/test'
@@ -267,7 +269,7 @@ def test_broken_sequences_and_absent_pictures_are_left_out(tmp_path, caplog, mon
     a = Annotations.load(tmp_path / 'o.npz')
     assert a.imgname.tolist() == ['imageFiles/a/image_00000.jpg'] * 2 + ['imageFiles/c/image_00003.jpg']
     assert 'b is left out' in caplog.text and '1 broken sequences' in caplog.text
-    # Of a, frames 1 and 3 of the first person; of c, frames 0 and 1 of the first and 0 of the second.
+    # Absent are frames 1 and 3 of a's first person, frames 0 and 1 of c's first and frame 0 of c's second person.
     assert '5 whose picture is absent' in caplog.text
 
 
@@ -302,7 +304,7 @@ CALIBRATION = 'Skeletool Camera Calibration File V1.0\n' + ''.join(
 
 
 def write_3dhp_train(root, sequences, frames=25, outside=()):
-    """outside: (camera, frame) and joint of the file's 28 that lies outside of the picture."""
+    """Write annotations and calibrations. outside: {(camera, frame): one of 28 joints}, outside of the picture."""
     flat, solid = RNG.uniform(100, 1900, (14, frames, 56)), RNG.uniform(-900, 900, (14, frames, 84))
     for place, joint in dict(outside).items():
         flat[place][2 * joint] = 2100
@@ -328,7 +330,7 @@ def test_mpi_inf_3dhp_train(tmp_path):
     flat, solid, turns = write_3dhp_train(tmp_path, ALL_3DHP, outside={(4, 10): 4, (4, 3): 4})
     mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', 'train', progress=False)
     a = Annotations.load(tmp_path / 'o.npz')
-    # Frames 0, 10 and 20 of every camera, but frame 10 of camera 4, on which a joint is outside.
+    # Frames 0, 10 and 20 of every camera, except frame 10 of camera 4, which has a joint outside.
     assert len(a) == 16 * (8 * 3 - 1)
     assert a.imgname[:4].tolist() == [f'S1/Seq1/imageFrames/video_0/frame_{n:06d}.jpg' for n in (1, 11, 21)] + [
         'S1/Seq1/imageFrames/video_1/frame_000001.jpg']
@@ -346,8 +348,8 @@ def test_mpi_inf_3dhp_train(tmp_path):
 
 
 def spin_frames(outside, sequences, frames):
-    """Names in SPIN's mpi_inf_3dhp_train.npz: its converter counts the frames on which the person is whole over all
-    videos of all sequences, and keeps the first of every ten."""
+    """Names in SPIN's mpi_inf_3dhp_train.npz. Its converter numbers the frames with all joints inside over all videos
+    of all sequences, and keeps the first of every ten."""
     kept, counter = [], 0
     for name in sequences:
         for video in VIDEOS:
@@ -361,7 +363,7 @@ def spin_frames(outside, sequences, frames):
 
 
 @pytest.mark.parametrize('form', ['spin', 'mmhuman3d'])
-def test_fits_of_mpi_inf_3dhp_bring_their_own_frames(tmp_path, form, caplog, monkeypatch):
+def test_fits_of_mpi_inf_3dhp_choose_the_frames(tmp_path, form, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger('hmr'), 'propagate', True)
     outside = {(1, 7): 4, (5, 2): 4, (5, 3): 4}
     flat, _, _ = write_3dhp_train(tmp_path, ALL_3DHP, outside=outside)
@@ -379,7 +381,7 @@ def test_fits_of_mpi_inf_3dhp_bring_their_own_frames(tmp_path, form, caplog, mon
     joints = flat[int(video[6:]), int(name[6:12]) - 1].reshape(28, 2)
     assert np.allclose(a.keypoints_2d[40, 25:][common_index(['left_ankle']), :2], joints[20] + .5)
     assert f'{len(names)} of its {len(names)} rows of these subjects were found' in caplog.text
-    # Of subjects 1 to 7 alone; a name that the annotations do not have is counted.
+    # Subjects 1 to 7 only. The log counts a name that the annotations lack.
     fits['imgname'] = np.array(['S1/Seq1/imageFrames/video_0/frame_000099.jpg', *written[1:]])
     np.savez(tmp_path / 'fits.npz', **fits)
     mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'o.npz', fits=tmp_path / 'fits.npz', subjects='1-7',
@@ -415,7 +417,7 @@ def test_subjects_of_mpi_inf_3dhp(tmp_path):
 
 
 def test_mpi_inf_3dhp_pictures_and_calibration(tmp_path, caplog, monkeypatch):
-    """One camera's video is short, one is none: their later frames are left out, the others' stay."""
+    """One camera's video is short and one is unreadable. Only their frames are left out."""
     monkeypatch.setattr(logging.getLogger('hmr'), 'propagate', True)
     write_3dhp_train(tmp_path, ['S1/Seq1', 'S1/Seq2'], frames=22)
     for name in ('S1/Seq1', 'S1/Seq2'):
@@ -430,7 +432,7 @@ def test_mpi_inf_3dhp_pictures_and_calibration(tmp_path, caplog, monkeypatch):
     frames = tmp_path / 'S1/Seq1/imageFrames/video_8'
     assert sorted(path.name for path in frames.iterdir()) == ['frame_000001.jpg', 'frame_000011.jpg']
     assert cv2.imread(str(frames / 'frame_000011.jpg')).mean() == pytest.approx(100, abs=3)
-    # Later, with one picture lost.
+    # A second run, with one picture lost.
     (frames / 'frame_000011.jpg').unlink()
     mpi_inf_3dhp.convert_mpi_inf_3dhp(tmp_path, tmp_path / 'p.npz', subjects='1', progress=False)
     assert len(Annotations.load(tmp_path / 'p.npz')) == len(names) - 1
@@ -501,14 +503,14 @@ def test_h36m(tmp_path):
     assert np.allclose(a.keypoints_2d[4, 25:][ours, :2], flat[5].reshape(32, 2)[theirs] + .5, atol=1e-4)
     assert cv2.imread(str(tmp_path / a.imgname[4])).mean() == pytest.approx(50, abs=4)
     convert_h36m(tmp_path, tmp_path / 'p1.npz', 'protocol1', progress=False)
-    # There are no pictures of the other camera.
+    # Pictures of the other camera were not extracted.
     assert Annotations.load(tmp_path / 'p1.npz').imgname.tolist() == a.imgname.tolist()
     convert_h36m(tmp_path, tmp_path / 'p1.npz', 'protocol1', extract=True, progress=False)
     assert len(Annotations.load(tmp_path / 'p1.npz')) == 12
 
 
 def test_h36m_with_broken_files(tmp_path, caplog, monkeypatch):
-    """A short video, one that is none, one that is absent and a broken pose file do not end the conversion."""
+    """A short, an unreadable and an absent video and a broken pose file do not stop the conversion."""
     monkeypatch.setattr(logging.getLogger('hmr'), 'propagate', True)
     stems = [f'{action}.60457274' for action in ('Walking', 'Sitting', 'Eating', 'Posing', 'Phoning')]
     for stem in stems:
@@ -630,7 +632,7 @@ def test_eft(tmp_path):
 @pytest.mark.parametrize('path, prefix', [
     ('mpii/eft_fit/LSPet_ver01.json', ''), ('coco2014/MPII_ver01.json', 'images/'),
     ('lspet/COCO2014-All-ver01.json', 'train2014/'), ('x/COCO2014-Val-ver10.json', 'val2014/')])
-def test_eft_pictures_are_where_the_file_name_says(tmp_path, path, prefix):
+def test_eft_file_names_decide_the_picture_folder(tmp_path, path, prefix):
     person = {'imageName': 'a.jpg', 'bbox_center': [5., 6.], 'bbox_scale': 1.5, 'parm_shape': [.1] * 10,
               'gt_keypoint_2d': np.ones((49, 3)).tolist(), 'parm_pose': np.tile(np.eye(3), (24, 1, 1)).tolist()}
     file = tmp_path / path
@@ -646,7 +648,7 @@ def test_eft_pictures_are_where_the_file_name_says(tmp_path, path, prefix):
 
 
 def test_eft_files_where_fetch_data_puts_them(tmp_path, capsys, monkeypatch):
-    """Side by side in datasets/eft, as EFT's own script has them."""
+    """They are together in datasets/eft, as EFT's script puts them."""
     import preprocess_datasets
     person = {'imageName': 'a.jpg', 'bbox_center': [5., 6.], 'bbox_scale': 1.5, 'parm_shape': [.1] * 10,
               'gt_keypoint_2d': np.ones((49, 3)).tolist(), 'parm_pose': np.tile(np.eye(3), (24, 1, 1)).tolist()}
@@ -662,7 +664,7 @@ def test_eft_files_where_fetch_data_puts_them(tmp_path, capsys, monkeypatch):
 
 
 def test_all_jobs(tmp_path, capsys, monkeypatch):
-    """What is on disk is converted; what is not is said."""
+    """Datasets on disk are converted; a line names each absent one."""
     import preprocess_datasets
     (tmp_path / 'datasets/3doh50k').mkdir(parents=True)
     write_oh50k(tmp_path / 'datasets/3doh50k', 7)
@@ -690,7 +692,7 @@ def test_all_jobs(tmp_path, capsys, monkeypatch):
 
 
 def test_train_and_eval_files_of_one_tree(tmp_path, capsys, monkeypatch):
-    """Both flags over a tree with several datasets, SPIN's train.h5 where its archive has it, and OpenPose's files."""
+    """Both flags on a tree with several datasets, SPIN's train.h5 at its archive's place, and OpenPose files."""
     h5py = pytest.importorskip('h5py')
     import preprocess_datasets
     data, detections = tmp_path / 'data', tmp_path / 'openpose'
@@ -727,7 +729,7 @@ def test_train_and_eval_files_of_one_tree(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize('place', ['pictures', 'data/free', 'data'])
 def test_train_h5_of_spin_is_found_on_the_free_body(tmp_path, monkeypatch, place):
-    """It holds no body: SPIN's archive unpacks it into data/, the free body lies in data/free/."""
+    """train.h5 depends on no body. SPIN's archive unpacks it into data/, and the free body is in data/free/."""
     for folder in ('pictures', 'data/free'):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / 'data/free/MANIFEST.json').write_text('{"complete": true}')

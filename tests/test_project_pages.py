@@ -1,4 +1,4 @@
-"""Pages that name tests, regressors and files name those that are there."""
+"""Tests, regressors and files that the pages name exist."""
 import json
 import re
 import shutil
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REPRODUCED = (ROOT / 'docs/reproduced.md').read_text(encoding='utf-8')
 
 
-def test_every_regressor_has_a_line_in_each_table_of_what_is_reproduced():
+def test_every_regressor_has_a_row_in_the_tables_of_reproduced_md():
     networks, benchmarks = REPRODUCED.split('## Operations')[0], REPRODUCED.split('## Benchmarks')[1]
     for cls in REGRESSORS.entries():
         names = [f'`{name}`' for name in regressor_names() if REGRESSORS[name] is cls]
@@ -39,7 +39,7 @@ def test_links_lead_somewhere(page):
         assert target.startswith('http') or ((ROOT / page).parent / target).exists(), target
 
 
-def test_git_keeps_the_free_body_and_the_page_of_the_data_folder_alone(tmp_path):
+def test_git_tracks_only_the_free_body_and_the_page_in_the_data_folder(tmp_path):
     names = json.loads((ROOT / 'data/free/MANIFEST.json').read_text(encoding='utf-8'))['files']
     kept = ['data/README.md', 'data/free/MANIFEST.json', *(f'data/free/{name}' for name in names)]
     lost = ['data/smpl/SMPL_NEUTRAL.pkl', 'data/keypoints/pose_detection.tflite', 'data/free/images/free_train/0.jpg']
@@ -55,8 +55,8 @@ def test_the_page_of_the_data_folder_names_its_parts():
 
 
 def test_citation_names_every_regressor():
-    """The notes of the references are names of regressors. cff-version, message, title and authors are what the
-    format wants (citation-file-format 1.2.0, "Required fields")."""
+    """The notes of the references are names of regressors. citation-file-format 1.2.0, "Required fields", lists
+    cff-version, message, title and authors."""
     tree = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
     assert {'cff-version', 'message', 'title', 'authors'} <= set(tree)
     cited = {reference['notes'] for reference in tree['references']}

@@ -1,4 +1,4 @@
-"""Real pictures through the whole path: COCO's JSON to an annotation file, mixed with free people, trained on."""
+"""Training on real pictures: COCO's JSON becomes an annotation file and is mixed with free people."""
 import shutil
 from pathlib import Path
 
@@ -21,7 +21,7 @@ COCO = Path(__file__).resolve().parents[2] / 'shared' / 'real' / 'coco'
 @pytest.mark.slow
 @pytest.mark.skipif(not COCO.exists(), reason='../shared is not here')
 def test_real_people_are_learned_beside_free_ones(free_assets, tmp_path):
-    """The 2D loss on the real people falls by at least half; their panel is left in the test's folder."""
+    """The 2D loss on the real people falls by at least half. Their panel is written to the test's folder."""
     assets = tmp_path / 'free'
     shutil.copytree(free_assets, assets, ignore=shutil.ignore_patterns('images', 'dataset_extras', '*.pkl'))
     generate(['--out', str(assets), '--what', 'studio', '--train', '64', '--val', '8'])
@@ -31,7 +31,7 @@ def test_real_people_are_learned_beside_free_ones(free_assets, tmp_path):
         'PATHS.DATA_DIR', str(assets), 'PATHS.IMAGE_DIRS', [f'coco_real={COCO / "images"}'], 'NAME', 'real',
         'LOG_DIR', str(tmp_path), 'DATA.MIXTURE', [f'{people}:0.5', 'free-studio:0.5'], 'DATA.EPOCH_LENGTH', 3200,
         'TRAIN.NUM_EPOCHS', 1, 'TRAIN.BATCH_SIZE', 8, 'TRAIN.NUM_WORKERS', 0,
-        # The published weights: the quick ones count on bodies, and real people have 2D labels alone.
+        # The published weights: the quick ones need bodies, and real people have 2D labels alone.
         'SOLVER.BASE_LR', 5e-4, 'SOLVER.GRAD_CLIP', 0.0,
         'LOSS.KP_CRITERION', 'mse', 'LOSS.KP_2D_W', 300.0, 'LOSS.KP_3D_W', 300.0, 'LOSS.POSE_W', 60.0])
     trainer = Trainer(cfg)

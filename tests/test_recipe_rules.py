@@ -1,5 +1,5 @@
-"""Losses and rules that single recipes need, by arithmetic: means over what is seen, decay by steps, the first view
-alone, the published torso, objective and threshold of fits, DaNet's first losses."""
+"""Losses and rules of single recipes, compared with arithmetic: means over visible coordinates, decay by steps, the
+first view alone, the published torso, objective and threshold of fits, the losses of DaNet's first version."""
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -33,7 +33,7 @@ def body(standin_assets):
 # Keypoint losses
 
 def test_2d_keypoints_divided_by_the_visible_coordinates():
-    """Errors of 0.5 in x and 0.1 in y at three joints of one row, one of them OpenPose's, one half sure."""
+    """Errors of 0.5 in x and 0.1 in y at three joints of one row: one is OpenPose's, one has a confidence of 0.5."""
     target = torch.zeros(2, 49, 3)
     target[0, 3, 2], target[0, 30, 2], target[0, 31, 2] = 1.0, 1.0, 0.5
     predicted = torch.tensor([0.5, 0.1]).expand(2, 49, 2)
@@ -41,7 +41,7 @@ def test_2d_keypoints_divided_by_the_visible_coordinates():
     total = smooth * (1 + 1 + 0.5)
     loss = L.keypoint_2d_loss(predicted, target, 1.0, 1.0, 'smooth_l1', 'visible')
     assert float(loss) == pytest.approx(total / (3 * 2))
-    # With OpenPose's weight 0 its joint is not seen.
+    # With a weight of 0 OpenPose's joint is not visible.
     loss = L.keypoint_2d_loss(predicted, target, 0.0, 1.0, 'smooth_l1', 'visible')
     assert float(loss) == pytest.approx(smooth * 1.5 / (2 * 2))
     assert float(L.keypoint_2d_loss(predicted, target, 1.0, 1.0, 'smooth_l1')) == pytest.approx(total / (2 * 49 * 2))
@@ -49,7 +49,7 @@ def test_2d_keypoints_divided_by_the_visible_coordinates():
 
 
 def test_3d_keypoints_divided_by_the_visible_coordinates():
-    """Hips at the origin, and seen; one joint 0.2 m off in depth, another right; the second row has no 3D."""
+    """Visible hips at the origin, one joint 0.2 m off in depth, another right. The second row has no 3D joints."""
     joints, target = torch.zeros(2, 49, 3), torch.zeros(2, 24, 4)
     joints[:, 25 + 7, 2] = 0.2
     target[0, 7, 3], target[0, 8, 3], target[0, 2:4, 3] = 0.5, 1.0, 1.0
@@ -73,7 +73,7 @@ def test_danets_rate_decays_before_steps_30000_and_60000(step, rate):
 
 @pytest.mark.parametrize('which, wanted', [('first', (1 + 9) / 2), ('all', (1 + 81 + 9 + 25) / 4)])
 def test_losses_of_the_first_view(body, which, wanted):
-    """Two people in two views, views fastest; every coefficient of a row's betas is off by 1, 9, 3 and 5."""
+    """Two people in two views, views fastest. The betas of the four rows are off by 1, 9, 3 and 5."""
     cfg = load_config(None, ['MULTIVIEW.SUPERVISED', which, 'LOSS.SHAPE_W', 1.0])
     off = torch.tensor([1., 9., 3., 5.])
     identity = torch.eye(3).expand(4, 24, 3, 3)
@@ -94,7 +94,7 @@ def loop(standin_assets, body, *overrides):
 
 
 def test_fits_of_the_first_view(standin_assets, body):
-    """Rows 0, 2, 4, 6 are first views: their pictures alone get fits, and the second views' none."""
+    """Rows 0, 2, 4, 6 are first views. Only their pictures get fits."""
     reference = load('spin_smplify')
     fits = loop(standin_assets, body, 'SMPLIFY.RUN', True, 'MULTIVIEW.SUPERVISED', 'first')
     out = estimate(reference, body)
@@ -122,7 +122,7 @@ def test_threshold_on_the_mean_or_on_the_sum(standin_assets, body, monkeypatch, 
 
 
 def test_residuals_need_no_pose_prior(standin_assets, body, monkeypatch):
-    """Stored fits are a start without gmm_08.pkl, which only new fits want."""
+    """Stored fits need no gmm_08.pkl; only new fits do."""
     monkeypatch.setattr('models.smplify.PosePrior', None)
     loop(standin_assets, body)
     with pytest.raises(TypeError):
@@ -135,7 +135,7 @@ def seen_at(keypoints, **torso):
 
 
 def test_reprojection_in_crop_units():
-    """5000 px at 50 m: 100 px a metre. A joint is half of 111.5 px beside its keypoint, of which it is half sure."""
+    """5000 px at 50 m are 100 px a metre. A joint is 111.5 / 2 px beside its keypoint of confidence 0.5."""
     keypoints, joints = torch.zeros(1, 1, 49, 3), torch.zeros(1, 1, 49, 3)
     joints[..., 30, :2] = torch.tensor([0.1, -0.2])
     keypoints[..., 30, :] = torch.tensor([112 + 10 + 55.75, 112 - 20, 0.5])
@@ -149,7 +149,7 @@ def test_reprojection_in_crop_units():
 
 
 def test_annotated_torso():
-    """All of OpenPose's torso is seen, but only two annotated joints are: these are the camera stage's."""
+    """OpenPose's whole torso and two annotated joints are visible. The camera stage uses the annotated two."""
     names = ['right_hip', 'left_hip', 'right_shoulder', 'left_shoulder']
     annotated = [JOINT_NAMES.index(name) for name in names]
     keypoints = torch.zeros(1, 1, 49, 3)
@@ -164,7 +164,7 @@ def test_annotated_torso():
 
 
 def test_recipes_build_their_fits(standin_assets, body):
-    """SPIN's asks for no number of joints and for annotated torsos; mmhuman3d's moves a body that shows two of them."""
+    """SPIN's recipe has no minimum of joints and uses annotated torsos. mmhuman3d's moves a body with two keypoints."""
     spin = build_smplify(load_config('spin.yaml', ['PATHS.DATA_DIR', str(standin_assets)]), body)
     assert (spin.method, spin.iterations, spin.min_joints, spin.torso) == ('adam', 100, 0, 'annotated')
     theirs = build_smplify(load_config('spin_mmhuman3d.yaml', ['PATHS.DATA_DIR', str(standin_assets)]), body)
@@ -187,7 +187,7 @@ def test_only_adam_takes_crop_units(standin_assets):
 
 @dataclass
 class PlainStage:
-    """A body whose two vertices are the first rotation's corner plus the first of betas."""
+    """A body whose vertices are the first entry of the first rotation plus the first of betas."""
     rotmat: torch.Tensor
     betas: torch.Tensor
     camera: torch.Tensor
@@ -198,7 +198,7 @@ class PlainStage:
 
 
 def test_danets_first_losses():
-    """Two rows, the second without a target body."""
+    """Two rows; the second has no target body."""
     without = ['MODEL.DANET.TARGET_KP_2D_W', 0.0, 'MODEL.DANET.TARGET_KP_3D_W', 0.0]
     options = load_config('danet_h36m_itw.yaml', without).MODEL.DANET
     zeros = {'rotmat': torch.zeros(2, 24, 3, 3), 'betas': torch.zeros(2, 10), 'camera': torch.zeros(2, 3)}
@@ -215,7 +215,7 @@ def test_danets_first_losses():
 
 
 def test_danets_reprojection_counts_in_sides_of_the_crop():
-    """0.2 and 0.4 of [-1, 1] are 0.1 and 0.2 of the crop, at 24 joints, one half sure; OpenPose's do not count."""
+    """0.2 and 0.4 in [-1, 1] are 0.1 and 0.2 of a crop's side. One of 24 joints has confidence 0.5."""
     target = torch.ones(3, 49, 3)
     target[..., :2] = 0
     target[:, 48, 2] = 0.5
@@ -226,7 +226,7 @@ def test_danets_reprojection_counts_in_sides_of_the_crop():
 
 
 def test_danets_joints_are_centred():
-    """The whole body is 1 m away, which does not count; one joint is off by 1, 2 and 3 cm, half sure."""
+    """The body's offset of 1 m does not count. One joint of confidence 0.5 is off by 1, 2 and 3 cm."""
     joints, target = torch.ones(1, 49, 3), torch.zeros(1, 24, 4)
     joints[0, 25 + 9] += torch.tensor([0.01, -0.02, 0.03])
     target[..., 3] = 1.0
@@ -242,12 +242,12 @@ def test_weights_of_annotated_points(standin_assets, monkeypatch):
     monkeypatch.setattr(danet, 'dense_point_losses', lambda *_: dict.fromkeys(('index', 'u', 'v', 'segment'), 1.0))
     losses = danet.danet_losses(regressor(torch.randn(2, 3, 64, 64)), targets, load_config('danet.yaml'))
     found = {name: value for name, value in losses.items() if name.startswith('points_')}
-    # U and V: 0.5 on the sum over 16 pictures, which is divided by them here.
+    # U and V: 0.5 on the sum over 16 pictures; here the loss is divided by 16.
     assert found == {'points_index': 0.3, 'points_segment': 2.0, 'points_u': 0.5 * 16, 'points_v': 0.5 * 16}
 
 
-def test_free_danet_weighs_points_as_before():
-    """Its file holds the weights that were those of rendered IUV."""
+def test_free_danet_weighs_points_as_rendered_iuv():
+    """Its weights of annotated points equal those of rendered IUV."""
     cfg = load_config('free/danet_quick.yaml')
     options, weights = cfg.MODEL.DANET, cfg.LOSS
     assert (options.POINT_INDEX_W, options.POINT_SEGMENT_W, options.POINT_UV_W) == (
@@ -255,7 +255,7 @@ def test_free_danet_weighs_points_as_before():
 
 
 def test_danets_first_recipe_trains(standin_assets):
-    """Its losses come from the network, are finite and reach pose, shape and camera."""
+    """Its losses are finite and have gradients for pose, shape and camera."""
     ours = [f'MODEL.DANET.{key}_W' for key in ('POSE_L1', 'SHAPE_CAMERA_L1', 'TARGET_MESH', 'TARGET_KP_2D',
                                                'TARGET_KP_3D')]
     theirs = [f'LOSS.{key}_W' for key in ('KP_2D', 'KP_3D', 'POSE', 'SHAPE', 'CAM')]

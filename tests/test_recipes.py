@@ -1,4 +1,4 @@
-"""Every value of the published trainings beside ours (tests/published_recipes.py): what differs has a reason."""
+"""Values of the published trainings and ours (tests/published_recipes.py): every difference has a reason."""
 import pytest
 
 from core.config import CONFIG_FOLDER, default_config, get_key, load_config
@@ -6,9 +6,9 @@ from core.config.training_options import parse_training_options
 from datasets.mixed import parse_mixture
 from tests.published_recipes import RECIPES
 
-# Files that repeat no publication: this project's own variants.
+# This project's own variants.
 OWN = {'spin_lm', 'multi_spin_lm', 'pymaf_net'}
-# What a training does to its data, losses and weights; the rest says where things lie and how a machine is used.
+# Keys that change a training's data, losses and weights. Other keys are paths and the use of the machine.
 SECTIONS = ('LOSS.', 'SOLVER.', 'SMPLIFY.')
 KEYS = ('DATA.IMG_RES', 'DATA.MIXTURE', 'DATA.EPOCH_LENGTH', 'DATA.FLIP', 'DATA.ROT_FACTOR', 'DATA.ROT_PROB',
         'DATA.NOISE_FACTOR', 'DATA.SCALE_FACTOR', 'DATA.EVAL_DATASET', 'MODEL.BACKBONE.NAME',
@@ -17,7 +17,7 @@ KEYS = ('DATA.IMG_RES', 'DATA.MIXTURE', 'DATA.EPOCH_LENGTH', 'DATA.FLIP', 'DATA.
 DENSE = {'LOSS.INDEX_WEIGHTS', 'LOSS.PART_WEIGHTS', 'LOSS.POINT_REGRESSION_WEIGHTS'}
 LEVENBERG_MARQUARDT = {'SMPLIFY.TOLERANCE', 'SMPLIFY.STAY_WEIGHT'}
 FITS = {'SMPLIFY.RUN', 'SMPLIFY.USE_FITS', 'SMPLIFY.USE_FINAL_FIT'}
-# Names, not values.
+# Keys that name things.
 UNCOUNTED = {'MODEL.REGRESSOR', 'TRAIN.PRETRAINED_CHECKPOINT'}
 
 
@@ -30,7 +30,7 @@ def keys_of(node, prefix=''):
 
 
 def wanted_keys(cfg):
-    """What a table has to say something about."""
+    """Keys that a table must have."""
     keys = {key for key in keys_of(default_config()) if key.startswith(SECTIONS)} | set(KEYS)
     if cfg.MODEL.REGRESSOR in ('pymaf_net', 'danet'):
         keys |= {'IUV.SIZE', 'IUV.SHADING'}
@@ -42,7 +42,7 @@ def wanted_keys(cfg):
 
 
 def found(cfg, key):
-    """A value as the tables write it: the mixture as {names: share}."""
+    """A value in the tables' form: the mixture is {names: share}."""
     value = get_key(cfg, key)
     return {'+'.join(names): share for names, share in parse_mixture(value)} if key == 'DATA.MIXTURE' else value
 
@@ -56,7 +56,7 @@ def test_values_are_the_published_ones_or_say_why_not(name):
     cfg = load_config(f'{name}.yaml')
     wrong = []
     for row in rows_of(name):
-        if row.key is None:  # something that no key sets
+        if row.key is None:  # no key sets it
             assert row.reason and row.ours != row.published, row
         else:
             value = found(cfg, row.key)
@@ -69,7 +69,7 @@ def test_values_are_the_published_ones_or_say_why_not(name):
 
 @pytest.mark.parametrize('name', RECIPES)
 def test_a_table_leaves_nothing_out(name):
-    """All keys that make a training, and all that the YAML file sets."""
+    """It has all keys of SECTIONS and KEYS, and all that the YAML file sets."""
     cfg, default = load_config(f'{name}.yaml'), default_config()
     set_here = {key for key in keys_of(default) if get_key(cfg, key) != get_key(default, key)} - UNCOUNTED
     listed = [row.key for row in rows_of(name) if row.key]
@@ -84,7 +84,7 @@ def test_every_file_repeats_a_publication_or_is_our_own():
 
 
 def test_final_fits_come_with_danets_mixture(no_assets):
-    """DaNet's trainer takes SPIN's final fits as targets of the in-the-wild sets, and none of DensePose-COCO."""
+    """DaNet's trainer uses SPIN's final fits for the in-the-wild datasets, and no fits for DensePose-COCO."""
     def parse(*line):
         return parse_training_options(['--regressor', 'danet', *line])[0]
 

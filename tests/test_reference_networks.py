@@ -1,4 +1,4 @@
-"""HMR and PyMAF against values computed with the published code, on the same weights and assets."""
+"""HMR and PyMAF, compared with values that the published code computed on the same weights and assets."""
 import pytest
 import torch
 
@@ -14,8 +14,7 @@ FROM_ASSETS = ('smpl.', 'Dmap', 'points_grid', 'init_')
 
 
 def build(config, assets, weights):
-    # The feedback loop magnifies rounding, and convolutions round by the number of threads; a test before may have
-    # limited it.
+    # The feedback loop magnifies rounding, which depends on the number of threads.
     torch.set_num_threads(2)
     regressor = build_regressor(load_config(config, ['PATHS.DATA_DIR', str(assets)])).eval()
     report = load_weights(regressor, {'model': weights})

@@ -1,4 +1,4 @@
-"""Rotations, projection, alignment and losses against values computed with the published code."""
+"""Rotations, projection, alignment and losses, compared with values that the published code computed."""
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Data sets that are Python functions: what their people become, and what is said about a bad one."""
+"""Datasets that are Python functions: their samples, and errors about wrong people."""
 import numpy as np
 import pytest
 import torch
@@ -21,7 +21,7 @@ def dataset_of(people, *overrides, split='train'):
 
 
 def test_a_person_becomes_a_sample():
-    """By hand: the box (10, 10, 20, 40) has its middle at (20, 30) and a side of 1.2 x 40; a point at its corner."""
+    """The box (10, 10, 20, 40) has its centre at (20, 30) and a side of 1.2 x 40. A keypoint is at its corner."""
     keypoints = np.zeros((49, 3), np.float32)
     keypoints[30] = (20 - 24, 30 + 24, 1)
     sample = dataset_of([{**GOOD, 'keypoints_2d': keypoints, 'gender': 'f', 'focal': 80.0, 'mine': [1.0, 2.0]}])[0]
@@ -31,7 +31,7 @@ def test_a_person_becomes_a_sample():
     assert sample['has_mine'] and not sample['has_smpl']
 
 
-def test_labels_that_some_rows_lack_are_zeros_under_a_mask(standin_assets):
+def test_absent_labels_are_zeros_with_a_mask(standin_assets):
     dataset = dataset_of([{**GOOD, 'mine': 3.0}, GOOD])
     assert [(dataset[row]['mine'].item(), bool(dataset[row]['has_mine'])) for row in (0, 1)] == [(3, True), (0, False)]
     write_tiny_dataset(standin_assets, 'tiny', 'train')
@@ -69,7 +69,7 @@ def test_names_of_the_projects_own_sets_are_taken():
             register_dataset(name)
 
 
-def test_a_label_that_looks_like_a_known_one_is_told(caplog):
+def test_a_label_with_a_similar_name_is_logged(caplog):
     dataset_of([{**GOOD, 'keypoint_2d': np.zeros((49, 3))}])
     assert "did you mean 'keypoints_2d'?" in caplog.text
 

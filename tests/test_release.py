@@ -1,4 +1,4 @@
-"""A run's checkpoint as a file to hand out, and which weights a program takes where none are given."""
+"""Releasing a run's checkpoint, and the default weights of the programs."""
 import numpy as np
 import pytest
 import safetensors
@@ -17,7 +17,7 @@ from utils.torch_io import save_torch
 
 @pytest.fixture(scope='module')
 def run_checkpoint(free_assets, tmp_path_factory):
-    """(cfg, path) of a checkpoint as a training of a narrow PyMAF writes it, on a machine with paths of its own."""
+    """(cfg, path) of a checkpoint of a narrow PyMAF, whose config has paths of a machine."""
     folder = tmp_path_factory.mktemp('run')
     cfg = load_config('free/pymaf.yaml', [
         'PATHS.DATA_DIR', str(free_assets), 'DEVICE', 'cpu', 'DATA.STREAM.PHOTOS', str(folder), 'LOG_DIR', str(folder),
@@ -43,7 +43,7 @@ def test_the_file_has_half_precision_texts_and_no_path(run_checkpoint, tmp_path)
     assert all(kind == (torch.float32 if 'running' in name else torch.float16)
                for name, kind in types.items() if 'num_batches' not in name)
     assert out.stat().st_size < 0.6 * checkpoint.stat().st_size
-    # 11 bits of each weight, of bodies that are 1.7 m tall.
+    # Weights are rounded to 11 bits; bodies are 1.7 m tall.
     assert 0 < gap < 10
 
 
@@ -63,7 +63,7 @@ def test_the_file_rebuilds_the_network(run_checkpoint, tmp_path):
     assert np.abs((found - wanted).numpy()).max() < 0.01
 
 
-def test_weights_of_others_are_not_handed_out(tmp_path):
+def test_weights_of_other_projects_are_not_released(tmp_path):
     path = tmp_path / 'others.pt'
     save_torch(path, {'model': {'conv1.weight': torch.zeros(1)}})
     with pytest.raises(BadFile, match='not a checkpoint of a run of this project'):
@@ -71,7 +71,7 @@ def test_weights_of_others_are_not_handed_out(tmp_path):
     assert not (tmp_path / 'out.safetensors').exists()
 
 
-def test_the_name_says_the_format(run_checkpoint, tmp_path, capsys):
+def test_the_file_name_must_end_in_safetensors(run_checkpoint, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(['--checkpoint', str(run_checkpoint[1]), '--out', str(tmp_path / 'out.pt')])
     assert '.safetensors' in capsys.readouterr().err
@@ -86,7 +86,7 @@ def test_programs_take_the_weights_of_the_repository_on_the_free_body(run_checkp
     cfg, checkpoint = parse_pose_options(['--dataset', 'free', '--misc', 'PATHS.DATA_DIR', str(free_assets)])
     assert checkpoint == str(tmp_path / 'free_pymaf.safetensors') and cfg.MODEL.PyMAF.HIDDEN == 32
     assert any('which comes with the repository' in line for line in said)
-    assert default_checkpoint(str(tmp_path)) is None  # no body there, hence no free one
+    assert default_checkpoint(str(tmp_path)) is None  # the folder has no free body
 
 
 @pytest.mark.parametrize('other', [(), ('--regressor', 'hmr'), ('--pretrained_checkpoint', 'none.pt')])

@@ -1,4 +1,4 @@
-"""Damaged checkpoints and fits are recognized and named; a disk that fills up leaves the old file."""
+"""Damaged checkpoints and fits are detected and named. A full disk leaves the old file."""
 import contextlib
 import os
 import random
@@ -20,7 +20,7 @@ TRUNCATIONS, FLIPS = 40, 120
 
 
 def damaged_copies(content, seed=0):
-    """Truncations at random lengths, then copies with one bit turned."""
+    """Truncations at random lengths, then copies with one flipped bit."""
     draw = random.Random(seed)
     for _ in range(TRUNCATIONS):
         yield content[:draw.randrange(len(content))]
@@ -38,13 +38,13 @@ def small_checkpoint(step):
 
 @pytest.fixture
 def log(caplog):
-    """What the project's logger says, which keeps to itself."""
+    """Messages of the project's logger, which does not propagate."""
     get_logger().addHandler(caplog.handler)
     yield caplog
     get_logger().removeHandler(caplog.handler)
 
 
-def test_every_damaged_checkpoint_is_passed_over(tmp_path, log):
+def test_every_damaged_checkpoint_is_skipped(tmp_path, log):
     store = CheckpointStore(tmp_path)
     store.save(small_checkpoint(1), 1)
     newest = store.save(small_checkpoint(2), 2, best=True)
@@ -55,7 +55,7 @@ def test_every_damaged_checkpoint_is_passed_over(tmp_path, log):
         newest.write_bytes(content)
         log.clear()
         path, found = store.newest()
-        if path == newest:  # a bit that says nothing, such as a date in the archive's directory
+        if path == newest:  # a bit without meaning, such as one of a date in the archive's directory
             assert content_digest(found) == wanted
             harmless += 1
             continue
@@ -74,11 +74,11 @@ def test_a_damaged_best_checkpoint_is_named(tmp_path, log):
     assert store.has_damaged_best() and 'best.pt' in log.text
 
 
-def test_links_of_a_save_that_was_cut_short_are_made(tmp_path):
+def test_links_of_an_interrupted_save_are_completed(tmp_path):
     store = CheckpointStore(tmp_path)
     store.save(small_checkpoint(1), 1, best=True)
     path = store.save(small_checkpoint(2), 2, best=True)
-    for name in ('latest.pt', 'best.pt'):  # as they stand when the process dies right after the file is renamed
+    for name in ('latest.pt', 'best.pt'):  # the state if the process dies after the file is renamed
         os.replace(store.folder / name, store.folder / f'{name}.old')
         os.link(store.folder / 'step_00000001.pt', store.folder / name)
     assert load_torch(store.best())['global_step'] == 1
@@ -105,7 +105,7 @@ def test_every_damaged_fits_file_is_named(tmp_path):
 
 
 def test_fits_between_their_two_writes_are_whole(tmp_path):
-    """The digest is written before the fits: a run killed in between leaves the new digest beside the old fits."""
+    """The digest is written before the fits. A run killed in between leaves the new digest with the old fits."""
     path = tmp_path / 'tiny_fits.npy'
     for value in (0, 1):
         write_fits(path, np.full((3, 82), value, np.float32), 'body')
@@ -117,7 +117,7 @@ def test_fits_between_their_two_writes_are_whole(tmp_path):
 
 @contextlib.contextmanager
 def small_disk(folder):
-    """A file system of 256 KiB, where this process may mount one."""
+    """A file system of 256 KiB; skips the test where this process may not mount one."""
     made = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'none', str(folder)], capture_output=True)
     if made.returncode:
         pytest.skip('no file system can be mounted here')
@@ -129,7 +129,7 @@ def small_disk(folder):
 
 @contextlib.contextmanager
 def small_files(folder):
-    """No file of this process may grow beyond 256 KiB, as with a quota."""
+    """A limit of 256 KiB on files of this process, like a quota."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, hard))
     try:
@@ -173,7 +173,7 @@ def test_a_full_disk_keeps_the_newest_checkpoint(tmp_path):
         assert not list(tmp_path.glob('.*'))
 
 
-def test_a_part_of_fits_that_was_cut_short_is_made_again(tmp_path):
+def test_a_damaged_part_of_fits_is_computed_again(tmp_path):
     from core.training.dataset_fits import _finished_part
     keypoints = np.ones((2, 49, 3), np.float32)
     file = tmp_path / '00000000.npz'

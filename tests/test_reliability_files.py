@@ -1,6 +1,6 @@
-"""Files from strangers: each reader is given a file that would run a command or make a library follow forged addresses.
+"""Untrusted files: each reader gets files that would run a command or make a library follow forged addresses.
 
-The command would leave a file behind. Nothing may, and every reader ends in one line that names its file.
+The command would write a file. No reader runs it, and each raises a one-line error that names its file.
 """
 import io
 import os
@@ -74,7 +74,7 @@ def torch_bytes(content, **options):
 
 
 def torch_tar(command):
-    """torch's oldest format: a tar whose members are pickles."""
+    """torch's oldest format, a tar of pickles."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode='w') as tar:
         for name in ('sys_info', 'pickle', 'storages', 'tensors'):
@@ -107,7 +107,7 @@ def bombs(kind, mark):
 
 
 def in_folder(name, read):
-    """A reader of an asset folder's file `name`, as a reader of that file."""
+    """Turn a reader of an asset folder into a reader of its file `name`."""
     return lambda path: read(Assets(path.rename(path.with_name(name)).parent, is_free=True))
 
 
@@ -144,7 +144,7 @@ def resnet34():
 
 
 def in_pretrained_folder(path):
-    """The asset folder in which the file lies where torchvision's weights are looked for."""
+    """An asset folder with the file in pretrained_model, the place of torchvision's weights."""
     folder = path.parents[1] / 'pretrained_model'
     folder.mkdir(exist_ok=True)
     (folder / path.name).write_bytes(path.read_bytes())
@@ -170,7 +170,7 @@ def test_no_reader_runs_a_command(tmp_path, what):
 
 
 @pytest.mark.filterwarnings('ignore:Detected pickle protocol')
-def test_a_run_passes_over_a_hostile_checkpoint(tmp_path, caplog):
+def test_a_run_skips_hostile_checkpoints(tmp_path, caplog):
     mark = tmp_path / 'mark'
     for number, content in enumerate(bombs('torch', mark)):
         (tmp_path / f'step_{number:08d}.pt').write_bytes(content)
@@ -186,7 +186,7 @@ def test_scripts_end_in_one_line(tmp_path, command):
     done = subprocess.run([sys.executable, *[str(path) if word == 'FILE' else word for word in command]],
                           capture_output=True, text=True, cwd=ROOT, env={**os.environ, 'OMP_NUM_THREADS': '1'})
     assert done.returncode == 2 and not mark.exists()
-    assert done.stderr.count('\n') == 1 and str(path) in done.stderr and 'code' in done.stderr
+    assert done.stderr.count('\n') == 1 and done.stderr.startswith(f'error: {path}') and 'code' in done.stderr
 
 
 @pytest.mark.parametrize('text', ['NAME: !!python/object/apply:os.system ["touch MARK"]',
@@ -204,21 +204,21 @@ _begin = (np._core if hasattr(np, '_core') else np.core).multiarray._reconstruct
 
 
 def forged_array(code):
-    """Bytes that numpy's own unpickling takes for object pointers; reading them ends the process or worse."""
+    """Bytes that numpy's unpickling takes for object pointers. Reading them crashes the process or worse."""
     fields = {'a': (Call(np.dtype, 'O', False, True), 0)}
     dtype = Call(np.dtype, code, False, True, state=(3, '<' if code == 'f8' else '|', None, ('a',), fields, 8, 1, 0))
     return Call(_begin, np.ndarray, (0,), b'b', state=(1, (1,), dtype, False, b'A' * 8))
 
 
 def forged_sparse():
-    """Indices a thousand million entries outside of the matrix, which scipy follows."""
+    """A sparse matrix with indices far outside, which scipy follows."""
     matrix = scipy.sparse.csc_matrix(np.eye(3))
     matrix.indices[:] = 10 ** 9
     return matrix
 
 
 def forged_length():
-    """An array that claims more bytes than it brings."""
+    """An array whose shape needs more bytes than it has."""
     return Call(_begin, np.ndarray, (0,), b'b', state=(1, (10 ** 9,), np.dtype('f8'), False, b'A' * 8))
 
 
@@ -266,7 +266,7 @@ def test_a_damaged_mat_file_is_one_line(tmp_path):
 
 
 def test_classes_in_mat_files_are_not_numbers(tmp_path):
-    """MATLAB's objects and functions come as what they are, and no reader takes them for an array."""
+    """MATLAB's objects and text keep their types, and no reader takes them for arrays."""
     fields = np.zeros((1, 1), [('All_Faces', object)])
     thing = scipy.io.matlab.MatlabObject(fields, 'evil')
     content = {'All_Faces': thing, 'All_vertices': 'system', 'U_transforms': thing}
@@ -301,7 +301,7 @@ def test_archives_stay_in_their_folder(tmp_path, trick):
     assert trick == 'option' or (code == 1 and 'refused' in out and not (tmp_path / 'data/UV_data').exists())
 
 
-def test_a_checkpoint_does_not_choose_what_is_written(tmp_path):
+def test_a_checkpoint_does_not_choose_output_files(tmp_path):
     written = {'TEST': {'RESULT_FILE': '/tmp/x.npz', 'OVERWRITE': True, 'REPORT': ['/tmp/x.md'], 'OUTPUT_DIR': '/tmp'},
                'MODEL': {'REGRESSOR': 'hmr'}, 'LOG_DIR': '/tmp/logs'}
     cfg = load_stored_config(yaml.safe_dump(written), 'model.pt', ['TEST.OUTPUT_DIR', 'mine'])
@@ -331,7 +331,7 @@ def test_checkpoints_of_the_wrong_shape(tmp_path, content):
 
 
 def test_a_pickle_that_names_one_list_again_and_again(tmp_path):
-    """Visited along every path, forty doublings would take longer than anybody lives."""
+    """The list has 2^40 paths; the reader visits each object once."""
     nested = []
     for _ in range(40):
         nested = [nested, nested]
@@ -349,6 +349,6 @@ def test_a_sparse_array_larger_than_memory(tmp_path, standin_assets):
 
 def test_missing_files_are_named(tmp_path):
     for _, name, read in READERS.values():
-        if name not in ('smpl_mean_params.npz', 'resnet34-b627a593.pth'):  # read from where it is moved to
+        if name not in ('smpl_mean_params.npz', 'resnet34-b627a593.pth'):  # their readers move the file first
             with pytest.raises(MissingFile, match=name):
                 read(tmp_path / name)

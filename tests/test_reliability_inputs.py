@@ -1,4 +1,4 @@
-"""Dirty data: every broken file ends in success or in one line of the project's own that names the file."""
+"""Dirty data: every broken file is read, or raises a one-line ProjectError that names the file."""
 import warnings
 from collections import Counter
 
@@ -14,7 +14,7 @@ from utils.errors import ProjectError
 
 
 class Chooser:
-    """Choices of a mutation, drawn by hypothesis, which shrinks and repeats them."""
+    """Choices of a mutation. hypothesis draws, shrinks and repeats them."""
 
     def __init__(self, data):
         self._data = data
@@ -33,7 +33,7 @@ def table(standin_assets, tmp_path_factory):
 
 
 def try_mutants(table, folder, count):
-    """Read `count` broken variants or a few more, as many of each kind -> Counter of (kind, outcome)."""
+    """Read at least `count` broken variants, equally many of each kind -> Counter of (kind, outcome)."""
     outcomes = Counter()
 
     @settings(max_examples=-(-count // len(table)), deadline=None, database=None, derandomize=True,
@@ -55,13 +55,13 @@ def try_mutants(table, folder, count):
 
 
 def read(reader, path, name):
-    """'read' or 'refused'; fails for any other exception, for several lines, and where the file is not named."""
+    """'read' or 'refused'. Fails for other exceptions, for messages of several lines or without the file's name."""
     try:
         reader(path)
     except ProjectError as error:
         text = str(error)
         assert '\n' not in text, text
-        # A picture that an annotation names wrongly is named itself.
+        # Where an annotation's picture is wrong, the error names the picture.
         assert path.name in text or '.jpg' in text or '/datasets/tiny/' in text, f'{name}: {text}'
         return 'refused'
     return 'read'
@@ -87,8 +87,8 @@ def test_a_thousand_dirty_files(table, tmp_path):
     assert all(outcomes[name, 'refused'] for name in table)
 
 
-def test_the_files_themselves_are_read(table, tmp_path):
-    """Unharmed, each kind of file is read: the mutants fail for what is wrong with them."""
+def test_intact_files_are_read(table, tmp_path):
+    """So mutants are refused because of their damage."""
     class Unharmed:
         def number(self, low, high):
             raise NotImplementedError
@@ -122,7 +122,7 @@ def test_unusual_pictures_are_read(standin_assets, tmp_path, name):
     path = tmp_path / name
     path.write_bytes(content)
     reader = read_to_sample(tiny_config(standin_assets, tmp_path))
-    assert read(reader, path, name) == 'read' or name == 'float.tiff'  # which no version of OpenCV has to know
+    assert read(reader, path, name) == 'read' or name == 'float.tiff'  # some versions of OpenCV cannot read it
 
 
 def test_turned_pictures_stand_upright(standin_assets, tmp_path):

@@ -1,4 +1,4 @@
-"""Losses that are not finite, out of the data themselves; derivatives against finite differences, in double."""
+"""Data that make losses infinite, and derivatives compared with finite differences in double precision."""
 import copy
 import json
 import shutil
@@ -26,12 +26,14 @@ from utils.errors import BadConfig, ProjectError
 from utils.iuv_maps import dense_iuv_losses
 from utils.rasterizer import barycentrics_of, interpolate, rasterize
 
-# A number that float32 holds and whose square it does not.
+pytestmark = pytest.mark.usefixtures('without_panels')
+
+# float32 can represent this number, but not its square.
 HUGE = 1e30
 
 
 def assets_with_huge_joints(standin_assets, folder, rows):
-    """Assets whose training set has 3D joints of 1e30 metres in some rows; as finite as the file says they are."""
+    """Assets whose training set has finite 3D joints of 1e30 metres in some rows."""
     assets = shutil.copytree(standin_assets, folder, symlinks=True)
     write_tiny_dataset(assets, 'tiny', 'val', count=6, seed=1)
     path = write_tiny_dataset(assets, 'tiny', 'train')
@@ -68,7 +70,7 @@ def test_infinite_losses_in_a_row_stop_and_name_the_pictures(standin_assets, tmp
 
 
 def scale_losses(trainer, scale):
-    """Give a run on the CPU what accelerate gives one on CUDA: float16 and a scaler of losses."""
+    """Give a run on the CPU accelerate's float16 and its scaler of losses, as on CUDA."""
     accelerator = trainer.accelerator
     accelerator.scaler = torch.amp.GradScaler('cpu', init_scale=scale)
     accelerator.native_amp, accelerator.state._mixed_precision = True, 'fp16'
@@ -85,7 +87,7 @@ def test_an_overflow_of_fp16_is_no_fault(standin_assets, tmp_path):
     scaler = scale_losses(trainer, 2.0 ** 12)
     before = copy.deepcopy(dict(trainer.regressor.named_parameters()))
     trainer.fit()
-    assert scaler.get_scale() < 2.0 ** 12  # some steps overflowed and were passed over,
+    assert scaler.get_scale() < 2.0 ** 12  # some steps overflowed and were skipped
     assert trainer.state.progress.global_step == 6 and trainer.state.progress.skipped_steps == 0
     learned = dict(trainer.regressor.named_parameters())
     assert any(not torch.equal(before[name], value) for name, value in learned.items())  # others were taken
@@ -104,7 +106,7 @@ def double(*shape, seed=0, scale=1.0):
 
 @pytest.fixture
 def stays_double(monkeypatch):
-    """Losses on dense maps compute in float32 whatever they get; here they are to keep double precision."""
+    """Losses on dense maps convert to float32; this keeps double precision."""
     monkeypatch.setattr(torch.Tensor, 'float', lambda self: self)
 
 
@@ -119,7 +121,7 @@ def test_rotations():
     check(geometry.axis_angle_to_rotmat, small)
     near_half_turn = torch.nn.functional.normalize(double(5, 3).detach(), dim=-1) * 3.1
     check(geometry.axis_angle_to_rotmat, near_half_turn.requires_grad_())
-    # Along rotations: finite differences may not leave them.
+    # Finite differences stay on rotations.
     check(lambda value: geometry.rotmat_to_axis_angle(geometry.axis_angle_to_rotmat(value)), double(6, 3))
     check(lambda value: geometry.rotmat_to_rot6d(geometry.rot6d_to_rotmat(value)), double(6, 6))
 
@@ -193,7 +195,7 @@ def test_rasterized_barycentrics_and_depth():
 
 @pytest.fixture(scope='module')
 def fitted(standin_assets):
-    """(sparse body, pose prior) in double precision, pose blend shapes left out as in the Jacobian."""
+    """(sparse body, pose prior) in double precision, without pose blend shapes, as in the Jacobian."""
     body = SparseBody(BodyModel(standin_assets)).double()
     body.moment_by_pose.zero_()
     return body, PosePrior(standin_assets / 'gmm_08.pkl').double()
@@ -225,7 +227,7 @@ def test_turning_by_the_left_jacobian():
 @pytest.mark.parametrize('calibrated', [False, True])
 @pytest.mark.parametrize('kind', ['camera', 'body'])
 def test_the_objective_of_a_fit(fitted, kind, calibrated):
-    """Autograd's gradient of the cost against finite differences, and the written-out gradient against autograd's."""
+    """Autograd's gradient of the cost equals finite differences, and the analytic gradient equals autograd's."""
     body, prior = fitted
     state, seen = two_views(body, calibrated)
     stage = CameraStage(body, seen, Weights()) if kind == 'camera' else BodyStage(

@@ -1,4 +1,4 @@
-"""Runs that are killed and resumed end as an uninterrupted one does, bit for bit; signals save and end a run."""
+"""Runs that are killed and resumed equal an uninterrupted run bit for bit. Signals save and end a run."""
 import random
 import shutil
 import signal
@@ -14,7 +14,7 @@ from tests.tiny_data import write_tiny_dataset
 from tests.training_processes import TrainingServer
 from utils.torch_io import load_torch
 
-# Fits in the loop, and steps of two batches each, of which a checkpoint may hold one half.
+# Fits in the loop, and steps of two batches each. A checkpoint may be between the two.
 FITTED = ('SOLVER.ACCUMULATE', 2, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 3,
           'SMPLIFY.THRESHOLD', 1e6)
 OFTEN = ('TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 2, 'TRAIN.VIS_INTERVAL', 1000)
@@ -41,7 +41,7 @@ def config_file(assets, folder, *overrides, **options):
 
 
 def assert_same_run(one, other):
-    """Weights, optimizer, fits, random streams and progress of two run folders, newest and best, bit for bit."""
+    """Compare weights, optimizer, fits, random states and progress of two run folders, newest and best, bit for bit."""
     for name in ('latest.pt', 'best.pt'):
         left, right = (load_torch(folder / 'run/checkpoints' / name) for folder in (one, other))
         assert left.keys() == right.keys()
@@ -70,18 +70,18 @@ def assert_equal(left, right, where):
 
 
 def being_written(folder, name):
-    """Whether a file of the run is written aside just now."""
+    """Whether a temporary file in this folder of the run exists."""
     return any((folder / 'run' / name).glob('.*.tmp'))
 
 
 class Saboteur:
-    """Ends a run at a moment of one kind. `done` counts; `in_steps` how many of them struck within a training epoch."""
+    """Kills a run at a moment of some kind. done: kinds so far; in_steps: number of kills within a training epoch."""
 
     def __init__(self, folder, seed):
         self.folder, self.random, self.done, self.in_steps = folder, random.Random(seed), [], 0
 
     def strike(self, process, kind):
-        """-> whether the run was still going."""
+        """Kill the run at a moment of this kind -> whether the run was still running."""
         delay = self.random.uniform(0, 3)
         if kind in ('checkpoints', 'fits'):
             struck = process.wait_for(lambda: being_written(self.folder, kind))
@@ -137,7 +137,7 @@ def compare_with_kills(server, assets, tmp_path, epochs, kinds, *overrides, seed
 
 
 def test_two_kills(server, assets, tmp_path):
-    compare_with_kills(server, assets, tmp_path, 2, ['checkpoints', 'fits'], *FITTED)
+    compare_with_kills(server, assets, tmp_path, 2, ['checkpoints', 'fits'], *FITTED, regressor='hmr')
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_twenty_kills(server, assets, tmp_path):
 
 
 def stop_at(process, stage, number):
-    """Signal a run and its loader processes, as a terminal or a job scheduler does -> seconds until its end."""
+    """Signal a run and its loader processes, as a terminal or job scheduler does -> seconds until its end."""
     assert process.wait_for(lambda: f'{stage}:' in process.output() and process.children()), process.output()
     for pid in [process.pid, *process.children()]:
         process.signal(number, pid)
@@ -158,24 +158,25 @@ def stop_at(process, stage, number):
 
 
 def test_signals_save_and_end_within_ten_seconds(server, assets, tmp_path):
-    """Ctrl-C in a step, SIGTERM in a validation of 60 batches; then the run ends as if it had not been stopped."""
+    """Ctrl-C in a step and SIGTERM in a validation of 60 batches. The resumed run equals an uninterrupted one."""
     longer = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
     write_tiny_dataset(longer, 'tiny', 'val', count=60, seed=1)
     overrides = ('TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, 'TEST.BATCH_SIZE', 1, 'TRAIN.CHECKPOINT_STEPS', 1000)
-    path = config_file(longer, tmp_path / 'stopped', *overrides)
+    path = config_file(longer, tmp_path / 'stopped', *overrides, regressor='hmr')
     for number, stage in ((signal.SIGINT, 'epoch 0'), (signal.SIGTERM, 'evaluate tiny')):
         process = server.start(['--cfg_file', path, '--resume'], tmp_path / stage.replace(' ', '_'))
         assert stop_at(process, stage, number) < 10
         assert not (tmp_path / 'stopped/run/checkpoints/best.pt').exists()
     resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log')
-    whole = server.start(['--cfg_file', config_file(longer, tmp_path / 'whole', *overrides)], tmp_path / 'log3')
+    whole = server.start(['--cfg_file', config_file(longer, tmp_path / 'whole', *overrides, regressor='hmr')],
+                         tmp_path / 'log3')
     assert resumed.wait() == 0 and whole.wait() == 0, resumed.output()
     assert_same_run(tmp_path / 'whole', tmp_path / 'stopped')
 
 
 @pytest.mark.slow
 def test_a_picture_that_cannot_be_read_costs_no_step(server, assets, tmp_path):
-    """The run stops at it, saved; when the picture is mended, the resumed run ends as if nothing had been."""
+    """The run saves and stops. With the picture repaired, the resumed run equals an uninterrupted one."""
     broken = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
     picture = broken / 'datasets/tiny/train_7.jpg'
     content = picture.read_bytes()
@@ -193,7 +194,7 @@ def test_a_picture_that_cannot_be_read_costs_no_step(server, assets, tmp_path):
 
 @pytest.mark.slow
 def test_a_damaged_best_checkpoint_is_chosen_anew(server, assets, tmp_path):
-    """The best one is of the first epoch, the newest one of the first step after."""
+    """The best checkpoint is of the first epoch, the newest one of the next step."""
     for overrides in (('TRAIN.NUM_EPOCHS', 1), ('TRAIN.NUM_EPOCHS', 2, 'TRAIN.TIME_TO_RUN', 1e-9)):
         path = config_file(assets, tmp_path / 'a', *overrides, regressor='hmr')
         assert server.start(['--cfg_file', path, '--resume'], tmp_path / 'log').wait() == 0

@@ -1,4 +1,4 @@
-"""Overlays, side views and panels: where bodies appear, which hides which, and what their edges look like."""
+"""Overlays, side views and panels: places of bodies, occlusion between bodies, and edges."""
 import numpy as np
 import pytest
 import torch
@@ -35,14 +35,14 @@ def ball_mask(position, margin=0.0):
 
 @pytest.mark.parametrize('position', [(0.9, -0.4, 3), (-1.2, 0.5, 4), (1.3, 0, 2)])
 def test_body_lands_where_the_camera_puts_it(position):
-    """Also off the axis, where a ball's outline is an ellipse, and partly out of the picture."""
+    """Off the axis, where a ball's outline is an ellipse, and partly outside the picture."""
     mask = drawn(render_overlay(GREY, BALL.vertices[None], BALL.faces, FOCAL, translations=[position]))
     assert mask[ball_mask(position, -0.03)].all()
     assert not mask[~ball_mask(position, 0.03)].any()
 
 
 def test_the_picture_is_not_mirrored():
-    """A flag whose long end points right and down: more pixels right of and below its corner."""
+    """A flag's long side points right and its short side down."""
     flag = np.array([[0, 0, 3], [1.0, 0, 3], [0, 0.3, 3]])
     mask = drawn(render_overlay(GREY, flag[None], np.array([[0, 2, 1]]), FOCAL)) | \
         drawn(render_overlay(GREY, flag[None], np.array([[0, 1, 2]]), FOCAL))
@@ -75,7 +75,7 @@ def test_nearer_people_hide_farther_ones():
 
 
 def test_edges_are_smooth_with_anti_aliasing():
-    """Ambient shading makes the ball's own colours dark, so that a blend with a white backdrop lies between."""
+    """A black ball on white: with anti-aliasing, edge pixels have values in between."""
     white = np.full_like(GREY, 255)
     arguments = (white, BALL.vertices[None], BALL.faces, FOCAL, None, [[0, 0, 3]], [(0, 0, 0)])
     hard = np.unique(render_overlay(*arguments, anti_alias=1))
@@ -100,7 +100,7 @@ def test_normals_point_outward():
 
 
 def test_side_view_turns_each_body_about_its_own_axis():
-    """Two bars that point at the camera lie flat after the turn, their near ends on the right."""
+    """Two bars that point at the camera are horizontal in the side view, with their near ends on the right."""
     bar = trimesh.creation.box((0.1, 0.1, 1.0)).subdivide().subdivide()
     colors = np.array([[1, 0, 0], [0, 0, 1]])
     bars = np.stack([bar.vertices + [-0.9, 0, 5], bar.vertices + [0.9, 0, 5]])

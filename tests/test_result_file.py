@@ -1,4 +1,4 @@
-"""Where the result file of eval.py puts people: projected by its own numbers, as anybody would who has the file."""
+"""eval.py's result file: its joints, projected with its camera, are where the network sees them."""
 import numpy as np
 import pytest
 import torch
@@ -19,7 +19,7 @@ SMALL = {'hmr': ['MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.HMR.HIDDEN', 32],
 
 @pytest.fixture(scope='module')
 def assets(standin_assets):
-    """Boxes off the middle, two of them with the picture's camera: its focal length, and where it looks too."""
+    """People with boxes off the middle. One row has a focal length, and two have a camera matrix."""
     path = write_tiny_dataset(standin_assets, 'placed', 'val', count=4)
     arrays = dict(np.load(path))
     arrays['center'] = np.array([[48.0, 48.0], [20.0, 60.0], [80.0, 30.0], [60.0, 50.0]])
@@ -32,8 +32,8 @@ def assets(standin_assets):
 @pytest.mark.parametrize('name, frame, tolerance', [('cliff', 'picture', 0.002), ('hmr', 'crop', 0.06),
                                                     ('hmr', 'picture', 0.06), ('hmr2', 'picture', 0.06)])
 def test_written_joints_are_seen_where_the_network_sees_them(assets, tmp_path, name, frame, tolerance):
-    """Tolerances in sides of the box: CLIFF's own camera is the picture's; the others' is one of a crop, far away, and
-    what is nearer shows more perspective."""
+    """Tolerances are in box sides. CLIFF's camera is the picture's. Others have a distant camera of the crop, which
+    shows less perspective than a near body has."""
     cfg = load_config(f'{name}.yaml', ['PATHS.DATA_DIR', str(assets), 'MODEL.CAMERA', frame, 'DATA.IMG_RES', 64,
                                        'DEVICE', 'cpu', 'TRAIN.NUM_WORKERS', 0, 'TEST.BATCH_SIZE', 3, *SMALL[name]])
     torch.manual_seed(0)

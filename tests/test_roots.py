@@ -1,4 +1,4 @@
-"""3D joints of people without pelvis or hips: an absent root is not a root at the origin."""
+"""3D joints of people without pelvis or hips: an absent root is not at the origin."""
 import numpy as np
 import pytest
 import torch
@@ -14,7 +14,7 @@ FAR = torch.tensor([1.0, -2.0, 4.0])  # metres
 
 @pytest.fixture
 def people():
-    """Two people's 49 joints, and the same 24 as labels from another origin."""
+    """(49 joints of two people, the last 24 as labels with another origin)."""
     joints = torch.randn(2, 49, 3, generator=torch.Generator().manual_seed(0)) / 3
     return joints, torch.cat([joints[:, 25:] + FAR, torch.ones(2, 24, 1)], 2)
 
@@ -32,7 +32,7 @@ def test_a_perfect_estimate_loses_nothing(people, absent):
 
 
 def test_rows_without_a_root_do_not_count(people):
-    """The other row's loss stays what it is alone."""
+    """The loss is that of the other row alone."""
     joints, target = people
     joints = joints + torch.rand(joints.shape, generator=torch.Generator().manual_seed(1)) / 10
     for has_3d in (torch.ones(2), torch.ones(2, dtype=torch.bool)):
@@ -55,7 +55,7 @@ def test_which_rows_have_a_root(people):
     assert has_root(torch.from_numpy(confidence)).tolist() == [False, True, False, True, False]
 
 
-def test_evaluation_centres_at_what_is_there(people):
+def test_evaluation_centres_at_pelvis_or_hips(people):
     _, target = people
     joints, valid, rooted = _annotated_joints(without(target, PELVIS, LEFT_HIP), J14)
     assert rooted.tolist() == [False, True] and valid.sum(1).tolist() == [13, 14]

@@ -1,4 +1,4 @@
-"""Files from strangers: no pickle, array file, `.mat` or checkpoint runs code; writes are whole or not at all."""
+"""Untrusted files: no pickle, array file, `.mat` or checkpoint runs code. Writes are complete or leave the old file."""
 import io
 import os
 import pickle

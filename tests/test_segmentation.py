@@ -1,4 +1,4 @@
-"""LSP's silhouette and part scores: counting, the way back from the crop, drawing, and a perfect predictor."""
+"""LSP's silhouette and part scores: counting, mapping from the crop to the picture, drawing, a perfect predictor."""
 import cv2
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ COUNT, HEIGHT, WIDTH = 3, 120, 150
 
 
 def test_counts_follow_the_published_ones():
-    """Against SPIN's loop over classes, written out for one picture with unlabelled pixels."""
+    """They equal SPIN's loop over classes on a picture with unlabelled pixels."""
     rng = np.random.default_rng(0)
     mask, estimated_mask = rng.random((2, 20, 30)) > .5
     parts, estimated = rng.integers(0, 7, (2, 20, 30)).astype(np.uint8)
@@ -51,7 +51,7 @@ def test_counts_follow_the_published_ones():
 @pytest.mark.parametrize('legacy', [False, True])
 @pytest.mark.parametrize('center, scale', [((75, 60), .5), ((10, 100), .9), ((75.3, 59.6), .413)])
 def test_uncrop_inverts_the_crop(legacy, center, scale):
-    """A coarse checkerboard, cropped and brought back, is itself where the box covers it."""
+    """A coarse checkerboard, cropped and mapped back, is unchanged inside the box."""
     board = (np.indices((HEIGHT, WIDTH)) // 30).sum(0) % 2
     picture = np.repeat((board * 255).astype(np.uint8)[..., None], 3, 2)
     if legacy:
@@ -71,7 +71,7 @@ def test_uncrop_inverts_the_crop(legacy, center, scale):
 
 @pytest.fixture(scope='module')
 def world(free_assets, tmp_path_factory):
-    """LSP's layout with label pictures drawn from known bodies by the free body's part colours."""
+    """LSP's layout with label pictures of known bodies, drawn with the free body's part colours."""
     root = tmp_path_factory.mktemp('lsp')
     labels = root / 'upi-s1h/data/lsp'
     labels.mkdir(parents=True)
@@ -138,7 +138,7 @@ def test_wrong_labels_are_named(world):
 
 
 def test_each_axis_of_the_cube_has_its_own_length(tmp_path):
-    """Faces of one colour each; the cube's entries are written out. The published cube is [100,92,17]."""
+    """Each face has one colour. The published cube has shape [100,92,17]; this one has [100,4,3]."""
     colors = np.array([[.995, .005, .015], [.005, .035, .005], [.505, .015, .025]], np.float32)
     np.save(tmp_path / 'vertex_texture.npy', np.tile(colors[None, :, None, None, None], (1, 1, 2, 2, 2, 1)))
     cube = np.zeros((100, 4, 3))

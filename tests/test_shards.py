@@ -1,4 +1,4 @@
-"""Tar shards: what they give is what the folder gives, from disk and from a web server; hostile ones are refused."""
+"""Tar shards give the samples of the picture folder, from disk and from a web server. Hostile shards are refused."""
 import functools
 import http.server
 import io
@@ -53,14 +53,14 @@ def cfg(root):
 
 @pytest.fixture
 def people(root):
-    """A folder data set of 11 people in 9 pictures, two of them seen twice, and its shards of 4 pictures each."""
+    """(annotation file, picture folder) of 11 people in 9 pictures; two pictures show two people each."""
     folder = add_dataset(root, 'mine', 11)
     file = root / 'free/dataset_extras/mine_train.npz'
     annotations = Annotations.load(file)
     annotations.imgname[[5, 10]] = ['4.jpg', '0.jpg']
     annotations.joints_3d[:3, :, :] = 0.25
     annotations.has_joints_3d[:3] = True
-    # Cameras: a focal length of each row, and of some the whole matrix.
+    # Each row has a focal length, and some rows have a camera matrix.
     annotations.center[:, 0] += 7
     annotations.extra['focal'] = np.linspace(60, 90, 11)
     annotations.extra['cam_K'] = np.array([[70.0, 0, 20], [0, 70, 30], [0, 0, 1]]) * np.ones((11, 1, 1))
@@ -80,7 +80,7 @@ def manifest(people, root, monkeypatch, capsys):
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder with byte ranges; `broken` is the number of .tar answers that stop half way."""
+    """Serves a folder with byte ranges. broken: number of .tar responses that stop half way."""
     broken, asked = 0, []
 
     def do_GET(self):
@@ -157,7 +157,7 @@ def test_loader_processes_give_the_same_batches(cfg, manifest, server):
 
 
 def test_each_of_two_machines_fetches_its_own_shards(cfg, root, manifest, server):
-    """Of 11 rows in three shards one process visits rows 0 to 4, the other 5 to 9."""
+    """Of 11 rows in three shards, one process visits rows 0 to 4 and the other rows 5 to 9."""
     fetched = []
     for rank in (0, 1):
         cfg.DATA.SHARD_CACHE, asked = str(root / f'cache{rank}'), len(Handler.asked)
@@ -176,7 +176,7 @@ def test_epochs_shorter_than_the_shards_meet_every_row(cfg, manifest):
     assert sorted(seen[:11]) == sorted(seen[11:22]) == list(range(11)) and seen[:11] != seen[11:22]
 
 
-def test_a_transfer_that_broke_goes_on_where_it_stopped(manifest, server, root):
+def test_an_interrupted_transfer_is_continued(manifest, server, root):
     entry = json.loads(manifest.read_text())['shards'][0]
     Handler.broken = 2
     path = fetch(f'{server}/out/{entry["file"]}', root / 'got' / entry['file'], entry['bytes'], entry['sha256'])
@@ -185,7 +185,7 @@ def test_a_transfer_that_broke_goes_on_where_it_stopped(manifest, server, root):
     assert len(starts) == 3 and 0 == starts[0] < starts[1] < starts[2]
 
 
-def test_what_a_server_gives_is_checked(manifest, server, root):
+def test_responses_of_a_server_are_checked(manifest, server, root):
     entry = json.loads(manifest.read_text())['shards'][0]
     url = f'{server}/out/{entry["file"]}'
     with pytest.raises(BadFile, match='SHA-256'):
@@ -213,7 +213,7 @@ def test_shards_are_read_in_order_from_disk_and_from_a_response(manifest, server
     assert np.array_equal(person.keypoints_2d, annotations.keypoints_2d[5])
 
 
-def test_writing_goes_on_where_it_stopped(manifest, people, root):
+def test_interrupted_writing_is_continued(manifest, people, root):
     before = {path.name: path.stat().st_mtime_ns for path in manifest.parent.glob('*.tar')}
     sums = {name: sha256_of(manifest.parent / name) for name in before}
     lost = sorted(before)[1]
@@ -229,7 +229,7 @@ def test_writing_goes_on_where_it_stopped(manifest, people, root):
 
 
 @pytest.mark.parametrize('buffer', [1, 7, 64, 1000])
-def test_an_order_is_complete_repeatable_and_near_the_disks(buffer):
+def test_an_order_is_complete_repeatable_and_local(buffer):
     shard_of = np.repeat(np.arange(10), 50)
     runs = shard_runs(shard_of)
 
@@ -240,7 +240,7 @@ def test_an_order_is_complete_repeatable_and_near_the_disks(buffer):
     rows = order(1, 0)
     assert sorted(rows) == list(range(500)) and rows == order(1, 0)
     assert rows != order(1, 1) and rows != order(2, 0)
-    # Resuming: the rest of an order is the same whatever was asked before.
+    # A resumed order does not depend on earlier requests.
     resumed = ShardOrder(*runs, 500, 1, 0, buffer)
     assert [resumed.at(place)[0] for place in range(333, 500)] == rows[333:]
     if buffer <= 64:  # no more shards at a time than the buffer can span
@@ -353,7 +353,7 @@ def test_unreadable_pictures_are_skipped_or_named(cfg, manifest):
 
 
 def test_start_up_does_not_read_the_index(cfg, manifest):
-    """Ten million rows in a sparse file: mapped, not loaded."""
+    """An index of ten million rows in a sparse file is mapped, not loaded."""
     rows = 10_000_000
     path = manifest.parent / INDEX
     first = np.load(path)[:1]

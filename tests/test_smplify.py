@@ -141,7 +141,7 @@ def test_jacobians_of_points(smplify):
 @pytest.mark.parametrize('calibrated', [False, True])
 @pytest.mark.parametrize('kind', ['camera', 'body'])
 def test_gradient_of_a_stage(smplify, kind, calibrated):
-    """The halved gradient is that of the cost, by finite differences, with two views."""
+    """Twice the gradient equals finite differences of the cost, with two views."""
     body = in_double(smplify)
     prior = copy.deepcopy(smplify.pose_prior).double()
     state, seen = two_views(body, calibrated)
@@ -159,7 +159,7 @@ def test_gradient_of_a_stage(smplify, kind, calibrated):
 
 
 def two_views(body, calibrated, noise=3.0):
-    """A random body seen from two sides, and a state near it."""
+    """(state near a random body, observations of the body from two sides)."""
     generator = torch.Generator().manual_seed(3)
 
     def draw(*shape):
@@ -187,7 +187,7 @@ def test_no_step_raises_the_cost(start, smplify):
 
 
 def test_a_fit_does_not_depend_on_its_batch(reference, smplify):
-    """Problems that are done leave the batch; the others must not notice."""
+    """Converged problems leave the batch, which does not change the others."""
     together = smplify(*arguments(reference))
     alone = smplify(*arguments(reference, slice(3, 4)))
     assert torch.allclose(together.pose[3:4], alone.pose, atol=2e-3)
@@ -196,7 +196,7 @@ def test_a_fit_does_not_depend_on_its_batch(reference, smplify):
 # Several views
 
 def seen_from(smplify, angles, noise, seed=0, people=6):
-    """Arguments for people seen from cameras at some angles, starting from a wrong pose; and the true joints."""
+    """(arguments of SMPLify with a wrong initial pose, camera rotations, true joints) for cameras at these angles."""
     generator = torch.Generator().manual_seed(seed)
     truth = smplify.pose_prior.means[:people] + 0.15 * torch.randn(people, 69, generator=generator)
     betas = torch.randn(people, 10, generator=generator)
@@ -241,7 +241,7 @@ def test_one_view_with_and_without_its_axis(reference, smplify):
 # Bad input
 
 def damaged(reference):
-    """Five rows: all keypoints missing, one left, NaN confidences, half outside the picture, NaN pose."""
+    """Five bad rows and a good one: no keypoints, one keypoint, NaN confidences, half outside the picture, NaN pose."""
     pose, betas, cam_t, center, keypoints = [value[:6].clone() for value in arguments(reference)]
     keypoints[0, :, 2] = 0
     keypoints[1, :, 2] = 0
@@ -312,7 +312,7 @@ def test_sparse_body_equals_the_mesh(smplify):
     assert torch.allclose(joints[:, 0], smplify.body(betas, pose=pose).joints, atol=1e-5)
 
 
-def test_constants_made_by_the_demo_can_be_trained_with():
+def test_constants_of_inference_mode_can_be_trained_with():
     on_device.cache_clear()
     pose = torch.zeros(1, 69)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Dense targets belong where 2D keypoints say that the body is, and nowhere where they do not."""
+"""Dense targets are at the body's 2D keypoints, and absent where these do not determine a camera."""
 import numpy as np
 import pytest
 import torch
@@ -25,11 +25,11 @@ def renderer(standin_assets):
 
 @pytest.fixture
 def targets(body, renderer):
-    """Three people in one pose: with annotated joints, with OpenPose's alone, with one annotated joint."""
+    """Three people in one pose: with annotated joints, with OpenPose's joints alone, with one annotated joint."""
     pose = torch.zeros(3, 72)
     pose[:, 0] = np.pi  # upright in a frame whose y goes down
     posed = body(torch.zeros(3, 10), pose=pose)
-    depth = 2 * 5000 / (224 * CAMERA[0])  # weak perspective written out: SPIN, arXiv 1909.12828
+    depth = 2 * 5000 / (224 * CAMERA[0])  # weak perspective: SPIN, arXiv 1909.12828
     points = posed.joints + torch.stack([CAMERA[1], CAMERA[2], depth])
     seen = points[..., :2] / points[..., 2:] * (5000 / 112)
     keypoints = torch.cat([seen, torch.ones(3, 49, 1)], -1)
@@ -57,15 +57,15 @@ def test_no_camera_no_dense_loss(targets):
     assert all(value > 0 for value in alone.values()) and not any(without.values())
 
 
-def test_danets_parts_are_looked_for_where_they_are_annotated(targets):
+def test_danets_part_centres_are_annotated_joints_without_a_camera(targets):
     centers = center_targets(targets)
     assert torch.equal(centers[1:], targets.smpl_keypoints_2d[1:])
     assert not torch.equal(centers[0], targets.smpl_keypoints_2d[0])
 
 
-def test_what_cannot_be_solved_says_so(body):
+def test_unsolvable_translations_are_marked(body):
     joints = body(torch.zeros(3, 10), pose=torch.zeros(3, 72)).joints
-    keypoints = torch.ones(3, 49, 3)  # every joint seen at one place: no distance gives that
+    keypoints = torch.ones(3, 49, 3)  # all joints at one place, which no distance gives
     keypoints[1, 25:, 2] = 0
     keypoints[2, 25:, :2] = joints[2, 25:, :2] / 30
     translation, solved = solve_translation(joints, keypoints)

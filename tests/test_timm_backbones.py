@@ -1,4 +1,4 @@
-"""Networks of timm as backbones: their own normalization, files and sizes; what is absent is named."""
+"""Networks of timm as backbones: normalization, weight files, sizes, and errors about absent weights."""
 import numpy as np
 import pytest
 import skimage.data
@@ -13,9 +13,11 @@ from models.backbones.pretrained import load_pretrained_backbone
 from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadConfig, BadFile, MissingFile
 
+pytestmark = pytest.mark.usefixtures('without_panels')
+
 timm = pytest.importorskip('timm')
 LITE0, NAME = 'tf_efficientnet_lite0', 'timm/tf_efficientnet_lite0'
-# Of ImageNet's 1000 classes: cats, and cups with what is in them.
+# Classes of ImageNet for cats, and for cups and their contents.
 CLASSES = {'chelsea': {281, 282, 285}, 'coffee': {504, 967, 968, 969, 925, 647}}
 
 
@@ -26,13 +28,13 @@ def packaged_weights():
 
 @pytest.mark.parametrize('name', CLASSES)
 def test_logits_are_those_of_timms_own_transform_and_network(name, tmp_path):
-    """Features of our input through timm's head, and timm's own way from the picture on."""
+    """Our input and features with timm's head give the logits of timm's transform and network."""
     whole = timm.create_model(LITE0).eval()
     whole.load_state_dict(dict(zip(whole.state_dict(), packaged_weights().values())))
     picture = Image.fromarray(getattr(skimage.data, name)())
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=whole))
     crop = picture
-    for step in transform.transforms[:2]:  # resizing and the middle; then come tensor and normalization
+    for step in transform.transforms[:2]:  # resize and centre crop, without tensor and normalization
         crop = step(crop)
     backbone = build_backbone(NAME).eval()
     load_pretrained_backbone(backbone, 'imagenet', tmp_path)
@@ -43,7 +45,7 @@ def test_logits_are_those_of_timms_own_transform_and_network(name, tmp_path):
         found = whole.forward_head(whole.bn2(whole.conv_head(features)))
     assert features.shape == (1, 320, 7, 7)
     assert (found - wanted).abs().max() < 1e-3 * wanted.abs().max()
-    assert int(wanted.argmax()) in CLASSES[name]  # of a cat and a cup: the weights mean something
+    assert int(wanted.argmax()) in CLASSES[name]  # the weights are pretrained
 
 
 def test_weights_of_the_second_package(tmp_path):
@@ -75,7 +77,7 @@ def test_a_vits_map_is_what_its_classifier_sees():
 
 
 def test_a_file_of_timms_and_a_checkpoint_of_ours(tmp_path):
-    other = timm.create_model('convnext_atto').eval()  # whose names change where it gives features
+    other = timm.create_model('convnext_atto').eval()  # its feature extractor has other names
     torch.save(other.state_dict(), tmp_path / 'convnext_atto.pth')
     images, outs = torch.randn(1, 3, 64, 64), []
     backbone = build_backbone('timm/convnext_atto').eval()
@@ -93,7 +95,7 @@ def test_a_file_of_timms_and_a_checkpoint_of_ours(tmp_path):
         load_pretrained_backbone(build_backbone('timm/convnext_atto'), str(tmp_path / 'bad.pt'), tmp_path)
 
 
-def test_what_is_absent_is_named(tmp_path, monkeypatch):
+def test_absent_weights_and_networks_are_named(tmp_path, monkeypatch):
     import huggingface_hub.constants
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_OFFLINE', True)
     monkeypatch.setenv('HF_HUB_CACHE', str(tmp_path))
@@ -108,7 +110,7 @@ def test_what_is_absent_is_named(tmp_path, monkeypatch):
 
 
 def test_a_hub_that_does_not_answer_is_asked_once(tmp_path, monkeypatch):
-    """Its own client would try again for most of a minute."""
+    """The hub's client would retry for most of a minute."""
     import huggingface_hub.constants
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', 'http://127.0.0.1:9')

@@ -1,4 +1,4 @@
-"""Trackers of accelerate: what TensorBoard holds, resuming, other services by stand-ins of accelerate's interface."""
+"""Trackers of accelerate: TensorBoard's content, resuming, and other services through stand-ins."""
 import io
 import json
 
@@ -45,7 +45,7 @@ def test_tensorboard_has_scalars_text_and_pictures(tmp_path):
 
 
 def test_a_resumed_run_is_appended_to(tmp_path):
-    """What a cut run logged behind its checkpoint is hidden, what it logged before stays."""
+    """Entries of the earlier run after its checkpoint are hidden; earlier entries stay."""
     first = Trackers(['tensorboard'], tmp_path, 'run')
     for step in (1, 2, 3):
         first.scalars({'total': step}, step)
@@ -58,7 +58,7 @@ def test_a_resumed_run_is_appended_to(tmp_path):
 
 
 class Service(tracking.GeneralTracker):
-    """A service by accelerate's interface, which writes down what it is told."""
+    """A service with accelerate's interface that records its calls."""
     name, requires_logging_directory, started = 'wandb', False, []
 
     def __init__(self, run_name, **options):
@@ -99,7 +99,7 @@ def service(monkeypatch):
     return use
 
 
-def test_a_service_is_told_all_and_goes_on_in_its_run(tmp_path, service):
+def test_a_service_gets_everything_and_continues_its_run(tmp_path, service):
     service(Service)
     for resumed in (None, 5):
         run = Trackers(['tensorboard', 'wandb'], tmp_path, 'mine', resumed)
@@ -112,7 +112,7 @@ def test_a_service_is_told_all_and_goes_on_in_its_run(tmp_path, service):
     assert second['values'] == [(6, {'losses/total': 1.0})] and second['images'] == [(6, {'train': [(4, 6, 3)]})]
     assert first['finished'] and second['finished']
     Trackers(['wandb'], tmp_path, 'mine').close()
-    assert Service.started[2]['id'] != first['id']  # a run that starts anew is another one
+    assert Service.started[2]['id'] != first['id']  # a new run has another id
 
 
 def test_errors_are_one_line(tmp_path, service, monkeypatch):

@@ -1,4 +1,4 @@
-"""The training loop on a tiny data set: it runs, what it saves comes back bit for bit, and resuming changes nothing."""
+"""The training loop on a tiny dataset: its files, checkpoints that are read bit for bit, and exact resuming."""
 import shutil
 
 import numpy as np
@@ -16,6 +16,8 @@ from models.weights import load_weights
 from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadFile, MissingFile, ProjectError, WrongBody
 from utils.torch_io import load_torch, save_torch
+
+pytestmark = pytest.mark.usefixtures('without_panels')  # `finished_run` draws them, as a module's fixture comes first
 
 
 @pytest.fixture(scope='module')
@@ -37,14 +39,14 @@ def tiny_config(assets, folder, *overrides, regressor='pymaf_net'):
 
 @pytest.fixture(scope='module')
 def finished_run(assets, tmp_path_factory):
-    """(config, folder of the run, its Evaluation) of a whole two-epoch run."""
+    """(config, run folder, Evaluation) of a whole run of two epochs."""
     cfg = tiny_config(assets, tmp_path_factory.mktemp('run'))
     trainer = Trainer(cfg)
     evaluation = trainer.fit()
     return cfg, trainer.folder.path, evaluation
 
 
-def test_a_run_leaves_what_it_promises(finished_run):
+def test_a_run_writes_its_files(finished_run):
     _, folder, evaluation = finished_run
     for name in ('config.yaml', 'evaluation.md', 'held_out.png', 'checkpoints/best.pt', 'checkpoints/latest.pt'):
         assert (folder / name).stat().st_size > 0, name
@@ -84,7 +86,7 @@ def test_resuming_in_mid_epoch_equals_an_uninterrupted_run(finished_run, assets,
     assert torch.equal(whole['random'][0]['torch'], resumed['random'][0]['torch'])
 
 
-def test_a_damaged_checkpoint_is_passed_over(finished_run, tmp_path, caplog):
+def test_a_damaged_checkpoint_is_skipped(finished_run, tmp_path, caplog):
     _, folder, _ = finished_run
     store = CheckpointStore(tmp_path)
     source = folder / 'checkpoints' / 'latest.pt'
@@ -160,7 +162,7 @@ def test_ema_and_accumulation(assets, tmp_path):
                                   'SOLVER.GRAD_CLIP', 1.0, 'TRAIN.MIXED_PRECISION', 'bf16', 'TRAIN.NUM_EPOCHS', 1))
     trainer.fit()
     content = load_torch(trainer.folder.store.best())
-    assert int(content['ema_count']) == 1  # three batches, two a step: the last waits for its partner
+    assert int(content['ema_count']) == 1  # three batches, two a step: the third makes no step
     assert content['model'].keys() == content['training_model'].keys()
 
 
@@ -208,7 +210,7 @@ def test_losses_of_every_supervised_stage_reach_its_pose_and_shape(assets, tmp_p
             for name in ('keypoints_2d', 'keypoints_3d'):
                 for value in (stage.rotmat, stage.betas):
                     gradient, = torch.autograd.grad(losses[name] + 0 * value.sum(), value, retain_graph=True)
-                    wanted = name == 'keypoints_2d' or not fits  # without 3D labels there is nothing to reach
+                    wanted = name == 'keypoints_2d' or not fits  # without 3D labels the loss is 0
                     assert bool(gradient.abs().sum() > 0) == wanted, (name, gradient.shape)
 
 
@@ -233,7 +235,7 @@ def test_mean_pose_stage_is_computed_for_one_row(finished_run):
     assert torch.equal(mean.select(slice(1, 3)).joints, mean.joints[1:3])
 
 
-def test_smplify_in_the_loop_supervises_what_has_no_ground_truth(assets, tmp_path):
+def test_smplify_in_the_loop_supervises_rows_without_ground_truth(assets, tmp_path):
     cfg = tiny_config(assets, tmp_path, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 5,
                       'SMPLIFY.THRESHOLD', 1e6, regressor='hmr')
     trainer = Trainer(cfg)

@@ -1,4 +1,4 @@
-"""What a run remembers and what it leaves on disk: averages, samples, rollbacks, overwriting, validation, precision."""
+"""State and files of a run: averaged weights, samples, rollbacks, overwriting, validation, precision."""
 import os
 import shutil
 from itertools import pairwise
@@ -23,6 +23,8 @@ from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadConfig, BadFile, ProjectError
 from utils.torch_io import load_torch, save_torch
 
+pytestmark = pytest.mark.usefixtures('without_panels')
+
 
 @pytest.fixture(scope='module')
 def assets(standin_assets):
@@ -37,7 +39,7 @@ def hmr(assets, folder, *overrides):
 
 @pytest.fixture(scope='module')
 def three_steps(assets, tmp_path_factory):
-    """Folder of a whole run of three steps, with a checkpoint of each."""
+    """Folder of a whole run of three steps, with a checkpoint of each step."""
     folder = tmp_path_factory.mktemp('three_steps')
     Trainer(hmr(assets, folder, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9)).fit()
     return folder / 'run'
@@ -45,7 +47,7 @@ def three_steps(assets, tmp_path_factory):
 
 @pytest.fixture
 def finished(three_steps, tmp_path):
-    """LOG_DIR of a copy of that run, which the test may change."""
+    """LOG_DIR with a copy of that run, which the test may change."""
     shutil.copytree(three_steps, tmp_path / 'run')
     return tmp_path
 
@@ -174,8 +176,8 @@ def test_a_checkpoint_does_not_choose_where_its_run_is_written(assets, tmp_path)
         parse_training_options(['--regressor', 'hmr', '--name', '../x'])
 
 
-def test_what_no_group_trains_takes_no_gradients(assets, tmp_path, monkeypatch):
-    """Left in, its gradients would pile up, count in the clipped norm, and be lost on resuming."""
+def test_parameters_of_no_group_get_no_gradients(assets, tmp_path, monkeypatch):
+    """Otherwise their gradients would accumulate, count in the clipped norm, and be lost on resuming."""
     monkeypatch.setattr(HMR, 'param_groups', lambda self, cfg: [{'params': list(self.head.parameters())}])
     options = ['SOLVER.GRAD_CLIP', 0.01]
     whole = Trainer(hmr(assets, tmp_path / 'whole', *options))
@@ -189,7 +191,7 @@ def test_what_no_group_trains_takes_no_gradients(assets, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('form', ['hmr2', 'body', 'amass', 'smpl'])
 def test_forms_of_body_samples(tmp_path, form):
-    """The pose of joint j, of 23, is (j, j, j) in every form; 4D-Humans' file has the root before."""
+    """The pose of joint j of 23 is (j, j, j) in every form. 4D-Humans' file starts with the root."""
     joints = np.repeat(np.arange(23, dtype=np.float32), 3)
     root, hands = np.full(3, 99, np.float32), np.full(84, 7, np.float32)
     row = {'hmr2': np.concatenate([root, joints]), 'body': joints, 'smpl': np.concatenate([root, joints]),
@@ -217,7 +219,7 @@ def test_a_run_needs_as_many_samples_as_a_batch(assets, tmp_path):
         Trainer(hmr(assets, tmp_path, 'TRAIN.BATCH_SIZE', 16))
 
 
-def test_labels_that_teach_nothing_are_told(assets, tmp_path, caplog):
+def test_datasets_without_usable_labels_are_logged(assets, tmp_path, caplog):
     folder = assets / 'dataset_extras'
     labels = Annotations.load(folder / 'tiny_train.npz')
     labels.keypoints_2d[..., 2] = 0
@@ -229,7 +231,7 @@ def test_labels_that_teach_nothing_are_told(assets, tmp_path, caplog):
 
 
 @pytest.mark.parametrize('first, steps, then', [(4, 1, 2), (2, 2, 4), (4, 1, 8)])
-def test_a_run_that_goes_on_with_another_batch_size_meets_everybody_once(assets, tmp_path, monkeypatch, first, steps,
+def test_a_run_resumed_with_another_batch_size_sees_each_sample_once(assets, tmp_path, monkeypatch, first, steps,
                                                                             then):
     seen = []
     step = Trainer._step
@@ -286,11 +288,11 @@ def test_a_file_system_without_links(assets, tmp_path, monkeypatch):
         raise OSError(95, 'Operation not supported')
     monkeypatch.setattr(os, 'link', refuse)
     Trainer(hmr(assets, tmp_path, 'TRAIN.MAX_STEPS', 2)).fit()
-    Trainer(hmr(assets, tmp_path, 'TRAIN.RESUME', True)).fit()  # settles the links of the last checkpoint too
+    Trainer(hmr(assets, tmp_path, 'TRAIN.RESUME', True)).fit()  # completes the links of the last checkpoint too
     assert checkpoints(tmp_path) == ['best.pt', 'latest.pt', 'step_00000002.pt', 'step_00000003.pt']
 
 
-def test_a_resumed_run_hides_what_the_cut_one_drew_later(assets, tmp_path):
+def test_a_resumed_run_hides_later_entries_of_the_stopped_one(assets, tmp_path):
     Trainer(hmr(assets, tmp_path, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.MAX_STEPS', 3)).fit()
     for name in ('step_00000002.pt', 'step_00000003.pt', 'latest.pt', 'best.pt'):
         (tmp_path / 'run/checkpoints' / name).unlink()
@@ -328,7 +330,7 @@ def test_validation_is_in_float32(assets, tmp_path):
         assert torch.equal(trainer.state.best_weights.eval()(images).final.rotmat, plain(images).final.rotmat)
 
 
-def test_apples_gpu_is_left_alone_with_a_word(assets, tmp_path, monkeypatch, caplog):
+def test_apples_gpu_is_not_used_and_a_line_says_so(assets, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: True)
     trainer = Trainer(hmr(assets, tmp_path, 'DEVICE', 'auto'))
     assert trainer.accelerator.device.type == 'cpu' and "Apple's GPU" in caplog.text

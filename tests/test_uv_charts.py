@@ -92,7 +92,7 @@ def test_symmetry_transforms_lead_to_the_mirrored_point(free_assets, charts, bod
 
 
 def test_six_parts_come_out_as_spin_reads_them(free_assets, charts):
-    """SPIN renders the face's colour and looks it up in the cube in hundredths."""
+    """SPIN looks a face's colour up in the cube, in hundredths."""
     faces, part, _ = charts
     texture, cube = load_npy(free_assets / 'vertex_texture.npy'), load_npy(free_assets / 'cube_parts.npy')
     assert texture.shape == (1, len(faces), 2, 2, 2, 3) and cube.shape == (100, 100, 100)
@@ -124,7 +124,7 @@ def _grid(side):
 
 
 def test_mean_value_map_reproduces_the_plane():
-    """Mean-value coordinates have linear precision: a flat part with its own rim stays as it is."""
+    """Mean-value coordinates have linear precision: a flat part with its own boundary is unchanged."""
     points, faces, rim = _grid(9)
     rng = np.random.default_rng(0)
     inner = np.setdiff1d(np.arange(81), rim)

@@ -1,4 +1,4 @@
-"""Groups of views: how they are found, drawn, augmented alike, and trained on."""
+"""Groups of views: finding, sampling, augmentation and training."""
 import random
 from pathlib import Path
 
@@ -27,7 +27,7 @@ SIZE, PEOPLE, VIEWS = 96, 6, 4
 
 
 def write_groups(assets, name, split, seed=0, **more):
-    """PEOPLE bodies, each seen by VIEWS calibrated cameras; every picture is of one grey that names its row."""
+    """Write PEOPLE bodies, each seen by VIEWS calibrated cameras. A picture's grey level tells its row."""
     rng = np.random.default_rng(seed)
     count = PEOPLE * VIEWS
     body_pose = np.repeat(rng.normal(0, .2, (PEOPLE, 23, 3)), VIEWS, 0)
@@ -47,7 +47,7 @@ def write_groups(assets, name, split, seed=0, **more):
     for row, file in enumerate(names):
         cv2.imwrite(str(folder / file), np.full((SIZE, SIZE, 3), 10 * row, np.uint8))
     (assets / 'dataset_extras').mkdir(exist_ok=True)
-    # Rows of a group do not stand together in the file.
+    # Rows of a group are not adjacent in the file.
     order = rng.permutation(count)
     arrays = {'imgname': np.array(names), 'center': np.full((count, 2), SIZE / 2), 'scale': np.full(count, SIZE / 200),
               'part': keypoints[:, 25:], 'openpose': keypoints[:, :25], 'pose': pose.numpy(), 'shape': betas,
@@ -85,7 +85,7 @@ def test_groups_of_mpi_inf_3dhp_paths():
 
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
 def test_mmhuman3d_names_are_grouped_too():
-    """The name in a file of mmhuman3d's own tests, and those of SPIN's that are the same group and another frame."""
+    """A name of a file of mmhuman3d's tests, a name of SPIN's for the same group, and another frame's."""
     with np.load(REAL / 'mmhuman3d/sample_mpi_inf_3dhp_train.npz', allow_pickle=True) as file:
         real = str(file['image_path'][0])
     assert real == 'S1/Seq1/video_4/006311.jpg'
@@ -110,7 +110,7 @@ def test_windows_count_every_picture_alike(size):
 
 
 def test_a_sample_shows_one_body_in_the_world(assets):
-    """What turns, mirrors and cameras leave is the same pose, root and joints in the world, whatever the view."""
+    """Pose, root and joints in world coordinates are the same for every view, under rotation and flip."""
     data = build_train_dataset(config(assets, 'DATA.ROT_PROB', 1.0)).datasets[0]
     flips = set()
     for epoch in range(8):
@@ -137,18 +137,18 @@ def test_look_at_faces_the_middle_of_the_box():
 
 
 def test_intrinsics_turn_the_camera(assets):
-    """The test set's boxes are in the middle of its pictures: a principal point elsewhere makes the difference."""
+    """Boxes are in the middle of the pictures. Another principal point rotates the crop's camera."""
     intrinsics = np.tile(np.array([[100.0, 0, SIZE / 2 - 100], [0, 100, SIZE / 2], [0, 0, 1]]), (PEOPLE * VIEWS, 1, 1))
     write_groups(assets, 'aside', 'val', seed=1, cam_K=intrinsics)
     straight = build_eval_dataset(config(assets, 'TEST.N_VIEWS', 4))[0]['camera_rotation']
     turned = ViewGroupDataset(config(assets), 'aside', 'eval', 4)[0]['camera_rotation']
     angle = rotmat_to_axis_angle((turned @ straight.transpose(1, 2))[:, None])[:, 0]
-    # The person is 45 degrees to the right: the camera turns right, which moves points left, about y down.
+    # The person is 45 degrees to the right. The camera turns right, so points turn left about y, which points down.
     torch.testing.assert_close(angle, torch.tensor([[0, -np.pi / 4, 0]]).float().expand(4, 3), atol=1e-5, rtol=0)
 
 
 def test_without_intrinsics_no_camera_is_known(assets):
-    """The crop of a person off the axis looks aside: a rotation of the camera alone does not tell where to."""
+    """The crop's ray depends on the intrinsics, so the camera's rotation alone is not enough."""
     write_groups(assets, 'rotations', 'val', seed=1, cam_K=None)
     sample = ViewGroupDataset(config(assets), 'rotations', 'eval', 4)[0]
     assert not sample['has_camera'].any() and torch.equal(sample['camera_rotation'], torch.eye(3).expand(4, 3, 3))
@@ -183,8 +183,8 @@ def test_evaluation_sees_all_pictures(assets, views):
 
 @pytest.mark.parametrize('seed', range(3))
 def test_drawn_pairs_are_multi_spins(seed):
-    """As in its dataset class: for every subject and sequence, frames in the order in which they come, the rows of each
-    that has two or more paired by `random.sample` after `random.seed(10)`."""
+    """As in its dataset class: frames of each subject and sequence in file order; `random.sample` after
+    `random.seed(10)` pairs the rows of each frame with two or more."""
     rng = np.random.default_rng(seed)
     names = [f'S8/Seq{sequence}/imageFrames/video_{video}/frame_{frame:06d}.jpg' for sequence in (1, 2)
              for video in (0, 1, 2, 4, 5, 6, 7, 8) for frame in sorted(rng.choice(40, 12, replace=False))]
@@ -211,7 +211,7 @@ def test_small_groups_are_left_out(assets):
         ViewGroupDataset(config(assets), 'fewer', 'train', 4)
 
 
-def test_an_unreadable_picture_passes_over_its_group(assets):
+def test_an_unreadable_picture_skips_its_group(assets):
     write_groups(assets, 'broken', 'train')
     (assets / 'datasets' / 'broken' / 'train_0.png').write_bytes(b'no picture')
     data = ViewGroupDataset(config(assets, 'DATA.ON_BAD_IMAGE', 'skip'), 'broken', 'train', 4)
@@ -253,21 +253,22 @@ def test_training_on_groups(assets, tmp_path, capsys, monkeypatch):
         parse_pose_options([*checkpoint, '--n_views', '0', '2'])
 
 
-def test_published_recipe_trains_on_the_first_view(assets, tmp_path):
-    """configs/multi_spin.yaml in the harness: one epoch fits one picture a group, its first view."""
+def test_published_recipe_trains_on_the_first_view(assets, tmp_path, without_panels):
+    """configs/multi_spin.yaml: one epoch fits one picture of each group, its first view."""
     trainer = Trainer(load_config('multi_spin.yaml', [
         'PATHS.DATA_DIR', str(assets), 'DATA.IMG_RES', 64, 'DATA.MIXTURE', ['views:1'], 'DATA.EVAL_DATASET', 'views',
         'DATA.IGNORE_3D', True, 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '',
         'MODEL.HMR.HIDDEN', 32, 'SMPLIFY.NUM_ITERS', 3, 'SMPLIFY.THRESHOLD', 1e6, 'LOG_DIR', str(tmp_path),
         'NAME', 'run', 'DEVICE', 'cpu', 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0,
-        'TRAIN.VIS_INTERVAL', 1, 'IUV.SIZE', 16]))
+        'IUV.SIZE', 16]))
     evaluation = trainer.fit()
     assert trainer.supervisor.store.datasets[0].known.sum() == PEOPLE
     assert torch.isfinite(evaluation.errors['pa_mpjpe']).all()
+
+
 @pytest.fixture
 def studio(standin_assets, tmp_path):
-    """MPI-INF-3DHP's training set of subjects 1, 2 and 8, as downloaded: videos of one grey each and annotations, which
-    the converter has read. Its people stand 1.5 m beside the axis of every camera."""
+    """MPI-INF-3DHP's training set of subjects 1, 2 and 8 with generated videos and annotations, converted."""
     for name in ('smpl', 'J_regressor_extra.npy', 'J_regressor_h36m.npy', 'smpl_mean_params.npz'):
         (tmp_path / name).symlink_to(standin_assets / name)
     root = tmp_path / 'datasets/mpi-inf-3dhp'
@@ -280,8 +281,8 @@ def studio(standin_assets, tmp_path):
     return tmp_path
 
 
-def test_multi_spins_protocol(studio, tmp_path, capsys):
-    """train.py and eval.py as published: subjects 1 to 7 train, pairs of views of subject 8 are evaluated."""
+def test_multi_spins_protocol(studio, tmp_path, capsys, without_panels):
+    """As published: subjects 1 to 7 train, and pairs of views of subject 8 are evaluated."""
     small = ['PATHS.DATA_DIR', str(studio), 'DATA.IMG_RES', 64, 'MODEL.BACKBONE.NAME', 'resnet18',
              'MODEL.BACKBONE.PRETRAINED', '', 'MODEL.HMR.HIDDEN', 32, 'LOG_DIR', str(tmp_path / 'logs'), 'NAME', 'run',
              'DEVICE', 'cpu', 'TRAIN.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0,
@@ -304,8 +305,8 @@ def test_multi_spins_protocol(studio, tmp_path, capsys):
 
 
 def test_a_camera_of_mpi_inf_3dhp_looks_at_the_person(studio):
-    """By hand: of a camera with focal length 1500 and its middle at pixel 1024, a box about pixel 1774, 1024 is
-    half the focal length to the right. What lies there in the world comes to the middle of the crop."""
+    """With a focal length of 1500 and the principal point at 1024, a box about (1774, 1024) is half the focal length to
+    the right. Points in that direction are in the middle of the crop."""
     path = studio / 'dataset_extras/mpi_inf_3dhp_train.npz'
     rows = Annotations.load(path)
     rows.center[:] = [1774.5, 1024.5]

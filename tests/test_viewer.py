@@ -1,4 +1,4 @@
-"""The 3D page and the live view: what a browser shows of them."""
+"""The 3D page and the live view in a browser."""
 import re
 import time
 from dataclasses import replace
@@ -32,7 +32,7 @@ def recording(body):
 
 @pytest.fixture(scope='module')
 def video(tmp_path_factory):
-    """30 frames at 30 Hz; a white bar stands at 20 pixels a frame."""
+    """30 frames at 30 Hz, with a white bar that moves 20 pixels a frame."""
     path = tmp_path_factory.mktemp('video') / 'walk.mp4'
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('libx264', rate=30)
@@ -59,7 +59,7 @@ def browser(tmp_path_factory):
 
 
 def colored(picture):
-    """Mask of pixels with a clear colour: bodies, since the picture and the camera are grey."""
+    """Mask of coloured pixels. Bodies are coloured; the picture and the camera are grey."""
     return np.ptp(picture.astype(int), axis=2) > 20
 
 
@@ -72,7 +72,7 @@ def scene_of(browser):
 
 
 def eventually(browser, seen):
-    """The scene once `seen(scene)` is true; the last one where it never becomes so."""
+    """The first scene for which `seen(scene)` is true, or the last scene before the deadline."""
     deadline = time.monotonic() + browser.seconds
     while not seen(scene := scene_of(browser)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -80,7 +80,7 @@ def eventually(browser, seen):
 
 
 def vertex_pixels(recording, body, frame, height, width):
-    """Mask [height,width] of the pixels on which the recording's camera, fitted to the height, sees a vertex."""
+    """Mask [height,width] of pixels with a vertex, seen by the recording's camera, scaled to the height."""
     mask, scale = np.zeros((height, width), bool), height / HEIGHT
     for person in recording.people:
         row = int(np.flatnonzero(person.frames == frame)[0])
@@ -94,7 +94,7 @@ def vertex_pixels(recording, body, frame, height, width):
 
 
 def seek(browser, fraction):
-    """Click into the timeline, which stops playback."""
+    """Click on the timeline, which stops playback."""
     browser.wait_for("!!document.querySelector('.mantine-Slider-track')")
     browser.ask(HIDE_NOTES)
     left, top, width, height = browser.ask("(r => [r.left, r.top, r.width, r.height])"
@@ -106,8 +106,7 @@ def seek(browser, fraction):
 def assert_bodies_fit(scene, expected):
     mask = colored(scene)
     assert mask.sum() > 4000
-    # Every vertex lies on a coloured pixel, and no colour is far from a vertex. Pixels of the silhouette may
-    # miss.
+    # Nearly all vertices are on coloured pixels, and no coloured pixel is far from a vertex.
     assert mask[expected].mean() > 0.92
     for axis in (0, 1):
         found, wanted = np.flatnonzero(mask.any(axis)), np.flatnonzero(expected.any(axis))
@@ -122,7 +121,7 @@ def test_page_shows_bodies_and_picture_where_the_camera_saw_them(browser, page, 
     scene = eventually(browser, lambda scene: scene.shape[:2] == SHAPE and colored(scene)[expected].mean() > 0.92
                        and scene[30, 150:250].max() < 64)
     assert_bodies_fit(scene, expected)
-    # The bar of the video's frame 10, above the bodies.
+    # The bar of the video's frame 10 is visible above the bodies.
     above = scene[20:40].min(axis=(0, 2))
     inside = np.arange(shape[1]) - (shape[1] - WIDTH * shape[0] / HEIGHT) / 2
     bright = inside[(above > 128) & (inside > 5) & (inside < WIDTH * shape[0] / HEIGHT - 5)]
@@ -140,7 +139,7 @@ def test_playback_moves_the_bodies(browser, page):
 
 
 def test_absent_people_are_hidden(browser, recording, body, tmp_path):
-    """The second person is away in frame 15."""
+    """The second person is absent in frame 15."""
     browser.open(write_page(recording, body, None, tmp_path / 'walk.html').as_uri())
     seek(browser, 15.5 / 30)
     alone = replace(recording, people=recording.people[:1])
@@ -177,7 +176,7 @@ def test_live_view_shows_and_hides(browser, recording, body):
 
 
 def test_pages_stay_small(recording, body, tmp_path, caplog, monkeypatch):
-    """1,500 bytes a pose, and long recordings are thinned."""
+    """A pose takes at most 1,500 bytes, and long recordings are thinned."""
     person = recording.people[0]
 
     def size(repeats):

@@ -1,4 +1,4 @@
-"""4D-Humans' crops, against its recipe written out: skimage's gaussian over the whole picture, OpenCV's warp."""
+"""4D-Humans' crops, compared with its steps: skimage's gaussian over the whole picture and OpenCV's warp."""
 import cv2
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ from datasets.image_dataset import ImageDataset
 from datasets.legacy_crop import legacy_crop
 
 RES = 64
-# Centre and side; reductions of 0.5, 1.6, 2.3 (just blurred), 7, and beyond the picture's edges.
+# Centre and side: reductions of 0.5, 1.6, 2.3 (the first that is blurred) and 7, one across the edges, one outside.
 BOXES = [((250.3, 120.6), 32.0), ((200.0, 210.0), 101.7), ((260.4, 200.2), 147.0), ((255.1, 260.9), 448.0),
-         ((20.0, 500.0), 300.0), ((900.0, 100.0), 200.0)]  # the last one outside it
+         ((20.0, 500.0), 300.0), ((900.0, 100.0), 200.0)]
 
 
 def published(picture, center, side, blurs):
-    """generate_image_patch_cv2 of three points; before it, of the demo, a blur by half the reduction less one."""
+    """generate_image_patch_cv2. In the demo a gaussian blur precedes it."""
     factor = side / RES / 2
     if blurs and factor > 1.1:
         picture = gaussian(picture, sigma=(factor - 1) / 2, channel_axis=2, preserve_range=True)
@@ -43,10 +43,10 @@ def test_crops_are_the_published_ones(center, side):
 
 
 def test_evaluation_and_demo_take_them(tmp_path, standin_assets):
-    """A keypoint of a pixel's middle lies in the crop where the warp puts the pixel; it comes back by the square."""
+    """A keypoint at a pixel's centre is where the warp puts the pixel, and crop_squares maps it back."""
     picture = astronaut()
     cv2.imwrite(str(tmp_path / 'a.png'), picture[..., ::-1])
-    x, y = 300, 180  # the pixel, whose middle is at (300.5, 180.5)
+    x, y = 300, 180  # the pixel's centre is at (300.5, 180.5)
     keypoints = np.zeros((1, 24, 3))
     keypoints[0, 5] = (x + .5, y + .5, 1)
     np.savez(tmp_path / 'one.npz', imgname=['a.png'], center=[[250.0, 200.0]], scale=[1.2], part=keypoints)
@@ -57,7 +57,7 @@ def test_evaluation_and_demo_take_them(tmp_path, standin_assets):
     sample = dataset[0]
     wanted = published(picture, (250, 200), 240.0, blurs=False)
     assert torch.equal(sample['img'], torch.from_numpy(to_network_input(wanted, is_rgb=True)))
-    in_crop = (np.array([x, y]) - (250, 200)) * RES / 240 + RES / 2  # as its training labels are made
+    in_crop = (np.array([x, y]) - (250, 200)) * RES / 240 + RES / 2  # as for its training labels
     assert np.allclose(sample['keypoints'][30, :2], in_crop / RES * 2 - 1, atol=1e-5)
     centers, scales = dataset.crop_squares([0])
     assert np.allclose(centers[0] + (in_crop / RES * 2 - 1) * 100 * scales[0], (x + .5, y + .5))

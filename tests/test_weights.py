@@ -1,4 +1,4 @@
-"""Which checkpoints are read, what is left out, and what is refused. The numbers are in test_reference_networks.py."""
+"""Checkpoints that are read or refused, and ignored entries. test_reference_networks.py compares the numbers."""
 import json
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def hmr(standin_assets):
 
 
 def mmhuman3d_file(path):
-    """mmhuman3d's layout: a state dict of backbone and head, with training-only modules beside."""
+    """Write mmhuman3d's layout: a state dict of backbone, head and modules that only its training needs."""
     spin = published_weights('spin_hmr', ('init_',))
     state = {('head.' if key.startswith(('fc', 'dec')) else 'backbone.') + key: value for key, value in spin.items()}
     state.update({'body_model_train.betas': torch.zeros(1, 10), 'body_model_test.faces': torch.zeros(3),
@@ -44,7 +44,7 @@ def test_mmhuman3d_equals_spin(hmr, tmp_path):
 
 
 def test_a_published_file_is_read_once(standin_assets, tmp_path, monkeypatch):
-    """For the regressor's name, its config and its weights; a file that changed since is read again."""
+    """One reading gives the regressor's name, config and weights. A changed file is read again."""
     asked = []
     monkeypatch.setattr('models.weights.load_torch', lambda path: asked.append(path) or load_torch(path))
     for name in ('a.pth', 'b.pth'):
@@ -52,9 +52,9 @@ def test_a_published_file_is_read_once(standin_assets, tmp_path, monkeypatch):
         cfg, checkpoint = parse_pose_options(['--checkpoint', str(tmp_path / name), '--misc', 'PATHS.DATA_DIR',
                                               str(standin_assets)])
         load_regressor(cfg, checkpoint, 'cpu')
-        assert len(asked) == 1 and not weights._kept  # and its gigabytes are given back
+        assert len(asked) == 1 and not weights._kept  # the memory is freed
         asked.clear()
-    parse_pose_options(['--checkpoint', checkpoint, '--dataset', '3dpw'])  # named, so that no folder is looked for
+    parse_pose_options(['--checkpoint', checkpoint, '--dataset', '3dpw'])  # a named dataset needs no files here
     mmhuman3d_file(checkpoint)
     load_regressor(cfg, checkpoint, 'cpu')
     assert len(asked) == 2
@@ -82,21 +82,21 @@ def test_architecture_is_recognized(tmp_path, name, regressor):
 
 
 def cliff_like():
-    """CLIFF's published layout: entries of a wrapped network, whose head is not in a module of its own."""
+    """CLIFF's published layout: a wrapped network without a module for the head."""
     names = ('encoder.conv1.weight', 'encoder.layer1.0.conv1.weight', 'fc1.weight', 'fc2.weight', 'decpose.weight',
              'decshape.weight', 'deccam.weight', 'init_pose')
     return {'model': {f'module.{name}': torch.zeros(1) for name in names}}
 
 
 def hmr2_like():
-    """HMR2.0's: a lightning file with what only its training needs."""
+    """HMR2.0's published layout: a Lightning file with entries that only training needs."""
     names = ('backbone.patch_embed.proj.weight', 'backbone.blocks.0.attn.qkv.weight', 'smpl_head.decpose.weight',
              'smpl_head.transformer.to_token_embedding.weight', 'smpl.faces', 'discriminator.D_conv1.weight')
     return {'state_dict': {name: torch.zeros(1) for name in names}, 'epoch': 3}
 
 
 def test_files_of_another_family_are_named(hmr, standin_assets, tmp_path):
-    """Not taken for Multi-SPIN's, which has an encoder too."""
+    """They are not mistaken for Multi-SPIN's, which has an encoder too."""
     networks = [hmr, build_regressor(load_config('multi_spin.yaml', ['PATHS.DATA_DIR', str(standin_assets)]))]
     for content, regressor, title in ((cliff_like(), 'cliff', 'CLIFF'), (hmr2_like(), 'hmr2', r'HMR 2\.0')):
         torch.save(content, tmp_path / 'x.pt')
@@ -111,7 +111,7 @@ def test_files_of_another_family_are_named(hmr, standin_assets, tmp_path):
     ('cliff_res50', 'cliff'), ('hmr2', 'hmr2'), ('danet', 'danet'), ('pymaf_res50', 'pymaf'), ('spin_hmr', 'spin'),
     *((f'multispin_emb_{variant}', 'multi_spin') for variant in ('avg', 'mlp', 'conv1d', 'mlp_convnext'))])
 def test_published_key_lists_decide_their_family(name, source):
-    """As they are, and with any tenth of the entries lost."""
+    """Also with any tenth of the entries missing."""
     names = list(json.loads((PUBLISHED_KEYS / f'{name}_keys.json').read_text()))
     assert family_of(names) == source
     assert all(family_of([key for i, key in enumerate(names) if i % 10 != start]) == source for start in range(10))

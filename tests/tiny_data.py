@@ -1,14 +1,36 @@
-"""A training and an evaluation set of a few pictures, written in SPIN's format into an asset folder."""
+"""Asset folders that share files, and a dataset of a few pictures in SPIN's format."""
 import cv2
 import numpy as np
 import torch
 
 from models.body import BodyModel
 from utils.geometry import project
+from utils.safe_io import load_pickle
+
+
+def link_assets(assets, folder, leave_out=()):
+    """Link the entries of an asset folder into `folder`, except those with these names."""
+    for entry in assets.iterdir():
+        if entry.name not in leave_out:
+            (folder / entry.name).symlink_to(entry)
+
+
+def write_gendered_assets(standin, folder, steps):
+    """Link the stand-in files into `folder` and write its body by gender, moved along the first of betas.
+
+    steps: {'NEUTRAL', 'MALE' or 'FEMALE': betas[0] of the gender's template}.
+    """
+    link_assets(standin, folder, leave_out=[entry.name for entry in standin.iterdir() if entry.is_dir()])
+    body = load_pickle(standin / 'smpl/SMPL_NEUTRAL.pkl')
+    body['J_regressor'] = body['J_regressor'].toarray()
+    (folder / 'smpl').mkdir()
+    for gender, step in steps.items():
+        template = body['v_template'] + step * body['shapedirs'][..., 0]
+        np.savez(folder / f'smpl/SMPL_{gender}.npz', **{**body, 'v_template': template})
 
 
 def write_tiny_dataset(assets, name, split, count=12, size=96, seed=0, with_body=None):
-    """Noise pictures with a random body each and every label that the format knows; with_body: who has that label."""
+    """Noise pictures with a random body each and every label of the format. with_body [count]: rows with has_smpl."""
     rng = np.random.default_rng(seed)
     body = BodyModel(assets)
     pose = rng.normal(0, .2, (count, 72)).astype(np.float32)

@@ -1,5 +1,5 @@
-"""Runs of the scripts that a test can kill: forked from one process that has imported everything, so that each starts
-in a second. `python -m tests.training_processes` is that process; it takes JSON lines on its standard input.
+"""Runs of the scripts that a test can kill. One process has imported everything and forks the runs, so each starts in
+a second. `python -m tests.training_processes` is that process; it reads JSON lines from its standard input.
 """
 import json
 import os
@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import core.training.trainer  # noqa: F401  what every run needs
+import core.training.trainer  # noqa: F401  every run needs it
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,11 +42,11 @@ class TrainingProcess:
         os.kill(pid or self.pid, number)
 
     def kill(self):
-        """SIGKILL, to it alone; its loader processes notice by themselves."""
+        """Send SIGKILL to this process alone; its loader processes notice by themselves."""
         os.kill(self.pid, signal.SIGKILL)
 
     def wait(self, timeout=120):
-        """Exit status, negative for a signal. Ends the test where it takes longer."""
+        """Wait for the end -> exit status, negative for a signal. Fails the test after `timeout` seconds."""
         end = time.monotonic() + timeout
         while self.is_running():
             assert time.monotonic() < end, f'still running after {timeout} s:\n{self.output()[-2000:]}'
@@ -54,7 +54,7 @@ class TrainingProcess:
         return self._server.ask({'wait': self.pid})
 
     def wait_for(self, condition, timeout=120):
-        """Poll until condition() or the run's end; -> whether the condition came first."""
+        """Poll until condition() holds or the run ends -> whether the condition came first."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if condition():
@@ -66,7 +66,7 @@ class TrainingProcess:
 
 
 class TrainingServer:
-    """Starts runs of train.py, and of other scripts. Use as a context; what still runs at the end is killed."""
+    """Starts runs of train.py and of other scripts. A context manager; it kills what still runs at its end."""
 
     def __enter__(self):
         self._process = subprocess.Popen([sys.executable, '-m', 'tests.training_processes'], cwd=ROOT, text=True,
@@ -82,13 +82,13 @@ class TrainingServer:
         return json.loads(self._process.stdout.readline())
 
     def start(self, arguments, log):
-        """train.py with these arguments -> TrainingProcess; what it prints goes to the file `log`."""
+        """Start train.py with these arguments -> TrainingProcess. The file `log` receives its output."""
         return self._start(['train.py', *arguments], log, log)
 
     def run(self, words, folder):
-        """A script or `-m MODULE`, with arguments, until its end -> (exit status, standard output, standard error).
+        """Run a script or `-m MODULE` with arguments to its end -> (exit status, standard output, standard error).
 
-        folder: where the two are written.
+        folder: receives the two outputs as files.
         """
         out, errors = Path(folder) / 'stdout', Path(folder) / 'stderr'
         for path in (out, errors):

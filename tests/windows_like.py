@@ -1,7 +1,7 @@
-"""What Windows lacks, taken away from the project's code: put this file as sitecustomize.py on PYTHONPATH.
+"""Hides from the project's code what Windows lacks. Put this file as sitecustomize.py on PYTHONPATH.
 
-Libraries of this system's build keep what they are written for, except fcntl. Processes that a run starts read the file
-too, so that spawned loader workers live without the same things.
+Libraries keep what their build for this system needs, except fcntl. Child processes read the file too, so spawned
+loader workers lack the same things.
 """
 import builtins
 import ctypes

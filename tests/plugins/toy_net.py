@@ -1,4 +1,4 @@
-"""A regressor and a data set as a user writes them outside of the project: what README's plug-in contract promises."""
+"""A regressor and a dataset that a user writes outside of the project, by README's plug-in contract."""
 import numpy as np
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from models.regressor import MeanParameters, pose6d_to_rotmat
 
 @register('toy_net')
 class ToyNet(Regressor):
-    """Mean pose plus what one linear layer reads off a picture of 8 x 8 pixels, told where its box lies."""
+    """Mean parameters plus a change that two linear layers predict from 8 x 8 pixels and the box's centre."""
     inputs = ('center',)
 
     @staticmethod

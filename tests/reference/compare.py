@@ -1,4 +1,4 @@
-"""How values are compared with the stored ones."""
+"""Reads stored reference values and compares values with them."""
 import json
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def relative_error(value, wanted):
 
 
 def published_weights(name, skip=()):
-    """A state dict under the published names: every entry that the recipe draws, seeded by its name."""
+    """A state dict with the published names; each name seeds its values. skip: entries with these in their names."""
     shapes = json.loads((FOLDER / 'keys' / f'{name}_keys.json').read_text())
     drawn = {key: shape for key, shape in shapes.items() if not any(part in key for part in skip)}
     return {key: torch.from_numpy(np.asarray(value)) for key, value in seeded_weights(drawn).items()}

@@ -1,8 +1,8 @@
 """Stand-in assets and weights for number-for-number comparison with the published code.
 
-The arrays mean nothing: they have the file formats and shapes of the licensed files and come from numpy's legacy
-generator, whose streams never change. The `.npz` files beside this one were computed with the published
-implementations on exactly these assets and weights, so the order of draws here is part of the recipe.
+The arrays are random, with the file formats and shapes of the licensed files. They come from numpy's legacy generator,
+whose streams never change. The published implementations computed the `.npz` files beside this one on exactly these
+assets and weights, so the order of draws must stay.
 """
 import pickle
 import zlib
@@ -112,7 +112,7 @@ def write_assets(folder):
 
 
 def seeded_weights(shapes, salt=''):
-    """{name: array} for {name: shape}, each drawn from its own name, so that any subset can be made alone."""
+    """{name: array} for {name: shape}. The name seeds each array, so any subset can be drawn alone."""
     return {name: _seeded(name, tuple(shape), salt) for name, shape in shapes.items()}
 
 
