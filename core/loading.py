@@ -23,12 +23,8 @@ class LoaderError(ProjectError):
     """The loader's processes died, hung or could not be started."""
 
 
-class _WorkerDied(Exception):
-    """Raised by the signal handler, out of the wait for a batch."""
-
-
 class _Woken(Exception):
-    """Raised by `stop_waiting`, out of the wait for a batch."""
+    """Raised by a signal handler, out of the wait for a batch."""
 
 
 def worker_options(cfg, most=None):
@@ -55,16 +51,15 @@ def batches_of(loader):
                 batch = _next(iterator, workers)
             except StopIteration:
                 return
-            except _Woken:
-                _kill(workers)  # one that waits for a disk would be waited for
-                return
             except ProjectError as error:
                 raise _unwrapped(error) from None
-            except (RuntimeError, OSError, EOFError, _WorkerDied) as error:
+            except (RuntimeError, OSError, EOFError, _Woken) as error:
                 told = _explained(error, loader, workers)
-                if told is None:
+                if told is None and not isinstance(error, _Woken):
                     raise
                 _kill(workers)  # one that hangs would be waited for
+                if told is None:
+                    return
                 raise LoaderError(told) from None
             yield batch
     finally:
@@ -84,7 +79,7 @@ def _started(loader):
     except OSError as error:
         raise LoaderError(f'{loader.num_workers} loader processes cannot be started ({error.strerror}); {_shared()}'
                           ) from None
-    # Without this signal, on Windows, torch itself looks after its workers every few seconds.
+    # torch's own handler raises wherever the main process is. Windows has no such signal.
     if loader.num_workers and hasattr(signal, 'SIGCHLD') and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, _on_child_exit)
     return iterator
@@ -93,16 +88,15 @@ def _started(loader):
 def _next(iterator, workers):
     _awaited.append(workers)
     try:
-        if _dead(workers):
-            raise _WorkerDied
+        _on_child_exit()  # one may have died since the last batch
         return next(iterator)
     finally:
         _awaited.pop()
 
 
-def _on_child_exit(_number, _frame):
+def _on_child_exit(*_):
     if _awaited and _dead(_awaited[-1]):
-        raise _WorkerDied
+        raise _Woken
 
 
 def _dead(workers):
@@ -113,8 +107,7 @@ def _dead(workers):
 def _kill(workers):
     """End what still runs; SIGTERM, with which torch ends its workers, does not reach those of a training."""
     for worker in workers:
-        if worker.is_alive():
-            worker.kill()
+        worker.kill()
     for worker in workers:
         worker.join(_GRACE)
 
@@ -130,31 +123,25 @@ def _explained(error, loader, workers):
     if not workers:
         return None
     text = str(error)
-    ended = isinstance(error, (EOFError, ConnectionError)) or text.startswith('DataLoader worker')
-    if ended:  # a worker's end of a pipe closes before its death is known
-        closed = wait([worker.sentinel for worker in workers], _GRACE)
-        for worker in workers:
-            if worker.sentinel in closed:
-                worker.join(_GRACE)
+    if isinstance(error, (EOFError, ConnectionError)):  # a worker's end of a pipe closes before its death is known
+        for sentinel in wait([worker.sentinel for worker in workers], _GRACE):
+            next(worker for worker in workers if worker.sentinel == sentinel).join(_GRACE)
     dead = _dead(workers)
-    if any(_ended_by(status, 'SIGBUS') for _, status in dead) or 'shared memory' in text or 'No space left' in text:
+    how = {status: signal.Signals(-status).name for _, status in dead if status < 0}
+    if 'SIGBUS' in how.values() or 'shared memory' in text or 'No space left' in text:
         return f'a loader process ran out of shared memory; {_shared()}'
     if dead:
         pid, status = dead[0]
-        how = f'was killed by {signal.Signals(-status).name}' if status < 0 else f'ended with status {status}'
-        why = '; was there too little memory? Lower TRAIN.NUM_WORKERS' if _ended_by(status, 'SIGKILL') else ''
-        return f'loader process {pid} {how}{why}'
+        why = '; was there too little memory? Lower TRAIN.NUM_WORKERS' if how.get(status) == 'SIGKILL' else ''
+        return f'loader process {pid} ' + (f'was killed by {how[status]}{why}' if status < 0 else
+                                           f'ended with status {status}')
     if 'timed out' in text:
         return (f'no batch came within TRAIN.LOADER_TIMEOUT = {loader.timeout:g} seconds; is the disk of the pictures '
                 'within reach?')
     if 'Too many open files' in text or 'ancdata' in text:
         return 'too many open files for the loader\'s processes; raise `ulimit -n` or lower TRAIN.NUM_WORKERS'
+    ended = isinstance(error, (EOFError, ConnectionError)) or text.startswith('DataLoader worker')
     return 'a loader process ended unexpectedly' if ended else None
-
-
-def _ended_by(status, name):
-    """Whether an exit status is that of a signal, which not every system has."""
-    return hasattr(signal, name) and status == -getattr(signal, name)
 
 
 def _shared():
