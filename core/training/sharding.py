@@ -27,6 +27,9 @@ def sharding_plugin(cfg, precision, on_cuda):
                             '(configs/accelerate/)')
     if not _is_set('ACCELERATE_USE_FSDP'):
         return None
+    version = os.environ.get('FSDP_VERSION', '1')
+    if version != '2':
+        raise BadConfig(f"accelerate's config has fsdp_version {version}; only fsdp_version 2 is supported")
     try:
         plugin = FullyShardedDataParallelPlugin()
     except (ValueError, KeyError) as error:
@@ -41,7 +44,6 @@ def sharding_plugin(cfg, precision, on_cuda):
 
 def _check(plugin, cfg, precision, on_cuda):
     problems = (
-        (plugin.fsdp_version != 2, f'has fsdp_version {plugin.fsdp_version}; only fsdp_version 2 is supported'),
         (isinstance(plugin.cpu_offload, CPUOffloadPolicy),
          'has fsdp_offload_params true, which is not supported; set it to false'),
         (plugin.activation_checkpointing,
