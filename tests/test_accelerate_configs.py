@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +12,16 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import PrecisionType
 from accelerate.utils.launch import prepare_multi_gpu_env
+from torch.utils.data import DataLoader
 
-from core.config import CONFIG_FOLDER, load_config, to_text
+from core.config import CONFIG_FOLDER, to_text
+from core.training.adversary import Adversary
 from core.training.setup import build_accelerator
 from core.training.sharding import sharding_plugin
+from datasets.build import build_train_dataset
 from models import build_regressor
+from models.adversary import BodyDiscriminator
+from models.targets import Targets
 from tests.conftest import ROOT
 from tests.test_hmr2 import small
 from tests.tiny_data import write_tiny_dataset
@@ -96,6 +102,30 @@ def test_a_hollow_copy_takes_no_weights_and_computes_when_filled(assets, tmp_pat
         assert torch.equal(filled(hollow, network.state_dict()).eval()(images).final.vertices,
                            network(images).final.vertices)
     assert all(parameter.is_meta for parameter in hollow.parameters())
+
+
+def test_processes_share_out_the_real_bodies_of_one(assets, tmp_path):
+    samples = np.arange(100 * 69, dtype=np.float32).reshape(100, 69) / 1e4, np.zeros((100, 10), np.float32)
+
+    def drawn(process, processes, count):
+        accelerator = SimpleNamespace(process_index=process, num_processes=processes, device=torch.device('cpu'))
+        adversary = Adversary(small(assets, tmp_path), BodyDiscriminator(), samples, accelerator)
+        return adversary._real(count, step=3)[0].flatten(1)
+
+    both = torch.stack([drawn(process, 2, 4) for process in (0, 1)], 1).flatten(0, 1)
+    assert torch.equal(both, drawn(0, 1, 8)) and len(both.unique(dim=0)) > 5
+
+
+@pytest.mark.parametrize('of_each, factor', [(False, 2), (True, 1)])
+def test_sums_go_over_the_batch_that_two_processes_share_out(assets, tmp_path, monkeypatch, of_each, factor):
+    """The mean of two processes' gradients is the sum's only if each counts its own share twice."""
+    cfg = small(assets, tmp_path, 'TRAIN.BATCH_PER_PROCESS', of_each)
+    network, batch = build_regressor(cfg).eval(), next(iter(DataLoader(build_train_dataset(cfg), 2)))
+    out, targets = network(batch['img']), Targets.of_batch(batch, network.body)
+    alone = network.auxiliary_losses(out, targets)
+    monkeypatch.setattr('models.hmr2.world_size', lambda: 2)
+    for name, loss in network.auxiliary_losses(out, targets).items():
+        assert torch.isclose(loss, factor * alone[name]) and loss > 0, name
 
 
 # Two processes
@@ -199,7 +229,6 @@ def test_one_process_goes_on_from_a_sharded_runs_file(runs, assets, tmp_path):
 
 @pytest.mark.slow
 def test_a_network_without_the_layers_ends_in_one_line(assets, tmp_path):
-    cfg = load_config(None, ['MODEL.REGRESSOR', 'hmr', 'MODEL.BACKBONE.NAME', 'resnet18'])
-    run_config(assets, tmp_path, 'MODEL.REGRESSOR', cfg.MODEL.REGRESSOR, 'MODEL.BACKBONE.NAME', 'resnet18')
+    run_config(assets, tmp_path, 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.HMR2.LAYER_DECAY', 1.0)
     with pytest.raises(AssertionError, match='names Block, and this network has no such layer'):
         train(tmp_path, FSDP)

@@ -48,6 +48,8 @@ def _precision(cfg):
     """'no', 'bf16' or 'fp16': that of accelerate's config if it names one, else TRAIN.MIXED_PRECISION."""
     launched, wanted = os.environ.get('ACCELERATE_MIXED_PRECISION', 'no'), cfg.TRAIN.MIXED_PRECISION
     if launched != 'no':
+        if launched not in ('bf16', 'fp16'):
+            raise BadConfig(f"accelerate's config has mixed_precision {launched}; use no, bf16 or fp16")
         if launched != wanted:
             log_once(f"mixed precision is {launched}, as accelerate's config says, not TRAIN.MIXED_PRECISION {wanted}")
         return launched

@@ -51,6 +51,7 @@ def _check(plugin, cfg, precision, on_cuda):
          "set it to false and use the regressor's own CHECKPOINT_BLOCKS"),
         (precision == 'fp16', 'asks for FSDP, which does not go with fp16; set its mixed_precision to bf16'),
         (cfg.TRAIN.COMPILE, 'asks for FSDP, which does not go with TRAIN.COMPILE; set one of them off'),
+        (_is_set('ACCELERATE_USE_PARALLELISM_CONFIG'), 'has a parallelism_config, which is not supported; leave it out'),
         (os.environ.get('ACCELERATE_DYNAMO_BACKEND', 'NO').upper() != 'NO',
          'has a dynamo_backend, which does not go with FSDP; set it to no'),
         (not on_cuda and torch.cuda.is_available(),
