@@ -7,7 +7,6 @@ import os
 
 import torch
 from accelerate import DistributedType, FullyShardedDataParallelPlugin
-from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy
 
 from utils.distributed import share_parameters
 from utils.errors import BadConfig
@@ -35,6 +34,7 @@ def sharding_plugin(cfg, precision, on_cuda):
     except (ValueError, KeyError) as error:
         raise BadConfig(f"accelerate's config: {_one_line(error)}") from None
     _check(plugin, cfg, precision, on_cuda)
+    from torch.distributed.fsdp import MixedPrecisionPolicy  # a second's import, which other launches do without
     plugin.cpu_ram_efficient_loading = False  # every process has the weights already
     # Parameters are gathered in float32 and autocast rounds them, as without FSDP. A dtype here makes accelerate's
     # policy round what passes between the layers too.
@@ -44,14 +44,15 @@ def sharding_plugin(cfg, precision, on_cuda):
 
 def _check(plugin, cfg, precision, on_cuda):
     problems = (
-        (isinstance(plugin.cpu_offload, CPUOffloadPolicy),
+        (_is_set('FSDP_OFFLOAD_PARAMS'),
          'has fsdp_offload_params true, which is not supported; set it to false'),
         (plugin.activation_checkpointing,
          'has fsdp_activation_checkpointing true, which draws other random numbers when it computes a layer again; '
          "set it to false and use the regressor's own CHECKPOINT_BLOCKS"),
         (precision == 'fp16', 'asks for FSDP, which does not go with fp16; set its mixed_precision to bf16'),
         (cfg.TRAIN.COMPILE, 'asks for FSDP, which does not go with TRAIN.COMPILE; set one of them off'),
-        (_is_set('ACCELERATE_USE_PARALLELISM_CONFIG'), 'has a parallelism_config, which is not supported; leave it out'),
+        (_is_set('ACCELERATE_USE_PARALLELISM_CONFIG'),
+         'has a parallelism_config, which is not supported; leave it out'),
         (os.environ.get('ACCELERATE_DYNAMO_BACKEND', 'NO').upper() != 'NO',
          'has a dynamo_backend, which does not go with FSDP; set it to no'),
         (not on_cuda and torch.cuda.is_available(),
