@@ -23,14 +23,14 @@ def whole(value, device=None, keep=True):
     return gathered if device is None else gathered.to(device)
 
 
-def sharded_like(values, references):
-    """{name: tensor} with each tensor sharded as the one of that name in `references`. All processes must call it.
+def placed_like(values, references):
+    """{name: tensor} with each tensor sharded, and laid out in memory, as the one of that name in `references`.
 
-    The values of process 0 are taken. Scalars, such as an optimizer's counts, stay whole.
+    torch's fused Adam goes through weights, gradients and moments in the order of memory: all need one layout. All
+    processes must call it; for sharded tensors the values of process 0 are taken. Scalars, such as an optimizer's
+    counts, stay as they are.
     """
-    if not any(_is_sharded(reference) for reference in references.values()):
-        return values
-    return {name: _shards(value, references.get(name)) for name, value in values.items()}
+    return type(values)((name, _placed(value, references.get(name))) for name, value in values.items())
 
 
 def hollow_copy(module):
@@ -55,8 +55,12 @@ def _is_sharded(value):
     return isinstance(value, DTensor)
 
 
-def _shards(value, reference):
-    if not _is_sharded(reference) or not torch.is_tensor(value) or value.dim() == 0:
+def _placed(value, reference):
+    if not torch.is_tensor(value) or value.dim() == 0 or reference is None:
         return value
-    from torch.distributed.tensor import distribute_tensor
-    return distribute_tensor(value.to(reference.device), reference.device_mesh, reference.placements)
+    if _is_sharded(reference):
+        from torch.distributed.tensor import distribute_tensor
+        return distribute_tensor(value.to(reference.device).contiguous(), reference.device_mesh, reference.placements)
+    if value.shape != reference.shape or value.stride() == reference.stride():
+        return value
+    return torch.empty_like(reference, dtype=value.dtype, device=value.device, requires_grad=False).copy_(value)

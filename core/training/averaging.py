@@ -1,7 +1,7 @@
 """Running average of a network's weights (Polyak averaging), which is validated and saved."""
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from utils.sharded import sharded_like
+from utils.sharded import placed_like
 
 
 class WeightAverage:
@@ -29,7 +29,7 @@ class WeightAverage:
 
     def restore(self, state, count):
         """Restore the average's state dict, whole, and number of updates."""
-        self.module.load_state_dict(sharded_like(state, self.module.state_dict()))
+        self.module.load_state_dict(placed_like(state, self.module.state_dict()))
         self.count = int(count)
         self._average.n_averaged.fill_(self.count)
 

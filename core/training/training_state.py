@@ -7,7 +7,7 @@ import yaml
 from core.training.averaging import WeightAverage
 from core.training.random_streams import random_state, restore_random_state
 from utils.errors import BadFile
-from utils.sharded import filled, sharded_like, whole
+from utils.sharded import filled, placed_like, whole
 
 _EMA_NOTE = 'training_model'
 _PENDING = 'pending'
@@ -111,10 +111,10 @@ class TrainingState:
 
     def _put_back(self, content):
         weights = content.get(_EMA_NOTE, content['model'])
-        self._regressor.load_state_dict(sharded_like(weights, self._regressor.state_dict()))
+        self._regressor.load_state_dict(placed_like(weights, self._regressor.state_dict()))
         if self._ema is not None and _EMA_NOTE in content:
             self._ema.restore(content['model'], content['ema_count'])
-        self._optimizer.load_state_dict(self._sharded_optimizer_state(content['optimizer']))
+        self._optimizer.load_state_dict(self._placed_optimizer_state(content['optimizer']))
         if self._adversary is not None and 'adversary' in content:
             self._adversary.load_state_dict(content['adversary'])
         if self._accelerator.scaler is not None and 'scaler' in content:
@@ -122,7 +122,7 @@ class TrainingState:
         if _PENDING in content:
             self._accelerator.step = content[_PENDING]['batches']
             parameters = dict(self._regressor.named_parameters())
-            for name, gradient in sharded_like(content[_PENDING]['gradients'], parameters).items():
+            for name, gradient in placed_like(content[_PENDING]['gradients'], parameters).items():
                 parameters[name].grad = gradient.to(parameters[name])
         self.progress = Progress.of_checkpoint(content)
         states, own = content['random'], self._accelerator.process_index
@@ -140,10 +140,10 @@ class TrainingState:
             return gradients
         return {name: self._accelerator.reduce(gradient, 'mean') for name, gradient in gradients.items()}
 
-    def _sharded_optimizer_state(self, state):
-        """An optimizer's whole state dict, whose entries are numbered, with each entry sharded as its parameter."""
+    def _placed_optimizer_state(self, state):
+        """An optimizer's whole state dict, whose entries are numbered, with each entry placed as its parameter."""
         parameters = [parameter for group in self._optimizer.param_groups for parameter in group['params']]
-        return {**state, 'state': {number: sharded_like(entry, dict.fromkeys(entry, parameters[number]))
+        return {**state, 'state': {number: placed_like(entry, dict.fromkeys(entry, parameters[number]))
                                    for number, entry in state['state'].items()}}
 
     def _gathered_random_states(self):
