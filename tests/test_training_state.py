@@ -18,7 +18,6 @@ from datasets.annotations import Annotations
 from datasets.body_samples import read_body_samples
 from models import build_regressor
 from models.hmr import HMR
-from tests.reference.compare import relative_error
 from tests.test_training import tiny_config
 from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadConfig, BadFile, ProjectError
@@ -338,13 +337,15 @@ def test_apples_gpu_is_left_alone_with_a_word(assets, tmp_path, monkeypatch, cap
 def test_a_run_goes_on_in_another_memory_layout(assets, tmp_path):
     """Fused Adam reads weights, gradients and moments in the order of memory, whatever their strides say."""
     options = ('SOLVER.ACCUMULATE', 2, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9, 'TRAIN.NUM_EPOCHS', 2)
-    moments = []
+    ways = []
     for name, layouts in (('as_begun', (False, False)), ('changed', (False, True))):
         for steps, channels_last in zip((3, 4), layouts):  # three: moments and half a step's gradients are saved
             trainer = Trainer(hmr(assets, tmp_path / name, *options, 'MODEL.HEAD_DROPOUT', 0.0, 'TRAIN.RESUME', True,
                                   'TRAIN.MAX_STEPS', steps, 'TRAIN.CHANNELS_LAST', channels_last))
+            before = trainer.regressor.backbone.layer1[0].conv1.weight.detach().clone()
             trainer.fit()
-        layer = trainer.regressor.backbone.layer1[0].conv1.weight
-        assert layer.is_contiguous() != layouts[1]
-        moments.append(trainer.optimizer.state[layer]['exp_avg'].contiguous())
-    assert relative_error(moments[1], moments[0].numpy()) < 0.02  # batch normalization enlarges rounding
+        weight = trainer.regressor.backbone.layer1[0].conv1.weight.detach()
+        assert weight.is_contiguous() != layouts[1]
+        ways.append(weight - before)
+    # Batch normalization enlarges rounding; weights in the wrong order go another way altogether.
+    assert (ways[1] - ways[0]).norm() < 0.2 * ways[0].norm()
