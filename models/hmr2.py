@@ -16,6 +16,7 @@ from models.hmr2_losses import summed_losses
 from models.output import MeanStage, RegressorOutput, Stage
 from models.regressor import MeanParameters
 from models.token_decoder import TokenDecoder
+from utils.distributed import world_size
 from utils.errors import BadConfig
 from utils.full_camera import FullCamera
 from utils.keypoints import FOCAL_LENGTH
@@ -47,13 +48,14 @@ class HMR2(Regressor):
         section.DROP_PATH = 0.55  # training: share of rows that skip the ViT's last block; earlier blocks: fewer
         section.CHECKPOINT_BLOCKS = False  # training: recompute ViT blocks in the backward pass to save memory
         section.LAYER_DECAY = 1.0  # ViT: factor on the learning rate from each block to the previous one
-        section.SUMMED_LOSSES = True  # the published losses: sums over batch and joints, weighted by LOSS.*
+        section.SUMMED_LOSSES = True  # the published losses: sums over TRAIN.BATCH_SIZE and joints, weighted by LOSS.*
         section.ORIENT_W = 0.001  # SUMMED_LOSSES: weight of the root's rotation; LOSS.POSE_W weighs the other joints
 
     def __init__(self, cfg):
         super().__init__(cfg)
         options = cfg.MODEL.HMR2
         self.loss_weights, self.summed, self.orient_weight = cfg.LOSS, options.SUMMED_LOSSES, options.ORIENT_W
+        self.shares_batch = not cfg.TRAIN.BATCH_PER_PROCESS
         self.backbone = _backbone(cfg)
         channels = self.backbone.out_channels
         self.position = None
@@ -84,7 +86,10 @@ class HMR2(Regressor):
     def auxiliary_losses(self, out, targets):
         if not self.summed:
             return {}
-        return summed_losses(out.final, targets, self.loss_weights, self.orient_weight)
+        losses = summed_losses(out.final, targets, self.loss_weights, self.orient_weight)
+        # Gradients are averaged over the processes. Sums over a batch that they share out are those of the whole batch;
+        # those over a batch of each process are averages of sums, as published.
+        return {name: world_size() * loss for name, loss in losses.items()} if self.shares_batch else losses
 
     def build_adversary(self, cfg):
         return BodyDiscriminator()

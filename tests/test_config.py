@@ -3,7 +3,7 @@ import shlex
 
 import pytest
 
-from core.config import CONFIG_FOLDER, default_config, get_key, load_config
+from core.config import config_files, default_config, get_key, load_config
 from core.config.training_options import FLAGS, build_parser, parse_training_options
 from utils.errors import BadConfig, MissingFile
 from utils.safe_io import save_json
@@ -16,7 +16,7 @@ def parse(line):
     return parse_training_options(shlex.split(line))[0]
 
 
-@pytest.mark.parametrize('path', sorted(CONFIG_FOLDER.rglob('*.yaml')), ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', config_files(), ids=lambda p: p.stem)
 def test_every_config_file_loads(path):
     cfg = load_config(path)
     assert cfg.is_frozen()

@@ -334,3 +334,20 @@ def test_apples_gpu_is_not_used_and_a_line_says_so(assets, tmp_path, monkeypatch
     monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: True)
     trainer = Trainer(hmr(assets, tmp_path, 'DEVICE', 'auto'))
     assert trainer.accelerator.device.type == 'cpu' and "Apple's GPU" in caplog.text
+
+
+def test_a_run_goes_on_in_another_memory_layout(assets, tmp_path):
+    """Fused Adam reads weights, gradients and moments in the order of memory, whatever their strides say."""
+    options = ('SOLVER.ACCUMULATE', 2, 'TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 9, 'TRAIN.NUM_EPOCHS', 2)
+    ways = []
+    for name, layouts in (('as_begun', (False, False)), ('changed', (False, True))):
+        for steps, channels_last in zip((3, 4), layouts):  # three: moments and half a step's gradients are saved
+            trainer = Trainer(hmr(assets, tmp_path / name, *options, 'MODEL.HEAD_DROPOUT', 0.0, 'TRAIN.RESUME', True,
+                                  'TRAIN.MAX_STEPS', steps, 'TRAIN.CHANNELS_LAST', channels_last))
+            before = trainer.regressor.backbone.layer1[0].conv1.weight.detach().clone()
+            trainer.fit()
+        weight = trainer.regressor.backbone.layer1[0].conv1.weight.detach()
+        assert weight.is_contiguous() != layouts[1]
+        ways.append(weight - before)
+    # Batch normalization enlarges rounding; weights in the wrong order go another way altogether.
+    assert (ways[1] - ways[0]).norm() < 0.2 * ways[0].norm()

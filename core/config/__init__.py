@@ -4,6 +4,7 @@ The harness's keys are in core/config/defaults.py; a regressor adds its own sect
 """
 from core.config.files import (
     CONFIG_FOLDER,
+    config_files,
     default_yaml,
     lasting_text,
     load_config,
@@ -13,5 +14,5 @@ from core.config.files import (
 )
 from core.config.keys import default_config, get_key, set_key
 
-__all__ = ['CONFIG_FOLDER', 'default_config', 'default_yaml', 'get_key', 'lasting_text', 'load_config',
+__all__ = ['CONFIG_FOLDER', 'config_files', 'default_config', 'default_yaml', 'get_key', 'lasting_text', 'load_config',
            'load_run_config', 'load_stored_config', 'set_key', 'to_text']

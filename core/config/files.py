@@ -134,11 +134,16 @@ def _find(path, beside):
     return Path(path)
 
 
+def config_files():
+    """Paths of the YAML files in configs/, sorted. Those of configs/accelerate/ are accelerate's."""
+    return [path for path in sorted(CONFIG_FOLDER.rglob('*.yaml')) if path.parent.name != 'accelerate']
+
+
 def _read(file, path):
     try:
         return file.read_text(encoding='utf-8')
     except FileNotFoundError:
-        known = ', '.join(sorted(str(p.relative_to(CONFIG_FOLDER)) for p in CONFIG_FOLDER.rglob('*.yaml')))
+        known = ', '.join(str(path.relative_to(CONFIG_FOLDER)) for path in config_files())
         raise MissingFile(f'{path}: no such config file; configs/ has {known}') from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f'{path}: not readable as YAML ({" ".join(str(error).split())[:150]})') from None

@@ -1,6 +1,7 @@
 """Adversarial training: the discriminator adds a loss to the regressor's step, then takes its own step.
 
-The real bodies of a step depend only on the seed, the step and the process, so a resumed run sees the same ones.
+The real bodies of a step depend only on the seed and the step. Processes share them out. A resumed run sees the same
+ones.
 """
 import numpy as np
 import torch
@@ -69,9 +70,11 @@ class Adversary:
         return loss.detach()
 
     def _real(self, count, step):
-        """(body_pose [count,23,3,3], betas [count,10]) for this process at a step."""
-        rng = np.random.default_rng([self._seed, step, self._accelerator.process_index])
-        rows = torch.from_numpy(rng.integers(len(self._body_pose), size=count))
+        """(body_pose [count,23,3,3], betas [count,10]): this process's share of the bodies that one process would take
+        at a step."""
+        own, processes = self._accelerator.process_index, self._accelerator.num_processes
+        rng = np.random.default_rng([self._seed, step, 0])
+        rows = torch.from_numpy(rng.integers(len(self._body_pose), size=processes * count)[own::processes])
         device = self._accelerator.device
         pose = self._body_pose[rows].to(device, non_blocking=True)
         return axis_angle_to_rotmat(pose.unflatten(1, (23, 3))), self._betas[rows].to(device, non_blocking=True)

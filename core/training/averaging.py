@@ -1,6 +1,8 @@
 """Running average of a network's weights (Polyak averaging), which is validated and saved."""
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from utils.sharded import placed_like
+
 
 class WeightAverage:
     """Exponential moving average of a module's parameters. Buffers are copied: batch statistics are averages already,
@@ -26,8 +28,8 @@ class WeightAverage:
         self.count += 1
 
     def restore(self, state, count):
-        """Restore the average's state dict and number of updates."""
-        self.module.load_state_dict(state)
+        """Restore the average's state dict, whole, and number of updates."""
+        self.module.load_state_dict(placed_like(state, self.module.state_dict()))
         self.count = int(count)
         self._average.n_averaged.fill_(self.count)
 

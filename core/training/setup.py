@@ -1,22 +1,27 @@
 """Parts of a training run besides the regressor: devices and precision, optimizer, IUV renderer."""
+import os
+
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 
 from core.devices import computes_in_bf16, prepared
+from core.training.sharding import shard_on_cpu, sharding_plugin
 from models import regressor_class
 from utils.errors import BadConfig
 from utils.iuv import IUVRenderer
-from utils.logging import get_logger
+from utils.logging import get_logger, log_once
 
 _OPTIMIZERS = {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}
 
 
 def build_accelerator(cfg):
-    """accelerate's Accelerator for a config. Raises BadConfig for a device or precision that is not available."""
-    precision = cfg.TRAIN.MIXED_PRECISION
-    if precision == 'auto':
-        precision = 'bf16' if computes_in_bf16(cfg.DEVICE) else 'no'
+    """accelerate's Accelerator for a config and the launch's own (configs/accelerate/).
+
+    Raises BadConfig for a device or precision that is not available, or for a launch that is not supported.
+    """
+    precision = _precision(cfg)
     # Buffers need no broadcast: the body's are constant, and of batch statistics the evaluator and the checkpoints use
     # the first process's.
     unused = regressor_class(cfg.MODEL.REGRESSOR).has_unused_parameters(cfg)
@@ -28,10 +33,29 @@ def build_accelerator(cfg):
         raise BadConfig('TRAIN.MIXED_PRECISION is fp16, which needs a CUDA device; use bf16, no or auto')
     if not on_cuda and cfg.DEVICE == 'auto' and torch.backends.mps.is_available():
         get_logger().info("Apple's GPU (MPS) lacks operations that training needs; computing on the CPU")
+    plugin = sharding_plugin(cfg, precision, on_cuda)
+    # Sharded gradients are summed over the processes after every batch: whole sums would take a network's memory.
+    accumulation = GradientAccumulationPlugin(num_steps=cfg.SOLVER.ACCUMULATE, sync_each_batch=plugin is not None)
     accelerator = Accelerator(cpu=not on_cuda, mixed_precision=precision, kwargs_handlers=[options],
-                              gradient_accumulation_steps=cfg.SOLVER.ACCUMULATE)
+                              fsdp_plugin=plugin, gradient_accumulation_plugin=accumulation)
+    if plugin is not None and not on_cuda:
+        shard_on_cpu(accelerator, plugin)
     prepared(accelerator.device)
     return accelerator
+
+
+def _precision(cfg):
+    """'no', 'bf16' or 'fp16': that of accelerate's config if it names one, else TRAIN.MIXED_PRECISION."""
+    launched, wanted = os.environ.get('ACCELERATE_MIXED_PRECISION', 'no'), cfg.TRAIN.MIXED_PRECISION
+    if launched != 'no':
+        if launched not in ('bf16', 'fp16'):
+            raise BadConfig(f"accelerate's config has mixed_precision {launched}; use no, bf16 or fp16")
+        if launched != wanted:
+            log_once(f"mixed precision is {launched}, as accelerate's config says, not TRAIN.MIXED_PRECISION {wanted}")
+        return launched
+    if wanted == 'auto':
+        return 'bf16' if computes_in_bf16(cfg.DEVICE) else 'no'
+    return wanted
 
 
 def batch_size_of_each(cfg, processes):

@@ -49,3 +49,13 @@ def _enlarged(pictures, height):
     """Pictures [B,3,h,w] resized to a height, with the same aspect ratio."""
     size = (height, round(height * pictures.shape[-1] / pictures.shape[-2]))
     return torch.nn.functional.interpolate(pictures, size=size, mode='nearest')
+
+
+def last_stage(losses):
+    """{name: value} of what the progress bar shows: pose and keypoints of the last supervised stage."""
+    shown = {}
+    for name, loss in losses.items():
+        for wanted in ('pose', 'keypoints_2d', 'keypoints_3d'):
+            if name == wanted or name.removeprefix(f'{wanted}_').isdigit():
+                shown[wanted] = float(loss.detach())
+    return shown

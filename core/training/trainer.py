@@ -30,8 +30,9 @@ from core.training.setup import (
     build_iuv_renderer,
     build_optimizer,
 )
+from core.training.sharding import is_sharded, prepare
 from core.training.step_watch import StepWatch
-from core.training.summary import panel
+from core.training.summary import last_stage, panel
 from core.training.supervision import AnnotatedTargets, all_losses, check_labels, uses_fits
 from core.training.training_state import TrainingState
 from datasets.build import build_train_dataset, build_validation_dataset
@@ -43,6 +44,7 @@ from models.weights import check_checkpoint_body, load_weights, log_report
 from utils.distributed import with_shared_statistics
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.logging import get_logger
+from utils.sharded import hollow_copy, whole
 from utils.torch_io import load_torch
 
 _PROGRESS_BAR_STEPS = 10
@@ -123,8 +125,8 @@ class Trainer:
                                      self.regressor.assets.root)
 
     def _build_optimization(self):
-        options, accelerator = self.cfg.TRAIN, self.accelerator
-        if options.CHANNELS_LAST:
+        options, accelerator, sharded = self.cfg.TRAIN, self.accelerator, is_sharded(self.accelerator)
+        if options.CHANNELS_LAST and not sharded:  # FSDP takes parameters in torch's layout alone
             self.regressor.to(memory_format=torch.channels_last)
         self.regressor.to(accelerator.device)
         if options.SYNC_BATCHNORM and accelerator.num_processes > 1:
@@ -132,9 +134,10 @@ class Trainer:
         if options.COMPILE:
             compile_parts(self.regressor)
         optimizer, self._base_rates = build_optimizer(self.cfg, self.regressor)
-        self.network, self.optimizer = accelerator.prepare(Forward(self.regressor), optimizer)
+        hollow = hollow_copy(self.regressor) if sharded else None
+        self.network, self.optimizer = prepare(accelerator, Forward(self.regressor), optimizer)
         self.adversary = build_adversary(self.cfg, self.regressor, accelerator)
-        self.state = TrainingState(accelerator, self.regressor, self.optimizer, options.EMA, self.adversary)
+        self.state = TrainingState(accelerator, self.regressor, self.optimizer, options.EMA, self.adversary, hollow)
 
     def _restore(self, path, content):
         check_checkpoint_body(content, self.regressor.body, path)
@@ -163,8 +166,9 @@ class Trainer:
                 if not (self._stop_wish and isinstance(error, LoaderError)):
                     raise
                 evaluation, self.stop_reason = None, self._stop_wish
+        network = None if evaluation is None else self.state.validated()
         if self.is_main:
-            self._finish(evaluation)
+            self._finish(evaluation, network)
         return evaluation
 
     def _train_epochs(self):
@@ -269,7 +273,8 @@ class Trainer:
         self.watch.see(total, batch['imgname'])
         accelerator.backward(total)
         if accelerator.sync_gradients:
-            norm = accelerator.clip_grad_norm_(self.network.parameters(), self.cfg.SOLVER.GRAD_CLIP or float('inf'))
+            norm = whole(accelerator.clip_grad_norm_(self.network.parameters(),
+                                                     self.cfg.SOLVER.GRAD_CLIP or float('inf')))
             bad = self.watch.verdict(norm)
             if accelerator.scaler is None:
                 # The scaler of fp16 skips bad updates itself. There an overflow of gradients is not an error.
@@ -328,7 +333,7 @@ class Trainer:
             trackers.scalars(self.supervisor.scalars(), step, 'fits')
         if step % _PROGRESS_BAR_STEPS == 0:
             bar.set_postfix({'loss': f'{float(total):.2f}', 'img/s': f'{rate:.0f}',
-                             **{name: f'{value:.2f}' for name, value in _last_stage(losses).items()}})
+                             **{name: f'{value:.2f}' for name, value in last_stage(losses).items()}})
         if picture is not None:
             trackers.picture('train', picture, step)
 
@@ -339,7 +344,7 @@ class Trainer:
         run then validates and ends the epoch."""
         if self.eval_data is None:
             return None
-        evaluation = self.evaluator.evaluate(self.state.best_weights, self.eval_data, self.eval_data.name,
+        evaluation = self.evaluator.evaluate(self.state.validated(), self.eval_data, self.eval_data.name,
                                              self.accelerator.device, progress=self.is_main,
                                              stop=lambda: bool(self._stop_wish))
         if evaluation is not None and self.is_main:
@@ -367,34 +372,23 @@ class Trainer:
                 'fits': self.supervisor.state_dict(), **content},
                 progress.global_step, best=is_best)
 
-    def _finish(self, evaluation):
+    def _finish(self, evaluation, network):
         if self.stop_reason:
             self.log.info(f'stopped by {self.stop_reason} at step {self.state.progress.global_step}; '
                           '--resume continues from here')
         if evaluation is not None:
-            self.folder.write_report(evaluation, self._held_out_picture())
+            self.folder.write_report(evaluation, self._held_out_picture(network.eval()))
         else:
             print(f'\ncheckpoint: {self.folder.store.best()}')
         self.folder.trackers.close()
 
     @torch.no_grad()
-    def _held_out_picture(self, rows=6):
+    def _held_out_picture(self, network, rows=6):
         batch = next(iter(DataLoader(self.eval_data, rows, generator=torch.Generator())))
         batch, n_views = flatten_views(self._to_device(batch))
-        network = self.state.best_weights.eval()
         out = network(batch['img'].unflatten(0, (-1, n_views)) if n_views > 1 else batch['img'],
                       *extra_inputs(network, batch, self.accelerator.device))
         targets = Targets.of_batch(batch, self.regressor.body, self.iuv_renderer, n_views,
                                    full_camera=out.final.full_camera)
         return panel(batch['img'], out, targets, self.regressor.body.faces, rows,
                      network.extra_pictures(out).values())
-
-
-def _last_stage(losses):
-    """Values of the progress bar, {name: value}: losses of pose and keypoints at the last supervised stage."""
-    shown = {}
-    for name, loss in losses.items():
-        for wanted in ('pose', 'keypoints_2d', 'keypoints_3d'):
-            if name == wanted or name.removeprefix(f'{wanted}_').isdigit():
-                shown[wanted] = float(loss.detach())
-    return shown

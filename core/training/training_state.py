@@ -7,6 +7,7 @@ import yaml
 from core.training.averaging import WeightAverage
 from core.training.random_streams import random_state, restore_random_state
 from utils.errors import BadFile
+from utils.sharded import filled, placed_like, whole
 
 _EMA_NOTE = 'training_model'
 _PENDING = 'pending'
@@ -53,17 +54,27 @@ class TrainingState:
     """Weights, their running average, optimizer, adversary, loss scaler, random generators and progress as a dict.
 
     regressor: the unwrapped module; optimizer: as prepared by accelerate; adversary: Adversary or None.
+    hollow: where FSDP has sharded the regressor, its `hollow_copy` from before, else None. The dict is whole anyhow.
     """
 
-    def __init__(self, accelerator, regressor, optimizer, ema_decay=0.0, adversary=None):
+    def __init__(self, accelerator, regressor, optimizer, ema_decay=0.0, adversary=None, hollow=None):
         self._accelerator, self._regressor, self._optimizer = accelerator, regressor, optimizer
-        self._adversary, self.progress = adversary, Progress()
-        self._ema = WeightAverage(regressor, ema_decay) if ema_decay else None
+        self._adversary, self._hollow, self.progress = adversary, hollow, Progress()
+        # FSDP's modules cannot be copied; an average of shards computes nothing, so it needs no FSDP.
+        averaged = regressor if hollow is None else filled(hollow, regressor.state_dict())
+        self._ema = WeightAverage(averaged, ema_decay) if ema_decay else None
 
     @property
     def best_weights(self):
-        """The module to validate and save: the average if there is one."""
+        """The module to save: the average if there is one."""
         return self._ema.module if self._ema is not None else self._regressor
+
+    def validated(self):
+        """The module to validate: `best_weights`, or a whole copy of sharded ones, in which every process computes
+        without the others. All processes must call it."""
+        if self._hollow is None:
+            return self.best_weights
+        return filled(self._hollow, whole(self.best_weights.state_dict()))
 
     def after_update(self):
         """Update the average after an optimizer step."""
@@ -71,7 +82,8 @@ class TrainingState:
             self._ema.update(self._regressor)
 
     def state_dict(self):
-        """A dict of tensors and plain containers. All processes must call it."""
+        """A dict of tensors and plain containers. All processes must call it; where weights are sharded, the first
+        alone gets them, on the CPU."""
         content = {'model': self.best_weights.state_dict(), 'optimizer': self._optimizer.state_dict(),
                    'random': self._gathered_random_states(), **asdict(self.progress)}
         if self._ema is not None:
@@ -83,6 +95,8 @@ class TrainingState:
         if not self._accelerator.sync_gradients:
             batches = self._accelerator.step % self._accelerator.gradient_accumulation_steps
             content[_PENDING] = {'batches': batches, 'gradients': self._pending_gradients()}
+        if self._hollow is not None:
+            content = whole(content, 'cpu', keep=self._accelerator.is_main_process)
         return content
 
     def load_state_dict(self, content, name):
@@ -96,19 +110,20 @@ class TrainingState:
             raise BadFile(f'{name}: is not of this run: {reason}; is the config another one?') from None
 
     def _put_back(self, content):
-        self._regressor.load_state_dict(content.get(_EMA_NOTE, content['model']))
+        weights = content.get(_EMA_NOTE, content['model'])
+        self._regressor.load_state_dict(placed_like(weights, self._regressor.state_dict()))
         if self._ema is not None and _EMA_NOTE in content:
             self._ema.restore(content['model'], content['ema_count'])
-        self._optimizer.load_state_dict(content['optimizer'])
+        self._optimizer.load_state_dict(self._placed_optimizer_state(content['optimizer']))
         if self._adversary is not None and 'adversary' in content:
             self._adversary.load_state_dict(content['adversary'])
         if self._accelerator.scaler is not None and 'scaler' in content:
             self._accelerator.scaler.load_state_dict(content['scaler'])
         if _PENDING in content:
             self._accelerator.step = content[_PENDING]['batches']
-            for name, parameter in self._regressor.named_parameters():
-                if name in content[_PENDING]['gradients']:
-                    parameter.grad = content[_PENDING]['gradients'][name].to(parameter)
+            parameters = dict(self._regressor.named_parameters())
+            for name, gradient in placed_like(content[_PENDING]['gradients'], parameters).items():
+                parameters[name].grad = gradient.to(parameters[name])
         self.progress = Progress.of_checkpoint(content)
         states, own = content['random'], self._accelerator.process_index
         if len(states) != self._accelerator.num_processes:
@@ -117,9 +132,19 @@ class TrainingState:
             restore_random_state(states[own])
 
     def _pending_gradients(self):
-        """Summed gradients of an incomplete step's batches, averaged over the processes like a step's."""
-        return {name: self._accelerator.reduce(parameter.grad, 'mean')
-                for name, parameter in self._regressor.named_parameters() if parameter.grad is not None}
+        """Summed gradients of an incomplete step's batches, averaged over the processes like a step's. FSDP has done
+        so already."""
+        gradients = {name: parameter.grad for name, parameter in self._regressor.named_parameters()
+                     if parameter.grad is not None}
+        if self._hollow is not None:
+            return gradients
+        return {name: self._accelerator.reduce(gradient, 'mean') for name, gradient in gradients.items()}
+
+    def _placed_optimizer_state(self, state):
+        """An optimizer's whole state dict, whose entries are numbered, with each entry placed as its parameter."""
+        parameters = [parameter for group in self._optimizer.param_groups for parameter in group['params']]
+        return {**state, 'state': {number: placed_like(entry, dict.fromkeys(entry, parameters[number]))
+                                   for number, entry in state['state'].items()}}
 
     def _gathered_random_states(self):
         if self._accelerator.num_processes == 1:
