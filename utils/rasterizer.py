@@ -56,18 +56,10 @@ def barycentrics_at(a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, x: wp.float64, y: wp.
     return w * (wp.float64(1.0) / (w[0] + w[1] + w[2]))
 
 
-@wp.kernel
-def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), cull_backfaces: wp.bool,
-                height: wp.int32, width: wp.int32, zbuffer: wp.array3d(dtype=wp.int64)):
-    image, f = wp.tid()
-    face = faces[f]
-    count = verts.shape[1]
-    if wp.min(face) < 0 or wp.max(face) >= count:
-        return
-    va = verts[image, face[0]]
-    vb = verts[image, face[1]]
-    vc = verts[image, face[2]]
-
+@wp.func
+def _draw_face(va: wp.vec3f, vb: wp.vec3f, vc: wp.vec3f, f: wp.int32, cull_backfaces: wp.bool, image: wp.int32,
+               height: wp.int32, width: wp.int32, zbuffer: wp.array3d(dtype=wp.int64)):
+    """Draw face number f into the first `height` rows and `width` columns of an image of the z-buffer."""
     x_min = wp.min(va[0], wp.min(vb[0], vc[0]))
     x_max = wp.max(va[0], wp.max(vb[0], vc[0]))
     y_min = wp.min(va[1], wp.min(vb[1], vc[1]))
@@ -116,6 +108,27 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
                 entered = wp.bool(True)
             elif entered:
                 break
+
+
+@wp.kernel
+def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), cull_backfaces: wp.bool,
+                height: wp.int32, width: wp.int32, zbuffer: wp.array3d(dtype=wp.int64)):
+    image, f = wp.tid()
+    face = faces[f]
+    if wp.min(face) < 0 or wp.max(face) >= verts.shape[1]:
+        return
+    _draw_face(verts[image, face[0]], verts[image, face[1]], verts[image, face[2]], f, cull_backfaces, image, height,
+               width, zbuffer)
+
+
+@wp.kernel
+def _draw_front_faces(verts: wp.array(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), image: wp.array(dtype=wp.int32),
+                      sizes: wp.array(dtype=wp.vec2i), zbuffer: wp.array3d(dtype=wp.int64)):
+    f = wp.tid()
+    face = faces[f]
+    picture = image[f]
+    size = sizes[picture]
+    _draw_face(verts[face[0]], verts[face[1]], verts[face[2]], f, wp.bool(True), picture, size[1], size[0], zbuffer)
 
 
 @wp.kernel
@@ -246,6 +259,19 @@ def draw_zbuffer(verts_pix, faces, height, width, cull_backfaces):
                wp.from_torch(verts_pix, dtype=wp.vec3f), wp.from_torch(faces, dtype=wp.vec3i), cull_backfaces, height,
                width, wp.from_torch(zbuffer))
     return zbuffer
+
+
+def draw_meshes(verts_pix, faces, image, sizes, zbuffer):
+    """`draw_zbuffer` of front faces, for pictures of different meshes and sizes, in one launch.
+
+    verts_pix: float32 [N,3]; faces: int32 [F,3] into them; image: int32 [F], each face's picture; sizes: int32 [B,2],
+    each picture's width and height. zbuffer: int64 [B,H,W], filled with EMPTY, H and W not below any size; it is drawn
+    into. All are contiguous and on one device. Indices are not checked.
+    """
+    start_warp()
+    launch(_draw_front_faces, faces.shape[0], verts_pix.device, wp.from_torch(verts_pix, dtype=wp.vec3f),
+           wp.from_torch(faces, dtype=wp.vec3i), wp.from_torch(image), wp.from_torch(sizes, dtype=wp.vec2i),
+           wp.from_torch(zbuffer))
 
 
 def launch(kernel, dim, device, *inputs):

@@ -35,11 +35,10 @@ class Garment:
         blended = np.einsum('nk,nkc->nc', self.wardrobe.weights[self.vertices],
                             transforms[self.wardrobe.joints[self.vertices]])
         places = skin(rest, blended)
-        normals = _normals(places, self.faces)
-        # The inside is visible too: the same faces, reversed.
+        # The inside is visible too: the same faces, reversed, with vertices and so with normals of their own.
         count = len(places)
         return Piece(np.concatenate([places, places]), np.concatenate([self.faces, self.faces[:, ::-1] + count]),
-                     np.concatenate([self.points, self.points]), np.concatenate([normals, -normals]), self.region)
+                     np.concatenate([self.points, self.points]), region=self.region)
 
 
 class Wardrobe:

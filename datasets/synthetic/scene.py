@@ -12,7 +12,6 @@ from datasets.synthetic.extents import extent
 from datasets.synthetic.lighting import Lighting, sample_lighting
 from datasets.synthetic.people import Person, dress, place
 from datasets.synthetic.poses import sample_people
-from datasets.synthetic.stage import set_stage
 from datasets.synthetic.things import sample_things
 from utils.keypoints import SMPL_JOINTS
 
@@ -72,10 +71,9 @@ class Scene:
     things: tuple = ()
     realism: frozenset = frozenset()
 
-    def stage(self):
-        """All meshes of the scene -> Stage."""
-        groups = [(person.look, person.pieces) for person in (self.person, *self.others)]
-        return set_stage(groups + [(thing.look, thing.pieces) for thing in self.things])
+    def groups(self):
+        """All meshes of the scene for `stage.set_stage`: [(Look, [Piece, ...])], the labelled person first."""
+        return [(each.look, each.pieces) for each in (self.person, *self.others, *self.things)]
 
     @property
     def horizon(self):
