@@ -11,7 +11,7 @@ import warp as wp
 from datasets.synthetic.shading import Mesh, look_tables, shade
 from datasets.synthetic.shadows import depth_of, lamp, openness, shadow_maps
 from datasets.synthetic.stage import set_stage
-from datasets.synthetic.warp_arrays import to_warp
+from datasets.synthetic.warp_arrays import blank_rows, to_warp
 from utils.rasterizer import EMPTY, draw_meshes, launch, start_warp
 
 _SUPERSAMPLING = 2  # as in `shade`
@@ -100,17 +100,17 @@ def draw_people(scenes, canvases, device='cpu'):
     device = torch.device(device)
     stage = set_stage([scene.groups() for scene in scenes])
     height, width = (max(canvas.shape[axis] for canvas in canvases) for axis in range(2))
-    places, faces, scene_of, face_scene = (torch.from_numpy(array).to(device) for array in (
-        stage.places, stage.faces, stage.scene, stage.face_scene))
-    mesh = _mesh_on(device, stage, places, faces)
-    pixels, bounds, zbuffer = _rasterized(scenes, places, scene_of, faces, face_scene, height, width)
+    places, scene_of, *faces = (torch.from_numpy(array).to(device) for array in (
+        stage.places, stage.scene, stage.faces, stage.face_scene, stage.two_sided))
+    mesh = _mesh_on(device, stage, places, faces[0])
+    pixels, bounds, zbuffer = _rasterized(scenes, places, scene_of, faces, height, width)
     mesh.pixels = wp.from_torch(pixels, dtype=wp.vec3)
     depth = torch.empty(len(scenes), height, width, device=device)
-    launch(_find_depths, depth.shape, device, wp.from_torch(zbuffer), wp.from_torch(depth))
+    launch(_find_depths, depth.shape, device, zbuffer, depth)
     canvas = torch.from_numpy(_padded(canvases, height, width)).to(device)
     owner = shade(canvas, zbuffer, bounds, mesh, look_tables(stage.looks, device),
                   [scene.lighting.seen_from(scene.view) for scene in scenes],
-                  *_light_received(scenes, places, scene_of, faces, face_scene, depth, bounds))
+                  *_light_received(scenes, places, scene_of, faces, depth, bounds))
     canvas, depth, owner = (tensor.cpu().numpy() for tensor in (canvas, depth, owner))
     drawn = []
     for number, (background, subject) in enumerate(zip(canvases, stage.subjects)):
@@ -141,29 +141,29 @@ def _mesh_on(device, stage, places, faces):
     return mesh
 
 
-def _rasterized(scenes, places, scene_of, faces, face_scene, height, width):
-    """Pixels [N,3] of places, bounds [B,4] of what they show, and the z-buffer [B,2H,2W]."""
+def _rasterized(scenes, places, scene_of, faces, height, width):
+    """Pixels [N,3] of places, bounds [B,4] of what they show, and the z-buffer [B,2H,2W]. faces: as in `draw_meshes`,
+    with their scenes and whether they are two-sided."""
     device, count = places.device, len(scenes)
-    views = np.zeros(count, View.numpy_dtype())
+    views = blank_rows(View, count)
     for view, camera in zip(views, (scene.camera for scene in scenes)):
         view['focal'], (view['x'], view['y']) = _SUPERSAMPLING * camera.focal, np.multiply(2, camera.center)
         view['width'], view['height'] = camera.width, camera.height
     pixels = torch.empty_like(places)
     bounds = torch.tensor([width, height, 0, 0], dtype=torch.int32).repeat(count, 1).to(device)
-    launch(_project, len(places), device, wp.from_torch(places, dtype=wp.vec3), wp.from_torch(scene_of),
-           to_warp(views, View, device), wp.from_torch(pixels, dtype=wp.vec3), wp.from_torch(bounds))
+    launch(_project, len(places), device, places, scene_of, to_warp(views, View, device), pixels, bounds)
     sizes = _SUPERSAMPLING * torch.tensor([[scene.camera.width, scene.camera.height] for scene in scenes],
                                           dtype=torch.int32).to(device)
     zbuffer = torch.full((count, _SUPERSAMPLING * height, _SUPERSAMPLING * width), EMPTY, dtype=torch.int64,
                          device=device)
-    draw_meshes(pixels, faces, face_scene, sizes, zbuffer)
+    draw_meshes(pixels, *faces, sizes, zbuffer)
     return pixels, bounds, zbuffer
 
 
-def _light_received(scenes, places, scene_of, faces, face_scene, depth, bounds):
+def _light_received(scenes, places, scene_of, faces, depth, bounds):
     """Shadow maps of the scenes that have them, and openness [B,H,W]."""
     shadowed = [('shadows' in scene.realism) for scene in scenes]
     lamps = [lamp(scene.view @ scene.lighting.towards if dark else None) for scene, dark in zip(scenes, shadowed)]
     focal = torch.tensor([scene.camera.focal * dark for scene, dark in zip(scenes, shadowed)], dtype=torch.float32)
     opened = openness(depth, bounds, focal.to(depth.device)) if any(shadowed) else torch.ones_like(depth)
-    return shadow_maps(places, scene_of, faces, face_scene, lamps), opened
+    return shadow_maps(places, scene_of, *faces, lamps), opened

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from datasets.synthetic.multiview import render_views
 from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
-from datasets.synthetic.stream import SPLITS, render_person
+from datasets.synthetic.stream import SPLITS, render_people
 from utils.assets import MANIFEST, Assets, check_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import get_logger
@@ -74,7 +74,7 @@ class Painter:
         rng = np.random.default_rng([recipe.seed, SPLITS[recipe.split], index])
         realism = frozenset(recipe.realism)
         if recipe.views == 1:
-            return [render_person(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
+            return render_people([rng], self.cast, recipe.size, self.photos, recipe.studio, realism)
         return [(image, row | {'group': index}) for image, row in
                 render_views(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
 

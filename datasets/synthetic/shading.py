@@ -10,8 +10,8 @@ import torch
 import warp as wp
 
 from datasets.synthetic.shadows import ShadowMap, sunlit
-from datasets.synthetic.warp_arrays import as_rows, to_warp
-from utils.rasterizer import EMPTY, barycentrics_at, launch, start_warp, to_double
+from datasets.synthetic.warp_arrays import as_rows, blank_rows, to_warp
+from utils.rasterizer import EMPTY, barycentrics_at, cross_at, launch, start_warp, to_double
 
 REGIONS = ('skin', 'hair', 'top', 'bottom', 'shoe', 'sole', 'sock', 'glove', 'eye', 'lip')
 SKIN, HAIR, TOP, BOTTOM, SHOE, SOLE, SOCK, GLOVE, EYE, LIP = range(len(REGIONS))
@@ -290,9 +290,10 @@ def _shade_pixels(zbuffer: wp.array3d(dtype=wp.int64), bounds: wp.array(dtype=wp
             face = mesh.faces[f]
             piece = mesh.piece[f]
             look = mesh.look[piece]
-            exact = barycentrics_at(to_double(mesh.pixels[face[0]]), to_double(mesh.pixels[face[1]]),
-                                    to_double(mesh.pixels[face[2]]), wp.float64(x) + wp.float64(0.5),
-                                    wp.float64(y) + wp.float64(0.5))
+            a = to_double(mesh.pixels[face[0]])
+            b = to_double(mesh.pixels[face[1]])
+            c = to_double(mesh.pixels[face[2]])
+            exact = barycentrics_at(a, b, c, wp.float64(x) + wp.float64(0.5), wp.float64(y) + wp.float64(0.5))
             w = wp.vec3(float(exact[0]), float(exact[1]), float(exact[2]))
             p = w[0] * mesh.points[face[0]] + w[1] * mesh.points[face[1]] + w[2] * mesh.points[face[2]]
             part = mesh.region[piece]
@@ -307,7 +308,9 @@ def _shade_pixels(zbuffer: wp.array3d(dtype=wp.int64), bounds: wp.array(dtype=wp
                 alike += 1.0
                 middle += p
                 place += w[0] * mesh.places[face[0]] + w[1] * mesh.places[face[1]] + w[2] * mesh.places[face[2]]
-                normal += w[0] * mesh.normals[face[0]] + w[1] * mesh.normals[face[1]] + w[2] * mesh.normals[face[2]]
+                n = w[0] * mesh.normals[face[0]] + w[1] * mesh.normals[face[1]] + w[2] * mesh.normals[face[2]]
+                # A face that is seen from inside is lit from there.
+                normal += wp.where(cross_at(b, c, a[0], a[1]) > wp.float64(0.0), -n, n)
     if covered == 0.0:
         return
     if covered > 2.0:
@@ -322,7 +325,7 @@ def _shade_pixels(zbuffer: wp.array3d(dtype=wp.int64), bounds: wp.array(dtype=wp
 
 
 _BLANK_CUT = {name: np.zeros(*kind.shape).tolist() if kind.shape else 0.0 for name, (kind, _) in
-              np.dtype(Cut.numpy_dtype()).fields.items()}
+              blank_rows(Cut, ()).dtype.fields.items()}
 
 
 def blank_cut():
@@ -334,8 +337,8 @@ def label_points(points, cut):
     """Region number [N] of points [N,3] of the template, metres. cut: attributes of a Cut."""
     start_warp()
     region = torch.empty(len(points), dtype=torch.int32)
-    launch(_label_points, len(points), region.device, to_warp(points, wp.vec3, 'cpu'),
-           to_warp(as_rows(Cut, [cut]), Cut, 'cpu'), wp.from_torch(region))
+    launch(_label_points, len(points), region.device, torch.from_numpy(points),
+           to_warp(as_rows(Cut, [cut]), Cut, region.device), region)
     return region.numpy()
 
 
@@ -351,9 +354,8 @@ def shade(canvas, zbuffer, bounds, mesh, looks, lights, shadows, openness):
     device = canvas.device
     owner = torch.empty(canvas.shape[:3], dtype=torch.int32, device=device)
     maps, lamp_zbuffer = shadows
-    launch(_shade_pixels, owner.shape, device, wp.from_torch(zbuffer), wp.from_torch(bounds, dtype=wp.vec4i), mesh,
-           looks, to_warp(as_rows(Light, lights), Light, device), maps, wp.from_torch(lamp_zbuffer),
-           wp.from_torch(openness), wp.from_torch(canvas, dtype=wp.vec3), wp.from_torch(owner))
+    launch(_shade_pixels, owner.shape, device, zbuffer, bounds, mesh, looks,
+           to_warp(as_rows(Light, lights), Light, device), maps, lamp_zbuffer, openness, canvas, owner)
     return owner
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import torch
 import warp as wp
 
-from datasets.synthetic.warp_arrays import as_rows, to_warp
+from datasets.synthetic.warp_arrays import blank_rows, to_warp
 from utils.rasterizer import EMPTY, draw_meshes, launch
 
 _SIDE = 160  # side of the shadow map in pixels
@@ -116,7 +116,7 @@ def _see_from_lamp(places: wp.array(dtype=wp.vec3), scene: wp.array(dtype=wp.int
 
 def lamp(towards):
     """Lamp for a unit vector [3] towards it in the camera frame; None: nothing casts a shadow."""
-    row = np.zeros((), Lamp.numpy_dtype())
+    row = blank_rows(Lamp, ())
     if towards is not None:
         helper = np.eye(3)[np.abs(towards).argmin()]
         across = np.cross(helper, towards)
@@ -126,24 +126,23 @@ def lamp(towards):
     return row
 
 
-def shadow_maps(places, scene, faces, face_scene, lamps):
+def shadow_maps(places, scene, faces, face_scene, two_sided, lamps):
     """Shadow maps of some scenes: ShadowMaps as a warp array [B], and depth keys [B,S,S] int64.
 
-    places [N,3] float32: metres in the camera frame; scene [N] int32; faces [F,3] int32; face_scene [F] int32: tensors
-    on one device; lamps: one of `lamp` each.
+    places [N,3] float32: metres in the camera frame; scene [N] int32; faces [F,3] int32; face_scene [F] int32;
+    two_sided [F] bool: tensors on one device; lamps: one of `lamp` each.
     """
     device = places.device
     extents = torch.full((len(lamps), 5), -torch.inf, device=device)
-    rows, where = to_warp(np.array(lamps), Lamp, device), wp.from_torch(scene)
-    maps = to_warp(np.zeros(len(lamps), ShadowMap.numpy_dtype()), ShadowMap, device)
-    metres, pixels = wp.from_torch(places, dtype=wp.vec3), torch.empty_like(places)
-    launch(_find_extents, len(places), device, metres, where, rows, wp.from_torch(extents))
-    launch(_fit_maps, len(lamps), device, rows, wp.from_torch(extents), maps)
-    launch(_see_from_lamp, len(places), device, metres, where, maps, wp.from_torch(pixels, dtype=wp.vec3))
+    rows, maps = to_warp(np.array(lamps), Lamp, device), to_warp(blank_rows(ShadowMap, len(lamps)), ShadowMap, device)
+    pixels = torch.empty_like(places)
+    launch(_find_extents, len(places), device, places, scene, rows, extents)
+    launch(_fit_maps, len(lamps), device, rows, extents, maps)
+    launch(_see_from_lamp, len(places), device, places, scene, maps, pixels)
     sides = torch.tensor([[_SIDE * int(row['shines'])] * 2 for row in lamps], dtype=torch.int32).to(device)
     zbuffer = torch.full((len(lamps), _SIDE, _SIDE), EMPTY, dtype=torch.int64, device=device)
     # x right, y down and depth form a frame of a camera's handedness, so culling keeps the faces towards the lamp.
-    draw_meshes(pixels, faces, face_scene, sides, zbuffer)
+    draw_meshes(pixels, faces, face_scene, two_sided, sides, zbuffer)
     return maps, zbuffer
 
 
@@ -221,8 +220,6 @@ def openness(depth, bounds, focal):
     radius = torch.nan_to_num(focal * _RADIUS / middle, 0.0, 0.0, 0.0).int().clamp(1, max(height, width))
     radius = torch.where((focal > 0) & middle.isfinite(), radius, 0).int()
     opened, sums = torch.ones_like(depth), torch.empty(count, height, width, 2, device=depth.device)
-    inputs = (wp.from_torch(depth), wp.from_torch(bounds, dtype=wp.vec4i), wp.from_torch(radius),
-              wp.from_torch(sums, dtype=wp.vec2))
-    launch(_sum_rows, (count, height), depth.device, *inputs)
-    launch(_open_columns, (count, width), depth.device, *inputs, wp.from_torch(opened))
+    launch(_sum_rows, (count, height), depth.device, depth, bounds, radius, sums)
+    launch(_open_columns, (count, width), depth.device, depth, bounds, radius, sums, opened)
     return opened

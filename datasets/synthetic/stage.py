@@ -8,12 +8,13 @@ import numpy as np
 class Piece:
     """A mesh. places [N,3]: metres in the camera frame; points [N,3]: positions for its pattern, on the template or, of
     an object, in its own frame; normals [N,3] in the camera frame, or None for those of a smooth surface; region: of
-    the mesh, or -1 if points decide."""
+    the mesh, or -1 if points decide; two_sided: whether it is seen from inside too."""
     places: np.ndarray
     faces: np.ndarray
     points: np.ndarray
     normals: np.ndarray | None = None
     region: int = -1
+    two_sided: bool = False
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Stage:
     """All pieces of some scenes as one mesh, float32 and int32.
 
     places, points, normals [N,3] (zero where they are to be computed) and scene [N] of the vertices; faces [F,3], their
-    face_scene and piece [F]; of each piece its look (a number in `looks`), region and whether it is smooth; looks:
-    `appearance.Look`s; subjects: the look of each scene's labelled person.
+    face_scene, piece and two_sided [F]; of each piece its look (a number in `looks`), region and whether it is smooth;
+    looks: `appearance.Look`s; subjects: the look of each scene's labelled person.
     """
     places: np.ndarray
     points: np.ndarray
@@ -31,6 +32,7 @@ class Stage:
     faces: np.ndarray
     face_scene: np.ndarray
     piece: np.ndarray
+    two_sided: np.ndarray
     look: np.ndarray
     region: np.ndarray
     smooth: np.ndarray
@@ -52,7 +54,8 @@ def set_stage(scenes):
     return Stage(
         *_joined_vertices(pieces, vertices), np.repeat(np.array(scene_of, np.int32), vertices),
         _joined_faces(pieces, vertices, faces), np.repeat(np.array(scene_of, np.int32), faces),
-        np.repeat(np.arange(len(pieces), dtype=np.int32), faces), np.array(look_of, np.int32),
+        np.repeat(np.arange(len(pieces), dtype=np.int32), faces),
+        np.repeat(np.array([piece.two_sided for piece in pieces]), faces), np.array(look_of, np.int32),
         np.array([piece.region for piece in pieces], np.int32),
         np.array([piece.normals is None for piece in pieces], np.int32), tuple(looks), subjects)
 

@@ -1,4 +1,6 @@
 """numpy's arrays and rows of structs as warp's arrays on a torch device."""
+from functools import lru_cache
+
 import numpy as np
 import torch
 import warp as wp
@@ -18,8 +20,17 @@ def to_warp(values, dtype, device):
     return rows
 
 
+@lru_cache
+def _row_type(struct):
+    return np.dtype(struct.numpy_dtype())
+
+
+def blank_rows(struct, shape):
+    """Rows of zeros of a warp struct without arrays, as numpy."""
+    return np.zeros(shape, _row_type(struct))
+
+
 def as_rows(struct, objects):
-    """Attributes of objects as rows of a warp struct without arrays: numpy [N] of its dtype."""
-    dtype = struct.numpy_dtype()
-    names = dtype['names']
-    return np.array([tuple(getattr(each, name) for name in names) for each in objects], dtype)
+    """Attributes of objects as rows of a warp struct without arrays, numpy [N]."""
+    rows = _row_type(struct)
+    return np.array([tuple([getattr(each, name) for name in rows.names]) for each in objects], rows)
