@@ -1,10 +1,11 @@
 """Every figure with its floor beside it, in one run: python -m benchmarks [--only PART ...] [--quick] [--device cuda]
 
-Columns are milliseconds an image, of the part and of its floor, and their ratio. Networks are timed in processor
-seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that should be
-idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG alone;
-what grows has its smallest case for a floor. A row that cannot be measured says why; the others go on, and the exit
-status is then 1. The whole takes half an hour; with --quick there are
+Columns are milliseconds an image, of the part and of its floor, their ratio, and the process's peak memory during the
+measurement (networks that take turns share one; what an earlier row left loaded counts). Networks are timed in
+processor seconds, in turns with their floor; rows of the loader and those marked (wall) in seconds of a machine that
+should be idle. The floors are a network's convolutions alone (forward; forward, backward and Adam) and decoding a JPEG
+alone; what grows has its smallest case for a floor. A row that cannot be measured says why; the others go on, and the
+exit status is then 1. The whole takes half an hour; with --quick there are
 batch 8, batch 1, PyMAF and HMR alone, and nothing that grows. With --device cuda there are the parts that a GPU works
 at, in seconds until it is done. Figures that take a training have commands of their own, listed at the end.
 """
@@ -59,12 +60,12 @@ def _training_rows(options, batch):
 def inference_rows(options):
     """Networks with their body's mesh over their convolutions' forward pass."""
     for name in ('hmr', 'pymaf_net') if options.quick else inference.CONFIGS:
-        for batch in (1,) if options.quick else (1, 16):
+        for batch in (1,) if options.quick or name in inference.TORCH_ONLY else (1, 16):
             yield from rows_of(f'{name} forward, batch {batch}', partial(_inference_rows, options, name, batch))
 
 
 def _inference_rows(options, name, batch):
-    formats = ('torch', 'onnx') if options.quick else ('torch', 'onnx', 'int8')
+    formats = inference.formats_of(name, ('torch', 'onnx') if options.quick else inference.FORMATS)
     if options.device == 'cuda':  # onnxruntime is measured on the CPU
         formats = ('torch',)
     seconds = inference.measure(name, batch, options.data_dir, formats, device=options.device)

@@ -1,10 +1,10 @@
-"""Figures of the demo: python -m benchmarks.demo [--checkpoint FILE] [--video FILE] [speed overlay memory parts]
+"""Figures of the demo: python -m benchmarks.demo [--checkpoint FILE] [--video FILE] [speed overlay memory parts crowd]
 
 speed: frames a second end to end on a 640 x 480 video of one person, over those of the network alone on the same
 crops. overlay: milliseconds to draw one body over a 1080p picture. memory: peak resident memory of a 60-second video
 over that of a 6-second one. parts: milliseconds a frame of each stage of the demo on a video of people (--video) whose
-longer side is made 640 pixels, with bodies fitted to keypoints. Times are CPU seconds of the process and wall seconds,
-two threads.
+longer side is made 640 pixels, with bodies fitted to keypoints. crowd: the same for a 1080p video of four people, which
+shows --video four times. Times are CPU seconds of the process and wall seconds, two threads.
 """
 import argparse
 import json
@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 import torch
 
+from core.demo.boxes import square_box
 from core.demo.camera import Focus
+from core.demo.detect_and_track import video_detector
 from core.demo.draw import Drawer
 from core.demo.estimate import crop_person
-from core.demo.finder import video_finder
 from core.demo.options import parse_options
-from core.demo.people import square_box
 from core.demo.run import build_estimator, run_demo
 from core.demo.video import run_video
 from core.devices import pick_device
@@ -143,20 +143,46 @@ def smaller(video, path, longest=640):
     return path, count
 
 
-def print_parts(folder, checkpoint, video):
-    """Each stage alone, then the whole demo with and without drawing."""
-    video, count = smaller(video, folder / 'small.mp4')
+def four_times(video, path, width=1920, height=1080):
+    """A video of `width` by `height` pixels that shows another in each of its quarters, two of them mirrored, all at
+    another time -> (path, number of frames)."""
+    frames = [frame.image for frame in VideoReader(video)]
+    quarters = [letterboxed(image, width // 2, height // 2) for image in frames]
+    writer = VideoWriter(path, width, height, 25)
+    for number in range(len(frames)):
+        parts = [quarters[(number + len(frames) * quarter // 4) % len(frames)] for quarter in range(4)]
+        parts = [part[:, ::-1] if quarter % 2 else part for quarter, part in enumerate(parts)]
+        picture = np.concatenate([np.concatenate(parts[:2], 1), np.concatenate(parts[2:], 1)])
+        writer.write(np.ascontiguousarray(picture), number / 25)
+    writer.close()
+    return path, len(frames)
+
+
+def letterboxed(image, width, height):
+    """A picture made to fit into `width` by `height` pixels, in the middle of a black one of that size."""
+    scale = min(width / image.shape[1], height / image.shape[0])
+    small = cv2.resize(image, (round(image.shape[1] * scale), round(image.shape[0] * scale)),
+                       interpolation=cv2.INTER_AREA)
+    canvas = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
+    canvas[top:top + small.shape[0], left:left + small.shape[1]] = small
+    return canvas
+
+
+def print_parts(folder, checkpoint, made):
+    """Each stage alone, then the whole demo with and without drawing. made: (path, number of frames) of a video."""
+    video, count = made
     line = [*(['--checkpoint', checkpoint] if checkpoint else []), '--vid_file', str(video), '--output_folder',
             str(folder / 'o'), '--misc', 'DEVICE', 'cpu']
     cfg, inputs = parse_options(line)
     estimator = build_estimator(cfg, inputs, pick_device(cfg), video=True)
     focus, frames, people, bodies = Focus(), [], [], []
-    finder = video_finder(cfg, inputs, pick_device(cfg), estimator)
+    detector = video_detector(cfg, inputs, pick_device(cfg), estimator)
     drawer, pictures = Drawer(cfg, estimator.body.faces.cpu()), []
     writer = VideoWriter(folder / 'drawn.mp4', *next(iter(VideoReader(video))).image.shape[1::-1], 25)
     stages = {
         'decoding': lambda: frames.extend(VideoReader(video)),
-        'detection and keypoints': lambda: people.extend(finder(frames)),
+        'detection and keypoints': lambda: people.extend(detector(frames)),
         'network and fit': lambda: bodies.extend(
             estimator([(frame, person) for person in found], focus) for frame, found in zip(frames, people)),
         'drawing': lambda: pictures.extend(
@@ -166,6 +192,8 @@ def print_parts(folder, checkpoint, video):
     for name, work in stages.items():
         wall, cpu = timed(work)
         print(f'{name}: {1000 * wall / count:.1f} ms a frame ({1000 * cpu / count:.1f} ms CPU)')
+    print(f'people a frame: {sum(map(len, people)) / count:.2f}, with a body: '
+          f'{sum(body is not None for found in bodies for body in found) / count:.2f}')
     writer.close()
     for extra in ([], ['--no_render']):
         wall, cpu = whole_demo([*extra, *line])
@@ -184,7 +212,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('what', nargs='*', default=['speed', 'overlay', 'memory'])
     parser.add_argument('--checkpoint')
-    parser.add_argument('--video', help='of people, for `parts`')
+    parser.add_argument('--video', help='of people, for `parts` and `crowd`')
     parser.add_argument('--peak-of', help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(2)
@@ -193,7 +221,10 @@ def main():
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
     measures = {'speed': print_speed, 'overlay': print_overlay, 'memory': print_memory,
-                'parts': lambda folder, checkpoint: print_parts(folder, checkpoint, given.video)}
+                'parts': lambda folder, checkpoint: print_parts(folder, checkpoint,
+                                                                smaller(given.video, folder / 'small.mp4')),
+                'crowd': lambda folder, checkpoint: print_parts(folder, checkpoint,
+                                                                four_times(given.video, folder / 'crowd.mp4'))}
     for what in given.what:
         with tempfile.TemporaryDirectory() as folder:
             measures[what](Path(folder), given.checkpoint)

@@ -18,10 +18,18 @@ from core.export.onnx import FinalStage, OnnxRegressor, export, quantize
 from models import build_regressor
 from utils.errors import run_main
 
-CONFIGS = {'hmr': 'hmr.yaml', 'pymaf_net': 'pymaf.yaml', 'danet': 'danet.yaml', 'multi_spin': 'multi_spin.yaml'}
+CONFIGS = {'hmr': 'hmr.yaml', 'pymaf_net': 'pymaf.yaml', 'danet': 'danet.yaml', 'multi_spin': 'multi_spin.yaml',
+           'cliff': 'cliff.yaml', 'hmr2': 'hmr2.yaml', 'free_pymaf': 'free/pymaf.yaml'}
+FORMATS = ('torch', 'onnx', 'int8')
+TORCH_ONLY = ('hmr2',)  # ViT-H is larger than the 2 GiB of an ONNX file
 
 
-def measure(name, batch_size, data_dir, formats=('torch', 'onnx', 'int8'), rounds=3, threads=1, device='cpu'):
+def formats_of(name, formats=FORMATS):
+    """The formats that a network can have."""
+    return ('torch',) if name in TORCH_ONLY else tuple(formats)
+
+
+def measure(name, batch_size, data_dir, formats=FORMATS, rounds=3, threads=1, device='cpu'):
     """-> {format or 'convolutions': seconds of `in_turns` a batch}; onnxruntime is measured on the CPU alone."""
     prepared(torch.device(device))
     cfg = load_config(CONFIGS[name], ['PATHS.DATA_DIR', data_dir, 'MODEL.BACKBONE.PRETRAINED', ''])
@@ -49,7 +57,7 @@ def main():
     parser.add_argument('--data_dir', default='data')
     parser.add_argument('--regressors', nargs='+', default=list(CONFIGS), choices=list(CONFIGS))
     parser.add_argument('--batch', type=int, nargs='+', default=[1, 16])
-    parser.add_argument('--formats', nargs='+', default=['torch', 'onnx', 'int8'], choices=['torch', 'onnx', 'int8'])
+    parser.add_argument('--formats', nargs='+', default=FORMATS, choices=FORMATS)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--rounds', type=int, default=3)
     options = parser.parse_args()
@@ -58,8 +66,9 @@ def main():
     print('| --- | --- | --- | ---: | ---: |')
     for name in options.regressors:
         for batch in options.batch:
-            table = measure(name, batch, options.data_dir, options.formats, options.rounds, options.threads)
-            for kind in options.formats:
+            formats = formats_of(name, options.formats)
+            table = measure(name, batch, options.data_dir, formats, options.rounds, options.threads)
+            for kind in formats:
                 print(f'| {name} | {batch} | {kind} | {batch / table[kind]:.1f} | '
                       f'{table[kind] / table["convolutions"]:.2f} |', flush=True)
     return 0

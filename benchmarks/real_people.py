@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 from core.config import load_config
+from core.demo.boxes import PersonBox
 from core.demo.estimate import Estimator
 from core.demo.fitting import FittingEstimator
-from core.demo.people import PersonBox
 from core.evaluation.options import checkpoint_config
 from core.evaluation.run import load_regressor
 from core.metrics import pa_mpjpe
@@ -165,11 +165,11 @@ def estimated(estimator, picture, person):
 def fit(people, pictures, model, checkpoint, data_dir):
     """Gives each person the body fitted to what BlazePose finds in the annotated box."""
     cfg, regressor = open_network(checkpoint, data_dir)
-    finder = build_pose_estimator('blazepose', model=model)
-    estimator = FittingEstimator(cfg, regressor, finder)
+    pose_estimator = build_pose_estimator('blazepose', model=model)
+    estimator = FittingEstimator(cfg, regressor, pose_estimator)
 
     def guess(i):
-        found, = finder(pictures[i], box_of(people, i)[None])
+        found, = pose_estimator(pictures[i], box_of(people, i)[None])
         return estimated(estimator, pictures[i], person_of(people, i).with_keypoints(found))
     return guess
 

@@ -1,19 +1,23 @@
 """Rows of the table of benchmarks; one that fails says why and leaves the others alone."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from benchmarks.peak_memory import peak_mib, reset_peak
 from utils.errors import ProjectError
 
-HEADER = '| part | ms an image | floor | ms an image | ratio | aim |\n| --- | ---: | --- | ---: | ---: | ---: |'
+HEADER = ('| part | ms an image | floor | ms an image | ratio | aim | peak MiB |\n'
+          '| --- | ---: | --- | ---: | ---: | ---: | ---: |')
 
 
 @dataclass
 class Row:
-    """One line: milliseconds an image of the part and of its floor; aim: the ratio to stay below, or None."""
+    """One line: milliseconds an image of the part and of its floor; aim: the ratio to stay below, or None;
+    peak: MiB of the process, or of the GPU, at the peak of the measurement that the row belongs to, or None."""
     part: str
     took: float
     floor_name: str
     floor: float
     aim: float | None = None
+    peak: float | None = None
 
     @property
     def ratio(self):
@@ -21,7 +25,9 @@ class Row:
 
     def __str__(self):
         aim = '' if self.aim is None else f'{self.aim:.2f}'
-        return f'| {self.part} | {self.took:.2f} | {self.floor_name} | {self.floor:.2f} | {self.ratio:.2f} | {aim} |'
+        peak = '' if self.peak is None else f'{self.peak:.0f}'
+        return (f'| {self.part} | {self.took:.2f} | {self.floor_name} | {self.floor:.2f} | {self.ratio:.2f} | {aim} | '
+                f'{peak} |')
 
 
 @dataclass
@@ -31,13 +37,15 @@ class FailedRow:
     error: Exception
 
     def __str__(self):
-        return f'| {self.part} | failed: {one_line(self.error)} | | | | |'
+        return f'| {self.part} | failed: {one_line(self.error)} | | | | | |'
 
 
 def rows_of(part, measure):
-    """Yield the rows that `measure()` yields; where it raises, what came before and a FailedRow."""
+    """Yield the rows of `measure()` with their peak memory. Where it raises, a FailedRow follows those before."""
+    reset_peak()
     try:
-        yield from measure()
+        for row in measure():
+            yield row if isinstance(row, FailedRow) or row.peak is not None else replace(row, peak=peak_mib())
     except Exception as error:  # whatever it is, the other parts have nothing to do with it
         yield FailedRow(part, error)
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from core.config import CONFIG_FOLDER, default_yaml, load_config
 from core.demo.camera import Focus
-from core.demo.finder import picture_finder
+from core.demo.detect_and_track import picture_detector
 from core.demo.options import Inputs
 from core.demo.pictures import read_frame
 from core.demo.run import build_estimator
@@ -79,7 +79,7 @@ class BodyEstimator:
         self._inputs = Inputs('img', (), str(checkpoint) or None)
         self._device = pick_device(self._cfg)
         self._estimator = build_estimator(self._cfg, self._inputs, self._device)
-        self._finder = picture_finder(self._cfg, self._inputs, 0, self._device, self._estimator)
+        self._detector = picture_detector(self._cfg, self._inputs, 0, self._device, self._estimator)
         self.faces = self._estimator.body.faces.cpu().numpy()
 
     def __call__(self, picture, focal_length=0.0):
@@ -89,7 +89,7 @@ class BodyEstimator:
         EXIF tags, else sqrt(w^2 + h^2). Raises MissingFile, BadFile, BadConfig.
         """
         frame, focus = _frame(picture), Focus(focal_length or self._cfg.DEMO.FOCAL_LENGTH)
-        people = [(frame, person) for person in self._finder([frame])[0]]
+        people = [(frame, person) for person in self._detector([frame])[0]]
         estimates = self._estimator(people, focus) if people else []
         return self._bodies([estimate for estimate in estimates if estimate is not None], frame, focus(frame))
 

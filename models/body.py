@@ -1,72 +1,25 @@
-"""The body model: SMPL's files (utils/body_file.py), linear blend skinning, and evaluation of few points.
+"""The body model: SMPL's files (utils/body_file.py), posed by utils/skinning.py, and evaluation of few points.
 
 A network's losses need 49 joints, a few hundred mesh points or the whole mesh. All three are `VertexSet`s: vertices of
 the mesh, or sparse linear combinations of them, that are shaped and skinned from one `Skeleton`
-(SMPL: Loper et al., SIGGRAPH Asia 2015; file format and vertex joints as in smplx).
+(file format and vertex joints as in smplx).
 """
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import nn
 
 from utils.assets import Assets, find_assets
 from utils.body_file import read_body_file
-from utils.errors import BadFile, MissingFile
+from utils.errors import MissingFile
 from utils.geometry import axis_angle_to_rotmat, in_full_precision
 from utils.keypoints import BODY54_TO_J49
-from utils.landmarks import landmark_vertices
-from utils.safe_io import load_npy
+from utils.landmarks import landmark_matrix, read_regressor
+from utils.skinning import KinematicTree, Skeleton, VertexSet
 
 _DEEPEST = 5  # largest number of folders from a body file up to its asset folder
-
-
-@dataclass
-class Skeleton:
-    """A posed skeleton: everything needed to shape and skin a vertex, except the vertex."""
-    betas: torch.Tensor          # [B, n]
-    pose_feature: torch.Tensor   # [B, 207] rotations minus identity, without the root
-    joints: torch.Tensor         # [B, 24, 3] posed, metres
-    transforms: torch.Tensor     # [B, 24, 12] from rest to posed space, rows of [3, 4]
-
-
-class VertexSet(nn.Module):
-    """Vertices of a body, or linear combinations of them, computed without the rest of the mesh.
-
-    body: arrays of a body file. matrix: [P, V], sparse or dense; each of the P points is a combination of vertices.
-    Only vertices with a nonzero weight are computed. Without a matrix the set is the whole mesh.
-    """
-
-    def __init__(self, body, num_betas, matrix=None):
-        super().__init__()
-        index = slice(None)
-        if matrix is not None:
-            matrix = scipy.sparse.csr_matrix(matrix)
-            index = np.unique(matrix.indices)
-            self._buffer('matrix', matrix[:, index].toarray())
-        self.has_matrix = matrix is not None
-        self._buffer('template', body['v_template'][index])
-        shapedirs = body['shapedirs'][index, :, :num_betas]
-        self._buffer('shapedirs', shapedirs.reshape(-1, num_betas).T)
-        self._buffer('posedirs', body['posedirs'][index].reshape(-1, 207).T)
-        self._buffer('weights', body['weights'][index])
-        self.vertex_index = np.arange(len(body['v_template']))[index]
-
-    def _buffer(self, name, array):
-        self.register_buffer(name, torch.tensor(np.asarray(array, np.float32)), persistent=False)
-
-    def forward(self, skeleton):
-        """Points [B, P, 3] in metres of a Skeleton, in float32 also under autocast."""
-        with in_full_precision(self.template.device.type):
-            count = len(self.template)
-            offsets = skeleton.betas @ self.shapedirs + skeleton.pose_feature @ self.posedirs
-            rest = self.template + offsets.unflatten(-1, (count, 3))
-            transforms = (self.weights @ skeleton.transforms).unflatten(-1, (3, 4))
-            points = (transforms[..., :3] @ rest.unsqueeze(-1)).squeeze(-1) + transforms[..., 3]
-            return self.matrix @ points if self.has_matrix else points
 
 
 class BodyOutput:
@@ -114,44 +67,17 @@ class BodyModel(nn.Module):
         joint_dirs = np.einsum('jv,vck->jck', arrays['J_regressor'], arrays['shapedirs'][..., :num_betas])
         self._buffer('joint_template', arrays['J_regressor'] @ arrays['v_template'])
         self._buffer('joint_shapedirs', joint_dirs.reshape(-1, num_betas).T)
-        self._buffer('identity', np.eye(3))
-        self._register_levels()
+        self.tree = KinematicTree(self.parents)
         self.mesh = VertexSet(arrays, num_betas)
-        self.landmarks = self.vertex_set(self._landmark_matrix())
+        self.landmarks = self.vertex_set(landmark_matrix(assets, self.origin == 'free', self.num_vertices))
         self.register_buffer('joint_map', torch.from_numpy(BODY54_TO_J49), persistent=False)
 
     def _buffer(self, name, array):
         self.register_buffer(name, torch.tensor(np.asarray(array, np.float32)), persistent=False)
 
-    def _register_levels(self):
-        """Group the joints by depth in the tree: forward kinematics then needs one product per level, not per joint."""
-        depth = [0] * len(self.parents)
-        for joint, parent in enumerate(self.parents[1:], 1):
-            depth[joint] = depth[parent] + 1
-        levels = [[j for j, d in enumerate(depth) if d == level] for level in range(max(depth) + 1)]
-        self.num_levels = len(levels)
-        for number, level in enumerate(levels):
-            above = levels[number - 1] if number else []
-            place = [above.index(self.parents[j]) for j in level] if number else [0]
-            self.register_buffer(f'level{number}', torch.tensor(level), persistent=False)
-            self.register_buffer(f'level{number}_parent', torch.tensor(place), persistent=False)
-        order = torch.tensor([j for level in levels for j in level])
-        self.register_buffer('level_order', torch.argsort(order), persistent=False)
-        self.register_buffer('parent_index', torch.tensor([0, *self.parents[1:]]), persistent=False)
-
-    def _landmark_matrix(self):
-        """[30, V]: smplx's 21 vertex joints, then the 9 rows of J_regressor_extra.npy."""
-        columns = landmark_vertices(self._assets, self.origin == 'free')
-        vertices = scipy.sparse.csr_matrix((np.ones(21), (np.arange(21), columns)), shape=(21, self.num_vertices))
-        return scipy.sparse.vstack([vertices, self.regressor_file('J_regressor_extra.npy', rows=9)])
-
     def regressor_file(self, name, rows):
         """A joint regressor [rows, V] of the asset folder, checked against this body. Raises BadFile."""
-        path = self._assets.file(name)
-        matrix = load_npy(path)
-        if matrix.shape != (rows, self.num_vertices):
-            raise BadFile(f'{path}: shape {list(matrix.shape)}, but {self.file} needs [{rows}, {self.num_vertices}]')
-        return matrix
+        return read_regressor(self._assets, name, rows, self.num_vertices)
 
     @property
     def joint_regressor(self):
@@ -166,24 +92,9 @@ class BodyModel(nn.Module):
         """Pose the skeleton, in float32 also under autocast. betas: [B, n]; rotmat: [B, 24, 3, 3] relative to the
         parents -> Skeleton."""
         with in_full_precision(rotmat.device.type):
-            return self._posed_skeleton(betas, rotmat)
-
-    def _posed_skeleton(self, betas, rotmat):
-        batch = len(rotmat)
-        betas = betas.expand(batch, -1)
-        rest = self.joint_template + (betas @ self.joint_shapedirs).unflatten(-1, (24, 3))
-        offset = torch.cat([rest[:, :1], rest[:, 1:] - rest[:, self.parent_index[1:]]], dim=1)
-        rotations, positions = [rotmat[:, self.level0]], [offset[:, self.level0]]
-        for number in range(1, self.num_levels):
-            level, above = getattr(self, f'level{number}'), getattr(self, f'level{number}_parent')
-            turned = rotations[-1][:, above]
-            positions.append(positions[-1][:, above] + (turned @ offset[:, level, :, None]).squeeze(-1))
-            rotations.append(turned @ rotmat[:, level])
-        rotation = torch.cat(rotations, 1)[:, self.level_order]
-        joints = torch.cat(positions, 1)[:, self.level_order]
-        translation = joints - (rotation @ rest.unsqueeze(-1)).squeeze(-1)
-        transforms = torch.cat([rotation, translation.unsqueeze(-1)], -1).flatten(2)
-        return Skeleton(betas, (rotmat[:, 1:] - self.identity).flatten(1), joints, transforms)
+            betas = betas.expand(len(rotmat), -1)
+            rest = self.joint_template + (betas @ self.joint_shapedirs).unflatten(-1, (-1, 3))
+            return Skeleton(betas, rotmat, *self.tree.rest_to_posed(rotmat, rest))
 
     def joints49(self, skeleton):
         """The 49 joints [B, 49, 3] of utils/keypoints.py, without computing the mesh."""

@@ -15,9 +15,9 @@ import scipy.sparse
 from PIL import Image
 
 from core.config.training_options import parse_training_options
-from core.demo.people import Detections, OpenPoseFolder, TrackAnnotations, box_from_json, boxes_from_openpose
-from core.demo.playback import _read_results as read_results
-from core.demo.playback import _read_truth as read_truth
+from core.demo.boxes import Detections, OpenPoseFolder, TrackAnnotations, box_from_json, boxes_from_openpose
+from core.demo.file_estimator import _read_results as read_results
+from core.demo.file_estimator import _read_truth as read_truth
 from datasets.annotations import Person
 from datasets.augmentation import Augmentation
 from datasets.coco_keypoints import CocoKeypoints
@@ -332,7 +332,7 @@ def _add_results(add, assets):
 
     def with_this_body(read):
         def reader(path):
-            with patch('core.demo.playback.BodyModel', lambda *_: body):  # which takes a second to read
+            with patch('core.demo.file_estimator.BodyModel', lambda *_: body):  # which takes a second to read
                 return read(path, assets, False)
         return reader
     arrays = {'frames': np.arange(count), 'boxes': np.ones((count, 4)), 'pose': np.zeros((count, 72)),

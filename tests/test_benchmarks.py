@@ -1,6 +1,8 @@
 """The table of benchmarks: a row that fails says why, and the others go on."""
 from argparse import Namespace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import benchmarks.__main__ as table_command
@@ -13,7 +15,7 @@ OPTIONS = Namespace(quick=True, device='cpu', data_dir='data', only=None)
 
 def test_a_part_that_fails_does_not_end_the_table(monkeypatch, capsys):
     def broken(options):
-        yield Row('before', 2.0, 'floor', 1.0)
+        yield Row('before', 2.0, 'floor', 1.0, peak=300)
         raise TypeError('Cannot convert expression to float\nand much more')
 
     def absent(options):
@@ -21,16 +23,16 @@ def test_a_part_that_fails_does_not_end_the_table(monkeypatch, capsys):
         yield
 
     def whole(options):
-        yield Row('after', 3.0, 'floor', 2.0, 1.7)
+        yield Row('after', 3.0, 'floor', 2.0, 1.7, 400)
 
     monkeypatch.setattr(table_command, 'PARTS', {'broken': broken, 'absent': absent, 'whole': whole})
     failed = table_command.print_table(['broken', 'absent', 'whole'], OPTIONS)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('|')][2:]
     assert failed == 2
-    assert lines == ['| before | 2.00 | floor | 1.00 | 2.00 |  |',
-                     '| broken | failed: TypeError: Cannot convert expression to float | | | | |',
-                     '| absent | failed: data/x.npz: no such file | | | | |',
-                     '| after | 3.00 | floor | 2.00 | 1.50 | 1.70 |']
+    assert lines == ['| before | 2.00 | floor | 1.00 | 2.00 |  | 300 |',
+                     '| broken | failed: TypeError: Cannot convert expression to float | | | | | |',
+                     '| absent | failed: data/x.npz: no such file | | | | | |',
+                     '| after | 3.00 | floor | 2.00 | 1.50 | 1.70 | 400 |']
 
 
 def test_a_variant_that_fails_leaves_the_others(monkeypatch):
@@ -69,4 +71,18 @@ def test_an_error_is_one_cell(error, said):
         yield
 
     row, = rows_of('part', broken)
-    assert isinstance(row, FailedRow) and str(row) == f'| part | failed: {said} | | | | |'
+    assert isinstance(row, FailedRow) and str(row) == f'| part | failed: {said} | | | | | |'
+
+
+@pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='Linux alone reports a peak that can be reset')
+def test_each_measurement_has_its_own_peak():
+    """Numpy's arrays are as large as they say: 400 MB are allocated for one row and not for the next."""
+    def measure(megabytes):
+        held = np.ones(megabytes * 10 ** 6, np.uint8)
+        yield Row('part', float(held[0]), 'floor', 1.0)
+
+    small, = rows_of('small', lambda: measure(1))
+    large, = rows_of('large', lambda: measure(400))
+    after, = rows_of('after', lambda: measure(1))
+    assert 350 < large.peak - small.peak < 450
+    assert large.peak - after.peak > 350

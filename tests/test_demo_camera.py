@@ -9,10 +9,10 @@ from scipy.spatial.transform import Rotation
 from torch.overrides import TorchFunctionMode
 
 from core.config import load_config
+from core.demo.boxes import square_box
 from core.demo.estimate import Estimator
 from core.demo.images import run_pictures
 from core.demo.options import Inputs
-from core.demo.people import square_box
 from core.demo.video import run_video
 from datasets.video import Frame
 from models import Regressor

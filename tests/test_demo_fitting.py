@@ -9,10 +9,10 @@ import pytest
 import skimage
 
 from core.config import load_config
+from core.demo.boxes import square_box
 from core.demo.estimate import BEHIND_CAMERA
 from core.demo.fitting import FittingEstimator
 from core.demo.options import parse_options
-from core.demo.people import square_box
 from core.demo.run import run_demo
 from datasets.video import Frame
 from models.body import BodyModel

@@ -9,11 +9,11 @@ import torch
 import torchvision
 
 from core.config import load_config
+from core.demo.boxes import Detections, PersonBox, box_from_json, full_frame, square_box
 from core.demo.camera import Focus, crop_to_picture, place_in_picture, project_to_picture
 from core.demo.detectors import SHORT_NAMES, TorchvisionDetector, weights_file
 from core.demo.draw import build_renderer
 from core.demo.estimate import Estimate, crop_person
-from core.demo.people import Detections, PersonBox, box_from_json, full_frame, square_box
 from core.demo.smoothing import Smoother, rotation_filter, vector_filter
 from core.demo.threads import Ahead, Behind
 from core.demo.tracking import PersonTracker

@@ -227,13 +227,13 @@ def test_ctrl_c_keeps_what_was_found(checkpoint, tmp_path, monkeypatch):
     import core.demo.video as module
     video = write_video(tmp_path / 'v.mp4', 40)
 
-    class Interrupted(module.Recorder):
+    class Interrupted(module.ResultCollector):
         def add(self, frame, estimates):
             super().add(frame, estimates)
             if frame.index == 5:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(module, 'Recorder', Interrupted)
+    monkeypatch.setattr(module, 'ResultCollector', Interrupted)
     [recording] = demo('--checkpoint', checkpoint, '--vid_file', video, '--detector', 'full_frame',
                        '--output_folder', tmp_path, '--tracker_batch_size', '4')
     assert len(recording.times) == 8

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.config import load_config
-from core.demo.people import square_box
+from core.demo.boxes import square_box
 from datasets.annotations import Annotations
 from datasets.augmentation import Augmentation, draw_augmentation
 from datasets.body_samples import read_body_samples

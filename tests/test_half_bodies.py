@@ -7,7 +7,7 @@ import torch
 
 from core.config import load_config
 from core.demo.camera import Focus
-from core.demo.finder import Finder
+from core.demo.detect_and_track import DetectAndTrack
 from core.demo.fitting import FittingEstimator
 from core.demo.keypoints import PictureSource
 from core.demo.pictures import read_frame
@@ -29,7 +29,7 @@ def person(request, free_assets):
     keypoints = build_pose_estimator('blazepose')
     fit = FittingEstimator(cfg, None, keypoints)
     frame = read_frame(Path(PHOTOGRAPHS[request.param]), 0, 0)
-    people = [(frame, box) for box in Finder(cfg, PictureSource(keypoints, {'margin': 1.2}))([frame])[0]]
+    people = [(frame, box) for box in DetectAndTrack(cfg, PictureSource(keypoints, {'margin': 1.2}))([frame])[0]]
     [estimate] = fit(people, Focus())
     assert estimate is not None, fit.left_out
     with torch.no_grad():

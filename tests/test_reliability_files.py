@@ -20,7 +20,7 @@ import yaml
 
 from core.config import load_config, load_stored_config
 from core.demo.detectors import load_torch as read_detector_weights
-from core.demo.playback import _read_person as read_result
+from core.demo.file_estimator import _read_person as read_result
 from core.evaluation.options import checkpoint_config
 from core.training.checkpoint import CheckpointStore
 from datasets.annotations import Annotations

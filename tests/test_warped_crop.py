@@ -7,8 +7,8 @@ from skimage.data import astronaut
 from skimage.filters import gaussian
 
 from core.config import load_config
+from core.demo.boxes import square_box
 from core.demo.estimate import crop_person
-from core.demo.people import square_box
 from datasets.augmentation import to_network_input
 from datasets.image_dataset import ImageDataset
 from datasets.legacy_crop import legacy_crop

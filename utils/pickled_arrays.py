@@ -5,15 +5,14 @@ make the library access addresses that the file chose. Therefore a pickle's call
 record their arguments, and `plain` converts them to checked arrays. Chumpy objects, which the licensed SMPL files
 contain, become the arrays that they represent. Other objects are recorded too, and rejected when their value is needed.
 """
-import math
 import pickle
 import re
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse
 
 _PLAIN_TYPE = re.compile(r'[|<>=]?([?biufc]\d*|[SU]\d+|O\d*)')
-_COMPRESSED, _COORDINATES = ('csc', 'csr'), 'coo'
 
 
 class PickledDtype:
@@ -25,8 +24,8 @@ class PickledDtype:
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state):
-        _, order, subarray, names, fields, *_ = state
-        if subarray is not None or names is not None or fields is not None:
+        _, order, *subarray_and_fields = state[:5]
+        if subarray_and_fields != [None] * 3:
             raise pickle.UnpicklingError('arrays with fields are not read')
         if order in ('<', '>'):
             self.dtype = self.dtype.newbyteorder(order)
@@ -35,52 +34,38 @@ class PickledDtype:
 class StandIn:
     """An object that `plain` replaces by its value. A pickle creates it by a call, or by __new__ alone (protocol 2 and
     later), and then sets its state. Nothing in the state is called."""
-    arguments, state, _made = (), None, None
+    state = None
 
-    def __new__(cls, *arguments, **_):
-        instance = object.__new__(cls)
-        instance.arguments = arguments
-        return instance
+    def __new__(cls, *_, **__):
+        return object.__new__(cls)
 
     def __setstate__(self, state):
         self.state = state
 
+    @cached_property
     def value(self):
         """The value it represents, made once, because a pickle may refer to it many times."""
-        if self._made is None:
-            self._made = self.make()
-        return self._made
+        return self.make()
 
     def make(self):
         raise NotImplementedError
 
 
 class PickledArray(StandIn):
-    """Stand-in for numpy.ndarray. Its arguments: shape, PickledDtype, order ('C' or 'F'), content."""
+    """Stand-in for numpy.ndarray."""
 
     def make(self):
-        if self.state is not None:
-            shape, dtype, fortran, data = self.state[-4:]
-            return _array(shape, dtype, 'F' if fortran else 'C', data)
-        if not self.arguments:
-            raise pickle.UnpicklingError('an array without content')
-        return _array(*self.arguments)
+        shape, dtype, fortran, content = self.state[-4:]
+        return _array(content, dtype.dtype, shape, 'F' if fortran else 'C')
 
 
-def _array(shape, dtype, order, data):
-    count = math.prod(shape)
-    if dtype.dtype.hasobject:
-        if not isinstance(data, list) or len(data) != count:
-            raise pickle.UnpicklingError(f'{len(data)} objects for shape {list(shape)}')
-        flat = np.empty(count, object)
-        for place, entry in enumerate(data):
-            flat[place] = plain(entry)
+def _array(content, dtype, shape, order='C'):
+    """An array from its bytes, or from a list of objects. numpy checks their number."""
+    if dtype.hasobject:
+        flat = np.fromiter((plain(entry) for entry in content), object)
         return flat.reshape(shape, order=order)
-    content = data.encode('latin1') if isinstance(data, str) else data
-    if len(content) != count * dtype.dtype.itemsize:
-        raise pickle.UnpicklingError(f'{len(content)} bytes for shape {list(shape)} of {dtype.dtype}')
-    array = np.frombuffer(content, dtype.dtype, count) if count else np.empty(0, dtype.dtype)
-    return array.reshape(shape, order=order).astype(dtype.dtype.newbyteorder('='))
+    content = content.encode('latin1') if isinstance(content, str) else content
+    return np.ndarray(shape, dtype, content, order=order).astype(dtype.newbyteorder('='))
 
 
 def array_begin(_kind, _shape, _code):
@@ -88,16 +73,14 @@ def array_begin(_kind, _shape, _code):
     return PickledArray()
 
 
-def array_of_buffer(data, dtype, shape, order='C'):
+def array_of_buffer(content, dtype, shape, order='C'):
     """numpy's _frombuffer, which pickles of protocol 5 call."""
-    return PickledArray(shape, dtype, order, bytes(data))
+    return _array(bytes(content), dtype.dtype, shape, order)
 
 
-def scalar(dtype, data):
+def scalar(dtype, content):
     """numpy's scalar(dtype, bytes)."""
-    if dtype.dtype.hasobject:
-        raise pickle.UnpicklingError('an object where a number is wanted')
-    return _array((1,), dtype, 'C', data)[0]
+    return _array(content, dtype.dtype, ())[()]
 
 
 class Unknown(StandIn):
@@ -107,13 +90,10 @@ class Unknown(StandIn):
     def make(self):
         raise pickle.UnpicklingError(f'it asks for {self.asked}, which is not an array or a plain container')
 
-    def append(self, _):
+    def append(self, *_):
         """Ignore entries, which pickles add to objects that are also lists, dicts or sets."""
 
-    extend = add = append
-
-    def __setitem__(self, _key, _entry):
-        pass
+    extend = add = __setitem__ = append
 
 
 def unknown(module, name):
@@ -145,30 +125,25 @@ class _PickledSparse(StandIn):
     kind = ''
 
     def make(self):
-        state = {key: plain(entry) for key, entry in dict(self.state).items()}
-        shape = tuple(int(n) for n in state['_shape'])
-        build = getattr(scipy.sparse, self.kind)
-        if self.kind.startswith(_COORDINATES):
+        state, build = plain(self.state), getattr(scipy.sparse, self.kind)
+        if self.kind.startswith('coo'):
             places = state['coords'] if 'coords' in state else (state['row'], state['col'])
-            return build((state['data'], tuple(places)), shape=shape)  # checks the coordinates
-        matrix = build((state['data'], state['indices'], state['indptr']), shape=shape)
+            return build((state['data'], places), shape=state['_shape'])  # checks the coordinates
+        matrix = build((state['data'], state['indices'], state['indptr']), shape=state['_shape'])
         matrix.check_format(full_check=True)
         return matrix
 
 
-SPARSE = {f'{form}_{what}': type(f'{form}_{what}', (_PickledSparse,), {'kind': f'{form}_{what}'})
-          for form in (*_COMPRESSED, _COORDINATES) for what in ('matrix', 'array')}
+SPARSE = {kind: type(kind, (_PickledSparse,), {'kind': kind})
+          for kind in (f'{form}_{what}' for form in ('csc', 'csr', 'coo') for what in ('matrix', 'array'))}
 
 
 def numpy_stand_in(module, name):
     """The stand-in for a name of numpy's in a pickle, or None if it is not allowed."""
-    if name == 'ndarray':
-        return PickledArray
-    if name == 'dtype':
-        return PickledDtype
-    if 'multiarray' in module:
-        return {'_reconstruct': array_begin, 'scalar': scalar}.get(name)
-    return array_of_buffer if name == '_frombuffer' and module.endswith('numeric') else None
+    part = 'multiarray' if 'multiarray' in module else module.rpartition('.')[2]
+    return {'ndarray': PickledArray, 'dtype': PickledDtype}.get(name) or {
+        ('multiarray', '_reconstruct'): array_begin, ('multiarray', 'scalar'): scalar,
+        ('numeric', '_frombuffer'): array_of_buffer}.get((part, name))
 
 
 def plain(value, done=None):
@@ -177,20 +152,16 @@ def plain(value, done=None):
     done: {id: value} of containers that are already converted. A pickle may refer to one container many times.
     """
     done = {} if done is None else done
-    if isinstance(value, StandIn):
-        return value.value()
     if isinstance(value, type) and issubclass(value, StandIn):
-        return value().value()
+        value = value()
+    if isinstance(value, StandIn):
+        return value.value
     if not isinstance(value, (dict, list, tuple, set, frozenset)):
         return value
     if id(value) not in done:
-        done[id(value)] = _plain_container(value, done)
+        old = list(value.values() if isinstance(value, dict) else value)
+        new = [plain(entry, done) for entry in old]
+        changed = any(a is not b for a, b in zip(old, new))
+        kind = dict if isinstance(value, dict) else type(value)
+        done[id(value)] = kind(zip(value, new) if kind is dict else new) if changed else value
     return done[id(value)]
-
-
-def _plain_container(value, done):
-    if isinstance(value, dict):
-        items = [(key, plain(entry, done)) for key, entry in value.items()]
-        return value if all(new is value[key] for key, new in items) else dict(items)
-    items = [plain(entry, done) for entry in value]
-    return value if all(new is old for new, old in zip(items, value)) else type(value)(items)

@@ -3,7 +3,7 @@
 import torch
 import torchvision
 
-from core.demo.people import square_box
+from core.demo.boxes import square_box
 from utils.errors import BadConfig, BadFile
 from utils.torch_io import load_torch
 from utils.torchvision_weights import fetched_weights

@@ -9,7 +9,7 @@ from core.demo.estimate import BEHIND_CAMERA, Estimate
 from datasets.fits import mean_parameters
 from models.body import BodyModel
 from models.regressor import Regressor
-from models.smplify.people import FEW, People, PeopleFitter
+from models.smplify.keypoint_fitting import FEW, FitTargets, KeypointFitter
 from models.smplify.person_stage import PersonState
 from models.smplify.priors import PosePrior
 from models.smplify.sequence import SequenceFitter
@@ -31,7 +31,7 @@ class FittingEstimator:
     """Fits bodies to people with keypoints; the network alone estimates the others.
 
     It replaces the `Estimator` that it wraps. network: that Estimator, or None without a checkpoint. keypoints: the
-    estimator of keypoints, which the finder uses. video: frames come in order, and a person's fit starts at the
+    estimator of keypoints, which the detector uses. video: frames come in order, and a person's fit starts at the
     previous frame's. People without a body are counted in `left_out` by reason.
     """
 
@@ -42,7 +42,7 @@ class FittingEstimator:
         self.regressor = network.regressor if network else Regressor
         # Few people are fitted faster on the CPU, whatever the network's device.
         body = BodyModel(assets.root) if network else self.body
-        self._fitter = PeopleFitter(body, PosePrior(assets.file('gmm_08.pkl')), mean_parameters(assets))
+        self._fitter = KeypointFitter(body, PosePrior(assets.file('gmm_08.pkl')), mean_parameters(assets))
         self._sequence = SequenceFitter(self._fitter) if video else None
         self.left_out = Counter()
 
@@ -107,7 +107,7 @@ class FittingEstimator:
         return estimates
 
     def _estimates(self, people, fit, focus):
-        """Estimates of a PeopleFit, None where the fit is rejected."""
+        """Estimates of a KeypointFit, None where the fit is rejected."""
         rotmat = axis_angle_to_rotmat(fit.state.body_pose.unflatten(1, (23, 3)))
         rotmat = torch.cat([fit.state.orient[:, None], rotmat], 1)
         enough = (fit.seen >= MIN_JOINTS) | ((fit.seen >= 2) & (fit.face >= 3))
@@ -132,7 +132,7 @@ def people_of(items, focus):
     keypoints = one_row_a_joint(torch.from_numpy(np.stack([person.keypoints for person in found])))
     focal = torch.tensor([float(focus(frame)) for frame, _ in items])
     size = torch.tensor([frame.image.shape[1::-1] for frame, _ in items], dtype=torch.float32)
-    return People(keypoints, (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).amax(1), focal, size,
+    return FitTargets(keypoints, (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).amax(1), focal, size,
                   torch.from_numpy(np.stack(joints_3d)))
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from core.demo.camera import Focus
+from core.demo.detect_and_track import picture_detector
 from core.demo.draw import Drawer
-from core.demo.finder import picture_finder
+from core.demo.file_estimator import FileEstimator
 from core.demo.montage import Montage
 from core.demo.output import Report, check_writable, export
 from core.demo.pictures import list_pictures, read_frame
-from core.demo.playback import Playback
-from core.demo.recorder import Recorder
+from core.demo.result_collector import ResultCollector
 from core.evaluation.pictures import save_picture
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.file_names import distinct_paths, frame_numbers
@@ -89,8 +89,8 @@ class _PictureRun:
 
     def __init__(self, cfg, inputs, estimator, device, alone):
         self._cfg, self._inputs, self._estimator, self._device = cfg, inputs, estimator, device
-        self._alone, self.report, self._finder = alone, Report(), None
-        self._known = isinstance(estimator, Playback)
+        self._alone, self.report, self._detector = alone, Report(), None
+        self._known = isinstance(estimator, FileEstimator)
         # Each picture has its own file of boxes.
         self._own_files = inputs.kind in ('img', 'img_file') and bool(inputs.bbox or inputs.openpose)
         self._focus = estimator.focus if self._known else Focus(cfg.DEMO.FOCAL_LENGTH)
@@ -102,33 +102,33 @@ class _PictureRun:
     def __call__(self, job):
         """Process a job's pictures, draw and export -> Recording, or None if no picture is readable."""
         source = job.pictures[0] if len(job.pictures) == 1 else job.pictures[0].parent
-        recorder, shown = Recorder(source, self._estimator.body, self._focus, job.first), None
+        collector, shown = ResultCollector(source, self._estimator.body, self._focus, job.first), None
         try:
             for frame, prefix, estimates in self._views(job) if job.as_views else self._singles(job):
                 self.report.add(estimates)
-                recorder.add(frame, estimates)
+                collector.add(frame, estimates)
                 if estimates and self._drawer:
                     shown = self._draw(frame, estimates, prefix)
                 elif self._alone and not estimates:
                     self.check()
                     raise ProjectError(f'{job.pictures[0]}: no person found; {self.report.summary()}')
         except Exception:
-            if recorder.num_people:  # keep what was found before the error
-                self._export(recorder, job, None, is_whole=False)
+            if collector.num_people:  # keep what was found before the error
+                self._export(collector, job, None, is_whole=False)
             raise
-        if not recorder.num_frames:
+        if not collector.num_frames:
             return None
-        return self._export(recorder, job, shown if len(job.pictures) == 1 else None)
+        return self._export(collector, job, shown if len(job.pictures) == 1 else None)
 
     def check(self):
         """Call after the last picture. Raises BadFile if the file of boxes or bodies belongs to other pictures."""
-        where = self._estimator if self._known else self._finder
+        where = self._estimator if self._known else self._detector
         if where is not None:
             where.check()
             self.report.skipped.update(getattr(where, 'skipped', {}))
 
-    def _export(self, recorder, job, shown, is_whole=True):
-        recording = recorder.recording()
+    def _export(self, collector, job, shown, is_whole=True):
+        recording = collector.recording()
         export(self._cfg, self._inputs, recording, self._estimator.body, job.folder, job.stem, shown, is_whole)
         return recording
 
@@ -144,7 +144,7 @@ class _PictureRun:
     def _singles(self, job):
         """(frame, prefix, estimates) of every readable picture."""
         if not self._known and not self._own_files:
-            self._build_finder(0)  # an error here concerns every picture
+            self._build_detector(0)  # an error here concerns every picture
         for place, (path, number, prefix) in enumerate(zip(job.pictures, job.numbers, job.prefixes)):
             try:
                 frame = read_frame(path, number, place)
@@ -165,15 +165,15 @@ class _PictureRun:
 
     def _find(self, frame):
         """[(frame, PersonBox)] of the people in a picture. A detector is built only once."""
-        self._build_finder(frame.index)
-        people = self._finder([frame])[0]
-        self.report.left_out.update(self._finder.left_out)
-        self._finder.left_out.clear()
+        self._build_detector(frame.index)
+        people = self._detector([frame])[0]
+        self.report.left_out.update(self._detector.left_out)
+        self._detector.left_out.clear()
         return [(frame, person) for person in people]
 
-    def _build_finder(self, number):
-        if self._finder is None or self._own_files:
-            self._finder = picture_finder(self._cfg, self._inputs, number, self._device, self._estimator)
+    def _build_detector(self, number):
+        if self._detector is None or self._own_files:
+            self._detector = picture_detector(self._cfg, self._inputs, number, self._device, self._estimator)
 
     def _one_person(self, frame, path):
         people = [person for _, person in self._find(frame)]

@@ -1,8 +1,8 @@
 """Keypoints of the demo's people: detected together with them, or estimated in boxes of another source."""
 import numpy as np
 
+from core.demo.boxes import square_box
 from core.demo.by_frame import ByFrame
-from core.demo.people import square_box
 from models.keypoints import build_pose_estimator, read_keypoints
 from utils.errors import BadConfig, MissingFile
 from utils.logging import get_logger
@@ -32,15 +32,15 @@ class VideoSource:
         return [_box_of(person, self._rule) for person in self._tracker(frame.image)]
 
 
-class KeypointFinder:
-    """A Finder that adds keypoints, estimated in the people's boxes. People who have keypoints keep them."""
+class KeypointDetector:
+    """A DetectAndTrack that adds keypoints, estimated in the people's boxes. People who have keypoints keep them."""
 
-    def __init__(self, finder, estimator):
-        self._finder, self._estimator = finder, estimator
-        self.left_out, self.skipped, self.check = finder.left_out, finder.skipped, finder.check
+    def __init__(self, detector, estimator):
+        self._detector, self._estimator = detector, estimator
+        self.left_out, self.skipped, self.check = detector.left_out, detector.skipped, detector.check
 
     def __call__(self, frames):
-        return [self._with_keypoints(frame, people) for frame, people in zip(frames, self._finder(frames))]
+        return [self._with_keypoints(frame, people) for frame, people in zip(frames, self._detector(frames))]
 
     def _with_keypoints(self, frame, people):
         asked = [person for person in people if person.keypoints is None]

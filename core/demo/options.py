@@ -72,7 +72,7 @@ class Inputs:
     keypoint_file: str | None = None
 
     @property
-    def is_playback(self):
+    def has_bodies(self):
         """Whether bodies come from a file instead of estimates."""
         return self.results is not None or _holds_bodies(self.truth)
 

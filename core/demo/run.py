@@ -1,8 +1,8 @@
 """The demo: from pictures or a video, with a regressor or earlier results, to result files."""
 from core.demo.estimate import Estimator
+from core.demo.file_estimator import open_file_estimator
 from core.demo.fitting import FittingEstimator
 from core.demo.keypoints import open_estimator
-from core.demo.playback import open_playback
 from core.devices import pick_device
 from core.evaluation.run import load_regressor
 from utils.logging import get_logger
@@ -20,10 +20,10 @@ def run_demo(cfg, inputs):
 
 
 def build_estimator(cfg, inputs, device, video=False):
-    """A network, a fit to keypoints that may start at the network's estimates, or a Playback of ground truth or earlier
-    results."""
-    if inputs.is_playback:
-        return open_playback(cfg, inputs)
+    """A network, a fit to keypoints that may start at the network's estimates, or a FileEstimator of ground truth or
+    earlier results."""
+    if inputs.has_bodies:
+        return open_file_estimator(cfg, inputs)
     network = Estimator(cfg, load_regressor(cfg, inputs.checkpoint, device), device) if inputs.checkpoint else None
     keypoints = open_estimator(cfg, device, needed=network is None)
     _say_what_is_used(cfg, inputs, keypoints)

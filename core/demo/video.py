@@ -9,11 +9,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from core.demo.camera import Focus
+from core.demo.detect_and_track import video_detector
 from core.demo.draw import Drawer, fitted
-from core.demo.finder import video_finder
+from core.demo.file_estimator import FileEstimator
 from core.demo.output import Report, check_writable, export
-from core.demo.playback import Playback
-from core.demo.recorder import Recorder
+from core.demo.result_collector import ResultCollector
 from core.demo.smoothing import Smoother
 from core.demo.sources import is_address, open_source
 from core.demo.threads import Ahead, Behind
@@ -50,14 +50,14 @@ def run_video(cfg, inputs, estimator, device):
         with on_interrupt(run.stop):
             run()
     except Exception:
-        if run and run.recorder.num_people:  # keep what was found before the error
-            save(run.recorder.recording(), is_whole=False)
+        if run and run.collector.num_people:  # keep what was found before the error
+            save(run.collector.recording(), is_whole=False)
         raise
     finally:
         source.close()
-    if not run.recorder.num_frames:
+    if not run.collector.num_frames:
         raise BadFile(f'{source.path}: not one frame was read')
-    return save(run.recorder.recording())
+    return save(run.collector.recording())
 
 
 def _stem(inputs):
@@ -75,13 +75,13 @@ class _VideoRun:
     def __init__(self, cfg, inputs, estimator, device, source, path):
         self._cfg, self._estimator, self._source, self._path = cfg, estimator, source, path
         self._live = inputs.kind == 'webcam'
-        self._known = isinstance(estimator, Playback)
-        self._finder = None if self._known else video_finder(cfg, inputs, device, estimator)
+        self._known = isinstance(estimator, FileEstimator)
+        self._detector = None if self._known else video_detector(cfg, inputs, device, estimator)
         self._smoother = Smoother(cfg, estimator.body) if cfg.DEMO.SMOOTH else None
         self._drawer = Drawer(cfg, estimator.body.faces.cpu()) if path else None
         self._window = Window('bodies') if cfg.DEMO.DISPLAY or self._live else None
         self._focus = estimator.focus if self._known else Focus(cfg.DEMO.FOCAL_LENGTH)
-        self.recorder, self.report = Recorder(source.path, estimator.body, self._focus), Report()
+        self.collector, self.report = ResultCollector(source.path, estimator.body, self._focus), Report()
         self._writer, self._size, self._stopped = None, None, False
 
     def stop(self):
@@ -99,7 +99,7 @@ class _VideoRun:
         # A camera is not read ahead, and a window must be used from the main thread.
         ahead = [] if self._live else [Ahead(frames, size)]
         chunks = self._chunks(frames if self._live else iter(ahead[0]), size)
-        if not self._live and getattr(self._finder, 'runs_ahead', False):
+        if not self._live and getattr(self._detector, 'runs_ahead', False):
             ahead.insert(0, Ahead(chunks, 1))
             chunks = iter(ahead[0])
         behind = Behind(self._draw, size) if self._drawer and not self._window else None
@@ -112,12 +112,12 @@ class _VideoRun:
             self._finish([*ahead, *([behind] if behind else [])])
         self._say(time.monotonic() - start)
         if not self._stopped:
-            (self._estimator if self._known else self._finder).check()
+            (self._estimator if self._known else self._detector).check()
 
     def _chunks(self, frames, size):
-        """Yield (frames, people in each of them) of up to `size` frames; people are None with a Playback."""
+        """Yield (frames, people in each of them) of up to `size` frames; people are None with a FileEstimator."""
         while chunk := list(itertools.islice(frames, size)):
-            yield chunk, None if self._known else self._finder(chunk)
+            yield chunk, None if self._known else self._detector(chunk)
 
     def _stream(self, chunks, draw):
         progress = tqdm(total=getattr(self._source, 'num_frames', None), desc='frames', leave=False)
@@ -126,7 +126,7 @@ class _VideoRun:
             if self._smoother:
                 self._smoother(chunk, estimates, self._focus)
             for frame, people in zip(chunk, estimates):
-                self.recorder.add(frame, people)
+                self.collector.add(frame, people)
                 self.report.add(people)
                 if self._drawer:
                     draw((frame, people))
@@ -165,12 +165,12 @@ class _VideoRun:
             self._window.close()
 
     def _say(self, seconds):
-        if self._finder:
-            self.report.left_out.update(self._finder.left_out + self._estimator.left_out)
-            self.report.skipped.update(self._finder.skipped)
+        if self._detector:
+            self.report.left_out.update(self._detector.left_out + self._estimator.left_out)
+            self.report.skipped.update(self._detector.skipped)
         if self._source.skipped:
             self.report.skipped['frames that cannot be decoded'] = self._source.skipped
         if self._stopped:
             get_logger().info('stopped early; what was found until then is written')
-        print(f'{self.report.summary()}; {self.recorder.num_people} tracked; '
+        print(f'{self.report.summary()}; {self.collector.num_people} tracked; '
               f'{self.report.frames / max(seconds, 1e-9):.1f} frames/s')

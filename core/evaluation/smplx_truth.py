@@ -12,6 +12,7 @@ from utils.assets import find_assets
 from utils.errors import BadFile, WrongBody
 from utils.geometry import axis_angle_to_rotmat
 from utils.safe_io import load_npz, load_pickle
+from utils.skinning import KinematicTree, Skeleton, VertexSet
 
 _NAMES = {-1: 'NEUTRAL', 0: 'MALE', 1: 'FEMALE'}
 _TRANSFER = 'smplx2smpl.pkl'
@@ -75,31 +76,18 @@ class SmplxBody:
             why = f'no key {missing[0]!r}' if missing else f'its weights are not of {_JOINTS} joints'
             raise BadFile(f'{path}: {why}; not an SMPL-X model')
 
-        def tensor(key):
-            return torch.as_tensor(np.asarray(arrays[key], np.float32))
-        self._template, self._shapedirs = tensor('v_template'), tensor('shapedirs')[..., :_BETAS]
-        self.num_vertices = len(self._template)
-        self._posedirs = tensor('posedirs').reshape(3 * self.num_vertices, -1).T
-        self._regressor, self._weights = tensor('J_regressor'), tensor('weights')
-        self._parents = arrays['kintree_table'][0].astype(np.int64).tolist()
-        face = torch.zeros(3 * 3)
-        self._rest_of_pose = torch.cat([face, tensor('hands_meanl').ravel(), tensor('hands_meanr').ravel()])
+        arrays['shapedirs'] = arrays['shapedirs'][..., :_BETAS]
+        self._mesh, self.num_vertices = VertexSet(arrays, _BETAS), len(arrays['v_template'])
+        self._tree = KinematicTree(arrays['kintree_table'][0].astype(np.int64))
+        regressor = np.asarray(arrays['J_regressor'], np.float64)
+        self._joint_template = torch.from_numpy(regressor @ arrays['v_template']).float()
+        self._joint_shapedirs = torch.from_numpy(np.tensordot(regressor, arrays['shapedirs'], 1)).float()
+        hands = np.concatenate([np.ravel(arrays['hands_meanl']), np.ravel(arrays['hands_meanr'])])
+        self._rest_of_pose = torch.cat([torch.zeros(9), torch.from_numpy(hands).float()])  # jaw, eyes, hands
 
     def __call__(self, betas, pose):
-        """betas [B,10], pose [B,66] -> vertices [B,V,3] in metres (linear blend skinning, Loper et al., 2015)."""
+        """betas [B,10], pose [B,66] -> vertices [B,V,3] in metres."""
         pose = torch.cat([pose, self._rest_of_pose.expand(len(pose), -1)], 1)
+        joints = self._joint_template + torch.einsum('jck,bk->bjc', self._joint_shapedirs, betas)
         rotmat = axis_angle_to_rotmat(pose)
-        shaped = self._template + torch.einsum('vck,bk->bvc', self._shapedirs, betas)
-        joints = self._regressor @ shaped
-        feature = (rotmat[:, 1:] - torch.eye(3)).flatten(1)
-        posed = shaped + (feature @ self._posedirs).unflatten(1, (-1, 3))
-        rotations, places = [rotmat[:, 0]], [joints[:, 0]]
-        for joint in range(1, _JOINTS):
-            parent = self._parents[joint]
-            offset = (joints[:, joint] - joints[:, parent]).unsqueeze(-1)
-            places.append((rotations[parent] @ offset).squeeze(-1) + places[parent])
-            rotations.append(rotations[parent] @ rotmat[:, joint])
-        turned = torch.stack(rotations, 1)
-        moved = torch.stack(places, 1) - (turned @ joints.unsqueeze(-1)).squeeze(-1)
-        blended = torch.einsum('vj,bjkl->bvkl', self._weights, turned)
-        return (blended @ posed.unsqueeze(-1)).squeeze(-1) + self._weights @ moved
+        return self._mesh(Skeleton(betas, rotmat, *self._tree.rest_to_posed(rotmat, joints)))

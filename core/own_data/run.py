@@ -11,7 +11,7 @@ from tqdm import tqdm
 from core.demo.keypoints import pose_estimator
 from core.devices import pick_device
 from core.evaluation.pictures import save_picture
-from core.own_data.people import Labeller, People
+from core.own_data.pseudo_labels import Labeller, PseudoLabels
 from core.own_data.sheet import contact_sheet
 from core.own_data.sources import open_source
 from datasets.annotations import Annotations
@@ -54,15 +54,17 @@ def label_own_data(cfg, pictures, out, fps=10.0, overwrite=False):
 
 
 def annotations_of(people, folder):
-    """Annotations of `People`: what was seen, without the fits, which are no ground truth. folder: of the pictures, as
-    seen from that of the annotation file."""
+    """Annotations of `PseudoLabels`: what was seen, without the fits, which are no ground truth.
+
+    folder: of the pictures, relative to that of the annotation file.
+    """
     return Annotations.blank(people.imgname, people.center, people.side / 200, keypoints_2d=people.keypoints,
                              extra={'focal': people.focal, 'track': people.track},
                              whole={IMAGE_FOLDER: np.array(Path(folder).as_posix())})
 
 
 def _label(source, labeller, parts):
-    """Look at all units that are not finished -> (People of all, Counter)."""
+    """Look at all units that are not finished -> (PseudoLabels of all, Counter)."""
     found, counts = [], Counter()
     with tqdm(total=source.num_frames, desc='frames') as progress:
         for number, unit in enumerate(source.units()):
@@ -74,7 +76,7 @@ def _label(source, labeller, parts):
             counts.update(finished[1])
     for reason, count in source.skipped.items():
         counts[f'skipped: {reason}'] += count
-    return People.joined(found), counts
+    return PseudoLabels.joined(found), counts
 
 
 def _summary(people, counts):
@@ -98,7 +100,7 @@ class _Parts:
             stored = load_npz(path)
             if str(stored.pop('key')) != f'{self._key}\n{key}':
                 return None
-            return People.of_columns(stored), Counter(json.loads(str(stored['counts'])))
+            return PseudoLabels.of_columns(stored), Counter(json.loads(str(stored['counts'])))
         except (BadFile, KeyError, ValueError):
             return None
 

@@ -1,17 +1,17 @@
-"""The 49 joints of SMPL bodies in numpy, for converters whose data sets publish bodies instead of joints.
+"""The 49 joints of SMPL bodies, for converters whose data sets publish bodies instead of joints.
 
-`models.body` does the same in torch for whatever trains; a converter lies below it. Only the vertices that a joint
-depends on are shaped and posed (Loper et al., SIGGRAPH Asia 2015).
+`models.body` does the same for whatever trains; a converter lies below it. Both sit on utils/skinning.py.
 """
 import numpy as np
 import scipy.sparse
-from scipy.spatial.transform import Rotation
+import torch
 
-from datasets.synthetic.collision import forward_kinematics
 from utils.errors import BadFile
-from utils.keypoints import BODY54_TO_J49
-from utils.landmarks import landmark_vertices
-from utils.safe_io import load_npy, load_npz, load_pickle
+from utils.geometry import axis_angle_to_rotmat
+from utils.keypoints import BODY54_TO_J49, SMPL_PARENTS
+from utils.landmarks import landmark_matrix
+from utils.safe_io import load_npz, load_pickle
+from utils.skinning import KinematicTree, Skeleton, VertexSet
 
 _NEEDED = ('v_template', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
 
@@ -28,38 +28,23 @@ class BodyJoints:
         missing = [key for key in _NEEDED if key not in arrays]
         if missing:
             raise BadFile(f'{file}: no key {missing[0]!r}; not an SMPL body model')
-        template, shapedirs, posedirs, regressor, weights = (_dense(arrays[key]) for key in _NEEDED)
-        shapedirs = shapedirs[..., :10]
-        matrix = _landmarks(assets, len(template))
-        used = np.unique(matrix.indices)
-        self._matrix, self._template = matrix[:, used], template[used]
-        self._shapedirs, self._weights = shapedirs[used], weights[used]
-        self._posedirs = posedirs[used].reshape(len(used), 3, 207)
-        self._joint_template = regressor @ template
-        self._joint_shapedirs = np.einsum('jv,vck->jck', regressor, shapedirs)
+        body = {key: _dense(arrays[key]) for key in _NEEDED}
+        matrix = landmark_matrix(assets, assets.is_free, len(body['v_template']))
+        self._tree, self._landmarks = KinematicTree(SMPL_PARENTS).double(), VertexSet(body, 10, matrix, torch.float64)
+        self._joint_template = body['J_regressor'] @ body['v_template']
+        self._joint_shapedirs = np.tensordot(body['J_regressor'], body['shapedirs'][..., :10], 1)
 
     def __call__(self, betas, pose):
         """betas [10], pose [72] axis-angle -> SMPL's joints [24,3] and the 49 joints [49,3], metres."""
-        rotations = Rotation.from_rotvec(np.reshape(pose, (24, 3))).as_matrix()
-        rest_joints = self._joint_template + self._joint_shapedirs @ betas
-        rest = self._template + self._shapedirs @ betas + self._posedirs @ (rotations[1:] - np.eye(3)).ravel()
-        turned, joints = (values[0] for values in forward_kinematics(rotations[None], rest_joints))
-        shift = joints - np.einsum('jab,jb->ja', turned, rest_joints)
-        points = np.einsum('vj,jab,vb->va', self._weights, turned, rest) + self._weights @ shift
-        return joints, np.concatenate([joints, self._matrix @ points])[BODY54_TO_J49]
+        betas = np.asarray(betas, np.float64)
+        rest = self._joint_template + self._joint_shapedirs @ betas
+        with torch.inference_mode():
+            betas, pose, rest = (torch.from_numpy(np.asarray(a, np.float64))[None] for a in (betas, pose, rest))
+            rotmat = axis_angle_to_rotmat(pose)
+            skeleton = Skeleton(betas, rotmat, *self._tree.rest_to_posed(rotmat, rest))
+            joints, landmarks = skeleton.joints[0].numpy(), self._landmarks(skeleton)[0].numpy()
+        return joints, np.concatenate([joints, landmarks])[BODY54_TO_J49]
 
 
 def _dense(value):
     return np.asarray(value.toarray() if scipy.sparse.issparse(value) else value, np.float64)
-
-
-def _landmarks(assets, count):
-    """[30, V]: smplx's 21 vertex joints, then the nine rows of J_regressor_extra.npy."""
-    columns = landmark_vertices(assets, assets.is_free)
-    path = assets.file('J_regressor_extra.npy')
-    extra = load_npy(path)
-    if extra.shape != (9, count):
-        raise BadFile(f'{path}: shape {list(extra.shape)}, but the body needs [9, {count}]')
-    vertices = scipy.sparse.csr_matrix((np.ones(len(columns)), (np.arange(len(columns)), columns)),
-                                       shape=(len(columns), count))
-    return scipy.sparse.csr_matrix(scipy.sparse.vstack([vertices, extra]))

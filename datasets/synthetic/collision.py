@@ -4,9 +4,11 @@ Skeleton and capsules have the proportions of the free body's mean shape, to the
 for heavier people. They are constants, so that poses can be sampled without a body.
 """
 import numpy as np
+import torch
 
 from datasets.synthetic.anatomy import JOINT
 from utils.keypoints import SMPL_JOINTS, SMPL_PARENTS
+from utils.skinning import KinematicTree
 
 # Rest joints of a nominal adult of 1.7 m, in metres, with the pelvis at the origin. Left side and axis only.
 _NOMINAL = {
@@ -26,6 +28,7 @@ def _nominal_joints():
 
 
 _REST = _nominal_joints()
+_TREE = KinematicTree(SMPL_PARENTS).double()
 
 # Left side of the body: name, carrying joint, both ends, radius; metres in the rest pose.
 _CAPSULES = (
@@ -85,16 +88,14 @@ _PAIR_FIRST, _PAIR_SECOND = _build_pairs()
 
 
 def forward_kinematics(rotmat, rest):
-    """Rotations [N, 24, 3, 3] relative to the parents -> global rotations [N, 24, 3, 3] and joints [N, 24, 3].
+    """`KinematicTree` on numpy arrays: rotations [N, 24, 3, 3] relative to the parents -> global rotations
+    [N, 24, 3, 3] and joints [N, 24, 3].
 
     rest: joints of the rest pose, [24, 3], metres. The pelvis keeps its rest position.
     """
-    turned, places = [rotmat[:, 0]], [np.broadcast_to(rest[0], (len(rotmat), 3))]
-    for joint in range(1, 24):
-        parent = SMPL_PARENTS[joint]
-        places.append(places[parent] + turned[parent] @ (rest[joint] - rest[parent]))
-        turned.append(turned[parent] @ rotmat[:, joint])
-    return np.stack(turned, 1), np.stack(places, 1)
+    with torch.inference_mode():
+        rotations, joints = _TREE(torch.from_numpy(np.asarray(rotmat, np.float64)), torch.from_numpy(rest))
+    return rotations.numpy(), joints.numpy()
 
 
 def penetration(rotmat, girth=1.0):

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import torch
 
-from datasets.synthetic.free_body import skin
 from datasets.synthetic.shading import BOTTOM, HAIR, TOP
 from datasets.synthetic.stage import Piece
 from utils.safe_io import load_npz
+from utils.skinning import skin
 
 _LOOSE_TOP, _LOOSE_BOTTOM, _SKIRT, _BUSHY = .7, .65, .16, .8
 # Distance in metres of the skin's own cloth below a loose garment.
@@ -50,9 +51,11 @@ class Garment:
         """The garment on a body with betas [10] and joint transforms [24,12] -> Piece at the body's place."""
         helper = self.helper
         rest = helper.points + (helper.shapedirs @ np.asarray(betas, np.float32)).reshape(-1, 3)
-        blended = helper.weights[self.vertices] @ transforms
-        return Piece(skin(rest[self.vertices] + self.offsets, blended), self.faces, self.points, region=self.region,
-                     two_sided=True)
+        rest, weights, transforms = (torch.from_numpy(a) for a in (rest[self.vertices] + self.offsets,
+                                                                   helper.weights[self.vertices], transforms))
+        with torch.inference_mode():
+            places = skin(rest[None], weights, transforms[None])[0].numpy()
+        return Piece(places, self.faces, self.points, region=self.region, two_sided=True)
 
 
 class Wardrobe:

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from models.smplify.people import BEFORE, FEW, PeopleFit
+from models.smplify.keypoint_fitting import BEFORE, FEW, KeypointFit
 from models.smplify.person_stage import PersonState, place_of, translation_at
 from utils.geometry import in_full_precision
 from utils.threads import one_torch_thread
@@ -45,7 +45,7 @@ class _Memory:
 
 
 class SequenceFitter:
-    """Fits people frame by frame. It is causal and its memory is bounded. fitter: PeopleFitter; weights:
+    """Fits people frame by frame. It is causal and its memory is bounded. fitter: KeypointFitter; weights:
     SequenceWeights; None: frames start at the previous one but are not held there."""
 
     def __init__(self, fitter, weights=SequenceWeights(), iterations=6):
@@ -58,10 +58,10 @@ class SequenceFitter:
 
     @torch.no_grad()
     def __call__(self, people, numbers, time, estimate=None):
-        """Fit the people of a frame -> PeopleFit.
+        """Fit the people of a frame -> KeypointFit.
 
-        people: People; numbers: the identity of each; time: seconds; estimate: PersonState from a network of those who
-        are `is_new`, in their order, or None.
+        people: FitTargets; numbers: the identity of each; time: seconds; estimate: PersonState from a network of those
+        who are `is_new`, in their order, or None.
         """
         self._people = {number: memory for number, memory in self._people.items() if time - memory.time <= _RESET}
         new = [row for row, number in enumerate(numbers) if self.is_new(number, time)]
@@ -78,7 +78,7 @@ class SequenceFitter:
             fits |= self._begin(people, new, estimate)
         for row, fit in fits.items():
             self._remember(numbers[row], fit, time)
-        return PeopleFit.joined([fits[row] for row in range(len(numbers))])
+        return KeypointFit.joined([fits[row] for row in range(len(numbers))])
 
     def _begin(self, people, rows, estimate):
         fit = self.fitter(people.select(torch.tensor(rows)), estimate)

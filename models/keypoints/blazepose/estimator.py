@@ -4,10 +4,10 @@ from functools import cached_property
 import numpy as np
 
 from models.keypoints.blazepose.detector import PersonDetector
-from models.keypoints.blazepose.finder import PeopleFinder
 from models.keypoints.blazepose.landmarks import MIN_SCORE, LandmarkNetwork
 from models.keypoints.blazepose.people import found_person, person_of
 from models.keypoints.blazepose.region import Region
+from models.keypoints.blazepose.verified_detector import VerifiedDetector
 from models.keypoints.blazepose.video import BlazePoseVideo
 from models.keypoints.files import HOW_TO_FETCH, has_weights, weights_file
 from models.keypoints.matching import belongs, extent, overlap, same_person
@@ -47,7 +47,7 @@ class BlazePose:
 
     def video(self):
         """A tracker for the frames of one video: `BlazePoseVideo`."""
-        return BlazePoseVideo(self._finder, self._quick)
+        return BlazePoseVideo(self._person_detector, self._quick)
 
     @cached_property
     def _quick(self):
@@ -57,13 +57,13 @@ class BlazePose:
         return LandmarkNetwork(weights_file(_file_of('full'), self._folder), self._threads)
 
     @cached_property
-    def _finder(self):
+    def _person_detector(self):
         detector = PersonDetector(weights_file(DETECTOR, self._folder), self._threads)
-        return PeopleFinder(detector, self._quick)
+        return VerifiedDetector(detector, self._quick)
 
     def _everybody(self, image):
         people = []
-        for candidate in self._finder(image):
+        for candidate in self._person_detector(image):
             landmarks = candidate.landmarks
             if self._quick is not self._landmarks:
                 finer = self._follow(image, landmarks.following)
@@ -97,7 +97,7 @@ class BlazePose:
         if not has_weights(DETECTOR, self._folder):
             return
         # If the box shows only a part of a person, its centre is not the hips' middle. The detector finds the hips.
-        found = self._finder.detector(alone, Region.of_box(box, _SEARCH_MARGIN))
+        found = self._person_detector.detector(alone, Region.of_box(box, _SEARCH_MARGIN))
         for detection in sorted(found, key=lambda one: -one.score):
             yield self._follow(alone, detection.region)
 

@@ -40,14 +40,15 @@ class Track:
 class BlazePoseVideo:
     """Called with the frames [H,W,3] uint8 RGB of one video in order -> list of PersonKeypoints with `track`.
 
-    The result depends on this and earlier frames only, and memory is bounded. finder: a PeopleFinder; network: the
-    LandmarkNetwork that tracks, with one pass per person and frame in the region that the last frame predicts. The
-    whole picture is searched in the first frame and whenever a person is lost; then, for a while, the place where that
-    person was. In addition one tile is searched every few frames, or in every frame while nobody is tracked.
+    The result depends on this and earlier frames only, and memory is bounded. person_detector: a VerifiedDetector;
+    network: the LandmarkNetwork that tracks, with one pass per person and frame in the region that the last frame
+    predicts. The whole picture is searched in the first frame and whenever a person is lost; then, for a while, the
+    place where that person was. In addition one tile is searched every few frames, or in every frame while nobody
+    is tracked.
     """
 
-    def __init__(self, finder, network):
-        self._finder, self._network = finder, network
+    def __init__(self, person_detector, network):
+        self._person_detector, self._network = person_detector, network
         self._tracks, self._lost, self._next, self._frame, self._turn = [], [], 0, -1, 0
 
     def __call__(self, image):
@@ -58,7 +59,7 @@ class BlazePoseVideo:
         self._lost = ([track for track in self._tracks if track.number in gone]
                       + [track for track in self._lost if self._frame - track.frame <= _REMEMBERED])[:_MOST_LOST]
         self._tracks = followed
-        for candidate in self._finder(image, self._tiles(size, bool(gone))):
+        for candidate in self._person_detector(image, self._tiles(size, bool(gone))):
             self._add(candidate.landmarks, size)
         people = [(track, found_person(track.landmarks, size)) for track in self._tracks]
         return [person.with_track(track.number) for track, person in people]

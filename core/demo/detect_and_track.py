@@ -2,9 +2,7 @@
 from collections import Counter
 from pathlib import Path
 
-from core.demo.detectors import TorchvisionDetector
-from core.demo.keypoints import FileSource, KeypointFinder, PictureSource, VideoSource
-from core.demo.people import (
+from core.demo.boxes import (
     Detections,
     OpenPoseFolder,
     TrackAnnotations,
@@ -12,12 +10,14 @@ from core.demo.people import (
     boxes_from_openpose,
     full_frame,
 )
+from core.demo.detectors import TorchvisionDetector
+from core.demo.keypoints import FileSource, KeypointDetector, PictureSource, VideoSource
 from core.demo.pictures import list_pictures
 from core.demo.tracking import PersonTracker
 from utils.errors import BadConfig
 
 
-class Finder:
+class DetectAndTrack:
     """Called with frames in order. Returns for each a list of PersonBox with a person_id.
 
     source: called with one frame, or with a list of frames if `batched`; returns PersonBoxes. track: number people over
@@ -58,63 +58,64 @@ class Finder:
         return [box if box.person_id is not None else box.with_id(i) for i, box in enumerate(boxes)]
 
 
-def picture_finder(cfg, inputs, index, device, estimator):
-    """Finder for picture number `index` of --img, or for any picture of a folder or of --img_file. Crops have the
-    aspect of the estimator's regressor. People have keypoints if the estimator fits bodies to them."""
+def picture_detector(cfg, inputs, index, device, estimator):
+    """DetectAndTrack for picture number `index` of --img, or for any picture of a folder or of --img_file. Crops have
+    the aspect of the estimator's regressor. People have keypoints if the estimator fits bodies to them."""
     regressor, keypoints = estimator.regressor, estimator.keypoints
     for given, read in ((inputs.bbox, lambda path, aspect: [box_from_json(path, aspect)]),
                         (inputs.openpose, boxes_from_openpose)):
         if given and inputs.kind in ('img', 'img_file'):
             boxes = read(given[min(index, len(given) - 1)], regressor.box_aspect)
-            return _with_keypoints(Finder(cfg, lambda frame, boxes=boxes: boxes), keypoints)
-    return _folder_finder(cfg, inputs, device, estimator, 'full_frame', track=False)
+            return _with_keypoints(DetectAndTrack(cfg, lambda frame, boxes=boxes: boxes), keypoints)
+    return _folder_detector(cfg, inputs, device, estimator, 'full_frame', track=False)
 
 
-def video_finder(cfg, inputs, device, estimator):
-    """Finder for the frames of a video. By default the estimator of keypoints finds people; without one,
+def video_detector(cfg, inputs, device, estimator):
+    """DetectAndTrack for the frames of a video. By default the estimator of keypoints finds people; without one,
     Faster R-CNN."""
-    return _folder_finder(cfg, inputs, device, estimator, 'fasterrcnn', track=True)
+    return _folder_detector(cfg, inputs, device, estimator, 'fasterrcnn', track=True)
 
 
-def _with_keypoints(finder, keypoints):
-    return KeypointFinder(finder, keypoints) if keypoints else finder
+def _with_keypoints(detector, keypoints):
+    return KeypointDetector(detector, keypoints) if keypoints else detector
 
 
-def _folder_finder(cfg, inputs, device, estimator, default, track):
+def _folder_detector(cfg, inputs, device, estimator, default, track):
     regressor, keypoints = estimator.regressor, estimator.keypoints
     rule = {'margin': cfg.DEMO.BOX_SCALE or regressor.box_margin, 'aspect': regressor.box_aspect}
     if inputs.bbox:
         raise BadConfig('--bbox is for pictures (--img, --img_file); for videos and folders give --detections FILE')
-    finder = _named_finder(cfg, inputs, rule, track)
-    if finder:
-        return _with_keypoints(finder, keypoints)
+    detector = _named_detector(cfg, inputs, rule, track)
+    if detector:
+        return _with_keypoints(detector, keypoints)
     if keypoints and not cfg.DEMO.DETECTOR:
-        return Finder(cfg, VideoSource(keypoints, rule) if track else PictureSource(keypoints, rule), track=track)
+        source = VideoSource(keypoints, rule) if track else PictureSource(keypoints, rule)
+        return DetectAndTrack(cfg, source, track=track)
     name = cfg.DEMO.DETECTOR or default
     if name == 'full_frame':
-        finder = Finder(cfg, lambda frame: [full_frame(*frame.image.shape[1::-1])], track=track)
+        detector = DetectAndTrack(cfg, lambda frame: [full_frame(*frame.image.shape[1::-1])], track=track)
     else:
         weights = Path(cfg.PATHS.DATA_DIR) / 'pretrained_model'
         detector = TorchvisionDetector(name, weights, device, cfg.DEMO.DETECTOR_SIZE, cfg.DEMO.MIN_SCORE, **rule)
-        finder = Finder(cfg, detector, batched=True, track=track)
-    return _with_keypoints(finder, keypoints)
+        detector = DetectAndTrack(cfg, detector, batched=True, track=track)
+    return _with_keypoints(detector, keypoints)
 
 
-def _named_finder(cfg, inputs, rule, track):
-    """Finder for the file that the user names, or None."""
+def _named_detector(cfg, inputs, rule, track):
+    """DetectAndTrack for the file that the user names, or None."""
     if inputs.truth:
-        return Finder(cfg, TrackAnnotations(inputs.truth), track=track)
+        return DetectAndTrack(cfg, TrackAnnotations(inputs.truth), track=track)
     listed = inputs.paths if inputs.kind in ('img', 'img_file') else ()
     same_names = len({Path(path).name for path in listed}) < len(listed)
     if inputs.keypoint_file:
         source = FileSource(inputs.keypoint_file, cfg.DEMO.KEYPOINT_FORMAT, rule, same_names, len(listed) or None)
-        return Finder(cfg, source, track=track)
+        return DetectAndTrack(cfg, source, track=track)
     if inputs.detections:
-        return Finder(cfg, Detections(inputs.detections, cfg.DEMO.MIN_SCORE, same_names=same_names,
+        return DetectAndTrack(cfg, Detections(inputs.detections, cfg.DEMO.MIN_SCORE, same_names=same_names,
                                       listed=len(listed) or None, **rule), track=track)
     if inputs.openpose:
         if len(inputs.openpose) > 1 or not Path(inputs.openpose[0]).is_dir():
             raise BadConfig("--openpose for a video or folder wants one folder of OpenPose's files")
         pictures = list_pictures(inputs.paths[0]) if inputs.kind in ('img_dir', 'image_folder') else ()
-        return Finder(cfg, OpenPoseFolder(inputs.openpose[0], pictures, rule['aspect']), track=track)
+        return DetectAndTrack(cfg, OpenPoseFolder(inputs.openpose[0], pictures, rule['aspect']), track=track)
     return None

@@ -29,7 +29,7 @@ _DEPTH_HELD, _DEPTH_FREE = 1.6e7, 1.6e3
 
 
 @dataclass(frozen=True)
-class People:
+class FitTargets:
     """N people in pictures.
 
     keypoints [N,49,3] pixels and confidence in [0, 1]; side [N], longer side of the box, and center [N,2], its middle;
@@ -45,11 +45,11 @@ class People:
 
     def select(self, rows):
         """Some of the people."""
-        return People(*(value[rows] for value in vars(self).values()))
+        return FitTargets(*(value[rows] for value in vars(self).values()))
 
 
 @dataclass(frozen=True)
-class PeopleFit:
+class KeypointFit:
     """Fits of N people in the cameras of their pictures. state: PersonState; joints [N,49,3] metres, before the
     translation; keypoints_2d [N,49,2] pixels; error [N], mean distance of the visible limb joints over the box's side;
     seen [N], number of visible limb joints, of 12; face [N], number of visible joints of the face; strangeness [N] of
@@ -66,7 +66,7 @@ class PeopleFit:
 
     def select(self, rows):
         """The fits of some people."""
-        return PeopleFit(self.state.select(rows), *(value[rows] for value in list(vars(self).values())[1:]))
+        return KeypointFit(self.state.select(rows), *(value[rows] for value in list(vars(self).values())[1:]))
 
     @classmethod
     def joined(cls, parts):
@@ -109,7 +109,7 @@ class Candidates:
         return Candidates(self.state.select(rows), self.owner[rows], self.start[rows], self.data[rows])
 
 
-class PeopleFitter:
+class KeypointFitter:
     """Fits bodies to people. body: BodyModel; pose_prior: PosePrior; mean [82]: pose and betas of the mean body.
 
     iterations: most per round; tolerance: as in `minimize`; explains: largest error (mean distance of the limb joints
@@ -126,7 +126,7 @@ class PeopleFitter:
 
     @torch.no_grad()
     def __call__(self, people, estimate=None):
-        """Fit -> PeopleFit. people: People; estimate: PersonState of each person from a network, or None."""
+        """Fit -> KeypointFit. people: FitTargets; estimate: PersonState of each person from a network, or None."""
         with in_full_precision(people.keypoints.device.type), one_torch_thread(len(people.side) <= FEW):
             seen = self.observe(people)
             parts = [self._of_network(people, estimate)] if estimate is not None else []
@@ -218,7 +218,7 @@ class PeopleFitter:
         return self.sparse_body.joints(pose, state.orient[:, None])[:, 0]
 
     def result(self, people, state, start):
-        """PeopleFit of bodies."""
+        """KeypointFit of bodies."""
         joints = self.joints(state)
         pixels = perspective_projection(joints, state.translation, people.focal, people.size / 2)
         weight = keypoint_weights(people)
@@ -226,7 +226,7 @@ class PeopleFitter:
         distance = (pixels - people.keypoints[..., :2])[:, LIMBS].norm(dim=-1) / people.side[:, None]
         count = seen.sum(1)
         error = torch.where(seen, distance, 0.0).sum(1) / count.clamp_min(1)
-        return PeopleFit(state, joints, pixels, torch.where(count > 0, error, torch.inf), count, face,
+        return KeypointFit(state, joints, pixels, torch.where(count > 0, error, torch.inf), count, face,
                          self.pose_prior.strangeness(state.body_pose), start)
 
 

@@ -13,7 +13,7 @@ from datasets.fits import mean_parameters
 from datasets.image_io import read_picture
 from datasets.synthetic.poses import sample_people
 from models.body import BodyModel
-from models.smplify.people import People, PeopleFitter
+from models.smplify.keypoint_fitting import FitTargets, KeypointFitter
 from models.smplify.person_stage import PersonObservations, PersonStage, PersonState
 from models.smplify.priors import PosePrior
 from models.smplify.sequence import SequenceFitter
@@ -35,7 +35,7 @@ SEEN = [25 + i for i in range(12)] + [JOINT_NAMES.index(name) for name in ('nose
 @pytest.fixture(scope='module')
 def fitter(free_assets):
     assets = find_assets(free_assets)
-    return PeopleFitter(BodyModel(assets.root), PosePrior(assets.file('gmm_08.pkl')), mean_parameters(assets))
+    return KeypointFitter(BodyModel(assets.root), PosePrior(assets.file('gmm_08.pkl')), mean_parameters(assets))
 
 
 def bodies(fitter, count, seed=0):
@@ -48,7 +48,7 @@ def bodies(fitter, count, seed=0):
 
 
 def seen_by(fitter, state, focal=550.0, noise=0.0, depth=True):
-    """People [N] as an estimator with BlazePose's joints would see these bodies, written out."""
+    """FitTargets [N] as an estimator with BlazePose's joints would see these bodies, written out."""
     joints = fitter.joints(state)
     points = joints + state.translation[:, None]
     pixels = focal * points[..., :2] / points[..., 2:] + torch.tensor(SIZE) / 2
@@ -65,7 +65,7 @@ def seen_by(fitter, state, focal=550.0, noise=0.0, depth=True):
     turn = axis_angle_to_rotmat(torch.nn.functional.normalize(axis, dim=1) * angle)
     along = joints @ turn.transpose(1, 2)
     joints_3d = torch.cat([along, confidence * float(depth)], -1)
-    return People(torch.cat([pixels, confidence], -1), center, side, torch.full((len(side),), focal),
+    return FitTargets(torch.cat([pixels, confidence], -1), center, side, torch.full((len(side),), focal),
                   torch.tensor([SIZE]).expand(len(side), 2), joints_3d)
 
 
@@ -176,7 +176,7 @@ def test_real_people_from_their_annotated_keypoints(fitter):
     images = [REAL / 'images' / str(name).split('/')[-1] for name in rows.imgname]
     size = torch.tensor([read_picture(path).pixels.shape[1::-1] for path in images], dtype=torch.float32)
     side = torch.as_tensor(np.asarray(rows.scale), dtype=torch.float32) * 200
-    people = People(torch.as_tensor(rows.keypoints_2d, dtype=torch.float32),
+    people = FitTargets(torch.as_tensor(rows.keypoints_2d, dtype=torch.float32),
                     torch.as_tensor(np.asarray(rows.center), dtype=torch.float32), side, size.norm(dim=1), size,
                     torch.zeros(len(side), 49, 4))
     fit = fitter(people)
@@ -187,7 +187,7 @@ def test_real_people_from_their_annotated_keypoints(fitter):
 
 
 def walk(fitter, frames=24):
-    """[(People, time)] of a body that swings its limbs and moves sideways, with three pixels of noise."""
+    """[(FitTargets, time)] of a body that swings its limbs and moves sideways, with three pixels of noise."""
     start = bodies(fitter, 1, seed=3)
     sequence = []
     for frame in range(frames):

@@ -19,7 +19,7 @@ _WHOLE = ('person_id', 'focal_length', 'body_digest')
 _RESULTS = {'frames': (), 'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 'translation': (3,)}
 
 
-class Playback:
+class FileEstimator:
     """Called with a frame, returns the Estimates of the people in it.
 
     path: of the file, for messages. people: {person_id: {'frames': [T], 'focal_lengths': [T] pixels, 'pose': [T,72],
@@ -73,8 +73,8 @@ class Playback:
                         posed.vertices[0].numpy() if self._draws else None)
 
 
-def open_playback(cfg, inputs):
-    """The Playback of --use_gt or --recon_result_file."""
+def open_file_estimator(cfg, inputs):
+    """The FileEstimator of --use_gt or --recon_result_file."""
     root = find_assets(cfg.PATHS.DATA_DIR).root
     read = _read_results if inputs.results else _read_truth
     return read(Path(inputs.results or inputs.truth), root, cfg.DEMO.RENDER)
@@ -92,7 +92,7 @@ def _read_truth(path, root, draws):
     body = BodyModel(root, gender)
     _check_body(path, str(arrays.get('body_digest', '')), body)
     people[0]['focal_lengths'] = np.full(len(people[0]['frames']), camera[0, 0])
-    return Playback(path, body, people, draws)
+    return FileEstimator(path, body, people, draws)
 
 
 def _read_results(path, root, draws):
@@ -109,7 +109,7 @@ def _read_results(path, root, draws):
     body = BodyModel(root)
     for file, arrays in zip(files, heads):
         _check_body(file, str(arrays['body_digest']), body)
-    return Playback(path, body, people, draws)
+    return FileEstimator(path, body, people, draws)
 
 
 def _read_person(path):

@@ -42,7 +42,7 @@ class Candidate:
         return self.landmarks.points, self.landmarks.confidence, self.landmarks.following.side
 
 
-class PeopleFinder:
+class VerifiedDetector:
     """Called with a picture [H,W,3] uint8 RGB and its tiles (None: all of `tiles_of`) -> one Candidate per person.
 
     detector: a PersonDetector; network: the LandmarkNetwork of the repeated runs.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from core.demo.camera import Focus
-from core.demo.finder import Finder
+from core.demo.detect_and_track import DetectAndTrack
 from core.demo.fitting import FittingEstimator
 from core.demo.keypoints import PictureSource, VideoSource
 from models.keypoints.matching import SEEN
@@ -20,7 +20,7 @@ MAX_ERROR = 0.04
 
 
 @dataclass
-class People:
+class PseudoLabels:
     """N people. Pixels are continuous.
 
     imgname [N]; center [N,2] and side [N] of the square box; keypoints [N,49,3]: x, y, confidence, only within the
@@ -61,7 +61,7 @@ class People:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def select(self, rows):
-        return People(*(value[rows] for value in vars(self).values()))
+        return PseudoLabels(*(value[rows] for value in vars(self).values()))
 
     def ray_pose(self):
         """[N,72]: the poses as they are seen along the rays to the boxes' middles."""
@@ -95,11 +95,12 @@ class Labeller:
         return self._still.body
 
     def __call__(self, unit, source, progress):
-        """-> (People, {'frames', 'empty', 'skipped: ...' and 'left out: ...': count}). progress: called after each
-        frame."""
+        """-> (PseudoLabels, {'frames', 'empty', 'skipped: ...' and 'left out: ...': count}). progress: called after
+        each frame."""
         video = source.is_video
         fit = FittingEstimator(self._cfg, None, self._keypoints, video=True) if video else self._still
-        find = Finder(self._cfg, (VideoSource if video else PictureSource)(self._keypoints, self._rule), track=video)
+        boxes = (VideoSource if video else PictureSource)(self._keypoints, self._rule)
+        find = DetectAndTrack(self._cfg, boxes, track=video)
         rows, counts, left_out = [], Counter(), Counter(fit.left_out)
         for frame in unit.frames:
             found = [(frame, person) for person in find([frame])[0]]
@@ -116,7 +117,7 @@ class Labeller:
             counts[f'left out: {reason}'] += count
         for reason, count in (find.skipped + unit.skipped).items():
             counts[f'skipped: {reason}'] += count
-        return People.of(rows), counts
+        return PseudoLabels.of(rows), counts
 
     def _row(self, frame, name, person, estimate):
         box, keypoints = person.keypoints.box, person.keypoints.keypoints.copy()

@@ -7,7 +7,7 @@ _FIELDS = {'boxes': (4,), 'pose': (72,), 'betas': (10,), 'crop_camera': (3,), 't
            'keypoints_2d': (49, 2)}
 
 
-class Recorder:
+class ResultCollector:
     """Call `add` for every frame in order, then `recording`. focus: called with a frame, returns its focal length in
     pixels. first: index of the first frame, which becomes number 0."""
 
