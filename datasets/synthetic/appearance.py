@@ -7,7 +7,7 @@ import numpy as np
 from datasets.synthetic import shading
 from datasets.synthetic.anatomy import JOINT
 from datasets.synthetic.photographs import CLOTH_SIDE
-from datasets.synthetic.shading import BOTTOM, EYE, GLOVE, HAIR, LIP, SHOE, SKIN, SOCK, SOLE, TOP, blank_cut, label_points
+from datasets.synthetic.shading import BOTTOM, EYE, GLOVE, HAIR, LIP, SHOE, SKIN, SOCK, SOLE, TOP, blank_cut, cloth_offsets
 
 _NOWHERE = 10.0
 # Samples of a curve of skin colours from light to dark, sRGB. The curve is not a straight line.
@@ -71,8 +71,7 @@ class Look:
 
     def offsets(self, body, normals):
         """Offsets [V,3] in metres of clothes and hair from the template's vertices along the given unit normals."""
-        region = label_points(body.template, self.cut)
-        return (self.thickness[region][:, None] * normals).astype(np.float32)
+        return cloth_offsets(body.template, normals, self.cut, self.thickness)
 
 
 def sample_look(rng, marks, photos=None):

@@ -85,21 +85,22 @@ def _floor_light(scene, shape, strength):
     rows, columns = (shape[0] + 3) // 4, (shape[1] + 3) // 4
     shadow = np.zeros((rows, columns), np.float32)
     for person in (scene.person, *scene.others):
-        cells = np.floor(_floor_shadow(scene, person.vertices[::2]) / 4).astype(int)
-        cells = cells[((cells >= 0) & (cells < (columns, rows))).all(1)]
-        shadow[cells[:, 1], cells[:, 0]] = 1
+        x, y = (np.floor(pixels / 4).astype(int) for pixels in _floor_shadow(scene, person.vertices[::2]))
+        inside = (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
+        shadow[y[inside], x[inside]] = 1
     shadow = cv2.GaussianBlur(cv2.dilate(shadow, np.ones((3, 3))), (0, 0), 1.2)
     return 1 - np.float32(strength) * cv2.resize(shadow, shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
 
 
 def _floor_shadow(scene, vertices):
-    """Pixels [K,2] of the shadow of vertices [N,3] on the floor, which is at the lowest vertex."""
+    """Columns and rows [K] in pixels of the shadow of vertices [N,3] on the floor, which is at the lowest vertex."""
     up = scene.view[:, 1]
     height = vertices @ up
     height -= height.min()
     towards = scene.view @ scene.lighting.towards
     flat = vertices - (height / max(float(scene.lighting.towards[1]), .25))[:, None] * towards
-    return np.clip(scene.camera.project(flat[flat[:, 2] > .2])[:, :2], -1e4, 1e4)
+    flat = scene.camera.project(flat[flat[:, 2] > .2])
+    return np.clip(flat[:, 0], -1e4, 1e4), np.clip(flat[:, 1], -1e4, 1e4)
 
 
 def _shake(rng, canvas):

@@ -181,9 +181,10 @@ def _lit(n: wp.vec3, light: Light, gloss: float, lamp: float, surroundings: floa
 
 
 @wp.kernel
-def _label_points(points: wp.array(dtype=wp.vec3), cut: wp.array(dtype=Cut), region: wp.array(dtype=wp.int32)):
+def _thicken(points: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3), cut: wp.array(dtype=Cut),
+             thickness: wp.array(dtype=wp.float32), offsets: wp.array(dtype=wp.vec3)):
     i = wp.tid()
-    region[i] = _region(points[i], cut[0])
+    offsets[i] = thickness[_region(points[i], cut[0])] * normals[i]
 
 
 @wp.func
@@ -333,13 +334,14 @@ def blank_cut():
     return SimpleNamespace(**_BLANK_CUT)
 
 
-def label_points(points, cut):
-    """Region number [N] of points [N,3] of the template, metres. cut: attributes of a Cut."""
+def cloth_offsets(points, normals, cut, thickness):
+    """Offsets [N,3] in metres along unit normals [N,3] of points [N,3] of the template, by the thickness [R] of their
+    regions. cut: attributes of a Cut; arrays: float32."""
     start_warp()
-    region = torch.empty(len(points), dtype=torch.int32)
-    launch(_label_points, len(points), region.device, torch.from_numpy(points),
-           to_warp(as_rows(Cut, [cut]), Cut, region.device), region)
-    return region.numpy()
+    offsets = torch.empty(len(points), 3)
+    launch(_thicken, len(points), offsets.device, torch.from_numpy(points), torch.from_numpy(normals),
+           to_warp(as_rows(Cut, [cut]), Cut, offsets.device), torch.from_numpy(thickness), offsets)
+    return offsets.numpy()
 
 
 def shade(canvas, zbuffer, bounds, mesh, looks, lights, shadows, openness):
