@@ -18,8 +18,8 @@ from utils.torch_io import load_torch, save_torch
 
 _TEXTS = ('regressor', 'regressor_class', 'body_digest')
 # What a config says of one machine, or of one start.
-_OF_ONE_MACHINE = ('DEVICE', 'PATHS.DATA_DIR', 'PATHS.IMAGE_DIRS', 'DATA.STREAM.PHOTOS', 'DATA.OCCLUDERS',
-                   'TRAIN.PRETRAINED_CHECKPOINT', 'TRAIN.NUM_WORKERS', 'TRAIN.CHECKPOINT_STEPS',
+_OF_ONE_MACHINE = ('DEVICE', 'PATHS.DATA_DIR', 'PATHS.IMAGE_DIRS', 'DATA.STREAM.PHOTOS', 'DATA.STREAM.DEVICE',
+                   'DATA.OCCLUDERS', 'TRAIN.PRETRAINED_CHECKPOINT', 'TRAIN.NUM_WORKERS', 'TRAIN.CHECKPOINT_STEPS',
                    'TRAIN.KEEP_CHECKPOINTS')
 _SINGLE = ('running_mean', 'running_var')  # half precision lacks their range
 _PICTURES = 8

@@ -1,5 +1,6 @@
 """People rendered on demand: training images without files."""
 import numpy as np
+import torch
 
 from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
@@ -7,7 +8,7 @@ from datasets.synthetic.realism import REALISM, read_realism
 from datasets.synthetic.render import draw_batch, label
 from datasets.synthetic.scene import sample_scene
 from utils.assets import Assets, find_assets
-from utils.errors import MissingFile
+from utils.errors import BadConfig, MissingFile
 
 # Second word of every image's seed, after the user's. Different sets never share an image.
 SPLITS = {'train': 0, 'val': 1, 'multiview_train': 2, 'multiview_val': 3, 'stream': 4, 'video': 5, 'studio_train': 6,
@@ -28,6 +29,19 @@ def render_people(rngs, cast, size, photos=None, studio=False, realism=frozenset
     return [(drawing.image, label(scene, drawing)) for scene, drawing in zip(scenes, drawings)]
 
 
+def _usable_device(name):
+    """DATA.STREAM.DEVICE. Raises BadConfig."""
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        kind = ''
+    if kind not in ('cpu', 'cuda'):
+        raise BadConfig(f"DATA.STREAM.DEVICE: {name!r} is no device that draws; use 'cpu' or 'cuda'")
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise BadConfig("DATA.STREAM.DEVICE is 'cuda', but torch finds no CUDA device; use 'cpu'")
+    return name
+
+
 class FreeStream:
     """A source of rendered people. `sample(epoch, index)` depends only on the seed, epoch and index.
 
@@ -46,14 +60,16 @@ class FreeStream:
 
     @classmethod
     def from_config(cls, cfg):
-        """The stream of a run, from DATA.STREAM. Raises MissingFile if the assets in use are not the free ones."""
+        """The stream of a run, from DATA.STREAM. Raises MissingFile if the assets in use are not the free ones,
+        BadConfig for a device that is not here."""
         assets = find_assets(cfg.PATHS.DATA_DIR)
         if not assets.is_free:
             raise MissingFile(f'{assets.root}: people are rendered from the free body alone; set PATHS.DATA_DIR to its '
                               'folder, such as data/free')
         stream = cfg.DATA.STREAM
         size = stream.SIZE or round(cfg.DATA.IMG_RES * _LARGER_THAN_CROP)
-        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED, size, stream.PHOTOS, stream.REALISM)
+        return cls(assets.root, cfg.DATA.EPOCH_LENGTH or DEFAULT_LENGTH, cfg.SEED, size, stream.PHOTOS, stream.REALISM,
+                   _usable_device(stream.DEVICE))
 
     def __len__(self):
         return self.length
