@@ -235,7 +235,8 @@ class Trainer:
         spawned = cfg.TRAIN.NUM_WORKERS and cfg.DATA.STREAM.DEVICE != 'cpu'
         # A generator of its own: the loader draws worker seeds, which must not disturb the run's random stream.
         return DataLoader(self.train_data, self.batch_size, sampler=sampler, drop_last=True,
-                          **worker_options(cfg), multiprocessing_context='spawn' if spawned else None, generator=torch.Generator().manual_seed(cfg.SEED),
+                          **worker_options(cfg), multiprocessing_context='spawn' if spawned else None,
+                          generator=torch.Generator().manual_seed(cfg.SEED),
                           pin_memory=cfg.TRAIN.PIN_MEMORY and accelerator.device.type == 'cuda',
                           prefetch_factor=4 if cfg.TRAIN.NUM_WORKERS else None)
 

@@ -7,7 +7,20 @@ import numpy as np
 from datasets.synthetic import shading
 from datasets.synthetic.anatomy import JOINT
 from datasets.synthetic.photographs import CLOTH_SIDE
-from datasets.synthetic.shading import BOTTOM, EYE, GLOVE, HAIR, LIP, SHOE, SKIN, SOCK, SOLE, TOP, blank_cut, cloth_offsets
+from datasets.synthetic.shading import (
+    BOTTOM,
+    EYE,
+    GLOVE,
+    HAIR,
+    LIP,
+    SHOE,
+    SKIN,
+    SOCK,
+    SOLE,
+    TOP,
+    blank_cut,
+    cloth_offsets,
+)
 
 _NOWHERE = 10.0
 # Samples of a curve of skin colours from light to dark, sRGB. The curve is not a straight line.
