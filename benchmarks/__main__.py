@@ -124,7 +124,7 @@ def demo_rows(options):
 
 def synthetic_rows(options):
     """Rendering a training picture, over decoding one."""
-    rate = synthetic.images_per_second(find_assets(options.data_dir).root, 256, 1, 5)
+    rate = synthetic.images_per_second(find_assets(options.data_dir).root, 256, 1, seconds=5)
     decode = next(row['decode_ms'] for row in loader.measure(rounds=5) if row['picture'].startswith('640'))
     yield Row('rendering a training picture of 256 px (wall)', 1e3 / rate, 'decoding a JPEG of 640 x 427', decode)
 

@@ -24,6 +24,8 @@ from utils.threads import use_one_thread
 
 # Metres by which a vertex is moved out of its own limb before the test whether it is inside the body.
 _OUTWARDS = 0.003
+# Pictures that are drawn together, as in a loader's worker.
+_BATCH = 16
 # Points whose solid angles are summed at a time.
 _CHUNK = 64
 
@@ -32,13 +34,12 @@ def render_for(root, size, seconds, photos, realism, share, barrier, counts):
     """The work of a process: warm up, wait for the others, render for `seconds`. Writes its count to counts[share]."""
     use_one_thread()
     stream = FreeStream(root, seed=share, size=size, photos=photos, realism=realism)
-    for index in range(5):
-        stream.sample(0, index)
+    stream.samples([(0, index) for index in range(5)])
     barrier.wait()
     end, done = time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        stream.sample(1, done)
-        done += 1
+        stream.samples([(1, index) for index in range(done, done + _BATCH)])
+        done += _BATCH
     counts[share] = done
 
 

@@ -98,13 +98,31 @@ class MixedDataset(Dataset):
         return self.length
 
     def __getitem__(self, key):
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys):
+        """The samples of several keys, which torch's loader asks for a batch. Rendered pictures are drawn together."""
+        drawn, samples = [self._drawn(key) for key in keys], [None] * len(keys)
+        for number, dataset in enumerate(self.datasets):
+            places = [place for place, (owner, _, _) in enumerate(drawn) if owner == number]
+            rows, rngs = [drawn[place][1] for place in places], [drawn[place][2] for place in places]
+            given = dataset.samples(rows, rngs) if isinstance(dataset, StreamDataset) else \
+                [dataset.sample(*row, rng) for row, rng in zip(rows, rngs)]
+            for place, sample in zip(places, given):
+                samples[place] = self._completed(sample)
+        return samples
+
+    def _drawn(self, key):
+        """The number of a sample's dataset, its own (epoch, index) there, and the generator of its augmentation."""
         epoch, index = key if isinstance(key, tuple) else (0, int(key))
         if not 0 <= index < self.length:
             raise IndexError(f'index {index} of {self.length}')
         rng = np.random.default_rng([self.seed, epoch, index])
-        dataset = self.datasets[int(np.searchsorted(self._bounds, rng.random(), side='right'))]
+        number = int(np.searchsorted(self._bounds, rng.random(), side='right'))
         # Epochs shorter than a dataset go on where the last one ended; a dataset's own epochs are passes through it.
-        sample = dataset.sample(*divmod(epoch * self.length + index, len(dataset)), rng)
+        return number, divmod(epoch * self.length + index, len(self.datasets[number])), rng
+
+    def _completed(self, sample):
         for label, zeros in self._labels.items():
             sample.setdefault(label, zeros)
             sample.setdefault(f'has_{label}', torch.tensor(False))

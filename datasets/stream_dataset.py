@@ -5,9 +5,12 @@ from datasets.annotations import Annotations
 from datasets.image_dataset import PersonDataset
 from datasets.image_io import Picture
 
+# Pictures that are asked for together. More are hardly faster on a CPU, and take memory.
+_AT_ONCE = 16
+
 
 class StreamDataset(PersonDataset):
-    """Wraps a source with `sample(epoch, index) -> (image [H,W,3] uint8 RGB, row)` and `__len__`.
+    """Wraps a source with `samples([(epoch, index), ...]) -> [(image [H,W,3] uint8 RGB, row), ...]` and `__len__`.
 
     `row` is one person's labels under the keys of a SPIN `.npz`, without the leading N.
     """
@@ -19,8 +22,21 @@ class StreamDataset(PersonDataset):
     def __len__(self):
         return len(self.source)
 
+    def samples(self, keys, rngs):
+        """`sample` for several (epoch, index), each with its own generator. Their pictures are drawn together."""
+        samples = []
+        for first in range(0, len(keys), _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            for key, rng, drawn in zip(keys[some], rngs[some], self.source.samples(keys[some])):
+                augmentation = self.draw_augmentation(rng)
+                samples.append(self._pack(*self._person(key, *drawn), augmentation))
+        return samples
+
     def _read(self, epoch, index, box_factor):
-        image, row = self.source.sample(epoch, index)
+        return self._person((epoch, index), *self.source.samples([(epoch, index)])[0])
+
+    def _person(self, key, image, row):
+        epoch, index = key
         name = f'{self.name}/{epoch}/{index}'
         labels = {'imgname': name, **row}
         person = Annotations.from_spin({key: np.asarray(value)[None] for key, value in labels.items()

@@ -325,7 +325,10 @@ class _Source:
     def __len__(self):
         return 5
 
-    def sample(self, epoch, index):
+    def samples(self, keys):
+        return [self._sample(*key) for key in keys]
+
+    def _sample(self, epoch, index):
         image = np.zeros((80, 80, 3), np.uint8)
         image[..., 0] = 10 * index + epoch
         return image, {'center': np.array([40, 40]), 'scale': 0.2, 'part': np.full((24, 3), 40.0),

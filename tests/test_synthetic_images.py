@@ -17,12 +17,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial import cKDTree
+from torch.utils.data import DataLoader
 
 from core.config import load_config
 from datasets import image_io
 from datasets.annotations import Annotations
+from datasets.mixed import MixedDataset
+from datasets.sampling import EpochSampler
 from datasets.synthetic import generate, photographs, sets, shading, things
+from datasets.synthetic.appearance import Look
+from datasets.synthetic.drawing import draw_people
 from datasets.synthetic.free_body import FreeBody
+from datasets.synthetic.lighting import Lighting
 from datasets.synthetic.panorama import Panorama
 from datasets.synthetic.people import MAX_BETA, Cast
 from datasets.synthetic.photographs import PhotoFolder
@@ -31,7 +37,8 @@ from datasets.synthetic.realism import REALISM
 from datasets.synthetic.render import compose, draw, label
 from datasets.synthetic.scene import Camera, sample_scene
 from datasets.synthetic.sets import Recipe, write_set
-from datasets.synthetic.shadows import shadow_map
+from datasets.synthetic.shadows import lamp, shadow_maps
+from datasets.synthetic.stage import Piece
 from datasets.synthetic.stream import FreeStream
 from datasets.synthetic.walking import write_walking
 from models.body import BodyModel
@@ -401,6 +408,81 @@ def test_an_unfinished_asset_folder_is_not_rendered_from(free_assets, tmp_path):
         write_set(root, SMALL, workers=1)
 
 
+# --- batches ---------------------------------------------------------------------------------------------------
+
+
+def test_pictures_of_a_batch_are_those_of_one_by_one(free_assets, photo_folder):
+    """Sizes differ within a batch; its order and company change nothing."""
+    stream = FreeStream(Path(free_assets), seed=4, size=96, photos=str(photo_folder))
+    keys = [(0, 3), (1, 0), (0, 0), (0, 1), (2, 7), (0, 2)]
+    together = stream.samples(keys)
+    assert len({image.shape for image, _ in together}) > 1
+    for key, (image, row) in zip(keys, together):
+        alone, labels = stream.sample(*key)
+        assert alone.shape == image.shape and np.abs(alone.astype(int) - image).max() <= 1
+        assert labels.keys() == row.keys() and all(np.array_equal(labels[name], row[name]) for name in row)
+
+
+def test_the_loader_draws_batches(free_assets):
+    """A DataLoader asks for batches. The samples are those of the keys one by one, of files and of the stream alike."""
+    cfg = load_config(None, ['PATHS.DATA_DIR', str(free_assets), 'DATA.IMG_RES', 64, 'DATA.EPOCH_LENGTH', 7,
+                             'DATA.MIXTURE', ['free-stream:1'], 'DATA.STREAM.REALISM', ['people', 'shadows']])
+    dataset, asked = MixedDataset(cfg), []
+    source = dataset.datasets[0].source
+    original = source.samples
+    source.samples = lambda keys: asked.append(len(keys)) or original(keys)
+    batches = list(DataLoader(dataset, 4, sampler=EpochSampler(7, seed=2, epoch=3)))
+    assert asked == [4, 3]
+    for batch in batches:
+        for place, index in enumerate(batch['sample_index']):
+            sample = dataset[3, int(index)]
+            for name, value in sample.items():
+                if torch.is_tensor(value):
+                    torch.testing.assert_close(batch[name][place], value, atol=1.01 / 255 / .22, rtol=0)
+
+
+def test_a_device_that_is_not_here_is_named(free_assets):
+    for name, message in (('tpu', "no device that draws"), ('cuda', 'no CUDA device')):
+        if name != 'cuda' or not torch.cuda.is_available():
+            cfg = load_config(None, ['PATHS.DATA_DIR', str(free_assets), 'DATA.STREAM.DEVICE', name])
+            with pytest.raises(BadConfig, match=message):
+                FreeStream.from_config(cfg)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_a_gpu_draws_the_same_pictures(free_assets, photo_folder):
+    """Atomic sums differ in their order, so a value may lie on the other side of a rounding or of an outline."""
+    cpu, gpu = (FreeStream(Path(free_assets), seed=4, size=96, photos=str(photo_folder), device=device)
+                for device in ('cpu', 'cuda'))
+    for (one, row), (other, labels) in zip(*(stream.samples([(0, index) for index in range(12)])
+                                             for stream in (cpu, gpu))):
+        assert (np.abs(one.astype(int) - other) > 1).mean() < 1e-3
+        assert np.array_equal(row['part'], labels['part'])
+
+
+def test_a_sheet_is_lit_from_the_side_that_is_seen():
+    """A two-sided square that faces away from the camera, whose normals therefore point away, in light from the
+    camera alone: as bright as one that faces it. Its colour is 0.5 in linear light, the lamp's cosine is 1."""
+    quad = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    places = np.array([[-1, -1, 4], [1, -1, 4], [1, 1, 4], [-1, 1, 4.0]])
+    count = len(shading.REGIONS)
+    grey = np.full((count, 3), .5, np.float32)
+    look = Look(shading.blank_cut(), grey, grey, np.zeros(count, np.int32), np.zeros((count, 4), np.float32),
+                np.zeros(count, np.float32), 10.0)
+    dark, world_to_camera = np.zeros(3), np.diag([1.0, -1, -1])
+    light = Lighting(np.array([0, 0, 1.0]), np.ones(3), dark, np.zeros((3, 3)), np.array([0, 1.0, 0]), dark)
+    seen = []
+    for faces in (quad, quad[:, ::-1]):
+        piece = Piece(places, faces, np.zeros((4, 3)), region=shading.TOP, two_sided=True)
+        scene = SimpleNamespace(groups=lambda piece=piece: [(look, [piece])], camera=Camera(32.0, (16, 16), 32, 32),
+                                view=world_to_camera, lighting=light, realism=frozenset())
+        drawn = draw_people([scene], [np.zeros((32, 32, 3), np.float32)])[0]
+        assert drawn.subject.sum() == 256 and drawn.subject[8:24, 8:24].all()  # 2 m at 4 m and 32 px: 16 px
+        assert np.allclose(drawn.depth[drawn.subject], 4)
+        seen.append(drawn.canvas[16, 16])
+    assert np.allclose(seen, .5 ** (1 / 2.2), atol=.01)
+
+
 # --- photographs -------------------------------------------------------------------------------------------------
 
 
@@ -530,14 +612,16 @@ def test_a_lamp_from_above_leaves_what_is_below_in_shadow():
     upper = np.stack([corners[:, 0] * .5, np.zeros(4), 5 + corners[:, 1] * .5], 1)
     places = np.concatenate([lower, upper]).astype(np.float32)
     faces = np.concatenate([quad, quad + 4])
-    shadow, zbuffer = shadow_map(places, faces, np.array([0, -1.0, 0]))
-    depths = zbuffer.numpy()
+    maps, zbuffer = shadow_maps(torch.from_numpy(places), torch.zeros(8, dtype=torch.int32), torch.from_numpy(faces),
+                                torch.zeros(4, dtype=torch.int32), torch.zeros(4, dtype=torch.bool),
+                                [lamp(np.array([0, -1.0, 0]))])
+    shadow, depths = maps.numpy()[0], zbuffer[0].numpy()
     for point, is_lit in (((0, 1, 5), False), ((.4, 1, 5.4), False), ((.7, 1, 5), True), ((0, 1, 4.2), True),
                           ((0, 0, 5), True)):
-        column = int(np.dot(point, shadow.across) + shadow.corner[0])
-        row = int(np.dot(point, shadow.down) + shadow.corner[1])
+        column = int(np.dot(point, shadow['across']) + shadow['corner'][0])
+        row = int(np.dot(point, shadow['down']) + shadow['corner'][1])
         nearest = np.array(depths[row, column] >> 32, np.int32).view(np.float32)
-        assert (shadow.corner[2] - np.dot(point, shadow.towards) < nearest + .03) == is_lit
+        assert (shadow['corner'][2] - np.dot(point, shadow['towards']) < nearest + .03) == is_lit
 
 
 @pytest.mark.parametrize('leave_out', REALISM)
@@ -558,23 +642,23 @@ def test_tights_surround_the_body_in_every_shape_and_pose(cast, first):
     body, wardrobe, betas = cast.bodies['n'], cast.wardrobe, np.r_[first, np.zeros(7)]
     pose = sample_poses(np.random.default_rng(3), 1)[0]
     posed = body.pose(betas, pose)
-    tights = wardrobe.cut('tights', shading.TOP, np.zeros(len(wardrobe.template)))
+    tights = wardrobe.cut('tights', shading.TOP, np.zeros(len(wardrobe.helpers['tights'].points)))
     piece = tights.posed(betas, posed.transforms)
-    outer = piece.places[:len(tights.vertices)]
+    outer = piece.places
     distance, nearest = cKDTree(posed.vertices).query(outer)
     assert np.quantile(distance, .98) < .035
     outwards = np.einsum('na,na->n', outer - posed.vertices[nearest], body.normals(posed.vertices)[nearest])
     assert (outwards > -.004).mean() > .97
-    assert np.allclose(piece.normals[:len(outer)], -piece.normals[len(outer):])
+    assert piece.two_sided
 
 
 def test_garments_end_where_they_are_cut(cast):
     wardrobe = cast.wardrobe
-    shirt = wardrobe.cut('tights', shading.TOP, np.zeros(len(wardrobe.template)), low=-.1, out=.4)
+    shirt = wardrobe.cut('tights', shading.TOP, np.zeros(len(wardrobe.helpers['tights'].points)), low=-.1, out=.4)
     assert shirt.points[:, 1].min() == pytest.approx(-.1, abs=1e-6)
     assert np.abs(shirt.points[:, 0]).max() == pytest.approx(.4, abs=1e-6)
     assert (shirt.points[:, 1] < -.0999).sum() > 20, 'the hem is a line'
-    assert wardrobe.cut('skirt', shading.TOP, np.zeros(len(wardrobe.template)), low=5.0) is None
+    assert wardrobe.cut('skirt', shading.TOP, np.zeros(len(wardrobe.helpers['skirt'].points)), low=5.0) is None
 
 
 def test_garments_want_their_file(free_assets, tmp_path):

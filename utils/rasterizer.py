@@ -56,18 +56,18 @@ def barycentrics_at(a: wp.vec3d, b: wp.vec3d, c: wp.vec3d, x: wp.float64, y: wp.
     return w * (wp.float64(1.0) / (w[0] + w[1] + w[2]))
 
 
-@wp.kernel
-def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), cull_backfaces: wp.bool,
-                height: wp.int32, width: wp.int32, zbuffer: wp.array3d(dtype=wp.int64)):
-    image, f = wp.tid()
-    face = faces[f]
-    count = verts.shape[1]
-    if wp.min(face) < 0 or wp.max(face) >= count:
+@wp.func
+def _draw_face(va: wp.vec3f, vb: wp.vec3f, vc: wp.vec3f, f: wp.int32, cull_backfaces: wp.bool, image: wp.int32,
+               height: wp.int32, width: wp.int32, zbuffer: wp.array3d(dtype=wp.int64)):
+    """Draw face number f into the first `height` rows and `width` columns of an image of the z-buffer."""
+    a = to_double(va)
+    b = to_double(vb)
+    c = to_double(vc)
+    # First, because half of a body's faces are turned away.
+    area = cross_at(b, c, a[0], a[1])
+    zero = wp.float64(0.0)
+    if area == zero or (cull_backfaces and area > zero):
         return
-    va = verts[image, face[0]]
-    vb = verts[image, face[1]]
-    vc = verts[image, face[2]]
-
     x_min = wp.min(va[0], wp.min(vb[0], vc[0]))
     x_max = wp.max(va[0], wp.max(vb[0], vc[0]))
     y_min = wp.min(va[1], wp.min(vb[1], vc[1]))
@@ -84,13 +84,6 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
     if wp.min(va[2], wp.min(vb[2], vc[2])) <= _NEAR:
         return
 
-    a = to_double(va)
-    b = to_double(vb)
-    c = to_double(vc)
-    area = cross_at(b, c, a[0], a[1])
-    zero = wp.float64(0.0)
-    if area == zero or (cull_backfaces and area > zero):
-        return
     sign = wp.float64(1.0)
     if area < zero:
         sign = wp.float64(-1.0)
@@ -98,7 +91,9 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
     opposite_b = sign * edge_line(c, a)
     opposite_c = sign * edge_line(a, b)
     # 1 / depth is linear in screen space: the corners' values weighted by their areas over the face's area.
-    inverse_depth = (opposite_a / a[2] + opposite_b / b[2] + opposite_c / c[2]) / (sign * area)
+    one = wp.float64(1.0)
+    inverse_depth = (opposite_a * (one / a[2]) + opposite_b * (one / b[2]) + opposite_c * (one / c[2])) \
+        * (one / (sign * area))
     for row in range(y_first, y_last + 1):
         y = wp.float64(row) + wp.float64(0.5)
         row_a = opposite_a[2] + opposite_a[1] * y
@@ -116,6 +111,28 @@ def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3
                 entered = wp.bool(True)
             elif entered:
                 break
+
+
+@wp.kernel
+def _draw_faces(verts: wp.array2d(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), cull_backfaces: wp.bool,
+                height: wp.int32, width: wp.int32, zbuffer: wp.array3d(dtype=wp.int64)):
+    image, f = wp.tid()
+    face = faces[f]
+    if wp.min(face) < 0 or wp.max(face) >= verts.shape[1]:
+        return
+    _draw_face(verts[image, face[0]], verts[image, face[1]], verts[image, face[2]], f, cull_backfaces, image, height,
+               width, zbuffer)
+
+
+@wp.kernel
+def _draw_meshes(verts: wp.array(dtype=wp.vec3f), faces: wp.array(dtype=wp.vec3i), image: wp.array(dtype=wp.int32),
+                 two_sided: wp.array(dtype=wp.bool), sizes: wp.array(dtype=wp.vec2i),
+                 zbuffer: wp.array3d(dtype=wp.int64)):
+    f = wp.tid()
+    face = faces[f]
+    picture = image[f]
+    size = sizes[picture]
+    _draw_face(verts[face[0]], verts[face[1]], verts[face[2]], f, not two_sided[f], picture, size[1], size[0], zbuffer)
 
 
 @wp.kernel
@@ -242,14 +259,30 @@ def draw_zbuffer(verts_pix, faces, height, width, cull_backfaces):
     start_warp()
     zbuffer = torch.full((verts_pix.shape[0], height, width), EMPTY, dtype=torch.int64, device=verts_pix.device)
     if verts_pix.shape[0] and faces.shape[0]:
-        launch(_draw_faces, (verts_pix.shape[0], faces.shape[0]), verts_pix.device,
-               wp.from_torch(verts_pix, dtype=wp.vec3f), wp.from_torch(faces, dtype=wp.vec3i), cull_backfaces, height,
-               width, wp.from_torch(zbuffer))
+        launch(_draw_faces, (verts_pix.shape[0], faces.shape[0]), verts_pix.device, verts_pix, faces, cull_backfaces,
+               height, width, zbuffer)
     return zbuffer
 
 
+def draw_meshes(verts_pix, faces, image, two_sided, sizes, zbuffer):
+    """`draw_zbuffer` for pictures of different meshes and sizes, in one launch.
+
+    verts_pix: float32 [N,3]; faces: int32 [F,3] into them; image: int32 [F], each face's picture; two_sided: bool [F],
+    whether a face is drawn as a back face too; sizes: int32 [B,2], each picture's width and height. zbuffer: int64
+    [B,H,W], filled with EMPTY, H and W not below any size; it is drawn into. All are contiguous and on one device.
+    Indices are not checked.
+    """
+    start_warp()
+    launch(_draw_meshes, faces.shape[0], verts_pix.device, verts_pix, faces, image, two_sided, sizes, zbuffer)
+
+
 def launch(kernel, dim, device, *inputs):
-    """Launch a warp kernel on a torch device, on CUDA in torch's current stream."""
+    """Launch a warp kernel on a torch device, on CUDA in torch's current stream.
+
+    inputs: a torch tensor becomes an array of the type that the kernel declares; its last dimension holds a vector's.
+    """
+    inputs = [wp.from_torch(value, dtype=argument.type.dtype, return_ctype=True) if isinstance(value, torch.Tensor)
+              else value for value, argument in zip(inputs, kernel.adj.args)]
     stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == 'cuda' else None
     wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream)
 
@@ -261,10 +294,8 @@ def _rasterize_warp(verts, faces, height, width, cull_backfaces):
     barycentric = torch.empty(*zbuffer.shape, 3, device=verts.device)
     depth = torch.empty(zbuffer.shape, device=verts.device)
     if zbuffer.numel():
-        pixels = [wp.from_torch(t.view(-1)) for t in (zbuffer, face_index)]
-        pixels += [wp.from_torch(barycentric.view(-1, 3), dtype=wp.vec3f), wp.from_torch(depth.view(-1))]
-        launch(_resolve, zbuffer.numel(), verts.device, wp.from_torch(verts, dtype=wp.vec3f),
-               wp.from_torch(faces, dtype=wp.vec3i), height, width, *pixels)
+        launch(_resolve, zbuffer.numel(), verts.device, verts, faces, height, width, zbuffer.view(-1),
+               face_index.view(-1), barycentric.view(-1, 3), depth.view(-1))
     return face_index, barycentric, depth
 
 

@@ -18,8 +18,8 @@ from utils.torch_io import load_torch, save_torch
 
 _TEXTS = ('regressor', 'regressor_class', 'body_digest')
 # Config keys that depend on the machine or on one start of the run.
-_OF_ONE_MACHINE = ('DEVICE', 'PATHS.DATA_DIR', 'PATHS.IMAGE_DIRS', 'DATA.STREAM.PHOTOS', 'DATA.OCCLUDERS',
-                   'TRAIN.PRETRAINED_CHECKPOINT', 'TRAIN.NUM_WORKERS', 'TRAIN.CHECKPOINT_STEPS',
+_OF_ONE_MACHINE = ('DEVICE', 'PATHS.DATA_DIR', 'PATHS.IMAGE_DIRS', 'DATA.STREAM.PHOTOS', 'DATA.STREAM.DEVICE',
+                   'DATA.OCCLUDERS', 'TRAIN.PRETRAINED_CHECKPOINT', 'TRAIN.NUM_WORKERS', 'TRAIN.CHECKPOINT_STEPS',
                    'TRAIN.KEEP_CHECKPOINTS')
 _SINGLE = ('running_mean', 'running_var')  # their range exceeds half precision
 _PICTURES = 8

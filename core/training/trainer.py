@@ -236,9 +236,12 @@ class Trainer:
         sampler = EpochSampler(len(self.train_data), cfg.SEED, cfg.TRAIN.SHUFFLE, progress.epoch,
                                start=progress.samples_done, rank=accelerator.process_index,
                                world=accelerator.num_processes, earlier=progress.earlier)
+        # A forked process cannot use CUDA after its parent has.
+        spawned = cfg.TRAIN.NUM_WORKERS and cfg.DATA.STREAM.DEVICE != 'cpu'
         # A separate generator, because the loader draws seeds for its workers. The run's random stream must not change.
         return DataLoader(self.train_data, self.batch_size, sampler=sampler, drop_last=True,
-                          **worker_options(cfg), generator=torch.Generator().manual_seed(cfg.SEED),
+                          **worker_options(cfg), multiprocessing_context='spawn' if spawned else None,
+                          generator=torch.Generator().manual_seed(cfg.SEED),
                           pin_memory=cfg.TRAIN.PIN_MEMORY and accelerator.device.type == 'cuda',
                           prefetch_factor=4 if cfg.TRAIN.NUM_WORKERS else None)
 

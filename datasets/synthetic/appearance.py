@@ -3,12 +3,24 @@ import colorsys
 from dataclasses import dataclass
 
 import numpy as np
-import warp as wp
 
 from datasets.synthetic import shading
 from datasets.synthetic.anatomy import JOINT
 from datasets.synthetic.photographs import CLOTH_SIDE
-from datasets.synthetic.shading import BOTTOM, EYE, GLOVE, HAIR, LIP, SHOE, SKIN, SOCK, SOLE, TOP, Cut, label_points
+from datasets.synthetic.shading import (
+    BOTTOM,
+    EYE,
+    GLOVE,
+    HAIR,
+    LIP,
+    SHOE,
+    SKIN,
+    SOCK,
+    SOLE,
+    TOP,
+    blank_cut,
+    cloth_offsets,
+)
 
 _NOWHERE = 10.0
 # Samples of a curve of skin colours from light to dark, sRGB. The curve is not a straight line.
@@ -55,24 +67,24 @@ class BodyMarks:
 class Look:
     """The inputs of `shading.shade` that dress a body. Arrays have one row per region (`shading.REGIONS`).
 
-    first, second: linear colours [R,3] that the pattern mixes; texture [R,4]: frequency (1/m), phase, folds, gloss;
-    thickness [R]: distance of the region from the skin in metres; arm: |x| beyond which rings go around the arm; cloth
-    [2,S,S,3]: linear colours of top and bottom if their pattern is a photograph; outfit: `garments.Garment`s.
+    cut: attributes of a `shading.Cut`; first, second: linear colours [R,3] that the pattern mixes; texture [R,4]:
+    frequency (1/m), phase, folds, gloss; thickness [R]: distance of the region from the skin in metres; arm: |x| beyond
+    which rings go around the arm; cloth [2,S,S,3]: linear colours of top and bottom where their pattern is a
+    photograph, or None; outfit: `garments.Garment`s.
     """
-    cut: Cut
+    cut: object
     first: np.ndarray
     second: np.ndarray
     pattern: np.ndarray
     texture: np.ndarray
     thickness: np.ndarray
     arm: float
-    cloth: np.ndarray
+    cloth: np.ndarray | None = None
     outfit: tuple = ()
 
     def offsets(self, body, normals):
         """Offsets [V,3] in metres of clothes and hair from the template's vertices along the given unit normals."""
-        region = label_points(body.template, self.cut)
-        return (self.thickness[region][:, None] * normals).astype(np.float32)
+        return cloth_offsets(body.template, normals, self.cut, self.thickness)
 
 
 def sample_look(rng, marks, photos=None):
@@ -102,7 +114,7 @@ def sample_look(rng, marks, photos=None):
     first[EYE], first[LIP] = srgb_to_linear(np.array([.08, .06, .05])), skin * (.75, .5, .5)
     texture[[SKIN, LIP], 3], texture[HAIR, 3], texture[[SHOE, SOLE], 3] = rng.uniform(0, .25), .15, rng.uniform(0, .4)
     second[[EYE, LIP, SOLE]] = first[[EYE, LIP, SOLE]]
-    cut, cloth = _sample_cut(rng, marks), np.zeros((2, 1, 1, 3), np.float32)
+    cut, cloth = _sample_cut(rng, marks), None
     if photos is not None and photos.files:
         cloth = _photographed_cloth(rng, photos, pattern, texture)
     return Look(cut, first.astype(np.float32), second.astype(np.float32), pattern, texture, thickness,
@@ -110,16 +122,19 @@ def sample_look(rng, marks, photos=None):
 
 
 def _photographed_cloth(rng, photos, pattern, texture):
-    """Sometimes cut top and bottom from photographs -> cloth [2,S,S,3]. Sets their rows of pattern and texture."""
-    pieces = np.zeros((2, CLOTH_SIDE, CLOTH_SIDE, 3), np.float32)
+    """Sometimes cut top and bottom from photographs -> cloth [2,S,S,3] or None. Sets their rows of pattern and texture.
+    """
+    pieces = None
     for number, (region, share) in enumerate(((TOP, .4), (BOTTOM, .25))):
         if rng.random() >= share:
             continue
         piece = photos.cloth(rng)
         if rng.random() < .5:  # dyed: only the weave comes from the photograph
             weave = piece.mean(-1, keepdims=True) / max(float(piece.mean()), .05)
-            piece = weave * sample_accent(rng) * rng.uniform(.4, 1)
-        pieces[number] = srgb_to_linear(np.clip(piece * rng.uniform(.6, 1.2), 0.01, 1))
+            piece = weave * (sample_accent(rng) * rng.uniform(.4, 1)).astype(np.float32)
+        if pieces is None:
+            pieces = np.zeros((2, CLOTH_SIDE, CLOTH_SIDE, 3), np.float32)
+        pieces[number] = srgb_to_linear(np.clip(piece * np.float32(rng.uniform(.6, 1.2)), 0.01, 1))
         pattern[region] = shading.PATTERNS.index('photo')
         texture[region, 0] = 20 / rng.uniform(.1, .9)  # length of a piece in metres
     return pieces
@@ -133,15 +148,14 @@ def sample_thing_look(rng):
     texture[:, 3] = rng.uniform(0, .5)
     first, second = (np.tile(cloth_colour(rng), (count, 1)).astype(np.float32) for _ in range(2))
     pattern = np.full(count, _draw(rng, {0: .8, 2: .1, 4: .1}), np.int32)
-    return Look(Cut(), first, second, pattern, texture, np.zeros(count, np.float32), _NOWHERE,
-                np.zeros((2, 1, 1, 3), np.float32))
+    return Look(blank_cut(), first, second, pattern, texture, np.zeros(count, np.float32), _NOWHERE)
 
 
 def _sample_cut(rng, marks):
-    cut = Cut()
-    cut.neck, cut.head = _vec(marks.neck + (0, .015, .02)), _vec(marks.head)
-    cut.left_eye, cut.right_eye = _vec(marks.left_eye), _vec(marks.right_eye)
-    cut.mouth = _vec(marks.nose * (0, 1, 1) + (0, -.042, -.012))
+    cut = blank_cut()
+    cut.neck, cut.head = marks.neck + (0, .015, .02), marks.head
+    cut.left_eye, cut.right_eye = marks.left_eye, marks.right_eye
+    cut.mouth = marks.nose * (0, 1, 1) + (0, -.042, -.012)
     _cut_top(rng, marks, cut)
     _cut_bottom(rng, marks, cut)
     _cut_hair(rng, marks, cut)
@@ -152,7 +166,7 @@ def _sample_cut(rng, marks):
 def _cut_top(rng, marks, cut):
     kind = _draw(rng, {'short': .42, 'long': .36, 'vest': .09, 'dress': .07, 'none': .06})
     depth = rng.uniform(.03, .12)
-    cut.collar = _vec((rng.uniform(.07, .11), depth, .16))
+    cut.collar = (rng.uniform(.07, .11), depth, .16)
     upper, lower = marks.elbow_x - marks.shoulder_x, marks.wrist_x - marks.elbow_x
     cut.sleeve = {'short': marks.shoulder_x + upper * rng.uniform(.35, 1.0),
                   'long': marks.elbow_x + lower * (rng.uniform(.2, 1.03) if rng.random() < .3 else 1.0),
@@ -231,7 +245,3 @@ def _draw(rng, weights):
     """Sample a key of a dict of weights with probability proportional to its weight."""
     values = np.cumsum(list(weights.values()))
     return list(weights)[int(np.searchsorted(values, rng.random() * values[-1]))]
-
-
-def _vec(values):
-    return wp.vec3(*(float(v) for v in values))

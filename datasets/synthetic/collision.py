@@ -115,11 +115,12 @@ def _segment_distance(first, second):
     """Distance between segments [..., 2, 3] and [..., 2, 3] (Ericson, "Real-Time Collision Detection", 5.1.9)."""
     along_first, along_second = first[..., 1, :] - first[..., 0, :], second[..., 1, :] - second[..., 0, :]
     between = first[..., 0, :] - second[..., 0, :]
-    a, e = (along_first ** 2).sum(-1), (along_second ** 2).sum(-1)
-    b, c, f = ((along_first * along_second).sum(-1), (along_first * between).sum(-1), (along_second * between).sum(-1))
+    a, e, b, c, f = (np.einsum('...i,...i->...', one, other) for one, other in (
+        (along_first, along_first), (along_second, along_second), (along_first, along_second), (along_first, between),
+        (along_second, between)))
     determinant = a * e - b * b
     s = np.clip((b * f - c * e) / np.maximum(determinant, 1e-12), 0, 1)
     t = np.clip((b * s + f) / e, 0, 1)
     s = np.clip((b * t - c) / a, 0, 1)
     nearest = between + s[..., None] * along_first - t[..., None] * along_second
-    return np.sqrt((nearest ** 2).sum(-1))
+    return np.sqrt(np.einsum('...i,...i->...', nearest, nearest))

@@ -4,6 +4,7 @@ The meshes are MakeHuman's helpers, fitted to the neutral body (`body/garments.p
 inflated by one to six centimetres, a skirt and hair. Each is cut at the lines of the Look that paints the skin below.
 """
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,10 +21,26 @@ _LONG_HAIR = 5.0  # metres: a Look with a larger hair_length has short hair
 
 
 @dataclass(frozen=True)
+class Helper:
+    """One of the meshes, in the template's T pose: points, normals [N,3], faces [F,3], shapedirs [3N,10], weights
+    [N,24] of the joints."""
+    points: np.ndarray
+    normals: np.ndarray
+    faces: np.ndarray
+    shapedirs: np.ndarray
+    weights: np.ndarray
+
+    @cached_property
+    def corners(self):
+        """The faces as three arrays [F]."""
+        return tuple(np.ascontiguousarray(self.faces[:, corner]) for corner in range(3))
+
+
+@dataclass(frozen=True)
 class Garment:
-    """One garment, cut and sized in the rest pose. vertices: indices [N] into the wardrobe; faces [F,3] into them;
+    """One garment, cut and sized in the rest pose. vertices: indices [N] into the helper; faces [F,3] into them;
     points [N,3]: positions on the template for its pattern; offsets [N,3] metres; region: of `shading.REGIONS`."""
-    wardrobe: 'Wardrobe'
+    helper: Helper
     vertices: np.ndarray
     faces: np.ndarray
     points: np.ndarray
@@ -32,58 +49,60 @@ class Garment:
 
     def posed(self, betas, transforms):
         """The garment on a body with betas [10] and joint transforms [24,12] -> Piece at the body's place."""
-        rest = self.wardrobe.shape(betas, self.vertices) + self.offsets
-        rest, weights, transforms = (torch.from_numpy(a) for a in
-                                     (rest, self.wardrobe.weights[self.vertices], transforms))
+        helper = self.helper
+        rest = helper.points + (helper.shapedirs @ np.asarray(betas, np.float32)).reshape(-1, 3)
+        rest, weights, transforms = (torch.from_numpy(a) for a in (rest[self.vertices] + self.offsets,
+                                                                   helper.weights[self.vertices], transforms))
         with torch.inference_mode():
             places = skin(rest[None], weights, transforms[None])[0].numpy()
-        normals = _normals(places, self.faces)
-        # The inside is visible too: the same faces, reversed.
-        count = len(places)
-        return Piece(np.concatenate([places, places]), np.concatenate([self.faces, self.faces[:, ::-1] + count]),
-                     np.concatenate([self.points, self.points]), np.concatenate([normals, -normals]), self.region)
+        return Piece(places, self.faces, self.points, region=self.region, two_sided=True)
 
 
 class Wardrobe:
-    """The meshes of `garments.npz`. assets: utils.assets.Assets. Raises MissingFile, BadFile."""
+    """The meshes of `garments.npz`, `helpers` by name. assets: utils.assets.Assets. Raises MissingFile, BadFile."""
 
     def __init__(self, assets):
         arrays = load_npz(assets.file('garments.npz'), ('template', 'shapedirs', 'joints', 'weights', 'tights_faces',
                                                         'skirt_faces', 'hair_faces'))
-        self.template = arrays['template']
-        self.shapedirs = arrays['shapedirs'].astype(np.float32)
-        self.weights = np.zeros((len(self.template), 24), np.float32)
-        np.add.at(self.weights, (np.arange(len(self.template))[:, None], arrays['joints']), arrays['weights'])
-        self.faces = {name: arrays[f'{name}_faces'].astype(np.int32) for name in ('tights', 'skirt', 'hair')}
-        self.normals = {name: _normals(self.template, faces) for name, faces in self.faces.items()}
-
-    def shape(self, betas, vertices):
-        """Rest positions [N,3] of some vertices for betas [10]."""
-        return self.template[vertices] + self.shapedirs[vertices] @ np.asarray(betas, np.float32)
+        self.helpers = {name: _helper(arrays, arrays[f'{name}_faces']) for name in ('tights', 'skirt', 'hair')}
 
     def cut(self, name, region, offsets, low=None, high=None, out=None, drop=None):
         """Cut a mesh in the template's T pose -> Garment, or None if nothing is left.
 
-        offsets [V]: metres along the normals; low, high: kept range of heights (y), out: largest kept |x|; drop [V]
+        offsets [N]: metres along the normals; low, high: kept range of heights (y), out: largest kept |x|; drop [N]
         bool: vertices whose faces are removed. Border vertices are moved onto the cuts, so the borders are straight.
         """
-        points, faces = self.template.copy(), self.faces[name]
-        kept = np.ones(len(faces), bool) if drop is None else ~drop[faces].any(1)
-        for beyond in (None if low is None else points[:, 1] < low, None if high is None else points[:, 1] > high,
-                       None if out is None else np.abs(points[:, 0]) > out):
-            if beyond is not None:
-                kept &= ~beyond[faces].all(1)
+        helper = self.helpers[name]
+        points, kept = helper.points.copy(), np.ones(len(helper.faces), bool)
+        a, b, c = helper.corners
+        if drop is not None:
+            kept &= ~(drop[a] | drop[b] | drop[c])
+        for inside in (None if low is None else points[:, 1] >= low, None if high is None else points[:, 1] <= high,
+                       None if out is None else np.abs(points[:, 0]) <= out):
+            if inside is not None:
+                kept &= inside[a] | inside[b] | inside[c]
         if low is not None or high is not None:
             points[:, 1] = np.clip(points[:, 1], low, high)
         if out is not None:
             points[:, 0] = np.clip(points[:, 0], -out, out)
-        faces = faces[kept]
+        faces = helper.faces[kept]
         if not len(faces):
             return None
-        vertices, local = np.unique(faces, return_inverse=True)
-        moved = points - self.template + offsets[:, None] * self.normals[name]
-        return Garment(self, vertices, local.reshape(-1, 3).astype(np.int32), points[vertices],
-                       moved[vertices].astype(np.float32), region)
+        used = np.zeros(len(points), bool)
+        used[faces] = True
+        vertices, number = np.flatnonzero(used), np.cumsum(used, dtype=np.int32) - 1
+        moved = points[vertices] - helper.points[vertices] + offsets[vertices, None] * helper.normals[vertices]
+        return Garment(helper, vertices, number[faces], points[vertices], moved.astype(np.float32), region)
+
+
+def _helper(arrays, faces):
+    """The Helper with these faces [F,3] into the arrays of `garments.npz`."""
+    vertices, local = np.unique(faces, return_inverse=True)
+    points, faces = arrays['template'][vertices], local.reshape(-1, 3).astype(np.int32)
+    weights = np.zeros((len(vertices), 24), np.float32)
+    np.put_along_axis(weights, arrays['joints'][vertices].astype(np.int64), arrays['weights'][vertices], 1)
+    shapedirs = arrays['shapedirs'][vertices].astype(np.float32).reshape(-1, 10)
+    return Helper(points, _normals(points, faces), faces, shapedirs, weights)
 
 
 def sample_outfit(rng, wardrobe, marks, look):
@@ -105,11 +124,11 @@ def sample_outfit(rng, wardrobe, marks, look):
 
 
 def _ripples(rng, points):
-    """Smooth noise [V] in about [-1, 1] on points [V,3]: folds that run mostly along the limbs."""
-    noise = np.zeros(len(points))
+    """Smooth noise [N] in about [-1, 1] on points [N,3]: folds that run mostly along the limbs."""
+    noise = np.zeros(len(points), np.float32)
     for scale, share in ((9.0, .5), (21.0, .3), (40.0, .2)):
-        wave = rng.normal(0, scale, 3) * (1, .5, 1)
-        noise += share * np.sin(points @ wave + rng.uniform(0, 6.28))
+        wave = (rng.normal(0, scale, 3) * (1, .5, 1)).astype(np.float32)
+        noise += np.float32(share) * np.sin(points @ wave + np.float32(rng.uniform(0, 6.28)))
     return noise
 
 
@@ -120,7 +139,7 @@ def _ramp(values, first, last):
 
 
 def _top(rng, wardrobe, marks, cut):
-    points = wardrobe.template
+    points = wardrobe.helpers['tights'].points
     side = np.abs(points[:, 0])
     tight, wide, sleeve = rng.uniform(.002, .012), rng.uniform(.005, .055), rng.uniform(.002, .03)
     loose = tight + wide * _ramp(points[:, 1], marks.shoulder_y - .02, max(cut.hem, marks.waist_y - .1)) \
@@ -133,7 +152,7 @@ def _top(rng, wardrobe, marks, cut):
 
 
 def _trousers(rng, wardrobe, marks, cut):
-    points = wardrobe.template
+    points = wardrobe.helpers['tights'].points
     tight, wide = rng.uniform(.002, .012), rng.uniform(-.004, .05)
     knee = marks.knee_y if rng.random() < .4 else marks.hip_y
     loose = tight + wide * _ramp(points[:, 1], knee + .1, max(cut.leg, marks.ankle_y))
@@ -144,7 +163,7 @@ def _trousers(rng, wardrobe, marks, cut):
 
 
 def _skirt(rng, wardrobe, marks, cut):
-    points = wardrobe.template
+    points = wardrobe.helpers['skirt'].points
     dress = cut.hem < marks.hip_y - .18
     length = cut.hem if dress else marks.knee_y + (marks.hip_y - marks.knee_y) * rng.uniform(-.8, .65)
     flare = rng.uniform(-.01, .12) * _ramp(points[:, 1], marks.hip_y, marks.knee_y - .2) + rng.uniform(.002, .012)
@@ -153,7 +172,7 @@ def _skirt(rng, wardrobe, marks, cut):
 
 
 def _hair(rng, wardrobe, marks, cut):
-    points = wardrobe.template
+    points = wardrobe.helpers['hair'].points
     loose = rng.uniform(.0, .02) * (1 + .5 * _ripples(rng, points))
     # The helper surrounds the whole head. The face is cut out.
     side = np.abs(points[:, 0])

@@ -1,11 +1,10 @@
 """Light of a scene: ambient light and a sun or lamp."""
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
-import warp as wp
 
 from datasets.synthetic.anatomy import rotation_about
-from datasets.synthetic.shading import Light
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,11 @@ class Lighting:
                         self.second)
 
     def seen_from(self, view):
-        """The light in a camera's frame; view [3,3]: world to camera -> shading.Light."""
-        light = Light()
-        light.direction, light.axis = _vec(view @ self.towards), _vec(view @ self.axis)
-        light.colour, light.ambient, light.second = _vec(self.colour), _vec(self.ambient), _vec(self.second)
-        light.gradient_x, light.gradient_y, light.gradient_z = (_vec(row) for row in view @ self.gradient)
-        return light
+        """The light in a camera's frame; view [3,3]: world to camera -> the attributes of a shading.Light."""
+        gradient_x, gradient_y, gradient_z = view @ self.gradient
+        return SimpleNamespace(direction=view @ self.towards, axis=view @ self.axis, colour=self.colour,
+                               ambient=self.ambient, second=self.second, gradient_x=gradient_x, gradient_y=gradient_y,
+                               gradient_z=gradient_z)
 
 
 def sample_lighting(rng):
@@ -45,7 +43,3 @@ def sample_lighting(rng):
     axis = rng.standard_normal(3)
     return Lighting(towards, colour, ambient, gradient[:, None] * ambient * (1 + rng.normal(0, .08, (3, 3))),
                     axis / np.linalg.norm(axis), ambient * rng.normal(0, .15))
-
-
-def _vec(values):
-    return wp.vec3(*(float(v) for v in values))

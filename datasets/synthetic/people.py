@@ -51,18 +51,17 @@ class Person:
     pose: np.ndarray
     look: object
     posed: object
-    normals: np.ndarray
     translation: np.ndarray
     garments: tuple = ()
 
-    @property
+    @cached_property
     def vertices(self):
         return self.posed.vertices + self.translation.astype(np.float32)
 
-    @property
+    @cached_property
     def pieces(self):
         """The meshes [stage.Piece] of the person."""
-        skin = Piece(self.vertices, self.body.faces, self.body.template, self.normals)
+        skin = Piece(self.vertices, self.body.faces, self.body.template)
         return (skin, *(replace(piece, places=piece.places + self.translation) for piece in self.garments))
 
     @property
@@ -99,7 +98,7 @@ def repose(body, gender, betas, pose, look, offsets):
     """A Person at the origin with given shape, pose and look. offsets [V,3]: from `Look.offsets`."""
     posed = body.pose(betas, pose, offsets)
     garments = tuple(garment.posed(betas, posed.transforms) for garment in look.outfit)
-    return Person(body, gender, betas, pose, look, posed, body.normals(posed.vertices), np.zeros(3), garments)
+    return Person(body, gender, betas, pose, look, posed, np.zeros(3), garments)
 
 
 def place(person, translation):

@@ -1,22 +1,14 @@
-"""From a Scene to a picture and its ground truth.
-
-People are drawn at twice the picture's resolution inside of their bounding box and averaged down for smooth outlines.
-"""
+"""From a Scene to a picture and its ground truth."""
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 
 from datasets.synthetic.backgrounds import backdrop, procedural
 from datasets.synthetic.covers import cover
+from datasets.synthetic.drawing import draw_people
 from datasets.synthetic.extents import extent
-from datasets.synthetic.shading import shade
-from datasets.synthetic.shadows import no_shadow, openness, shadow_map
-from datasets.synthetic.stage import SUBJECT
-from utils.rasterizer import rasterize
 
-_SUPERSAMPLING = 2  # as in `shade`
 # Joints are inside of the body: a surface that is nearer than a joint by more than this, in metres, hides it.
 _HIDDEN_BEHIND = 0.16
 # Share of drawn backgrounds if there are photographs.
@@ -39,7 +31,14 @@ def draw(rng, scene, photos=None, studio=False):
     photos: PhotoFolder, or None for drawn backgrounds. studio: a plain backdrop (unless there are photos) and nothing
     in front.
     """
-    return compose(rng, scene, _background(rng, scene, photos, studio), things=not studio, photos=photos)
+    return draw_batch([rng], [scene], photos, studio)[0]
+
+
+def draw_batch(rngs, scenes, photos=None, studio=False, device='cpu'):
+    """`draw` several Scenes, each with its own numpy Generator, their people on a torch device -> [Drawing]."""
+    canvases = [_setting(rng, scene, _background(rng, scene, photos, studio)) for rng, scene in zip(rngs, scenes)]
+    return [_finished(rng, scene, drawn, not studio, photos) for rng, scene, drawn in
+            zip(rngs, scenes, draw_people(scenes, canvases, device))]
 
 
 def _background(rng, scene, photos, studio):
@@ -58,81 +57,50 @@ def _background(rng, scene, photos, studio):
 def compose(rng, scene, background, faults=True, things=True, photos=None):
     """Draw the scene's people over a background [H,W,3] float32 -> Drawing. photos: PhotoFolder with cut-outs, or None.
     """
-    canvas = background.copy()
-    if rng.random() < .6:
-        _darken_floor(canvas, scene, rng.uniform(.15, .6))
-    depth, subject = draw_people(canvas, scene)
-    covered = np.zeros(subject.shape, bool)
+    drawn = draw_people([scene], [_setting(rng, scene, background)])[0]
+    return _finished(rng, scene, drawn, things, photos, faults)
+
+
+def _setting(rng, scene, background):
+    """What is behind the people: a background [H,W,3] with, sometimes, their shadow on the floor."""
+    if rng.random() >= .6:
+        return background
+    return background * _floor_light(scene, background.shape, rng.uniform(.15, .6))
+
+
+def _finished(rng, scene, drawn, things, photos, faults=True):
+    """A drawing.Drawn with objects in front and camera artefacts -> Drawing."""
+    canvas, covered = drawn.canvas, np.zeros(drawn.subject.shape, bool)
     if things and rng.random() < .35:
-        covered = cover(rng, canvas, subject, photos if 'things' in scene.realism else None)
+        covered = cover(rng, canvas, drawn.subject, photos if 'things' in scene.realism else None)
     if faults and 'blur' in scene.realism and rng.random() < .15:
         canvas = _shake(rng, canvas)
     image = _spoil(rng, canvas) if faults else canvas
     image = (np.clip(image, 0, 1) * 255 + .5).astype(np.uint8)
-    return Drawing(image, subject & ~covered, depth, covered)
+    return Drawing(image, drawn.subject & ~covered, drawn.depth, covered)
 
 
-def _bounds(pixels, camera, margin=2):
-    """First and last column and row of projected points, clipped to the picture; None if all are outside."""
-    if not len(pixels):
-        return None
-    low, high = (np.clip(edge, -1e6, 1e6) for edge in extent(pixels[:, :2]))
-    x0, y0 = np.maximum(np.floor(low).astype(int) - margin, 0)
-    x1, y1 = np.minimum(np.ceil(high).astype(int) + margin, (camera.width, camera.height))
-    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
-
-
-def draw_people(canvas, scene):
-    """Draw all people and the objects they use into canvas [H,W,3], in place.
-
-    Returns depth [H,W] in metres and the visible pixels of the scene's person [H,W] bool.
-    """
-    camera, stage = scene.camera, scene.stage()
-    depth = np.full(canvas.shape[:2], np.inf, np.float32)
-    subject = np.zeros(canvas.shape[:2], bool)
-    pixels = camera.project(stage.places)
-    bounds = _bounds(pixels[pixels[:, 2] > 0], camera)
-    if bounds is None:
-        return depth, subject
-    x0, y0, x1, y1 = bounds
-    scaled = (pixels - (x0, y0, 0)) * (_SUPERSAMPLING, _SUPERSAMPLING, 1)
-    face_index, barycentric, near = rasterize(torch.from_numpy(scaled[None].astype(np.float32)),
-                                              torch.from_numpy(stage.faces), _SUPERSAMPLING * int(y1 - y0),
-                                              _SUPERSAMPLING * int(x1 - x0), cull_backfaces=True)
-    near = near[0].numpy()[::_SUPERSAMPLING, ::_SUPERSAMPLING]
-    towards = scene.view @ scene.lighting.towards
-    shadowed = 'shadows' in scene.realism
-    colour, look = shade(face_index[0], barycentric[0], stage, scene.lighting.seen_from(scene.view),
-                         shadow_map(stage.places, stage.faces, towards) if shadowed else no_shadow(),
-                         openness(near, camera.focal) if shadowed else np.ones_like(near))
-    part = canvas[y0:y1, x0:x1]
-    part += colour[..., 3:] * (colour[..., :3] - part)
-    subject[y0:y1, x0:x1] = (look == SUBJECT) & (colour[..., 3] > .5)
-    depth[y0:y1, x0:x1] = np.where(near > 0, near, np.inf)
-    return depth, subject
-
-
-def _darken_floor(canvas, scene, strength):
-    """Darken the background where people cast a shadow on the floor."""
-    rows, columns = (canvas.shape[0] + 3) // 4, (canvas.shape[1] + 3) // 4
+def _floor_light(scene, shape, strength):
+    """Share [H,W,1] of a background's light that the shadow of people on the floor leaves."""
+    rows, columns = (shape[0] + 3) // 4, (shape[1] + 3) // 4
     shadow = np.zeros((rows, columns), np.float32)
     for person in (scene.person, *scene.others):
-        cells = np.floor(_floor_shadow(scene, person.vertices[::2]) / 4).astype(int)
-        cells = cells[((cells >= 0) & (cells < (columns, rows))).all(1)]
-        shadow[cells[:, 1], cells[:, 0]] = 1
+        x, y = (np.floor(pixels / 4).astype(int) for pixels in _floor_shadow(scene, person.vertices[::2]))
+        inside = (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
+        shadow[y[inside], x[inside]] = 1
     shadow = cv2.GaussianBlur(cv2.dilate(shadow, np.ones((3, 3))), (0, 0), 1.2)
-    shadow = cv2.resize(shadow, canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    canvas *= 1 - strength * shadow[..., None]
+    return 1 - np.float32(strength) * cv2.resize(shadow, shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
 
 
 def _floor_shadow(scene, vertices):
-    """Pixels [K,2] of the shadow of vertices [N,3] on the floor, which is at the lowest vertex."""
+    """Columns and rows [K] in pixels of the shadow of vertices [N,3] on the floor, which is at the lowest vertex."""
     up = scene.view[:, 1]
     height = vertices @ up
     height -= height.min()
     towards = scene.view @ scene.lighting.towards
     flat = vertices - (height / max(float(scene.lighting.towards[1]), .25))[:, None] * towards
-    return np.clip(scene.camera.project(flat[flat[:, 2] > .2])[:, :2], -1e4, 1e4)
+    flat = scene.camera.project(flat[flat[:, 2] > .2])
+    return np.clip(flat[:, 0], -1e4, 1e4), np.clip(flat[:, 1], -1e4, 1e4)
 
 
 def _shake(rng, canvas):

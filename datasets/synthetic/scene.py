@@ -4,6 +4,7 @@ Camera frame: x right, y down, z forward, metres. Pixels as in the rest of the p
 (0.5, 0.5).
 """
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from datasets.synthetic.extents import extent
 from datasets.synthetic.lighting import Lighting, sample_lighting
 from datasets.synthetic.people import Person, dress, place
 from datasets.synthetic.poses import sample_people
-from datasets.synthetic.stage import set_stage
 from datasets.synthetic.things import sample_things
 from utils.keypoints import SMPL_JOINTS
 
@@ -72,10 +72,9 @@ class Scene:
     things: tuple = ()
     realism: frozenset = frozenset()
 
-    def stage(self):
-        """All meshes of the scene -> Stage."""
-        groups = [(person.look, person.pieces) for person in (self.person, *self.others)]
-        return set_stage(groups + [(thing.look, thing.pieces) for thing in self.things])
+    def groups(self):
+        """All meshes of the scene for `stage.set_stage`: [(Look, [Piece, ...])], the labelled person first."""
+        return [(each.look, each.pieces) for each in (self.person, *self.others, *self.things)]
 
     @property
     def horizon(self):
@@ -126,11 +125,17 @@ def sample_camera(rng, size, free=False):
 def _frame(rng, person, camera, framings, off_middle):
     """Sample a translation [3] that brings the person, or a part of it, into the picture."""
     kind = framings[rng.choice(len(framings), p=[f[0] for f in framings])]
-    unwanted = [SMPL_JOINTS.index(name) for name in kind[1]]
-    points = person.posed.vertices[~np.isin(person.body.dominant_joints, unwanted)][::7]
+    points = person.posed.vertices[_kept_vertices(person.body, kind[1])]
     share = rng.uniform(*kind[2])
     jitter = np.clip(rng.normal(0, .07, 2), -off_middle, off_middle)
     return frame_points(points, camera, share, jitter)
+
+
+@lru_cache(maxsize=32)
+def _kept_vertices(body, unwanted):
+    """Indices of every seventh vertex of those that do not follow one of the unwanted joints most."""
+    joints = [SMPL_JOINTS.index(name) for name in unwanted]
+    return np.flatnonzero(~np.isin(body.dominant_joints, joints))[::7]
 
 
 def frame_points(points, camera, share, jitter=(0, 0)):

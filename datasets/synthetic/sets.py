@@ -21,7 +21,7 @@ from tqdm import tqdm
 from datasets.synthetic.multiview import render_views
 from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
-from datasets.synthetic.stream import SPLITS, render_person
+from datasets.synthetic.stream import SPLITS, render_people
 from utils.assets import MANIFEST, Assets, check_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import get_logger
@@ -31,8 +31,9 @@ from utils.threads import use_one_thread
 
 # Increase it when the code makes other bytes from the same recipe.
 # 2: Human3.6M's joints have the left leg first; 3: cloth, panoramas and cut-outs from the folder of photographs,
-# and what `realism.REALISM` names; 4: panoramas are sampled at pixel centres.
-_FORMAT = 4
+# and what `realism.REALISM` names; 4: panoramas are sampled at pixel centres; 5: normals are summed in another
+# order (one grey level).
+_FORMAT = 5
 _JPEG_QUALITY = 92
 # Upper bounds: bytes per pixel of a JPEG file on average, and bytes per row of labels.
 _BYTES_PER_PIXEL, _BYTES_PER_ROW, _SPARE_BYTES = 0.45, 3000, 64 << 20
@@ -74,7 +75,7 @@ class Painter:
         rng = np.random.default_rng([recipe.seed, SPLITS[recipe.split], index])
         realism = frozenset(recipe.realism)
         if recipe.views == 1:
-            return [render_person(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
+            return render_people([rng], self.cast, recipe.size, self.photos, recipe.studio, realism)
         return [(image, row | {'group': index}) for image, row in
                 render_views(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
 

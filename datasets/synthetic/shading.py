@@ -3,18 +3,22 @@
 Garments are regions of the template's T pose (sleeves end at some |x|, trousers at some height), so one formula in the
 template's coordinates dresses every shape and pose. It is evaluated per pixel in warp kernels, so borders stay sharp.
 """
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 import warp as wp
 
 from datasets.synthetic.shadows import ShadowMap, sunlit
-from utils.rasterizer import start_warp
+from datasets.synthetic.warp_arrays import as_rows, blank_rows, to_warp
+from utils.rasterizer import EMPTY, barycentrics_at, cross_at, launch, start_warp, to_double
 
 REGIONS = ('skin', 'hair', 'top', 'bottom', 'shoe', 'sole', 'sock', 'glove', 'eye', 'lip')
 SKIN, HAIR, TOP, BOTTOM, SHOE, SOLE, SOCK, GLOVE, EYE, LIP = range(len(REGIONS))
 PATTERNS = ('plain', 'rings', 'stripes', 'checks', 'camouflage', 'gradient', 'print', 'dots', 'photo')
 _PHOTO = len(PATTERNS) - 1
 
+_EMPTY = wp.constant(wp.int64(EMPTY))
 _PHOTO_PATTERN = wp.constant(_PHOTO)
 _BOTTOM = wp.constant(BOTTOM)
 _REGIONS = wp.constant(len(REGIONS))
@@ -177,9 +181,10 @@ def _lit(n: wp.vec3, light: Light, gloss: float, lamp: float, surroundings: floa
 
 
 @wp.kernel
-def _label_points(points: wp.array(dtype=wp.vec3), cut: Cut, region: wp.array(dtype=wp.int32)):
+def _thicken(points: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3), cut: wp.array(dtype=Cut),
+             thickness: wp.array(dtype=wp.float32), offsets: wp.array(dtype=wp.vec3)):
     i = wp.tid()
-    region[i] = _region(points[i], cut)
+    offsets[i] = thickness[_region(points[i], cut[0])] * normals[i]
 
 
 @wp.func
@@ -192,8 +197,8 @@ def _mirrored(t: float, side: int):
 
 
 @wp.func
-def _photo(p: wp.vec3, bottom: int, cloth: wp.array4d(dtype=wp.float32), arm: float, frequency: float):
-    """Linear colour of cloth that was cut from a photograph; top and bottom have one piece each."""
+def _photo(p: wp.vec3, piece: int, cloth: wp.array4d(dtype=wp.float32), arm: float, frequency: float):
+    """Linear colour of a piece of cloth that was cut from a photograph."""
     along = p[1]
     across = p[0] + 0.7 * p[2]
     if wp.abs(p[0]) > arm:
@@ -201,7 +206,7 @@ def _photo(p: wp.vec3, bottom: int, cloth: wp.array4d(dtype=wp.float32), arm: fl
         across = p[2] + 0.7 * p[1]
     row = _mirrored(0.05 * frequency * along, cloth.shape[1])
     column = _mirrored(0.05 * frequency * across, cloth.shape[2])
-    return wp.vec3(cloth[bottom, row, column, 0], cloth[bottom, row, column, 1], cloth[bottom, row, column, 2])
+    return wp.vec3(cloth[piece, row, column, 0], cloth[piece, row, column, 1], cloth[piece, row, column, 2])
 
 
 @wp.func
@@ -222,7 +227,8 @@ def _to_srgb(linear: float):
 
 @wp.struct
 class Looks:
-    """What people and things look like; tables have len(REGIONS) rows a look, `cloth` two pieces."""
+    """What people and things look like; tables have len(REGIONS) rows a look. cloth_of: where a look's two pieces of
+    `cloth`, top and bottom, begin."""
     cut: wp.array(dtype=Cut)
     first: wp.array(dtype=wp.vec3)
     second: wp.array(dtype=wp.vec3)
@@ -230,16 +236,19 @@ class Looks:
     texture: wp.array(dtype=wp.vec4)
     arm: wp.array(dtype=wp.float32)
     cloth: wp.array4d(dtype=wp.float32)
+    cloth_of: wp.array(dtype=wp.int32)
 
 
 @wp.struct
 class Mesh:
-    """All that is drawn, as one mesh. points: of the template, metres; places: in the camera frame; look, region: of
-    each face, the region -1 where the point decides."""
+    """All that is drawn, as one mesh. points: of the template, metres; places: in the camera frame; piece: of each
+    face; look, region: of each piece, the region -1 where the point decides."""
     faces: wp.array(dtype=wp.vec3i)
     points: wp.array(dtype=wp.vec3)
     places: wp.array(dtype=wp.vec3)
     normals: wp.array(dtype=wp.vec3)
+    pixels: wp.array(dtype=wp.vec3)
+    piece: wp.array(dtype=wp.int32)
     look: wp.array(dtype=wp.int32)
     region: wp.array(dtype=wp.int32)
 
@@ -248,18 +257,22 @@ class Mesh:
 def _albedo(p: wp.vec3, look: int, region: int, looks: Looks):
     row = look * _REGIONS + region
     if looks.pattern[row] == _PHOTO_PATTERN:
-        return _photo(p, 2 * look + wp.where(region == _BOTTOM, 1, 0), looks.cloth, looks.arm[look],
+        return _photo(p, looks.cloth_of[look] + wp.where(region == _BOTTOM, 1, 0), looks.cloth, looks.arm[look],
                       looks.texture[row][0])
     share = _pattern(looks.pattern[row], p, looks.arm[look], looks.texture[row][0], looks.texture[row][1])
     return (1.0 - share) * looks.first[row] + share * looks.second[row]
 
 
 @wp.kernel
-def _shade_pixels(face_index: wp.array2d(dtype=wp.int64), barycentric: wp.array2d(dtype=wp.vec3), mesh: Mesh,
-                  looks: Looks, light: Light, shadow: ShadowMap, zbuffer: wp.array2d(dtype=wp.int64),
-                  openness: wp.array2d(dtype=wp.float32), colour: wp.array2d(dtype=wp.vec4),
-                  owner: wp.array2d(dtype=wp.int32)):
-    row, column = wp.tid()
+def _shade_pixels(zbuffer: wp.array3d(dtype=wp.int64), bounds: wp.array(dtype=wp.vec4i), mesh: Mesh, looks: Looks,
+                  lights: wp.array(dtype=Light), shadows: wp.array(dtype=ShadowMap),
+                  lamp_zbuffer: wp.array3d(dtype=wp.int64), openness: wp.array3d(dtype=wp.float32),
+                  canvas: wp.array3d(dtype=wp.vec3), owner: wp.array3d(dtype=wp.int32)):
+    scene, row, column = wp.tid()
+    owner[scene, row, column] = -1
+    bound = bounds[scene]
+    if column < bound[0] or row < bound[1] or column >= bound[2] or row >= bound[3]:
+        return
     covered = float(0.0)  # noqa: UP018 - a literal would be a constant to warp
     alike = float(0.0)  # noqa: UP018
     albedo = wp.vec3(0.0, 0.0, 0.0)
@@ -272,13 +285,19 @@ def _shade_pixels(face_index: wp.array2d(dtype=wp.int64), barycentric: wp.array2
     for sample in range(4):
         y = 2 * row + sample // 2
         x = 2 * column + sample % 2
-        f = int(face_index[y, x])
-        if f >= 0:
+        key = zbuffer[scene, y, x]
+        if key != _EMPTY:
+            f = wp.int32(key & wp.int64(0x7fffffff))
             face = mesh.faces[f]
-            look = mesh.look[f]
-            w = barycentric[y, x]
+            piece = mesh.piece[f]
+            look = mesh.look[piece]
+            a = to_double(mesh.pixels[face[0]])
+            b = to_double(mesh.pixels[face[1]])
+            c = to_double(mesh.pixels[face[2]])
+            exact = barycentrics_at(a, b, c, wp.float64(x) + wp.float64(0.5), wp.float64(y) + wp.float64(0.5))
+            w = wp.vec3(float(exact[0]), float(exact[1]), float(exact[2]))
             p = w[0] * mesh.points[face[0]] + w[1] * mesh.points[face[1]] + w[2] * mesh.points[face[2]]
-            part = mesh.region[f]
+            part = mesh.region[piece]
             if part < 0:
                 part = _region(p, looks.cut[look])
             covered += 1.0
@@ -290,62 +309,71 @@ def _shade_pixels(face_index: wp.array2d(dtype=wp.int64), barycentric: wp.array2
                 alike += 1.0
                 middle += p
                 place += w[0] * mesh.places[face[0]] + w[1] * mesh.places[face[1]] + w[2] * mesh.places[face[2]]
-                normal += w[0] * mesh.normals[face[0]] + w[1] * mesh.normals[face[1]] + w[2] * mesh.normals[face[2]]
-    owner[row, column] = shown
+                n = w[0] * mesh.normals[face[0]] + w[1] * mesh.normals[face[1]] + w[2] * mesh.normals[face[2]]
+                # A face that is seen from inside is lit from there.
+                normal += wp.where(cross_at(b, c, a[0], a[1]) > wp.float64(0.0), -n, n)
     if covered == 0.0:
-        colour[row, column] = wp.vec4(0.0, 0.0, 0.0, 0.0)
         return
-    direct = sunlit(place / alike, shadow, zbuffer)
-    received = _light_on(middle / alike, normal, looks.texture[shown * _REGIONS + region], light, direct,
-                         openness[row, column])
+    if covered > 2.0:
+        owner[scene, row, column] = shown
+    direct = sunlit(place / alike, shadows[scene], lamp_zbuffer, scene)
+    received = _light_on(middle / alike, normal, looks.texture[shown * _REGIONS + region], lights[scene], direct,
+                         openness[scene, row, column])
     linear = wp.cw_mul(albedo / covered, received)
-    colour[row, column] = wp.vec4(_to_srgb(linear[0]), _to_srgb(linear[1]), _to_srgb(linear[2]), 0.25 * covered)
+    colour = wp.vec3(_to_srgb(linear[0]), _to_srgb(linear[1]), _to_srgb(linear[2]))
+    behind = canvas[scene, row, column]
+    canvas[scene, row, column] = behind + 0.25 * covered * (colour - behind)
 
 
-def _array(values, dtype):
-    return wp.array(np.ascontiguousarray(values), dtype=dtype, device='cpu', copy=False)
+_BLANK_CUT = {name: np.zeros(*kind.shape).tolist() if kind.shape else 0.0 for name, (kind, _) in
+              blank_rows(Cut, ()).dtype.fields.items()}
 
 
-def label_points(points, cut):
-    """Region number [N] of points [N,3] of the template, metres."""
+def blank_cut():
+    """A Cut for `as_rows` with all numbers zero: floats, and for vectors sequences of three."""
+    return SimpleNamespace(**_BLANK_CUT)
+
+
+def cloth_offsets(points, normals, cut, thickness):
+    """Offsets [N,3] in metres along unit normals [N,3] of points [N,3] of the template, by the thickness [R] of their
+    regions. cut: attributes of a Cut; arrays: float32."""
     start_warp()
-    region = np.zeros(len(points), np.int32)
-    wp.launch(_label_points, dim=len(points), device='cpu',
-              inputs=[_array(points.astype(np.float32), wp.vec3), cut, _array(region, wp.int32)])
-    return region
+    offsets = torch.empty(len(points), 3)
+    launch(_thicken, len(points), offsets.device, torch.from_numpy(points), torch.from_numpy(normals),
+           to_warp(as_rows(Cut, [cut]), Cut, offsets.device), torch.from_numpy(thickness), offsets)
+    return offsets.numpy()
 
 
-def shade(face_index, barycentric, stage, light, shadow, openness):
-    """Colour [H,W,4] float32, sRGB in [0, 1] and opacity, and look [H,W] int32 (-1: none), from four samples a pixel.
+def shade(canvas, zbuffer, bounds, mesh, looks, lights, shadows, openness):
+    """Paint what a z-buffer shows over a canvas [B,H,W,3] float32 sRGB, in place, from four samples a pixel.
 
-    face_index [2H,2W], barycentric [2H,2W,3]: torch, from `rasterize` at twice the size; stage: stage.Stage; light:
-    Light; shadow: what `shadows.shadow_map` gives; openness [H,W] float32: share of the surrounding light that arrives.
+    zbuffer [B,2H,2W] int64: of the mesh's pixels at twice the size; bounds [B,4] int32: first and last column and row
+    that may show something, the last one excluded; mesh: Mesh; looks: of `look_tables`; lights: Light's attributes, one
+    object a scene; shadows: what `shadows.shadow_maps` gives; openness [B,H,W]: share of the surrounding light that
+    arrives. All tensors are on one device. Returns the look [B,H,W] int32 that covers more than half of each pixel, or
+    -1.
     """
-    start_warp()
-    height, width = face_index.shape[0] // 2, face_index.shape[1] // 2
-    colour, owner = torch.empty(height, width, 4), torch.empty(height, width, dtype=torch.int32)
-    wp.launch(_shade_pixels, dim=(height, width), device='cpu', inputs=[
-        wp.from_torch(face_index), wp.from_torch(barycentric, dtype=wp.vec3), _mesh(stage), _looks(stage.looks), light,
-        *shadow, _array(openness, wp.float32), wp.from_torch(colour, dtype=wp.vec4), wp.from_torch(owner)])
-    return colour.numpy(), owner.numpy()
+    device = canvas.device
+    owner = torch.empty(canvas.shape[:3], dtype=torch.int32, device=device)
+    maps, lamp_zbuffer = shadows
+    launch(_shade_pixels, owner.shape, device, zbuffer, bounds, mesh, looks,
+           to_warp(as_rows(Light, lights), Light, device), maps, lamp_zbuffer, openness, canvas, owner)
+    return owner
 
 
-def _mesh(stage):
-    mesh = Mesh()
-    mesh.faces, mesh.points = _array(stage.faces, wp.vec3i), _array(stage.points, wp.vec3)
-    mesh.places, mesh.normals = _array(stage.places, wp.vec3), _array(stage.normals, wp.vec3)
-    mesh.look, mesh.region = _array(stage.look, wp.int32), _array(stage.region, wp.int32)
-    return mesh
-
-
-def _looks(looks):
-    tables = Looks()
-    side = max(look.cloth.shape[1] for look in looks)
-    tables.cut = wp.array([look.cut for look in looks], dtype=Cut, device='cpu')
+def look_tables(looks, device):
+    """`appearance.Look`s as a Looks on a device."""
+    tables, pieces, first = Looks(), [np.zeros((1, 1, 1, 3), np.float32)], []
+    for look in looks:
+        first.append(sum(map(len, pieces)))
+        if look.cloth is not None:
+            pieces.append(look.cloth)
+    side = max(piece.shape[1] for piece in pieces)
+    pieces[0] = np.zeros((1, side, side, 3), np.float32)
+    tables.cut = to_warp(as_rows(Cut, [look.cut for look in looks]), Cut, device)
     for name, dtype in (('first', wp.vec3), ('second', wp.vec3), ('pattern', wp.int32), ('texture', wp.vec4)):
-        setattr(tables, name, _array(np.concatenate([getattr(look, name) for look in looks]), dtype))
-    tables.arm = _array(np.array([look.arm for look in looks], np.float32), wp.float32)
-    cloth = [np.broadcast_to(look.cloth, (2, side, side, 3)) if look.cloth.shape[1] == 1 else look.cloth
-             for look in looks]
-    tables.cloth = _array(np.concatenate(cloth), wp.float32)
+        setattr(tables, name, to_warp(np.concatenate([getattr(look, name) for look in looks]), dtype, device))
+    tables.arm = to_warp(np.array([look.arm for look in looks], np.float32), wp.float32, device)
+    tables.cloth, tables.cloth_of = (to_warp(values, kind, device) for values, kind in
+                                     ((np.concatenate(pieces), wp.float32), (np.array(first, np.int32), wp.int32)))
     return tables
