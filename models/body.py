@@ -17,7 +17,7 @@ from utils.errors import MissingFile
 from utils.geometry import axis_angle_to_rotmat, in_full_precision
 from utils.keypoints import BODY54_TO_J49
 from utils.landmarks import landmark_matrix, read_regressor
-from utils.skinning import KinematicTree, Skeleton, VertexSet
+from utils.skinning import KinematicTree, VertexSet, posed_skeleton
 
 _DEEPEST = 5  # largest number of folders from a body file up to its asset folder
 
@@ -94,7 +94,7 @@ class BodyModel(nn.Module):
         with in_full_precision(rotmat.device.type):
             betas = betas.expand(len(rotmat), -1)
             rest = self.joint_template + (betas @ self.joint_shapedirs).unflatten(-1, (-1, 3))
-            return Skeleton(betas, rotmat, *self.tree.rest_to_posed(rotmat, rest))
+            return posed_skeleton(self.tree, betas, rotmat, rest)
 
     def joints49(self, skeleton):
         """The 49 joints [B, 49, 3] of utils/keypoints.py, without computing the mesh."""

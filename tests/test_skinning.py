@@ -7,7 +7,7 @@ from smplx.lbs import batch_rigid_transform, vertices2joints
 from tests.test_rich import PARENTS as SMPLX_PARENTS
 from utils.geometry import axis_angle_to_rotmat
 from utils.keypoints import SMPL_PARENTS
-from utils.skinning import KinematicTree, Skeleton, VertexSet, skin
+from utils.skinning import KinematicTree, VertexSet, posed_skeleton, skin
 
 TREES = {'SMPL': SMPL_PARENTS, 'SMPL-X': SMPLX_PARENTS, 'chain': (-1, 0, 1, 2, 3), 'one joint': (-1,)}
 
@@ -55,7 +55,7 @@ def skeleton():
     rotmat = axis_angle_to_rotmat(torch.randn(2, 72, generator=generator))
     rest = torch.randn(2, 24, 3, generator=generator)
     betas = torch.randn(2, 10, generator=generator)
-    return Skeleton(betas, rotmat, *KinematicTree(SMPL_PARENTS).rest_to_posed(rotmat, rest))
+    return posed_skeleton(KinematicTree(SMPL_PARENTS), betas, rotmat, rest)
 
 
 def test_points_are_combinations_of_vertices(body, skeleton):

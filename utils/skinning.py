@@ -4,7 +4,6 @@ Every body of the project is posed here: SMPL's 24 joints and SMPL-X's 55, in fl
 one (SMPL: Loper et al., SIGGRAPH Asia 2015).
 """
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse
@@ -18,17 +17,10 @@ from utils.geometry import in_full_precision
 @dataclass
 class Skeleton:
     """A posed skeleton of J joints: everything needed to shape and skin a vertex, except the vertex."""
-    betas: torch.Tensor       # [B, n]
-    rotmat: torch.Tensor      # [B, J, 3, 3] relative to the parents
-    joints: torch.Tensor      # [B, J, 3] posed, metres
-    transforms: torch.Tensor  # [B, J, 12] from rest to posed space, rows of [3, 4]
-
-    @cached_property
-    def pose_feature(self):
-        """[B, 9 (J - 1)]: rotations minus identity, without the root, of which pose blend shapes are linear functions.
-        """
-        identity = torch.eye(3, dtype=self.rotmat.dtype, device=self.rotmat.device)
-        return (self.rotmat[:, 1:] - identity).flatten(1)
+    betas: torch.Tensor          # [B, n]
+    pose_feature: torch.Tensor   # [B, 9 (J - 1)] of which pose blend shapes are linear functions
+    joints: torch.Tensor         # [B, J, 3] posed, metres
+    transforms: torch.Tensor     # [B, J, 12] from rest to posed space, rows of [3, 4]
 
 
 class KinematicTree(nn.Module):
@@ -74,6 +66,12 @@ class KinematicTree(nn.Module):
         rotation, joints = self(rotmat, rest)
         translation = joints - (rotation @ rest.unsqueeze(-1)).squeeze(-1)
         return joints, torch.cat([rotation, translation.unsqueeze(-1)], -1).flatten(2)
+
+
+def posed_skeleton(tree, betas, rotmat, rest):
+    """The Skeleton of betas [B,n], rotations [B,J,3,3] relative to the parents and joints `rest` as KinematicTree's."""
+    identity = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
+    return Skeleton(betas, (rotmat[:, 1:] - identity).flatten(1), *tree.rest_to_posed(rotmat, rest))
 
 
 def skin(rest, weights, transforms):

@@ -12,7 +12,7 @@ from utils.assets import find_assets
 from utils.errors import BadFile, WrongBody
 from utils.geometry import axis_angle_to_rotmat
 from utils.safe_io import load_npz, load_pickle
-from utils.skinning import KinematicTree, Skeleton, VertexSet
+from utils.skinning import KinematicTree, VertexSet, posed_skeleton
 
 _NAMES = {-1: 'NEUTRAL', 0: 'MALE', 1: 'FEMALE'}
 _TRANSFER = 'smplx2smpl.pkl'
@@ -89,5 +89,4 @@ class SmplxBody:
         """betas [B,10], pose [B,66] -> vertices [B,V,3] in metres."""
         pose = torch.cat([pose, self._rest_of_pose.expand(len(pose), -1)], 1)
         joints = self._joint_template + torch.einsum('jck,bk->bjc', self._joint_shapedirs, betas)
-        rotmat = axis_angle_to_rotmat(pose)
-        return self._mesh(Skeleton(betas, rotmat, *self._tree.rest_to_posed(rotmat, joints)))
+        return self._mesh(posed_skeleton(self._tree, betas, axis_angle_to_rotmat(pose), joints))

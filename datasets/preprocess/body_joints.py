@@ -11,7 +11,7 @@ from utils.geometry import axis_angle_to_rotmat
 from utils.keypoints import BODY54_TO_J49, SMPL_PARENTS
 from utils.landmarks import landmark_matrix
 from utils.safe_io import load_npz, load_pickle
-from utils.skinning import KinematicTree, Skeleton, VertexSet
+from utils.skinning import KinematicTree, VertexSet, posed_skeleton
 
 _NEEDED = ('v_template', 'shapedirs', 'posedirs', 'J_regressor', 'weights')
 
@@ -40,8 +40,7 @@ class BodyJoints:
         rest = self._joint_template + self._joint_shapedirs @ betas
         with torch.inference_mode():
             betas, pose, rest = (torch.from_numpy(np.asarray(a, np.float64))[None] for a in (betas, pose, rest))
-            rotmat = axis_angle_to_rotmat(pose)
-            skeleton = Skeleton(betas, rotmat, *self._tree.rest_to_posed(rotmat, rest))
+            skeleton = posed_skeleton(self._tree, betas, axis_angle_to_rotmat(pose), rest)
             joints, landmarks = skeleton.joints[0].numpy(), self._landmarks(skeleton)[0].numpy()
         return joints, np.concatenate([joints, landmarks])[BODY54_TO_J49]
 

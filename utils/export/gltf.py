@@ -189,8 +189,7 @@ def correctives_left_out(body, person):
     """Mean distance in millimetres between the body and its skin without correctives, over up to 16 frames."""
     rows = np.unique(np.linspace(0, len(person) - 1, _SAMPLED_FRAMES).astype(int))
     _, out = next(posed(body, mean_betas(person), person.pose[rows]))
-    # Without pose blend shapes: those of the rest pose are zero.
-    plain = replace(out.skeleton, rotmat=torch.eye(3).to(out.skeleton.rotmat).expand_as(out.skeleton.rotmat))
+    plain = replace(out.skeleton, pose_feature=torch.zeros_like(out.skeleton.pose_feature))
     with torch.no_grad():
         return 1000 * float((body.mesh(plain) - out.vertices).norm(dim=-1).mean())
 
