@@ -9,8 +9,8 @@ each one, and without the photographs. The learning rate falls to zero within th
 
 PEOPLE.npz, FOLDER: real people and their pictures, as for benchmarks.real_people. The columns of each: error, the mean
 distance of the 12 limb joints over the box's side, and its difference to the trial with all options, both over the
-seeds that both trials have, with the 95 % bootstrap interval over people. A positive difference: the option helps. How
-much two trainings of one trial differ is seen from the rows of single seeds.
+seeds that both trials have, with the 95 % bootstrap interval over people. A positive difference: the option helps. The
+intervals do not cover what differs between two trainings of one trial; the lines of single seeds show it.
 """
 import argparse
 import subprocess

@@ -80,7 +80,7 @@ _C.DATA.DENSE_POINTS = False  # train on the points and segments of DensePose-CO
 _C.DATA.STREAM = CN()  # pictures that 'free-stream' renders during training (docs/synthetic_data.md)
 _C.DATA.STREAM.SIZE = 0  # longer side of a picture in pixels; 0: 8/7 of IMG_RES, such as 256 for 224
 # What is added to one person in plain clothes in front of a background. [] adds nothing.
-_C.DATA.STREAM.REALISM = ['people', 'things', 'poses', 'framing', 'shadows', 'blur', 'garments']
+_C.DATA.STREAM.REALISM = ['people', 'things', 'poses', 'framing', 'blur', 'garments']
 _C.DATA.STREAM.DEVICE = 'cpu'  # where people are drawn; 'cuda': loader processes are spawned and share the GPU
 _C.DATA.STREAM.PHOTOS = ''  # folder of photographs for backgrounds, cloth and objects in front; '': all drawn
 _C.DATA.LEGACY_CROP_EVAL = False  # evaluate on crops made as in the published code; for published weights

@@ -11,7 +11,7 @@ from datasets.synthetic.coco_file import write_coco_keypoints
 from datasets.synthetic.multiview import NUM_VIEWS
 from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
-from datasets.synthetic.realism import REALISM, read_realism
+from datasets.synthetic.realism import DEFAULT_REALISM, REALISM, read_realism
 from datasets.synthetic.sets import Recipe, annotation_file, only_run, write_set
 from datasets.synthetic.walking import detections_file, write_walking
 from utils.assets import Assets, check_free_folder
@@ -38,7 +38,7 @@ def parse_arguments(argv=None):
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--gendered', type=float, default=0.0, help='share of people with the male or female body')
     parser.add_argument('--backgrounds', type=Path, help='folder of photographs: backgrounds and cloth')
-    parser.add_argument('--realism', default=','.join(REALISM),
+    parser.add_argument('--realism', default=','.join(DEFAULT_REALISM),
                         help=f'some of {",".join(REALISM)}, or "" for none (studio sets have none)')
     parser.add_argument('--workers', type=int, default=2, help='rendering processes')
     arguments = parser.parse_args(argv)

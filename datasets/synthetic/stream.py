@@ -4,7 +4,7 @@ import torch
 
 from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
-from datasets.synthetic.realism import REALISM, read_realism
+from datasets.synthetic.realism import DEFAULT_REALISM, read_realism
 from datasets.synthetic.render import draw_batch, label
 from datasets.synthetic.scene import sample_scene
 from utils.assets import Assets, find_assets
@@ -51,7 +51,7 @@ class FreeStream:
     MissingFile and ProjectError for an unusable folder of photographs, BadConfig for an unknown name.
     """
 
-    def __init__(self, assets_root, length=DEFAULT_LENGTH, seed=0, size=256, photos='', realism=tuple(REALISM),
+    def __init__(self, assets_root, length=DEFAULT_LENGTH, seed=0, size=256, photos='', realism=DEFAULT_REALISM,
                  device='cpu'):
         self.assets_root, self.length, self.seed, self.size, self.device = assets_root, length, seed, size, device
         self.realism = read_realism(realism, 'DATA.STREAM.REALISM')
