@@ -176,8 +176,10 @@ def _lit(n: wp.vec3, light: Light, gloss: float, lamp: float, surroundings: floa
     around = wp.max(around, 0.15 * light.ambient)
     direct = wp.max(wp.dot(n, light.direction), 0.0)
     half = wp.normalize(light.direction + wp.vec3(0.0, 0.0, -1.0))
-    shine = gloss * wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0)
-    return surroundings * around + (lamp * (direct + shine)) * light.colour
+    cosine = wp.max(wp.dot(n, half), 0.0)
+    squared = cosine * cosine
+    eighth = squared * squared * squared * squared
+    return surroundings * around + (lamp * (direct + gloss * eighth * eighth * eighth)) * light.colour
 
 
 @wp.kernel
