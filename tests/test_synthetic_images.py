@@ -33,7 +33,7 @@ from datasets.synthetic.panorama import Panorama
 from datasets.synthetic.people import MAX_BETA, Cast
 from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.poses import sample_poses
-from datasets.synthetic.realism import REALISM
+from datasets.synthetic.realism import DEFAULT_REALISM, REALISM
 from datasets.synthetic.render import compose, draw, label
 from datasets.synthetic.scene import Camera, sample_scene
 from datasets.synthetic.sets import Recipe, write_set
@@ -48,7 +48,7 @@ from utils.keypoints import J24_TO_COCO, JOINT_NAMES
 from utils.safe_io import load_npz
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = Recipe('free_train', 'train', count=6, size=96, seed=0, realism=tuple(REALISM))
+SMALL = Recipe('free_train', 'train', count=6, size=96, seed=0, realism=DEFAULT_REALISM)
 
 
 def linked_assets(free_assets, folder):
