@@ -3,7 +3,7 @@
 speed: frames a second end to end on a 640 x 480 video of one person, over those of the network alone on the same
 crops. overlay: milliseconds to draw one body over a 1080p picture. memory: peak resident memory of a 60-second video
 over that of a 6-second one. parts: milliseconds a frame of each stage of the demo, with bodies fitted to keypoints, on
-a video of people (--video) that is resized to a longer side of 640 pixels. crowd: the same on a 1080p video of four
+a video of people (--video) that is made to fit into 640 x 480 pixels. crowd: the same on a 1080p video of four
 people, which shows --video four times. Times are CPU seconds of the process and wall seconds, with two threads.
 """
 import argparse
@@ -130,15 +130,11 @@ def print_memory(folder, checkpoint):
           f'ratio {peaks[60] / peaks[6]:.3f}')
 
 
-def smaller(video, path, longest=640):
-    """Copy a video, resized to a longer side of `longest` pixels -> (path, number of frames)."""
-    count = 0
+def smaller(video, path, width=640, height=480):
+    """A copy of a video, made to fit into `width` by `height` pixels -> (path, number of frames)."""
+    writer, count = VideoWriter(path, width, height, 25), 0
     for count, frame in enumerate(VideoReader(video), 1):
-        if count == 1:
-            height, width = frame.image.shape[:2]
-            size = tuple(2 * round(side * longest / max(width, height) / 2) for side in (width, height))
-            writer = VideoWriter(path, *size, 25)
-        writer.write(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), frame.time)
+        writer.write(letterboxed(frame.image, width, height), frame.time)
     writer.close()
     return path, count
 

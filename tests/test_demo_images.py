@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.demo.options import parse_options
+from core.demo.run import run_demo
 from tests.demo_data import SMALL, demo, networks_are_read_once, write_checkpoint, write_json  # noqa: F401
 from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.keypoints import JOINT_NAMES
@@ -213,3 +214,13 @@ def test_bad_files_are_one_line_errors(checkpoint, picture, tmp_path):
         with pytest.raises(kind, match=message) as error:
             demo('--checkpoint', checkpoint, *line)
         assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('flag, noun', [('--img', 'picture'), ('--vid_file', 'video')])
+def test_an_absent_file_is_named_before_networks_are_loaded(flag, noun, tmp_path, monkeypatch):
+    def load(*_):
+        raise AssertionError('a network is loaded')
+
+    monkeypatch.setattr('core.demo.run.build_estimator', load)
+    with pytest.raises(MissingFile, match=f'nothere: no such {noun}'):
+        run_demo(*parse_options([flag, str(tmp_path / 'nothere'), '--checkpoint', 'none']))

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+import torchvision
 from PIL import Image
 
 from core.config import load_config
@@ -135,3 +136,12 @@ def test_regressors_train_on_it(standin_assets, tmp_path, regressor):
         'MODEL.HMR.HIDDEN', 32, 'IUV.SIZE', 16, 'DATA.IMG_RES', 64, 'DATA.MIXTURE', ['tiny:1'],
         'DATA.EVAL_DATASET', 'tiny', 'TRAIN.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 0])).fit()
     assert torch.isfinite(evaluation.errors['mpjpe']).all()
+
+
+def test_a_backbone_that_is_not_of_this_project_keeps_its_weights(tmp_path, log):
+    """As a plug-in's, whose author calls torchvision's ResNet `self.backbone`."""
+    network = torchvision.models.resnet18()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    load_pretrained_backbone(network, 'imagenet', tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert 'the backbone, a ResNet, is not of models/backbones' in log.text

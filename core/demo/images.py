@@ -52,10 +52,6 @@ def run_pictures(cfg, inputs, estimator, device):
 def _jobs(cfg, inputs, estimator):
     output = Path(cfg.DEMO.OUTPUT_FOLDER or 'output')
     paths = [Path(path) for path in inputs.paths]
-    if inputs.kind in ('img', 'img_file'):
-        for path in paths:
-            if not path.exists():
-                raise MissingFile(f'{path}: no such picture')
     if inputs.kind == 'img':
         prefixes = distinct_paths([_spin_prefix(cfg, inputs, path) for path in paths])
         if len(paths) > 1 and getattr(getattr(estimator, 'regressor', None), 'takes_views', False):

@@ -7,6 +7,7 @@ from torch.hub import download_url_to_file
 
 from models.backbones.timm_networks import TimmBackbone
 from utils.errors import BadConfig, BadFile, MissingFile
+from utils.logging import get_logger
 from utils.torch_io import load_torch
 
 _OFF = 'set MODEL.BACKBONE.PRETRAINED to \'\' to start from random weights'
@@ -26,10 +27,15 @@ def load_pretrained_backbone(backbone, pretrained, root):
     """Load the weights that MODEL.BACKBONE.PRETRAINED names into `backbone`; '' changes nothing.
 
     A path may also be a checkpoint of any regressor of this project with the same backbone.
+    A backbone that is not of `models.backbones`, such as a plug-in's, keeps its own weights; the log says so.
     root: asset folder. Its `pretrained_model/` is searched before torchvision downloads.
     Raises MissingFile where the file is absent and cannot be downloaded, BadFile where it does not fit.
     """
     if not pretrained:
+        return
+    if not hasattr(backbone, 'name'):
+        get_logger().info('MODEL.BACKBONE.PRETRAINED is not used: the backbone, a %s, is not of models/backbones',
+                          type(backbone).__name__)
         return
     if isinstance(backbone, TimmBackbone) and pretrained == 'imagenet':
         backbone.load_imagenet(root)
