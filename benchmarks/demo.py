@@ -132,11 +132,11 @@ def print_memory(folder, checkpoint):
 
 def smaller(video, path, width=640, height=480):
     """A copy of a video, made to fit into `width` by `height` pixels -> (path, number of frames)."""
-    writer, count = VideoWriter(path, width, height, 25), 0
-    for count, frame in enumerate(VideoReader(video), 1):
+    writer, frames = VideoWriter(path, width, height, 25), list(VideoReader(video))
+    for frame in frames:
         writer.write(letterboxed(frame.image, width, height), frame.time)
     writer.close()
-    return path, count
+    return path, len(frames)
 
 
 def four_times(video, path, width=1920, height=1080):
