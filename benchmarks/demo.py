@@ -211,6 +211,8 @@ def main():
     parser.add_argument('--video', help='of people, for `parts` and `crowd`')
     parser.add_argument('--peak-of', help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if {'parts', 'crowd'} & set(given.what) and not given.video:
+        parser.error('parts and crowd measure a video of people: give one with --video')
     torch.set_num_threads(2)
     if given.peak_of:
         run_demo(*parse_options(json.loads(given.peak_of)))

@@ -23,7 +23,7 @@ from benchmarks.real_people import network, read_people, score
 from core.config import load_config
 from core.metrics import bootstrap_interval
 from datasets.synthetic.realism import REALISM
-from utils.errors import ProjectError, run_main
+from utils.errors import BadConfig, ProjectError, run_main
 from utils.threads import use_one_thread
 
 CONFIG = Path(__file__).parent.parent / 'configs/free/pymaf.yaml'
@@ -81,6 +81,9 @@ def main(argv=None):
     use_one_thread()
     sets = [read_people(Path(file), folder) for file, folder in options.people]
     chosen = trials(options.photos)
+    unknown = set(options.trials or ()) - set(chosen)
+    if unknown:
+        raise BadConfig(f'--trials: no {sorted(unknown)[0]!r}; use some of {", ".join(chosen)}')
     names = [ALL, *(name for name in options.trials or chosen if name != ALL)]
     errors = {name: [{} for _ in sets] for name in names}
     for seed in options.seeds:

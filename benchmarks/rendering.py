@@ -1,7 +1,7 @@
 """Processor time of a rendered picture, over that of another revision: `python -m benchmarks.rendering --against REV`.
 
-Two processes of one thread render the same pictures in turns, so both meet the same machine: this tree in batches, as
-the loader does, and the revision one by one. Revisions from before realism draw plain pictures only.
+Two processes of one thread render the same pictures in turns, with all realism options or with none: this tree in
+batches, as the loader does, and the revision one by one. Revisions from before realism draw plain pictures only.
 """
 import argparse
 import os
@@ -21,14 +21,17 @@ _ROOT = Path(__file__).resolve().parent.parent
 _BATCH = 16
 # Run in the root of a tree, whichever its age. A line (epoch, pictures) on the input gives milliseconds a picture.
 _RENDERER = '''
-import inspect, sys, time
+import importlib.util, sys, time
 from pathlib import Path
 from utils.threads import use_one_thread
 from datasets.synthetic.stream import FreeStream
 
 root, size, photos, plain, batch = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == '1', int(sys.argv[5])
 use_one_thread()
-options = {'realism': ()} if plain and 'realism' in inspect.signature(FreeStream).parameters else {}
+options = {}
+if importlib.util.find_spec('datasets.synthetic.realism'):
+    from datasets.synthetic.realism import REALISM
+    options = {'realism': () if plain else tuple(REALISM)}
 stream = FreeStream(Path(root), size=size, photos=photos, **options)
 
 def render(epoch, count):

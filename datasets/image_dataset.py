@@ -62,6 +62,10 @@ class PersonDataset(Dataset):
         augmentation = self.draw_augmentation(rng) if self.split == 'train' else NO_AUGMENTATION
         return self._pack(*self._read(epoch, index, augmentation.box_factor), augmentation)
 
+    def samples(self, keys, rngs):
+        """`sample` for several (epoch, index), each with its own generator."""
+        return [self.sample(*key, rng) for key, rng in zip(keys, rngs)]
+
     def crop_squares(self, rows):
         """Centres [N,2] and scales [N] (side / 200) of the evaluation crops of `rows`, float64."""
         people = [self._framed(self.annotations.person(row), NO_AUGMENTATION) for row in rows]

@@ -84,7 +84,7 @@ class MixedDataset(Dataset):
         if not self.datasets:
             raise MissingFile(_nothing_here(absent))
         self.shares = np.array(weights) / np.sum(weights)
-        # What some data sets alone label is zeros in the others' samples, under a mask.
+        # A label that only some datasets have is zeros in the others' samples, under a mask.
         self._labels = {label: zeros for dataset in self.datasets
                         for label, zeros in getattr(dataset, 'labels', {}).items()}
         self._bounds = np.cumsum(self.shares)[:-1]
@@ -106,9 +106,7 @@ class MixedDataset(Dataset):
         for number, dataset in enumerate(self.datasets):
             places = [place for place, (owner, _, _) in enumerate(drawn) if owner == number]
             rows, rngs = [drawn[place][1] for place in places], [drawn[place][2] for place in places]
-            given = dataset.samples(rows, rngs) if isinstance(dataset, StreamDataset) else \
-                [dataset.sample(*row, rng) for row, rng in zip(rows, rngs)]
-            for place, sample in zip(places, given):
+            for place, sample in zip(places, dataset.samples(rows, rngs)):
                 samples[place] = self._completed(sample)
         return samples
 

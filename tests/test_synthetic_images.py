@@ -382,8 +382,16 @@ def test_background_folders(free_assets, tmp_path, rendered):
     assert not write_set(root, recipe, workers=1)
 
 
+def test_a_set_of_no_pictures_is_left_out(free_assets, tmp_path):
+    """For evaluation alone: a training set of one picture would be trained on."""
+    root = linked_assets(free_assets, tmp_path / 'free')
+    assert generate.main(['--out', str(root), '--what', 'images', '--train', '0', '--val', '2', '--size', '96',
+                          '--workers', '1']) == 0
+    assert {file.name for file in (root / 'dataset_extras').glob('free*')} == {'free_val.npz'}
+
+
 @pytest.mark.parametrize('flags, error, message', [
-    (['--what', 'pictures'], BadConfig, 'unknown'), (['--train', '0'], BadConfig, 'at least 1'),
+    (['--what', 'pictures'], BadConfig, 'unknown'), (['--train', '-1'], BadConfig, 'at least 0'),
     (['--size', '9'], BadConfig, '64 to 2048'), (['--gendered', '2'], BadConfig, 'share'),
     (['--out', 'no/such/folder'], MissingFile, 'git checkout -- data/free')])
 def test_flags_that_cannot_be_used(rendered, flags, error, message):

@@ -147,7 +147,8 @@ def _rasterized(scenes, places, scene_of, faces, height, width):
     device, count = places.device, len(scenes)
     views = blank_rows(View, count)
     for view, camera in zip(views, (scene.camera for scene in scenes)):
-        view['focal'], (view['x'], view['y']) = _SUPERSAMPLING * camera.focal, np.multiply(2, camera.center)
+        view['focal'] = _SUPERSAMPLING * camera.focal
+        view['x'], view['y'] = (_SUPERSAMPLING * middle for middle in camera.center)
         view['width'], view['height'] = camera.width, camera.height
     pixels = torch.empty_like(places)
     bounds = torch.tensor([width, height, 0, 0], dtype=torch.int32).repeat(count, 1).to(device)

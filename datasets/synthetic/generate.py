@@ -31,8 +31,8 @@ def parse_arguments(argv=None):
     parser.add_argument('--preset', choices=PRESETS, default='quick')
     parser.add_argument('--out', type=Path, default=Path('data/free'), help='free asset folder')
     parser.add_argument('--what', help=f'some of {",".join(PARTS)}; default: what the preset has')
-    parser.add_argument('--train', type=int, help='training images')
-    parser.add_argument('--val', type=int, help='validation images')
+    parser.add_argument('--train', type=int, help='training images; 0 renders none')
+    parser.add_argument('--val', type=int, help='validation images; 0 renders none')
     parser.add_argument('--multiview', type=int, help=f'multi-view scenes of {NUM_VIEWS} images each')
     parser.add_argument('--size', type=int, help='pixels of the longer side')
     parser.add_argument('--seed', type=int, default=0)
@@ -56,9 +56,9 @@ def _check(arguments):
     for part in arguments.what:
         if part not in PARTS:
             raise BadConfig(f'--what {part}: unknown; use some of {",".join(PARTS)}')
-    for name in ('train', 'val', 'multiview', 'workers'):
-        if getattr(arguments, name) < 1:
-            raise BadConfig(f'--{name} is {getattr(arguments, name)}; it must be at least 1')
+    for name, least in (('train', 0), ('val', 0), ('multiview', 1), ('workers', 1)):
+        if getattr(arguments, name) < least:
+            raise BadConfig(f'--{name} is {getattr(arguments, name)}; it must be at least {least}')
     if not 64 <= arguments.size <= 2048:
         raise BadConfig(f'--size is {arguments.size}; it must be 64 to 2048 pixels')
     if arguments.seed < 0:
@@ -90,7 +90,7 @@ def recipes(arguments):
         wanted += [Recipe(f'free-studio-multiview_{split}', f'studio_multiview_{split}', count, views=NUM_VIEWS,
                           studio=True, **common)
                    for split, count in (('train', arguments.multiview), ('val', _validation_scenes(arguments)))]
-    return wanted
+    return [recipe for recipe in wanted if recipe.count]
 
 
 def _validation_scenes(arguments):
