@@ -67,3 +67,10 @@ def test_every_skip_for_the_shared_folder_has_its_reason():
         text = path.read_text(encoding='utf-8')
         if "'shared'" in text and path.name != 'test_no_skips.py':
             assert NEEDS_SHARED in text, path
+
+
+def test_tests_that_need_a_gpu_carry_the_marker():
+    """`--no_skips` and `make test-cuda` know them by `cuda`, not by a condition of their own."""
+    for path in sorted((ROOT / 'tests').glob('test_*.py')):
+        for line in path.read_text(encoding='utf-8').splitlines():
+            assert 'cuda' not in line or '@pytest.mark.' + 'skipif' not in line, path

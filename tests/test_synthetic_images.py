@@ -457,7 +457,7 @@ def test_a_device_that_is_not_here_is_named(free_assets):
                 FreeStream.from_config(cfg)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.cuda
 def test_a_gpu_draws_the_same_pictures(free_assets, photo_folder):
     """Atomic sums differ in their order, so a value may lie on the other side of a rounding or of an outline."""
     cpu, gpu = (FreeStream(Path(free_assets), seed=4, size=96, photos=str(photo_folder), device=device)
