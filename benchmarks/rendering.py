@@ -32,7 +32,9 @@ options = {}
 if importlib.util.find_spec('datasets.synthetic.realism'):
     from datasets.synthetic.realism import REALISM
     options = {'realism': () if plain else tuple(REALISM)}
-stream = FreeStream(Path(root), size=size, photos=photos, **options)
+if photos:
+    options['photos'] = photos
+stream = FreeStream(Path(root), size=size, **options)
 
 def render(epoch, count):
     if batch == 1:
@@ -40,7 +42,8 @@ def render(epoch, count):
     return [stream.samples([(epoch, index) for index in range(first, first + batch)])
             for first in range(0, count, batch)]
 
-render(0, 16)
+# Photographs are read as they are drawn, and kept.
+render(0, 256)
 print('ready', flush=True)
 for line in sys.stdin:
     epoch, count = map(int, line.split())

@@ -56,8 +56,8 @@ class FreeBody:
         # Landmarks follow the skin, not the clothes on it: their vertices come again behind those of the mesh.
         landmarks = landmark_matrix(assets, True, count)
         used = np.unique(landmarks.indices)
-        self._landmarks, self._rows = landmarks[:, used], np.r_[:count, used]
-        self._weights = torch.from_numpy(np.asarray(arrays['weights'], np.float32)[self._rows])
+        self._landmarks, self._landmark_rows = landmarks[:, used], used
+        self._weights = torch.from_numpy(np.asarray(arrays['weights'], np.float32)[np.r_[:count, used]])
         # Without pose blend shapes, half of the work is saved.
         posedirs = np.asarray(arrays['posedirs'], np.float32).reshape(3 * count, 207)
         self._posedirs = posedirs if posedirs.any() else None
@@ -69,7 +69,11 @@ class FreeBody:
 
     def girth(self, betas):
         """Thickness of the body for its height, relative to the template. betas [10]."""
-        return self._stoutness(np.asarray(betas)) / self._stoutness(np.zeros(10))
+        return self._stoutness(np.asarray(betas)) / self._mean_stoutness
+
+    @cached_property
+    def _mean_stoutness(self):
+        return self._stoutness(np.zeros(10))
 
     def _stoutness(self, betas):
         """Radius over height of the cylinder with the body's volume and height."""
@@ -106,7 +110,8 @@ class FreeBody:
         rest = self._shapedirs @ np.asarray(betas, np.float32)
         if self._posedirs is not None:
             rest += self._posedirs @ (rotations[1:] - np.eye(3)).reshape(207).astype(np.float32)
-        rest = (self.template + rest.reshape(count, 3))[self._rows]
+        rest = self.template + rest.reshape(count, 3)
+        rest = np.concatenate([rest, rest[self._landmark_rows]])
         if offsets is not None:
             rest[:count] += offsets
         rest_joints = self.joint_template + self._joint_shapedirs @ betas

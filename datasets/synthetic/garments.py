@@ -73,14 +73,15 @@ class Wardrobe:
         bool: vertices whose faces are removed. Border vertices are moved onto the cuts, so the borders are straight.
         """
         helper = self.helpers[name]
-        points, kept = helper.points.copy(), np.ones(len(helper.faces), bool)
-        a, b, c = helper.corners
-        if drop is not None:
-            kept &= ~(drop[a] | drop[b] | drop[c])
-        for inside in (None if low is None else points[:, 1] >= low, None if high is None else points[:, 1] <= high,
-                       None if out is None else np.abs(points[:, 0]) <= out):
-            if inside is not None:
-                kept &= inside[a] | inside[b] | inside[c]
+        points, y, side = helper.points.copy(), helper.points[:, 1], np.abs(helper.points[:, 0])
+        inside = [test for test in (None if low is None else y >= low, None if high is None else y <= high,
+                                    None if out is None else side <= out) if test is not None]
+        # One bit a condition: a face needs a corner on the kept side of each cut, and none that is dropped.
+        met = np.zeros(len(points), np.uint8) if drop is None else np.left_shift(drop, len(inside), dtype=np.uint8)
+        for bit, test in enumerate(inside):
+            met |= np.left_shift(test, bit, dtype=np.uint8)
+        a, b, c = (met[corner] for corner in helper.corners)
+        kept = (a | b | c) == 2 ** len(inside) - 1
         if low is not None or high is not None:
             points[:, 1] = np.clip(points[:, 1], low, high)
         if out is not None:

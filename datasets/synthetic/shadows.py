@@ -127,12 +127,16 @@ def lamp(towards):
 
 
 def shadow_maps(places, scene, faces, face_scene, two_sided, lamps):
-    """Shadow maps of some scenes: ShadowMaps as a warp array [B], and depth keys [B,S,S] int64.
+    """Shadow maps of some scenes: ShadowMaps as a warp array [B], and depth keys [B,S,S] int64, which
+    are not read where nothing casts a shadow.
 
     places [N,3] float32: metres in the camera frame; scene [N] int32; faces [F,3] int32; face_scene [F] int32;
     two_sided [F] bool: tensors on one device; lamps: one of `lamp` each.
     """
     device = places.device
+    if not any(row['shines'] for row in lamps):
+        return (to_warp(blank_rows(ShadowMap, len(lamps)), ShadowMap, device),
+                torch.empty(len(lamps), 1, 1, dtype=torch.int64, device=device))
     extents = torch.full((len(lamps), 5), -torch.inf, device=device)
     rows, maps = to_warp(np.array(lamps), Lamp, device), to_warp(blank_rows(ShadowMap, len(lamps)), ShadowMap, device)
     pixels = torch.empty_like(places)
