@@ -253,7 +253,9 @@ def sample_angles(rng, count, table=PLAIN, activity=None):
     phase, factors = rng.random(count), rng.random((count, 3))
     speed = table.speeds[legs] * rng.uniform(0.75, 1.1, count)
     mean, deviation, span = table.leg_table[:, legs]
-    angles = mean + span * factors[:, :1] + deviation * noise + gait_angles(phase, speed)
+    angles = mean + span * factors[:, :1] + deviation * noise
+    if speed.any():
+        angles += gait_angles(phase, speed)
     for place, side in enumerate(('left', 'right')):
         mean, deviation, span = table.arm_table[:, arms[:, place]]
         drawn = mean + span * factors[:, place + 1:place + 2] + deviation * noise

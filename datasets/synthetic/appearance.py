@@ -1,6 +1,8 @@
 """A person's appearance: skin, hair, and garments with their cuts, colours and patterns."""
 import colorsys
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -246,5 +248,5 @@ def srgb_to_linear(colour):
 
 def _draw(rng, weights):
     """Sample a key of a dict of weights with probability proportional to its weight."""
-    values = np.cumsum(list(weights.values()))
-    return list(weights)[int(np.searchsorted(values, rng.random() * values[-1]))]
+    sums = list(accumulate(weights.values()))
+    return list(weights)[bisect_left(sums, rng.random() * sums[-1])]

@@ -30,7 +30,9 @@ def cover(rng, canvas, subject, photos=None):
         if candidate[rows, columns].mean() > _MOST_COVERED:
             continue
         covered = candidate
-        canvas += layer[..., None] * (texture - canvas)
+        x, y, width, height = cv2.boundingRect((layer > 0).view(np.uint8))
+        box = slice(y, y + height), slice(x, x + width)
+        canvas[box] += layer[box][..., None] * (texture[box] - canvas[box])
     return covered
 
 

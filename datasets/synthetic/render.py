@@ -75,9 +75,10 @@ def _finished(rng, scene, drawn, things, photos, faults=True):
         covered = cover(rng, canvas, drawn.subject, photos if 'things' in scene.realism else None)
     if faults and 'blur' in scene.realism and rng.random() < .15:
         canvas = _shake(rng, canvas)
-    image = _spoil(rng, canvas) if faults else canvas
-    image = (np.clip(image, 0, 1) * 255 + .5).astype(np.uint8)
-    return Drawing(image, drawn.subject & ~covered, drawn.depth, covered)
+    canvas = np.clip(_spoil(rng, canvas) if faults else canvas, 0, 1)
+    canvas *= 255
+    canvas += .5
+    return Drawing(canvas.astype(np.uint8), drawn.subject & ~covered, drawn.depth, covered)
 
 
 def _floor_light(scene, shape, strength):
@@ -128,10 +129,14 @@ def _spoil(rng, canvas):
     canvas = np.clip(canvas, 0, 1)
     if rng.random() < .8:
         gain = (rng.uniform(.75, 1.2) * (1 + rng.normal(0, .05, 3))).astype(np.float32)
-        canvas = (canvas * gain - .5) * np.float32(rng.uniform(.8, 1.2)) + np.float32(.5 + rng.normal(0, .03))
+        canvas *= gain
+        canvas -= .5
+        canvas *= np.float32(rng.uniform(.8, 1.2))
+        canvas += np.float32(.5 + rng.normal(0, .03))
     if rng.random() < .5:
         noise = rng.standard_normal(canvas.shape, np.float32)
-        canvas = canvas + np.float32(rng.uniform(.003, .035)) * noise
+        noise *= np.float32(rng.uniform(.003, .035))
+        canvas += noise
     if rng.random() < .4:
         canvas = _through_jpeg(canvas, int(rng.integers(25, 90)))
     return canvas
