@@ -15,7 +15,7 @@ class Targets:
     keypoints_2d [B,49,3] in [-1, 1] with confidence; smpl_keypoints_2d [B,24,3] likewise; joints_3d [B,24,4] metres
     with confidence; has_3d [B]; pose [B,72] axis-angle and betas [B,10] of the target body, defined where valid [B];
     body: BodyModel; iuv_renderer: IUVRenderer or None; labels: the whole batch, from which `auxiliary_losses` take
-    labels of a single architecture under the data set's names; full_camera: that of the estimates
+    labels of a single architecture under the dataset's names; full_camera: that of the estimates
     (`Stage.full_camera`).
     Derived once, on first use, without gradient: rotmat, vertices, joints, smpl_joints, camera, dense_valid, iuv.
     """

@@ -23,7 +23,7 @@ def behaviour(name, published, ours, reason):
 NO_SUCH_THING = [
     Row('no warm-up', 0, 'SOLVER.WARMUP_STEPS'), Row('no clipping', 0.0, 'SOLVER.GRAD_CLIP'),
     Row('no accumulation', 1, 'SOLVER.ACCUMULATE'), Row('Adam', 'adam', 'SOLVER.NAME'),
-    Row('poses and S as the data sets have them', 'picture', 'MODEL.CAMERA'),
+    Row('poses and S as the datasets have them', 'picture', 'MODEL.CAMERA'),
     Row('no averaged weights', 0.0, 'TRAIN.EMA'), Row('float32', 'no', 'TRAIN.MIXED_PRECISION')]
 ONE_GPU = [Row('no SyncBatchNorm', False, 'TRAIN.SYNC_BATCHNORM')]
 CONSTANT_RATE = [Row('no schedule', 'step', 'SOLVER.SCHEDULE'), Row('no schedule', [], 'SOLVER.EPOCHS'),
@@ -429,7 +429,7 @@ RECIPES = {
             Row('one rate', 1.0, 'MODEL.HMR2.LAYER_DECAY'), Row('no GRAD_CLIP_VAL', 0.0, 'SOLVER.GRAD_CLIP'),
             Row('no accumulation', 1, 'SOLVER.ACCUMULATE'), Row('no warm-up', 0, 'SOLVER.WARMUP_STEPS'),
             Row('no averaged weights', 0.0, 'TRAIN.EMA'),
-            Row('poses as the data sets have them', 'picture', 'MODEL.CAMERA'),
+            Row('poses as the datasets have them', 'picture', 'MODEL.CAMERA'),
             Row('no fits', False, 'SMPLIFY.RUN'), Row('labels of the tars', False, 'SMPLIFY.USE_FITS'),
             Row('labels of the tars', False, 'SMPLIFY.USE_FINAL_FIT'), *CONSTANT_RATE,
             behaviour('loss of the discriminator', 'times ADVERSARIAL', 'as it is', 'AdamW\'s step has no scale')],

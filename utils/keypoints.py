@@ -1,6 +1,6 @@
 """The field's joint sets and the maps between them.
 
-The 49 joints are 25 OpenPose joints followed by 24 joints that data sets annotate (SPIN, arXiv 1909.12828).
+The 49 joints are 25 OpenPose joints followed by 24 joints that datasets annotate (SPIN, arXiv 1909.12828).
 SMPL's body has 54: its 24 joints, 21 mesh vertices (in smplx's order) and 9 regressed extra joints.
 """
 import numpy as np

@@ -50,9 +50,9 @@ def add_plain(parser, name, has_value, text):
 
 
 def add_plugin_flag(parser):
-    """Add --plugin, for regressors and data sets outside of this project."""
+    """Add --plugin, for regressors and datasets outside of this project."""
     parser.add_argument('--plugin', nargs='+', action='extend', metavar='FILE',
-                        help='Python files that register a regressor (models.register) or a data set '
+                        help='Python files that register a regressor (models.register) or a dataset '
                              f'(datasets.register_dataset); built-in regressors: {", ".join(regressor_names())}')
 
 

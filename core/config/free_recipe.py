@@ -74,7 +74,7 @@ def own_pictures_yaml(data_dir):
 def free_people(cfg, overrides):
     """[KEY, VALUE] that evaluates on free people, or [].
 
-    Free people are used where the command line names no data set, the config's is not here and the free body is in
+    Free people are used where the command line names no dataset, the config's is not here and the free body is in
     use. Raises MissingFile where they are needed and not rendered.
     """
     name = cfg.DATA.EVAL_DATASET
@@ -82,7 +82,7 @@ def free_people(cfg, overrides):
         return []
     kinds = ('free-multiview', 'free-studio-multiview') if cfg.TEST.N_VIEWS else ('free', 'free-studio')
     found = next((kind for kind in kinds if _has(cfg, kind, 'eval')), None)
-    missing = f'{name} is not here' if name else 'no data set is named (--dataset)'
+    missing = f'{name} is not here' if name else 'no dataset is named (--dataset)'
     if found is None:
         raise MissingFile(f'{missing}, and no free people are rendered; run `{_GENERATE} --what '
                           f'{"multiview" if cfg.TEST.N_VIEWS else "images"}`')
@@ -117,7 +117,7 @@ def _training_sets(cfg):
 
 
 def _has(cfg, name, split='train'):
-    """Whether a data set is here or needs no files."""
+    """Whether a dataset is here or needs no files."""
     if name in DATASETS or name == STREAM or is_shards(name):
         return True
     try:

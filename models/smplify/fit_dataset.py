@@ -1,6 +1,6 @@
-"""Initial SMPL fits of a data set: python -m models.smplify.fit_dataset --dataset NAME
+"""Initial SMPL fits of a dataset: python -m models.smplify.fit_dataset --dataset NAME
 
-A script that parses flags; nothing imports it (the work is in core/training/dataset_fits.py). NAME is a data set of
+A script that parses flags; nothing imports it (the work is in core/training/dataset_fits.py). NAME is a dataset of
 the catalog, a user's own, or the path of an annotation file. Fits are saved in `static_fits/` of the asset folder,
 where training with SMPLIFY.RUN or SMPLIFY.USE_FITS finds them. An interrupted run continues where it stopped.
 """
@@ -30,7 +30,7 @@ def parse(argv=None):
     parser.add_argument('--out', type=Path, help='folder of the result; default: static_fits/ of the asset folder')
     parser.add_argument('--batch_size', type=int, default=64)
     parser.add_argument('--threads', type=int, default=os.cpu_count())
-    parser.add_argument('--overwrite', action='store_true', help='replace fits that are there already')
+    parser.add_argument('--overwrite', action='store_true', help='replace existing fits')
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with their values')
     return parser.parse_args(argv)
 

@@ -88,7 +88,7 @@ def _regressor(names, point_of, shapes, surface, around=()):
 
 
 def _annotated_points(joint_matrix, shapes, surface, landmarks):
-    """Positions at which data sets annotate joints, from the skeleton and the surface: a function name -> [B,3].
+    """Positions at which datasets annotate joints, from the skeleton and the surface: a function name -> [B,3].
 
     LSP and MPII annotate the hips, the middle of the hips, the upper end of the breastbone and the middle of the
     shoulders. Human3.6M's spine is halfway up the back, its jaw ("Neck/Nose") behind the mouth, its head below the
