@@ -351,3 +351,15 @@ def test_a_run_goes_on_in_another_memory_layout(assets, tmp_path):
         ways.append(weight - before)
     # Batch normalization enlarges rounding; weights in the wrong order go another way altogether.
     assert (ways[1] - ways[0]).norm() < 0.2 * ways[0].norm()
+
+
+def test_a_resumed_run_that_stops_at_once_keeps_half_a_step(assets, tmp_path):
+    """The gradients of an incomplete step are in its checkpoint, and in one that is saved before the next batch."""
+    options = ('SOLVER.ACCUMULATE', 2, 'TRAIN.RESUME', True, 'TRAIN.MAX_STEPS', 3)
+    Trainer(hmr(assets, tmp_path, *options)).fit()
+    saved = load_torch(tmp_path / 'run/checkpoints/latest.pt')['pending']
+    trainer = Trainer(hmr(assets, tmp_path, *options))
+    trainer.accelerator.sync_gradients = True  # as in a new process
+    resumed = trainer.state.state_dict()['pending']
+    assert saved['batches'] == resumed['batches'] == 1 and saved['gradients']
+    assert all(torch.equal(saved['gradients'][name], resumed['gradients'][name]) for name in saved['gradients'])

@@ -92,8 +92,9 @@ class TrainingState:
             content['adversary'] = self._adversary.state_dict()
         if self._accelerator.scaler is not None:
             content['scaler'] = self._accelerator.scaler.state_dict()
-        if not self._accelerator.sync_gradients:
-            batches = self._accelerator.step % self._accelerator.gradient_accumulation_steps
+        # Not `sync_gradients`, which tells of the last batch and is unset after resuming.
+        batches = self._accelerator.step % self._accelerator.gradient_accumulation_steps
+        if batches:
             content[_PENDING] = {'batches': batches, 'gradients': self._pending_gradients()}
         if self._hollow is not None:
             content = whole(content, 'cpu', keep=self._accelerator.is_main_process)
