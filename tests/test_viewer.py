@@ -124,8 +124,8 @@ def test_page_shows_bodies_and_picture_where_the_camera_saw_them(browser, page, 
     browser.open(page.as_uri())
     shape = SHAPE
     expected = vertex_pixels(recording, body, 10, *shape)
-    scene = scene_at(browser, 10.5 / 30, lambda scene: scene.shape[:2] == SHAPE and colored(scene)[expected].mean() > 0.92
-                     and scene[30, 150:250].max() < 64)
+    scene = scene_at(browser, 10.5 / 30, lambda scene: scene.shape[:2] == SHAPE
+                     and colored(scene)[expected].mean() > 0.92 and scene[30, 150:250].max() < 64)
     assert_bodies_fit(scene, expected)
     # The bar of the video's frame 10 is visible above the bodies.
     above = scene[20:40].min(axis=(0, 2))

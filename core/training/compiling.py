@@ -25,7 +25,15 @@ def compile_parts(regressor):
     # Recompilations are counted by code too. Beyond the limit torch compiles nothing more.
     dynamo_config.recompile_limit = max(dynamo_config.recompile_limit, _SIZES_A_PART * len(parts))
     for part in parts:
-        part.compile(backend=inductor_or_torch, dynamic=False)
+        part._compiled_call_impl = torch.compile(_caller(part), backend=inductor_or_torch, dynamic=False)
+
+
+def _caller(part):
+    """A function of this file that calls a part. torch before 2.12 compiles no code of its own that it meets first,
+    such as nn.Sequential's, and `nn.Module.compile` then does nothing."""
+    def call(*args, **kwargs):
+        return part._call_impl(*args, **kwargs)
+    return call
 
 
 def convolutional_parts(regressor):
