@@ -33,9 +33,9 @@ def make_person(body, number, frames, rng):
 
 
 def make_recording(body, frames=30, source='walk.mp4', times=None, seed=0):
-    """Two people; the second is absent at both ends and for a while in the middle."""
+    """Two people; the second is absent at both ends and for a while in the middle, so from one frame altogether."""
     rng = np.random.default_rng(seed)
     second = [i for i in range(2, frames - 2) if not frames // 2 <= i < frames // 2 + 4]
-    people = [make_person(body, 1, range(frames), rng), make_person(body, 2, second, rng)]
+    people = [make_person(body, number, seen, rng) for number, seen in ((1, range(frames)), (2, second)) if len(seen)]
     times = np.arange(frames) / 30 if times is None else times
     return Recording(source, WIDTH, HEIGHT, times, FOCAL, str(body.file), body.digest, people)

@@ -157,7 +157,7 @@ def test_absent_people_are_hidden(browser, recording, body, tmp_path):
 
 def test_a_picture_needs_no_timeline(browser, body, tmp_path):
     one = make_recording(body, frames=1)
-    one = replace(one, people=one.people[:1])
+    assert len(one.people) == 1
     browser.open(write_page(one, body, None, tmp_path / 'one.html').as_uri())
     browser.wait_for("!!document.querySelector('canvas')")
     browser.ask(HIDE_NOTES)
