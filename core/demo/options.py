@@ -2,11 +2,12 @@
 
 `Inputs` holds what the demo runs on. The other flags are aliases of config keys (DEMO.*).
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.config import load_config
 from core.config.flags import BACKEND_FLAGS, Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
+from core.demo.input_checks import check_inputs
 from core.evaluation.options import checkpoint_config
 from core.pretrained import NO_NETWORK, check_estimates, demo_checkpoint
 from utils.errors import BadConfig
@@ -75,7 +76,7 @@ class Inputs:
     @property
     def has_bodies(self):
         """Whether bodies come from a file instead of estimates."""
-        return self.results is not None or _holds_bodies(self.truth)
+        return self.results is not None or (self.truth is not None and Path(self.truth).suffix == '.npz')
 
 
 def build_parser():
@@ -123,26 +124,31 @@ def parse_options(argv=None):
     """Command line of demo.py -> (config, Inputs). Raises BadConfig, MissingFile, BadFile."""
     given = vars(build_parser().parse_args(argv))
     load_plugins(given)
-    kind, paths = _source(given)
-    truth = _truth(given)
-    needs_network = given['recon_result_file'] is None and not _holds_bodies(truth)
+    inputs = _inputs(given)
+    check_inputs(inputs)
     overrides = [*_settings(given), *given['misc']]
 
     def read_config():
         return load_config(given['cfg_file'], overrides)
 
-    checkpoint = demo_checkpoint(given['checkpoint'], read_config) if needs_network else None
+    checkpoint = None if inputs.has_bodies else demo_checkpoint(given['checkpoint'], read_config)
     cfg = checkpoint_config(checkpoint, overrides, given['cfg_file']) if checkpoint else read_config()
-    if needs_network:
+    if not inputs.has_bodies:
         check_estimates(cfg, checkpoint, given['checkpoint'])
     if cfg.DEMO.TRACKING_METHOD not in ('bbox', 'pose'):
         raise BadConfig(f'--tracking_method is {cfg.DEMO.TRACKING_METHOD!r}; use bbox or pose')
     if cfg.DEMO.TRACKING_METHOD == 'pose' and not given['openpose']:
         raise BadConfig("--tracking_method pose needs OpenPose's folder of the video: --openpose FOLDER")
     _say_what_is_not_needed(given)
-    return cfg, Inputs(kind, paths, checkpoint, given['outfile'], tuple(given['bbox'] or ()),
-                       tuple(given['openpose'] or ()), given['detections'], truth, given['recon_result_file'],
-                       given['viewer_port'], given['keypoint_file'])
+    return cfg, replace(inputs, checkpoint=checkpoint)
+
+
+def _inputs(given):
+    """The Inputs of a command line, without the checkpoint."""
+    kind, paths = _source(given)
+    return Inputs(kind, paths, None, given['outfile'], tuple(given['bbox'] or ()), tuple(given['openpose'] or ()),
+                  given['detections'], _truth(given), given['recon_result_file'], given['viewer_port'],
+                  given['keypoint_file'])
 
 
 def _source(given):
@@ -164,10 +170,6 @@ def _truth(given):
     if given['use_gt'] != bool(given['anno_file']):
         raise BadConfig('--use_gt and --anno_file FILE go together')
     return given['anno_file'] if given['use_gt'] else None
-
-
-def _holds_bodies(truth):
-    return truth is not None and Path(truth).suffix == '.npz'
 
 
 def _settings(given):

@@ -1,19 +1,15 @@
 """The demo: from pictures or a video, with a regressor or earlier results, to result files."""
-from pathlib import Path
-
 from core.demo.estimate import Estimator
 from core.demo.file_estimator import open_file_estimator
 from core.demo.fitting import FittingEstimator
 from core.demo.keypoints import open_estimator
 from core.devices import pick_device
 from core.evaluation.run import load_regressor
-from utils.errors import MissingFile
 from utils.logging import get_logger
 
 
 def run_demo(cfg, inputs):
     """Run the demo -> the Recordings. Raises ProjectError."""
-    _check_source(inputs)
     device = pick_device(cfg)
     video = inputs.kind in ('vid_file', 'webcam') or (inputs.kind == 'image_folder' and not cfg.DEMO.IMAGE_BASED)
     if video:
@@ -21,14 +17,6 @@ def run_demo(cfg, inputs):
     else:
         from core.demo.images import run_pictures as run
     return run(cfg, inputs, build_estimator(cfg, inputs, device, video), device)
-
-
-def _check_source(inputs):
-    """Raise MissingFile for an absent picture or video, before networks are loaded."""
-    noun = {'img': 'picture', 'img_file': 'picture', 'vid_file': 'video'}.get(inputs.kind)
-    for path in inputs.paths if noun else ():
-        if not Path(path).exists():
-            raise MissingFile(f'{path}: no such {noun}')
 
 
 def build_estimator(cfg, inputs, device, video=False):
