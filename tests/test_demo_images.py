@@ -234,7 +234,8 @@ def test_bad_files_are_one_line_errors(checkpoint, picture, tmp_path):
     ('--img absent.png', 'absent.png: no such picture'), ('--img_file absent.png', 'absent.png: no such picture'),
     ('--img photo.png absent.png', 'absent.png: no such picture'),
     ('--img text.jpg', 'text.jpg: not a readable picture'), ('--img_file empty.jpg', 'not a readable picture'),
-    ('--img cut.jpg', 'cut.jpg: truncated JPEG'), ('--img text.jpg empty.jpg', 'text.jpg: not a readable picture .*nor is any other of the 2 pictures'),
+    ('--img cut.jpg', 'cut.jpg: truncated JPEG'),
+    ('--img text.jpg empty.jpg', 'text.jpg: not a readable picture .*nor is any other of the 2 pictures'),
     ('--img clip.mp4', 'clip.mp4: a video, not a picture; give --vid_file'),
     ('--img photos', 'photos: a folder, not a picture; give --img_dir FOLDER .* or --image_folder'),
     ('--img_file photos', 'photos: a folder, not a picture; give --img_dir FOLDER .* or --image_folder'),
@@ -263,8 +264,8 @@ def test_what_cannot_be_opened_is_named_before_a_checkpoint_is_read(line, messag
         (tmp_path / folder).mkdir()
     for path in ('photo.png', 'photos/a.png'):
         write_picture(tmp_path / path)
-    for path, content in (('text.jpg', b'words'), ('text.mp4', b'words'), ('texts/text.jpg', b'words'), ('empty.jpg', b''),
-                          ('cut.jpg', JPEG[:len(JPEG) // 2])):
+    for path, content in (('text.jpg', b'words'), ('text.mp4', b'words'), ('texts/text.jpg', b'words'),
+                          ('empty.jpg', b''), ('cut.jpg', JPEG[:len(JPEG) // 2])):
         (tmp_path / path).write_bytes(content)
     write_video(tmp_path / 'clip.mp4', 2)
     with pytest.raises((MissingFile, BadFile), match=message) as error:
