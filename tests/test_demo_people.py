@@ -109,6 +109,16 @@ def test_neither_a_network_nor_a_fit_is_one_line(couple, tmp_path):
         BodyEstimator('none', config=['DEMO.FIT', 'none'])
 
 
+def test_a_wrong_estimator_is_named_before_the_network_is_loaded(couple, checkpoint, tmp_path, monkeypatch):
+    def load(*_):
+        raise AssertionError('a network is loaded')
+
+    monkeypatch.setattr('core.demo.run.load_regressor', load)
+    for flag, value in (('--keypoints', 'blazepos'), ('--fit', 'always')):
+        with pytest.raises(BadConfig, match=value):
+            demo(tmp_path, '--checkpoint', checkpoint, '--img', couple, flag, value)
+
+
 @there
 @pytest.mark.parametrize('fit', ['auto', 'none'])
 def test_the_api_gives_the_demos_bodies(fit, couple, tmp_path):

@@ -24,8 +24,8 @@ def build_estimator(cfg, inputs, device, video=False):
     earlier results."""
     if inputs.has_bodies:
         return open_file_estimator(cfg, inputs)
+    keypoints = open_estimator(cfg, device, needed=not inputs.checkpoint)  # first: a wrong flag is then an error sooner
     network = Estimator(cfg, load_regressor(cfg, inputs.checkpoint, device), device) if inputs.checkpoint else None
-    keypoints = open_estimator(cfg, device, needed=network is None)
     _say_what_is_used(cfg, inputs, keypoints)
     return FittingEstimator(cfg, network, keypoints, video) if keypoints else network
 
