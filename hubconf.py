@@ -49,8 +49,8 @@ def _regressor(name, checkpoint='', **options):
 
 
 def body_estimator(checkpoint='', **options):
-    """An object that turns a picture into bodies (`core.api.BodyEstimator`). checkpoint: as of a regressor; '' fits the
-    body to keypoints alone."""
+    """An object that turns a picture into bodies, as demo.py does (`core.api.BodyEstimator`). checkpoint: as of a
+    regressor; '' takes demo.py's default, the free network; 'none' fits the body to keypoints alone."""
     with _without_our_folder():
         return _package().BodyEstimator(checkpoint, **options)
 

@@ -14,6 +14,7 @@ from core.demo.run import build_estimator
 from core.devices import pick_device
 from core.evaluation.options import checkpoint_config
 from core.evaluation.run import load_regressor as load_with_weights
+from core.pretrained import check_estimates, demo_checkpoint
 from datasets.video import Frame
 from models import build_regressor, regressor_class
 from models.keypoints.fetch import fetch
@@ -69,16 +70,20 @@ def load_regressor(name, checkpoint='', data_dir='', device='auto', config=()):
 class BodyEstimator:
     """Estimates the bodies in a picture, as demo.py does with --img: `BodyEstimator()('picture.jpg')` -> Bodies.
 
-    Without a checkpoint, bodies are fitted to the keypoints of BlazePose. Its files are downloaded at first use.
-    checkpoint, data_dir, device, config: as in `load_regressor`. Raises ProjectError.
+    checkpoint: '' takes demo.py's default, the free network of the repository; 'none' fits bodies to keypoints alone.
+    checkpoint, data_dir, device, config: else as in `load_regressor`. BlazePose's files are downloaded at first use.
+    Raises ProjectError.
     """
 
     def __init__(self, checkpoint='', data_dir='', device='auto', config=()):
-        overrides = _overrides(data_dir, device, config)
+        overrides = [*_overrides(data_dir, device, config), 'DEMO.RENDER', True]  # bodies have vertices
+        given = str(checkpoint or '')
+        checkpoint = demo_checkpoint(given, lambda: load_config(None, overrides), _ROOT)
         self._cfg = checkpoint_config(checkpoint, overrides) if checkpoint else load_config(None, overrides)
-        if self._cfg.DEMO.FIT == 'auto' and self._cfg.DEMO.KEYPOINTS == 'blazepose':
+        check_estimates(self._cfg, checkpoint, given)
+        if self._cfg.DEMO.KEYPOINTS == 'blazepose' and (self._cfg.DEMO.FIT == 'auto' or not self._cfg.DEMO.DETECTOR):
             _fetch_blazepose()
-        self._inputs = Inputs('img', (), str(checkpoint) or None)
+        self._inputs = Inputs('img', (), checkpoint)
         self._device = pick_device(self._cfg)
         self._estimator = build_estimator(self._cfg, self._inputs, self._device)
         self._detector = picture_detector(self._cfg, self._inputs, 0, self._device, self._estimator)

@@ -2,9 +2,11 @@
 
 It finds people and their keypoints, fits bodies, and writes annotations (mine.npz), fits (mine_fits.npz), a contact
 sheet (mine_sheet.jpg) and, for a video, its frames (mine_frames/). An interrupted run continues when it is started
-again. This script only parses flags; core/own_data/ does the work. To train on the result:
+again. The last line is a command that trains on the result. For mine.npz, on the free body:
 
-python train.py --misc DATA.MIXTURE "['mine.npz:1']" SMPLIFY.USE_FITS True
+python train.py --cfg_file configs/free/own_pictures.yaml
+
+This script only parses flags; core/own_data/ does the work.
 """
 import argparse
 import os
@@ -14,6 +16,7 @@ import torch
 
 from core.config import load_config
 from core.own_data.run import label_own_data
+from core.own_data.training_command import training_command
 from utils.errors import run_main
 
 
@@ -37,8 +40,8 @@ def main(argv=None):
     given = [('DEMO.KEYPOINTS', options.keypoints), ('DEMO.FOCAL_LENGTH', options.focal_length)]
     overrides = [word for key, value in given if value is not None for word in (key, value)]
     cfg = load_config(None, ['DEMO.RENDER', False, *overrides, *options.misc])
-    label_own_data(cfg, options.pictures, options.out, options.fps, options.overwrite)
-    print(f'to train: python train.py --misc DATA.MIXTURE "[\'{options.out}:1\']" SMPLIFY.USE_FITS True')
+    labels = label_own_data(cfg, options.pictures, options.out, options.fps, options.overwrite)
+    print(f'to train: {training_command(cfg, options.out, len(labels))}')
     return 0
 
 

@@ -2,6 +2,7 @@
 import io
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -45,6 +46,8 @@ def read_picture(path, shrink=1.0):
     except FileNotFoundError:
         raise MissingFile(f'{path}: no such picture') from None
     except (OSError, ValueError) as error:
+        if Path(path).is_dir():
+            raise BadFile(f'{path}: a folder, not a picture') from None
         raise BadFile(f'{path}: cannot be opened ({getattr(error, "strerror", None) or error})') from None
     return decode_picture(content, path, shrink)
 

@@ -48,8 +48,9 @@ def networks_are_read_once():
 
 
 def demo(*arguments):
-    """Run demo.py without fits to keypoints -> Recordings. The people of these pictures are drawn, or nobody."""
-    return core.demo.run.run_demo(*parse_options(['--fit', 'none', *map(str, arguments)]))
+    """Run demo.py without fits to keypoints, on whole frames unless the arguments name people -> Recordings. The people
+    of these pictures are drawn, or nobody."""
+    return core.demo.run.run_demo(*parse_options(['--fit', 'none', '--detector', 'full_frame', *map(str, arguments)]))
 
 
 def write_json(path, content):

@@ -1,6 +1,7 @@
 """Checkpoints by address: fetched once, compared with their digest, a one-line error where they cannot be fetched."""
 import hashlib
 import http.server
+import logging
 import threading
 
 import huggingface_hub.constants
@@ -123,6 +124,27 @@ def test_the_hubs_cache_is_read_without_a_network(hub):
     with pytest.raises(MissingFile, match='cannot be fetched') as caught:
         local_file('hf://somebody/bodies/absent.pt')
     assert '\n' not in str(caught.value)
+
+
+def test_a_hub_that_does_not_answer_is_one_line_soon(tmp_path, monkeypatch, capfd):
+    """One more attempt, and no line of huggingface_hub's."""
+    waits, lines, hubs_logger = [], [], logging.getLogger('huggingface_hub')
+    monkeypatch.setattr(huggingface_hub.constants, 'HUGGINGFACE_CO_URL_TEMPLATE',
+                        'http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}')
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+    monkeypatch.setenv('no_proxy', '*')
+    monkeypatch.setattr('time.sleep', waits.append)
+    handler = logging.Handler()
+    handler.emit = lines.append
+    hubs_logger.addHandler(handler)
+    _fetched.cache_clear()
+    try:
+        with pytest.raises(MissingFile, match='hf://somebody/bodies/model.pt: cannot be fetched.*refused') as caught:
+            local_file('hf://somebody/bodies/model.pt')
+    finally:
+        hubs_logger.removeHandler(handler)
+    assert '\n' not in str(caught.value) and not lines and capfd.readouterr().err == ''
+    assert sum(waits) <= 2
 
 
 def test_a_checkpoint_is_read_by_its_address(server, tmp_path):

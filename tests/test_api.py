@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from skimage import data as pictures_of_skimage
 
-from core.api import BodyEstimator, load_regressor
+from core.api import BodyEstimator, _frame, load_regressor
 from core.config import load_config, to_text
 from core.pretrained import repository_checkpoint
 from models import build_regressor, regressor_names
@@ -82,9 +82,10 @@ def test_a_picture_a_path_and_an_array_give_the_same_body(elsewhere, astronaut):
     assert len(estimator(np.zeros((64, 64, 3), np.uint8))) == 0
 
 
-def test_what_is_no_picture_is_named():
+def test_what_is_no_picture_is_named(tmp_path):
+    with pytest.raises(BadFile, match='a folder, not a picture'):
+        _frame(tmp_path)
     with pytest.raises(BadConfig, match=r'float32 \[4, 4\]'):
-        from core.api import _frame
         _frame(np.zeros((4, 4), np.float32))
 
 

@@ -74,8 +74,8 @@ def test_the_demo_is_the_same(standin_assets, checkpoint, onnx_file, tmp_path):
     rows = {}
     for name, options in (('torch', []), ('onnx', ['--backend', 'onnx', '--onnx_file', str(onnx_file)])):
         folder = tmp_path / name
-        run_demo(*parse_options(['--checkpoint', checkpoint, '--img', str(picture), '--fit', 'none', '--no_render',
-                                 '--output_folder', str(folder), *options]))
+        run_demo(*parse_options(['--checkpoint', checkpoint, '--img', str(picture), '--fit', 'none', '--detector',
+                                 'full_frame', '--no_render', '--output_folder', str(folder), *options]))
         file, = folder.glob('*.json')
         rows[name] = json.loads(file.read_text())['frames'][0]
     for key in ('pose', 'betas', 'crop_camera', 'joints', 'smpl_joints'):

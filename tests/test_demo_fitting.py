@@ -86,7 +86,8 @@ def test_an_untrained_network_does_not_spoil_the_fit(free_assets, tmp_path, demo
     distance = np.linalg.norm(alone.people[0].keypoints_2d - both.people[0].keypoints_2d, axis=-1)
     assert distance[0, 25:37].mean() < 10
     [network] = demo('--img', picture, '--checkpoint', checkpoint, '--fit', 'none', '--no_render')
-    assert np.linalg.norm(network.people[0].keypoints_2d - both.people[0].keypoints_2d, axis=-1).mean() > 50
+    distance = np.linalg.norm(network.people[0].keypoints_2d - both.people[0].keypoints_2d, axis=-1)
+    assert distance[0, 25:37].mean() > 20  # it knows the man's box, but not that he kicks
 
 
 @there

@@ -1,17 +1,25 @@
 """demo.py on pictures: flags, names of the results, places of the bodies, and bad input."""
 import shutil
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
 from core.demo.options import parse_options
-from core.demo.run import run_demo
-from tests.demo_data import SMALL, demo, networks_are_read_once, write_checkpoint, write_json  # noqa: F401
+from tests.demo_data import (  # noqa: F401
+    SMALL,
+    demo,
+    networks_are_read_once,
+    write_checkpoint,
+    write_json,
+    write_video,
+)
 from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.keypoints import JOINT_NAMES
 
 BACKGROUND = (90, 120, 60)
+JPEG = cv2.imencode('.jpg', np.random.default_rng(0).integers(0, 255, (90, 90, 3), dtype=np.uint8))[1].tobytes()
 pytestmark = pytest.mark.usefixtures('networks_are_read_once')
 
 
@@ -23,6 +31,12 @@ def checkpoint(free_assets, tmp_path_factory):
 @pytest.fixture
 def picture(tmp_path):
     return write_picture(tmp_path / 'photos' / 'street.v2.png')
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """The files of a command line need not be there."""
+    monkeypatch.setattr('core.demo.options.check_inputs', lambda inputs: None)
 
 
 def write_picture(path, size=(200, 150)):
@@ -48,7 +62,7 @@ DANET = ['--img_dir', 'd', '--out_dir', 'o', '--use_opendr']
 
 
 @pytest.mark.parametrize('line', [SPIN, PYMAF, DANET], ids=['spin', 'pymaf', 'danet'])
-def test_published_command_lines_are_understood(line, checkpoint):
+def test_published_command_lines_are_understood(line, checkpoint, unchecked):
     cfg, inputs = parse_options(['--checkpoint', checkpoint, *line])
     assert inputs.kind == line[0][2:] and inputs.paths == (line[1],)
     if line is PYMAF:
@@ -59,7 +73,7 @@ def test_published_command_lines_are_understood(line, checkpoint):
         assert demo_cfg.FORMATS == ['npz', 'json', 'obj'] and inputs.results == 'r.npz' and inputs.truth == 'g.json'
 
 
-def test_danet_flag_for_its_config_is_understood(checkpoint, tmp_path):
+def test_danet_flag_for_its_config_is_understood(checkpoint, unchecked):
     cfg, _ = parse_options(['--checkpoint', checkpoint, '--cfg', 'hmr.yaml', '--img_dir', 'd'])
     assert cfg.MODEL.REGRESSOR == 'hmr' and cfg.MODEL.BACKBONE.NAME == 'resnet50'
 
@@ -69,7 +83,7 @@ def test_danet_flag_for_its_config_is_understood(checkpoint, tmp_path):
     (['--img', 'a', 'b', '--bbox', 'c'], 'one for each'), (['--vid_file', 'a', '--use_gt'], 'go together'),
     (['--vid_file', 'a', '--tracking_method', 'pose'], '--openpose FOLDER'),
     (['--img', 'a', '--tracking_method', 'staf'], 'bbox or pose'), (['--img', 'a', '--boxx', 'c'], '--boxx')])
-def test_wrong_flags_are_one_line_errors(line, message, checkpoint):
+def test_wrong_flags_are_one_line_errors(line, message, checkpoint, unchecked):
     with pytest.raises(BadConfig, match=message) as error:
         parse_options(['--checkpoint', checkpoint, *line])
     assert '\n' not in str(error.value)
@@ -216,11 +230,53 @@ def test_bad_files_are_one_line_errors(checkpoint, picture, tmp_path):
         assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('flag, noun', [('--img', 'picture'), ('--vid_file', 'video')])
-def test_an_absent_file_is_named_before_networks_are_loaded(flag, noun, tmp_path, monkeypatch):
-    def load(*_):
-        raise AssertionError('a network is loaded')
+@pytest.mark.parametrize('line, message', [
+    ('--img absent.png', 'absent.png: no such picture'), ('--img_file absent.png', 'absent.png: no such picture'),
+    ('--img photo.png absent.png', 'absent.png: no such picture'),
+    ('--img text.jpg', 'text.jpg: not a readable picture'), ('--img_file empty.jpg', 'not a readable picture'),
+    ('--img cut.jpg', 'cut.jpg: truncated JPEG'),
+    ('--img text.jpg empty.jpg', 'text.jpg: not a readable picture .*nor is any other of the 2 pictures'),
+    ('--img clip.mp4', 'clip.mp4: a video, not a picture; give --vid_file'),
+    ('--img photos', 'photos: a folder, not a picture; give --img_dir FOLDER .* or --image_folder'),
+    ('--img_file photos', 'photos: a folder, not a picture; give --img_dir FOLDER .* or --image_folder'),
+    ('--img_dir absent', 'absent: no such folder'), ('--image_folder absent', 'absent: no such folder'),
+    ('--img_dir texts', 'text.jpg: not a readable picture'), ('--image_folder texts', 'not a readable picture'),
+    ('--image_folder nothing', 'nothing: no pictures here'),
+    ('--img_dir photo.png', 'photo.png: a file, not a folder; give --img FILE .* or --vid_file'),
+    ('--vid_file absent.mp4', 'absent.mp4: no such video'), ('--vid_file empty.jpg', 'empty.jpg: an empty file'),
+    ('--vid_file text.mp4', 'text.mp4: not a readable video'),
+    ('--vid_file photos', 'photos: a folder, not a video; give --image_folder FOLDER .* or --img_dir'),
+    ('--vid_file https://host.example/clip', 'yt_dlp'),
+    ('--img photo.png --bbox absent.json', 'absent.json: no such file'),
+    ('--img photo.png --openpose absent.json', 'absent.json: no such file'),
+    ('--img photo.png --keypoint_file absent.json', 'absent.json: no such file'),
+    ('--vid_file clip.mp4 --detections absent.json', 'absent.json: no such file'),
+    ('--vid_file clip.mp4 --use_gt --anno_file absent.npz', 'absent.npz: no such file'),
+    ('--vid_file clip.mp4 --recon_result_file absent.npz', 'absent.npz: no such file')])
+def test_what_cannot_be_opened_is_named_before_a_checkpoint_is_read(line, message, tmp_path, monkeypatch):
+    def read(*_, **__):
+        raise AssertionError('a checkpoint is read')
 
-    monkeypatch.setattr('core.demo.run.build_estimator', load)
-    with pytest.raises(MissingFile, match=f'nothere: no such {noun}'):
-        run_demo(*parse_options([flag, str(tmp_path / 'nothere'), '--checkpoint', 'none']))
+    monkeypatch.setattr('core.demo.options.checkpoint_config', read)
+    monkeypatch.setitem(sys.modules, 'yt_dlp', None)
+    monkeypatch.chdir(tmp_path)
+    for folder in ('photos', 'texts', 'nothing'):
+        (tmp_path / folder).mkdir()
+    for path in ('photo.png', 'photos/a.png'):
+        write_picture(tmp_path / path)
+    for path, content in (('text.jpg', b'words'), ('text.mp4', b'words'), ('texts/text.jpg', b'words'),
+                          ('empty.jpg', b''), ('cut.jpg', JPEG[:len(JPEG) // 2])):
+        (tmp_path / path).write_bytes(content)
+    write_video(tmp_path / 'clip.mp4', 2)
+    with pytest.raises((MissingFile, BadFile), match=message) as error:
+        parse_options(['--checkpoint', 'hf://somebody/bodies/model.pt', *line.split()])
+    assert '\n' not in str(error.value)
+
+
+def test_a_readable_input_is_followed_by_the_checkpoint(tmp_path, picture):
+    """The checks let an unreadable picture beside a readable one pass, because a run skips it."""
+    (picture.parent / 'a.png').write_bytes(b'words')
+    for line in (['--img', picture.parent / 'a.png', picture], ['--img_dir', picture.parent],
+                 ['--vid_file', write_video(tmp_path / 'v.mp4', 2)]):
+        with pytest.raises(MissingFile, match='none.pt'):
+            parse_options(['--checkpoint', str(tmp_path / 'none.pt'), *map(str, line)])

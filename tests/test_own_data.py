@@ -2,7 +2,7 @@
 
 The people are bodies of known pose before a known camera. Their keypoints are computed.
 """
-import re
+import shlex
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,9 @@ from torch.utils.data import default_collate
 import core.own_data.run
 import core.own_data.sources
 from core.config import load_config
+from core.config.training_options import parse_training_options
 from core.own_data.run import label_own_data
+from core.own_data.training_command import training_command
 from core.training.fitting import FitsInTheLoop
 from core.training.supervision import check_labels
 from datasets.annotations import Annotations
@@ -34,7 +36,8 @@ from utils.errors import BadConfig, BadFile, MissingFile, ProjectError
 from utils.keypoints import JOINT_NAMES, NUM_OPENPOSE
 from utils.logging import get_logger
 
-REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT.parent / 'shared' / 'real'
 WIDTH, HEIGHT, FOCAL = 640, 480, 800.0  # sqrt(640^2 + 480^2)
 CAMERA = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
 # Metres to the right, down and away from the camera. The first person is 14 degrees off the axis.
@@ -254,9 +257,49 @@ def test_files_are_replaced_only_with_overwrite(people, cfg, tmp_path):
             label_own_data(cfg, pictures, **{'out': tmp_path / 'other.npz', **changes})
 
 
+@pytest.mark.parametrize('name', ['absent', 'absent.jpg', 'absent.mp4'])
+def test_what_is_absent_need_not_be_a_video(people, cfg, tmp_path, name):
+    with pytest.raises(MissingFile, match=rf'{name}: no such folder of pictures, picture or video$'):
+        label_own_data(cfg, tmp_path / name, tmp_path / 'out.npz')
+
+
+def printed_command(capsys):
+    """Words of the last line that the command printed."""
+    return shlex.split(capsys.readouterr().out.strip().splitlines()[-1].removeprefix('to train: '))
+
+
+def test_the_printed_command_trains(people, free_assets, tmp_path, capsys, scripts):
+    """A single person is enough. The folder's name has a blank."""
+    out = tmp_path / 'my labels' / 'mine.npz'
+    main(['--pictures', str(write_pictures(tmp_path / 'p', [0])), '--out', str(out), '--misc', 'PATHS.DATA_DIR',
+          str(free_assets)])
+    python, script, *arguments = printed_command(capsys)
+    assert (python, script) == ('python', 'train.py')
+    status, _, errors = scripts.run([script, *arguments, 'TRAIN.MAX_STEPS', 1, 'LOG_DIR', tmp_path / 'logs'], tmp_path)
+    assert status == 0, errors
+    assert (tmp_path / 'logs/own_pictures/checkpoints/latest.pt').is_file()
+    assert 'no licensed SMPL body' in errors and 'left out of the mixture' not in errors
+
+
+def test_the_recipes_own_file_name_needs_no_more_words(people, free_assets, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'data').symlink_to(free_assets.parent)
+    (tmp_path / 'pretrained').symlink_to(ROOT / 'pretrained')
+    main(['--pictures', str(write_pictures(tmp_path / 'p', [0])), '--out', 'mine.npz'])
+    assert printed_command(capsys) == ['python', 'train.py', '--cfg_file', 'configs/free/own_pictures.yaml']
+
+
+def test_the_printed_command_for_another_body_has_a_whole_batch(people, cfg, tmp_path, monkeypatch):
+    monkeypatch.setattr('core.own_data.training_command.own_pictures_yaml', lambda data_dir: None)
+    labels = label_own_data(cfg, write_pictures(tmp_path / 'p', [0, 20]), tmp_path / 'mine.npz')
+    words = shlex.split(training_command(cfg, tmp_path / 'mine.npz', len(labels)))
+    train, _ = parse_training_options(words[2:])
+    assert train.SMPLIFY.USE_FITS and len(build_train_dataset(train)) >= train.TRAIN.BATCH_SIZE
+
+
 @there
 @pytest.mark.skipif(not REAL.exists(), reason='../shared is not here')
-def test_a_real_picture_by_the_command(free_assets, tmp_path, capsys):
+def test_a_real_picture_by_the_command(free_assets, tmp_path):
     """A man who kicks: one person with a fit, whose ankles are apart by more than a third of the box."""
     main(['--pictures', str(REAL / 'pictures/COCO_val2014_000000000589.jpg'), '--out', str(tmp_path / 'kick.npz'),
           '--misc', 'PATHS.DATA_DIR', str(free_assets)])
@@ -264,5 +307,3 @@ def test_a_real_picture_by_the_command(free_assets, tmp_path, capsys):
     assert len(labels) == 1 and fits['valid_fit'].all() and fits['error'].max() < 0.04
     ankles = labels.keypoints_2d[0, [JOINT_NAMES.index(f'{side}_ankle') for side in ('left', 'right')], 0]
     assert abs(ankles[0] - ankles[1]) > 200 * labels.scale[0] / 3
-    command = re.search(r'python train.py --misc (.*)', capsys.readouterr().out)
-    assert str(tmp_path / 'kick.npz') in command.group(1) and 'SMPLIFY.USE_FITS True' in command.group(1)

@@ -52,8 +52,9 @@ def test_the_body_is_tracked_and_what_is_rendered_is_not(free_assets):
 def test_demo_of_a_fresh_clone(cloned, tmp_path):
     checkpoint = write_checkpoint(tmp_path / 'hmr.pt', cloned)
     cv2.imwrite(str(tmp_path / 'photo.png'), np.random.default_rng(0).integers(0, 255, (80, 60, 3)).astype(np.uint8))
-    run_without_anny('runpy.run_path("demo.py", run_name="__main__")', 'demo.py', '--fit', 'none', '--checkpoint',
-                     checkpoint, '--img', tmp_path / 'photo.png', '--misc', 'PATHS.DATA_DIR', cloned)
+    run_without_anny('runpy.run_path("demo.py", run_name="__main__")', 'demo.py', '--fit', 'none', '--detector',
+                     'full_frame', '--checkpoint', checkpoint, '--img', tmp_path / 'photo.png', '--misc',
+                     'PATHS.DATA_DIR', cloned)
     assert (tmp_path / 'photo_shape.png').exists()
 
 

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.client
 import re
+import time
 import urllib.request
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -11,6 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 import huggingface_hub
 import torch
 from filelock import FileLock
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import logging as hub_logging
 from tqdm import tqdm
 
 from utils.errors import BadConfig, BadFile, MissingFile
@@ -77,10 +80,40 @@ def _hub_parts(address):
 
 def _from_hub(address):
     kind, repository, revision, name = _hub_parts(address)
+    file = {'repo_id': repository, 'filename': name, 'revision': revision, 'repo_type': kind}
     try:
-        return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision, repo_type=kind))
+        with _quiet_hub():
+            if cached_file(address) is None:
+                _ask_hub(huggingface_hub.hf_hub_url(**file))
+            return Path(huggingface_hub.hf_hub_download(**file))
     except Exception as error:  # the hub, its transport and the disk raise many kinds
         raise _unreachable(address, error) from None
+
+
+def _ask_hub(url):
+    """Raise the transport's error if the hub does not answer two requests. hf_hub_download would make seven, in half a
+    minute. An answer that is an error is left to it."""
+    for wait in (1, 0):
+        try:
+            huggingface_hub.get_hf_file_metadata(url)
+            return
+        except HfHubHTTPError:
+            return
+        except Exception:  # the transport's kinds differ between versions
+            if not wait:
+                raise
+            time.sleep(wait)
+
+
+@contextlib.contextmanager
+def _quiet_hub():
+    """Without the hub's lines about retries. Errors are raised, and say the same."""
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(before)
 
 
 def _from_web(address):

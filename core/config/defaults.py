@@ -187,13 +187,14 @@ _C.DEMO = CN()
 _C.DEMO.OUTPUT_FOLDER = ''  # folder of results; '': 'output', or with --img the folder of the picture
 _C.DEMO.FORMATS = ['npz', 'json']  # also csv, obj, ply, glb, bvh, amass
 _C.DEMO.VIEWER = False  # write a web page that shows the video beside the bodies
-_C.DEMO.DETECTOR = ''  # full_frame, fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector's own name
+# What finds people: full_frame, fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector's name; '': KEYPOINTS.
+_C.DEMO.DETECTOR = ''
 _C.DEMO.DETECTOR_SIZE = 0  # shorter side of a frame in the detector, in pixels; 0: the detector's default
 _C.DEMO.MIN_SCORE = 0.7  # detections of lower score are ignored
 _C.DEMO.MIN_BOX = 8.0  # boxes whose longer side is shorter than this are ignored, in pixels
 _C.DEMO.BOX_SCALE = 0.0  # side of the crop over the longer side of a detected box; 0: the regressor's `box_margin`
 _C.DEMO.FIT = 'auto'  # 'auto': fit bodies to keypoints where an estimator is available; 'none': the network alone
-_C.DEMO.KEYPOINTS = 'blazepose'  # keypoint estimator: blazepose, keypointrcnn, rtmpose
+_C.DEMO.KEYPOINTS = 'blazepose'  # finds people and their keypoints: blazepose, keypointrcnn, rtmpose
 _C.DEMO.KEYPOINT_MODEL = ''  # blazepose: 'heavy' or 'full'; '': the first that is available; rtmpose: its ONNX file
 _C.DEMO.KEYPOINT_DETECTOR = ''  # rtmpose: the ONNX file of YOLOX
 _C.DEMO.KEYPOINT_FORMAT = ''  # format of --keypoint_file (docs/keypoints.md); '': inferred from the number of joints

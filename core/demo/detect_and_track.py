@@ -11,10 +11,14 @@ from core.demo.boxes import (
     full_frame,
 )
 from core.demo.detectors import TorchvisionDetector
-from core.demo.keypoints import FileSource, KeypointDetector, PictureSource, VideoSource
+from core.demo.keypoints import FileSource, KeypointDetector, PictureSource, VideoSource, pose_estimator
 from core.demo.pictures import list_pictures
 from core.demo.tracking import PersonTracker
-from utils.errors import BadConfig
+from utils.errors import BadConfig, MissingFile
+from utils.logging import get_logger
+
+_WITHOUT_A_FINDER = {'full_frame': 'each whole picture is taken as one person (--bbox and --detections give boxes)',
+                     'fasterrcnn': 'Faster R-CNN finds people'}
 
 
 class DetectAndTrack:
@@ -59,28 +63,27 @@ class DetectAndTrack:
 
 
 def picture_detector(cfg, inputs, index, device, estimator):
-    """DetectAndTrack for picture number `index` of --img, or for any picture of a folder or of --img_file. Crops have
-    the aspect of the estimator's regressor. People have keypoints if the estimator fits bodies to them."""
+    """DetectAndTrack for picture number `index` of --img, or for any picture of a folder or of --img_file. By default
+    DEMO.KEYPOINTS finds people, with or without a fit. Crops have the aspect of the estimator's regressor."""
     regressor, keypoints = estimator.regressor, estimator.keypoints
     for given, read in ((inputs.bbox, lambda path, aspect: [box_from_json(path, aspect)]),
                         (inputs.openpose, boxes_from_openpose)):
         if given and inputs.kind in ('img', 'img_file'):
             boxes = read(given[min(index, len(given) - 1)], regressor.box_aspect)
             return _with_keypoints(DetectAndTrack(cfg, lambda frame, boxes=boxes: boxes), keypoints)
-    return _folder_detector(cfg, inputs, device, estimator, 'full_frame', track=False)
+    return _folder_detector(cfg, inputs, device, estimator, track=False)
 
 
 def video_detector(cfg, inputs, device, estimator):
-    """DetectAndTrack for the frames of a video. By default the estimator of keypoints finds people; without one,
-    Faster R-CNN."""
-    return _folder_detector(cfg, inputs, device, estimator, 'fasterrcnn', track=True)
+    """DetectAndTrack for the frames of a video. By default DEMO.KEYPOINTS finds people, with or without a fit."""
+    return _folder_detector(cfg, inputs, device, estimator, track=True)
 
 
 def _with_keypoints(detector, keypoints):
     return KeypointDetector(detector, keypoints) if keypoints else detector
 
 
-def _folder_detector(cfg, inputs, device, estimator, default, track):
+def _folder_detector(cfg, inputs, device, estimator, track):
     regressor, keypoints = estimator.regressor, estimator.keypoints
     rule = {'margin': cfg.DEMO.BOX_SCALE or regressor.box_margin, 'aspect': regressor.box_aspect}
     if inputs.bbox:
@@ -88,10 +91,13 @@ def _folder_detector(cfg, inputs, device, estimator, default, track):
     detector = _named_detector(cfg, inputs, rule, track)
     if detector:
         return _with_keypoints(detector, keypoints)
-    if keypoints and not cfg.DEMO.DETECTOR:
-        source = VideoSource(keypoints, rule) if track else PictureSource(keypoints, rule)
-        return DetectAndTrack(cfg, source, track=track)
-    name = cfg.DEMO.DETECTOR or default
+    name = cfg.DEMO.DETECTOR
+    if not name:
+        otherwise = 'fasterrcnn' if track else 'full_frame'
+        finder = keypoints or _people_finder(cfg, device, otherwise)
+        if finder:
+            return DetectAndTrack(cfg, VideoSource(finder, rule) if track else PictureSource(finder, rule), track=track)
+        name = otherwise
     if name == 'full_frame':
         detector = DetectAndTrack(cfg, lambda frame: [full_frame(*frame.image.shape[1::-1])], track=track)
     else:
@@ -99,6 +105,16 @@ def _folder_detector(cfg, inputs, device, estimator, default, track):
         detector = TorchvisionDetector(name, weights, device, cfg.DEMO.DETECTOR_SIZE, cfg.DEMO.MIN_SCORE, **rule)
         detector = DetectAndTrack(cfg, detector, batched=True, track=track)
     return _with_keypoints(detector, keypoints)
+
+
+def _people_finder(cfg, device, otherwise):
+    """The estimator of DEMO.KEYPOINTS, to find people with. Without its files None, with a warning that names what is
+    done otherwise."""
+    try:
+        return pose_estimator(cfg, device)
+    except MissingFile as error:
+        get_logger().warning(f'{error}; until then {_WITHOUT_A_FINDER[otherwise]}')
+        return None
 
 
 def _named_detector(cfg, inputs, rule, track):

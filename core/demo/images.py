@@ -105,9 +105,8 @@ class _PictureRun:
                 collector.add(frame, estimates)
                 if estimates and self._drawer:
                     shown = self._draw(frame, estimates, prefix)
-                elif self._alone and not estimates:
-                    self.check()
-                    raise ProjectError(f'{job.pictures[0]}: no person found; {self.report.summary()}')
+                elif not estimates:
+                    self._say_nobody(frame)
         except Exception:
             if collector.num_people:  # keep what was found before the error
                 self._export(collector, job, None, is_whole=False)
@@ -115,6 +114,16 @@ class _PictureRun:
         if not collector.num_frames:
             return None
         return self._export(collector, job, shown if len(job.pictures) == 1 else None)
+
+    def _say_nobody(self, frame):
+        """Log that nobody is in a picture. Raises ProjectError if it is the only one."""
+        if not self._alone:
+            get_logger().warning(f'{frame.path}: no person found')
+            return
+        self.check()
+        flag = '--bbox' if self._inputs.kind in ('img', 'img_file') else '--detections'
+        advice = '' if self._known or self.report.left_out else f'; {flag} FILE says where a person is'
+        raise ProjectError(f'{frame.path}: no person found; {self.report.summary()}{advice}')
 
     def check(self):
         """Call after the last picture. Raises BadFile if the file of boxes or bodies belongs to other pictures."""

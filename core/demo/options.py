@@ -2,13 +2,14 @@
 
 `Inputs` holds what the demo runs on. The other flags are aliases of config keys (DEMO.*).
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.config import load_config
 from core.config.flags import BACKEND_FLAGS, Parser, add_flags, add_plugin_flag, flag, load_plugins, overrides_of
+from core.demo.input_checks import check_inputs
 from core.evaluation.options import checkpoint_config
-from core.pretrained import default_checkpoint, no_checkpoint
+from core.pretrained import NO_NETWORK, check_estimates, demo_checkpoint
 from utils.errors import BadConfig
 from utils.logging import get_logger, log_once
 
@@ -16,13 +17,15 @@ SETTINGS = (
     flag('regressor', 'MODEL.REGRESSOR', 'network, if the checkpoint does not name it'),
     flag('output_folder', 'DEMO.OUTPUT_FOLDER', 'folder of results'),
     flag('out_dir', 'DEMO.OUTPUT_FOLDER', 'another name of --output_folder'),
-    flag('fit', 'DEMO.FIT', 'auto: fit bodies to keypoints if an estimator is available; none: network only'),
-    flag('keypoints', 'DEMO.KEYPOINTS', 'keypoint estimator: blazepose, keypointrcnn, rtmpose'),
+    flag('fit', 'DEMO.FIT', 'auto: fit bodies to keypoints if an estimator is available; none: the network alone, '
+         'for the same people'),
+    flag('keypoints', 'DEMO.KEYPOINTS', 'what finds people and their keypoints: blazepose, keypointrcnn, rtmpose'),
     flag('keypoint_model', 'DEMO.KEYPOINT_MODEL', 'blazepose: heavy or full; rtmpose: its ONNX file'),
     flag('keypoint_detector', 'DEMO.KEYPOINT_DETECTOR', "rtmpose: YOLOX's ONNX file"),
     flag('keypoint_format', 'DEMO.KEYPOINT_FORMAT', 'format of --keypoint_file; default: by its number of joints'),
     flag('tracking_method', 'DEMO.TRACKING_METHOD', 'bbox: boxes of the detector; pose: of OpenPose\'s joints'),
-    flag('detector', 'DEMO.DETECTOR', 'full_frame, fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector'),
+    flag('detector', 'DEMO.DETECTOR', 'what finds people instead of --keypoints: full_frame (one person fills the '
+         'picture), fasterrcnn, maskrcnn, keypointrcnn, or a torchvision detector'),
     flag('detector_size', 'DEMO.DETECTOR_SIZE', 'shorter side of a frame in the detector, in pixels'),
     flag('detection_threshold', 'DEMO.MIN_SCORE', 'lowest score of a detected person'),
     flag('max_gap', 'DEMO.MAX_GAP', 'frames after which an unseen person loses the number'),
@@ -47,7 +50,6 @@ EXPORTS = ('csv', 'obj', 'ply', 'glb', 'bvh', 'amass')
 _WHAT = {'amass': "AMASS's .npz"}
 # Detectors of PyMAF's demo that this project does not have, and their replacements.
 _OTHER_DETECTORS = {'yolo': 'fasterrcnn', 'yolov3': 'fasterrcnn', 'yolov8': 'fasterrcnn'}
-NO_NETWORK = 'none'
 _SOURCES = ('img', 'img_file', 'img_dir', 'image_folder', 'vid_file', 'webcam')
 
 
@@ -74,7 +76,7 @@ class Inputs:
     @property
     def has_bodies(self):
         """Whether bodies come from a file instead of estimates."""
-        return self.results is not None or _holds_bodies(self.truth)
+        return self.results is not None or (self.truth is not None and Path(self.truth).suffix == '.npz')
 
 
 def build_parser():
@@ -122,30 +124,31 @@ def parse_options(argv=None):
     """Command line of demo.py -> (config, Inputs). Raises BadConfig, MissingFile, BadFile."""
     given = vars(build_parser().parse_args(argv))
     load_plugins(given)
-    kind, paths = _source(given)
-    truth = _truth(given)
-    needs_network = given['recon_result_file'] is None and not _holds_bodies(truth)
+    inputs = _inputs(given)
+    check_inputs(inputs)
     overrides = [*_settings(given), *given['misc']]
-    checkpoint = _checkpoint(given, overrides) if needs_network else None
-    cfg = checkpoint_config(checkpoint, overrides, given['cfg_file']) if checkpoint else load_config(
-        given['cfg_file'], overrides)
-    if needs_network and not checkpoint and cfg.DEMO.FIT == 'none':
-        raise no_checkpoint()
+
+    def read_config():
+        return load_config(given['cfg_file'], overrides)
+
+    checkpoint = None if inputs.has_bodies else demo_checkpoint(given['checkpoint'], read_config)
+    cfg = checkpoint_config(checkpoint, overrides, given['cfg_file']) if checkpoint else read_config()
+    if not inputs.has_bodies:
+        check_estimates(cfg, checkpoint, given['checkpoint'])
     if cfg.DEMO.TRACKING_METHOD not in ('bbox', 'pose'):
         raise BadConfig(f'--tracking_method is {cfg.DEMO.TRACKING_METHOD!r}; use bbox or pose')
     if cfg.DEMO.TRACKING_METHOD == 'pose' and not given['openpose']:
         raise BadConfig("--tracking_method pose needs OpenPose's folder of the video: --openpose FOLDER")
     _say_what_is_not_needed(given)
-    return cfg, Inputs(kind, paths, checkpoint, given['outfile'], tuple(given['bbox'] or ()),
-                       tuple(given['openpose'] or ()), given['detections'], truth, given['recon_result_file'],
-                       given['viewer_port'], given['keypoint_file'])
+    return cfg, replace(inputs, checkpoint=checkpoint)
 
 
-def _checkpoint(given, overrides):
-    """The value of --checkpoint: None for 'none', the default if it is not given."""
-    if given['checkpoint']:
-        return None if given['checkpoint'] == NO_NETWORK else given['checkpoint']
-    return default_checkpoint(load_config(given['cfg_file'], overrides).PATHS.DATA_DIR)
+def _inputs(given):
+    """The Inputs of a command line, without the checkpoint."""
+    kind, paths = _source(given)
+    return Inputs(kind, paths, None, given['outfile'], tuple(given['bbox'] or ()), tuple(given['openpose'] or ()),
+                  given['detections'], _truth(given), given['recon_result_file'], given['viewer_port'],
+                  given['keypoint_file'])
 
 
 def _source(given):
@@ -167,10 +170,6 @@ def _truth(given):
     if given['use_gt'] != bool(given['anno_file']):
         raise BadConfig('--use_gt and --anno_file FILE go together')
     return given['anno_file'] if given['use_gt'] else None
-
-
-def _holds_bodies(truth):
-    return truth is not None and Path(truth).suffix == '.npz'
 
 
 def _settings(given):

@@ -1,19 +1,15 @@
 """The demo: from pictures or a video, with a regressor or earlier results, to result files."""
-from pathlib import Path
-
 from core.demo.estimate import Estimator
 from core.demo.file_estimator import open_file_estimator
 from core.demo.fitting import FittingEstimator
 from core.demo.keypoints import open_estimator
 from core.devices import pick_device
 from core.evaluation.run import load_regressor
-from utils.errors import MissingFile
 from utils.logging import get_logger
 
 
 def run_demo(cfg, inputs):
     """Run the demo -> the Recordings. Raises ProjectError."""
-    _check_source(inputs)
     device = pick_device(cfg)
     video = inputs.kind in ('vid_file', 'webcam') or (inputs.kind == 'image_folder' and not cfg.DEMO.IMAGE_BASED)
     if video:
@@ -23,21 +19,13 @@ def run_demo(cfg, inputs):
     return run(cfg, inputs, build_estimator(cfg, inputs, device, video), device)
 
 
-def _check_source(inputs):
-    """Raise MissingFile for an absent picture or video, before networks are loaded."""
-    noun = {'img': 'picture', 'img_file': 'picture', 'vid_file': 'video'}.get(inputs.kind)
-    for path in inputs.paths if noun else ():
-        if not Path(path).exists():
-            raise MissingFile(f'{path}: no such {noun}')
-
-
 def build_estimator(cfg, inputs, device, video=False):
     """A network, a fit to keypoints that may start at the network's estimates, or a FileEstimator of ground truth or
     earlier results."""
     if inputs.has_bodies:
         return open_file_estimator(cfg, inputs)
+    keypoints = open_estimator(cfg, device, needed=not inputs.checkpoint)  # first: a wrong flag is then an error sooner
     network = Estimator(cfg, load_regressor(cfg, inputs.checkpoint, device), device) if inputs.checkpoint else None
-    keypoints = open_estimator(cfg, device, needed=network is None)
     _say_what_is_used(cfg, inputs, keypoints)
     return FittingEstimator(cfg, network, keypoints, video) if keypoints else network
 

@@ -84,9 +84,14 @@ def is_address(path):
     return str(path).startswith(('http://', 'https://'))
 
 
+def import_downloader(address):
+    """The package yt_dlp. Raises MissingPackage where it is not installed."""
+    return import_package('yt_dlp', f'{address}: a web address', 'web')
+
+
 def download(address, folder):
     """Fetch a video by yt-dlp into a folder -> its path. Raises MissingPackage where yt-dlp is not installed."""
-    yt_dlp = import_package('yt_dlp', f'{address}: a web address', 'web')
+    yt_dlp = import_downloader(address)
     options = {'paths': {'home': str(folder)}, 'outtmpl': '%(id)s.%(ext)s', 'format': 'bestvideo[ext=mp4]/best',
                'quiet': True, 'noprogress': True, 'noplaylist': True}
     try:

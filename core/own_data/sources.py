@@ -114,9 +114,9 @@ def open_source(path, images, fps, sheet=None):
     path = Path(path)
     if not fps >= 0:
         raise BadConfig(f'--fps is {fps:g}; use frames per second, or 0 for all')
+    if not path.exists():
+        raise MissingFile(f'{path}: no such folder of pictures, picture or video')
     if path.is_dir() or is_picture(path):
-        if not path.exists():
-            raise MissingFile(f'{path}: no such picture')
         return PictureSet(path, sheet)
     return VideoFrames(path, images, fps)
 
