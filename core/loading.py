@@ -28,10 +28,16 @@ class _Woken(Exception):
 
 
 def worker_options(cfg, most=None):
-    """DataLoader's arguments about its processes: TRAIN.NUM_WORKERS of them, `most` at most."""
-    workers = cfg.TRAIN.NUM_WORKERS if most is None else min(cfg.TRAIN.NUM_WORKERS, most)
+    """DataLoader's arguments about its processes: TRAIN.NUM_WORKERS of them, `most` at most, and no more than cores."""
+    workers = min(cfg.TRAIN.NUM_WORKERS, usable_cores(), *(() if most is None else (most,)))
     return {'num_workers': workers, 'worker_init_fn': _init_worker,
             'timeout': cfg.TRAIN.LOADER_TIMEOUT if workers else 0}
+
+
+def usable_cores():
+    """Number of cores that this process may use."""
+    # macOS and Windows have no sched_getaffinity.
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _init_worker(worker_id):

@@ -17,6 +17,7 @@ from core.evaluation.evaluator import Evaluator
 from core.evaluation.protocols import METRIC_UNITS
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
 from core.training.adversary import build_adversary
+from core.training.checkpoint import check_resumable
 from core.training.compiling import compile_parts
 from core.training.fitting import FitsInTheLoop
 from core.training.interrupts import on_interrupt
@@ -35,12 +36,13 @@ from core.training.step_watch import StepWatch
 from core.training.summary import last_stage, panel
 from core.training.supervision import AnnotatedTargets, all_losses, check_labels, uses_fits
 from core.training.training_state import TrainingState
+from core.weights import load_checkpoint
 from datasets.build import build_train_dataset, build_validation_dataset
 from datasets.sampling import EpochSampler
 from models import build_regressor
 from models.backbones.pretrained import load_pretrained_backbone
 from models.targets import Targets
-from models.weights import check_checkpoint_body, load_weights, log_report
+from models.weights import check_checkpoint_body
 from utils.distributed import with_shared_statistics
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.logging import get_logger
@@ -60,13 +62,16 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         self.batch_size = batch_size_of_each(cfg, self.accelerator.num_processes)
         self.step_samples = self.batch_size * self.accelerator.num_processes
+        self.folder = RunFolder(cfg, self.is_main)
+        resumed = self._find_resumed()
         seed_everything(cfg.SEED + self.accelerator.process_index)
         self.regressor = build_regressor(cfg)
         self.regressor.check_views(cfg.DATA.N_VIEWS, 'DATA.N_VIEWS')
         self.regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
         self._announce_assets()
+        if resumed is None and cfg.TRAIN.PRETRAINED_CHECKPOINT:
+            load_checkpoint(cfg, self.regressor, cfg.TRAIN.PRETRAINED_CHECKPOINT)
         self._open_data()
-        self.folder = RunFolder(cfg, self.is_main)
         self.evaluator = Evaluator(cfg, self.regressor.body)
         if self.eval_data is not None:
             self.evaluator.read_bodies(self.eval_data)
@@ -74,9 +79,8 @@ class Trainer:
         self.supervisor = self._build_supervisor()
         self.watch = StepWatch(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
 
-        resumed = self._find_resumed()
-        if resumed is None:
-            self._load_initial_weights()
+        if resumed is None and not cfg.TRAIN.PRETRAINED_CHECKPOINT:
+            self._load_backbone()
         self._build_optimization()
         if resumed is not None:
             self._restore(*resumed)
@@ -110,17 +114,17 @@ class Trainer:
         options = self.cfg.TRAIN
         if options.CHECKPOINT:
             return options.CHECKPOINT, load_torch(options.CHECKPOINT)
-        found = self.folder.store.newest() if options.RESUME else None
-        if options.RESUME and found is None:
-            self.log.info(f'{self.folder.store.folder}: no checkpoint to resume from; starting a new run')
+        if options.RESUME:
+            check_resumable(self.cfg.LOG_DIR, self.cfg.NAME)
+        elif not options.RESUME_IF_EXISTS:
+            return None
+        found = self.folder.store.newest()
+        if found is None:
+            self.log.info(f'{self.folder.store.folder}: no checkpoint; starting a new run')
         return found
 
-    def _load_initial_weights(self):
-        options = self.cfg.TRAIN
-        if options.PRETRAINED_CHECKPOINT:
-            report = load_weights(self.regressor, options.PRETRAINED_CHECKPOINT)
-            log_report(report, options.PRETRAINED_CHECKPOINT)
-        elif hasattr(self.regressor, 'backbone'):
+    def _load_backbone(self):
+        if hasattr(self.regressor, 'backbone'):
             load_pretrained_backbone(self.regressor.backbone, self.cfg.MODEL.BACKBONE.PRETRAINED,
                                      self.regressor.assets.root)
 
@@ -145,7 +149,7 @@ class Trainer:
         self.supervisor.load_state_dict(content.get('fits', {}))
         if self.is_main and not self.cfg.TRAIN.CHECKPOINT:
             self.folder.store.settle(path, content)
-        if self.cfg.TRAIN.RESUME and self.folder.store.has_damaged_best():
+        if not self.cfg.TRAIN.CHECKPOINT and self.folder.store.has_damaged_best():
             self.state.progress.best = float('inf')
         self.log.info(f'resumed from {path}: epoch {self.state.progress.epoch}, '
                       f'step {self.state.progress.global_step}')
@@ -157,9 +161,12 @@ class Trainer:
         if self.is_main:
             self.folder.trackers.text('command', command_line())
             self.log.info(f'{self.cfg.NAME}: {len(self.train_data)} samples per epoch, logs in {self.folder.path}')
+        finished = self._finished_by()
+        if finished:
+            self.log.info(f'{self.cfg.NAME}: nothing is left to train: {finished}')
         with on_interrupt(self._on_signal):
             try:
-                evaluation = self._train_epochs()
+                evaluation = self._validate_finished() if finished else self._train_epochs()
             except (LoaderError, BadFile, MissingFile) as error:
                 self._save_before_leaving()
                 # The signal that asks this process to stop also kills a worker process that is still starting.
@@ -169,6 +176,27 @@ class Trainer:
         network = None if evaluation is None else self.state.validated()
         if self.is_main:
             self._finish(evaluation, network)
+        return evaluation
+
+    def _finished_by(self):
+        """What the resumed run has reached already, and how to train on; '' for a run that goes on."""
+        options, progress = self.cfg.TRAIN, self.state.progress
+        if not progress.global_step:
+            return ''
+        if options.MAX_STEPS and progress.global_step >= options.MAX_STEPS:
+            return (f'step {progress.global_step} of TRAIN.MAX_STEPS {options.MAX_STEPS}; --misc TRAIN.MAX_STEPS N '
+                    'trains to step N, 0 to the last epoch')
+        if progress.epoch >= options.NUM_EPOCHS:
+            return f'epoch {progress.epoch} of TRAIN.NUM_EPOCHS {options.NUM_EPOCHS}; --num_epochs N trains on'
+        return ''
+
+    def _validate_finished(self):
+        """The Evaluation of a run that ended before its report was written; None where the report is there."""
+        if self.folder.has_report():
+            return None
+        evaluation = self._validate()
+        if evaluation is not None:
+            self._save(evaluation)
         return evaluation
 
     def _train_epochs(self):
@@ -377,8 +405,9 @@ class Trainer:
 
     def _finish(self, evaluation, network):
         if self.stop_reason:
+            further = ' --misc TRAIN.MAX_STEPS N' if self.stop_reason == 'TRAIN.MAX_STEPS' else ''
             self.log.info(f'stopped by {self.stop_reason} at step {self.state.progress.global_step}; '
-                          '--resume continues from here')
+                          f'--resume{further} continues from here')
         if evaluation is not None:
             self.folder.write_report(evaluation, self._held_out_picture(network.eval()))
         else:
