@@ -333,7 +333,7 @@ class Trainer:
         if not self.is_main or self.state.progress.global_step % self.cfg.TRAIN.VIS_INTERVAL:
             return None
         return panel(images, out, targets, self.regressor.body.faces,
-                     extra=self.regressor.extra_pictures(out).values())
+                     extra=self.regressor.extra_pictures(out))
 
     def _after_step(self, bar, total, losses, picture, rate):
         """Update the progress bar and trackers. Save, validate and stop if this step requires it."""
@@ -423,4 +423,4 @@ class Trainer:
         targets = Targets.of_batch(batch, self.regressor.body, self.iuv_renderer, n_views,
                                    full_camera=out.final.full_camera)
         return panel(batch['img'], out, targets, self.regressor.body.faces, rows,
-                     network.extra_pictures(out).values())
+                     network.extra_pictures(out))
