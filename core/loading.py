@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from core.training.interrupts import leave_interrupts_to_the_main_process
 from datasets.image_dataset import init_worker
 from utils.errors import ProjectError
+from utils.threads import usable_cores
 
 _awaited = []  # the workers of the iterator that is being waited on, for the signal handler
 _GRACE = 5.0  # seconds that a killed process may take to be gone
@@ -32,12 +33,6 @@ def worker_options(cfg, most=None):
     workers = min(cfg.TRAIN.NUM_WORKERS, usable_cores(), *(() if most is None else (most,)))
     return {'num_workers': workers, 'worker_init_fn': _init_worker,
             'timeout': cfg.TRAIN.LOADER_TIMEOUT if workers else 0}
-
-
-def usable_cores():
-    """Number of cores that this process may use."""
-    # macOS and Windows have no sched_getaffinity.
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _init_worker(worker_id):

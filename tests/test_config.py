@@ -134,7 +134,7 @@ def test_an_empty_text_in_quotes_is_empty(no_assets, key, empty):
 
 
 def test_loader_processes_are_no_more_than_cores(monkeypatch):
-    monkeypatch.setattr('core.loading.os.sched_getaffinity', lambda _: {4, 5, 9}, raising=False)
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: {4, 5, 9}, raising=False)
     found = [worker_options(load_config(None, ['TRAIN.NUM_WORKERS', wanted]), most)['num_workers']
              for wanted, most in ((8, None), (2, None), (0, None), (8, 2))]
     assert found == [3, 2, 0, 2]

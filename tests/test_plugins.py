@@ -1,10 +1,13 @@
 """A regressor and a dataset outside of the project: the scripts train, resume, evaluate and export them."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from core.config import load_config
+from core.training.supervision import all_losses
 from core.training.trainer import Trainer
 from models import REGRESSORS, Regressor
 from models.output import RegressorOutput, Stage
@@ -167,3 +170,11 @@ def test_what_forward_returns_is_checked(standin_assets, tmp_path, monkeypatch, 
         with pytest.raises(BadConfig, match=said) as caught:
             run()
         assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('own', [None, torch.zeros(()), {'mine': 0.5}])
+def test_own_losses_are_a_dict_of_tensors(own):
+    regressor = type('MyNet', (), {'auxiliary_losses': lambda *_: own})()
+    with pytest.raises(BadConfig, match=r'MyNet.auxiliary_losses returned .*; it must return a dict') as caught:
+        all_losses(regressor, RegressorOutput([]), SimpleNamespace(n_views=1), load_config())
+    assert '\n' not in str(caught.value)

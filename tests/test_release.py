@@ -130,9 +130,10 @@ def test_keys_are_named_where_no_file_has_the_network(run_checkpoint):
     load_checkpoint(again, build_regressor(again), checkpoint)  # as the error says
 
 
-def test_weights_are_looked_for_before_data(free_assets, tmp_path):
+@pytest.mark.parametrize('key', ['TRAIN.PRETRAINED_CHECKPOINT', 'MODEL.BACKBONE.PRETRAINED'])
+def test_weights_are_looked_for_before_data(free_assets, tmp_path, key):
     cfg = load_config('free/pymaf_quick.yaml', [
         'PATHS.DATA_DIR', str(free_assets), 'LOG_DIR', str(tmp_path), 'DEVICE', 'cpu', 'DATA.MIXTURE', ['absent:1'],
-        'TRAIN.PRETRAINED_CHECKPOINT', str(tmp_path / 'bad.pt')])
+        key, str(tmp_path / 'bad.pt')])
     with pytest.raises(MissingFile, match='bad.pt'):
         Trainer(cfg)

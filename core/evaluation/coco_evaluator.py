@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from core.batches import checked_output, extra_inputs, mirrored
+from core.batches import extra_inputs, mirrored
 from core.devices import pick_device
 from core.evaluation import report
 from core.evaluation.pictures import PictureGrid
@@ -66,8 +66,7 @@ def estimate_keypoints(regressor, dataset, cfg, device, progress=True, observers
 
 
 def _estimate(regressor, batch, device):
-    return checked_output(regressor, regressor(batch['img'].to(device, non_blocking=True),
-                                               *extra_inputs(regressor, batch, device)))
+    return regressor(batch['img'].to(device, non_blocking=True), *extra_inputs(regressor, batch, device))
 
 
 def _coco_points(out):

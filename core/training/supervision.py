@@ -1,6 +1,8 @@
 """Targets of a batch and named losses of an estimate, for any architecture."""
 from dataclasses import replace
 
+import torch
+
 from datasets.fits import fits_beside
 from models import losses as L
 from models.targets import Targets
@@ -123,6 +125,9 @@ def all_losses(regressor, out, targets, cfg):
 def _own_losses(regressor, out, targets, taken):
     """The regressor's own losses. Raises BadConfig for one that is not a scalar or has the name of a common loss."""
     own = regressor.auxiliary_losses(out, targets)
+    if not isinstance(own, dict) or not all(isinstance(value, torch.Tensor) for value in own.values()):
+        raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses returned {own!r:.80}; it must return a dict '
+                        '{name: scalar tensor}, {} for none')
     for name, value in own.items():
         if name in taken:
             raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses returns {name!r}, the name of a loss of all '

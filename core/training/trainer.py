@@ -40,7 +40,7 @@ from core.weights import load_checkpoint
 from datasets.build import build_train_dataset, build_validation_dataset
 from datasets.sampling import EpochSampler
 from models import build_regressor
-from models.backbones.pretrained import load_pretrained_backbone
+from models.backbones.pretrained import PUBLISHED_WEIGHTS, load_pretrained_backbone
 from models.targets import Targets
 from models.weights import check_checkpoint_body
 from utils.distributed import with_shared_statistics
@@ -69,8 +69,8 @@ class Trainer:
         self.regressor.check_views(cfg.DATA.N_VIEWS, 'DATA.N_VIEWS')
         self.regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
         self._announce_assets()
-        if resumed is None and cfg.TRAIN.PRETRAINED_CHECKPOINT:
-            load_checkpoint(cfg, self.regressor, cfg.TRAIN.PRETRAINED_CHECKPOINT)
+        if resumed is None and self._names_weights():
+            self._load_initial_weights()
         self._open_data()
         self.evaluator = Evaluator(cfg, self.regressor.body)
         if self.eval_data is not None:
@@ -79,8 +79,8 @@ class Trainer:
         self.supervisor = self._build_supervisor()
         self.watch = StepWatch(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
 
-        if resumed is None and not cfg.TRAIN.PRETRAINED_CHECKPOINT:
-            self._load_backbone()
+        if resumed is None and not self._names_weights():
+            self._load_initial_weights()
         self._build_optimization()
         if resumed is not None:
             self._restore(*resumed)
@@ -123,8 +123,16 @@ class Trainer:
             self.log.info(f'{self.folder.store.folder}: no checkpoint; starting a new run')
         return found
 
-    def _load_backbone(self):
-        if hasattr(self.regressor, 'backbone'):
+    def _names_weights(self):
+        """Whether the user names a file of initial weights, which is read before the data. Others may be downloaded."""
+        backbone = self.cfg.MODEL.BACKBONE.PRETRAINED if hasattr(self.regressor, 'backbone') else ''
+        return bool(self.cfg.TRAIN.PRETRAINED_CHECKPOINT or backbone not in ('', *PUBLISHED_WEIGHTS))
+
+    def _load_initial_weights(self):
+        start = self.cfg.TRAIN.PRETRAINED_CHECKPOINT
+        if start:
+            load_checkpoint(self.cfg, self.regressor, start)
+        elif hasattr(self.regressor, 'backbone'):
             load_pretrained_backbone(self.regressor.backbone, self.cfg.MODEL.BACKBONE.PRETRAINED,
                                      self.regressor.assets.root)
 
