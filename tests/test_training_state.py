@@ -234,8 +234,8 @@ def test_datasets_without_usable_labels_are_logged_and_a_mixture_of_them_is_an_e
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('part', [None, np.nan])
-def test_own_pictures_without_keypoints_are_an_error(assets, tmp_path, part):
+@pytest.mark.parametrize('part, options', [(None, ()), (np.nan, ()), (None, ('SMPLIFY.RUN', True))])
+def test_own_pictures_without_keypoints_are_an_error(assets, tmp_path, part, options):
     """A file of a user: no `part`, or NaN in all of them."""
     path = tmp_path / 'mine.npz'
     names = [f'train_{row}.jpg' for row in range(12)]
@@ -243,7 +243,7 @@ def test_own_pictures_without_keypoints_are_an_error(assets, tmp_path, part):
     np.savez(path, imgname=names, center=np.full((12, 2), 48.), scale=np.full(12, .48), **points)
     with pytest.raises(BadFile, match=r'mine\.npz: no row has a label'):
         Trainer(hmr(assets, tmp_path, 'DATA.MIXTURE', [f'{path}:1'], 'PATHS.IMAGE_DIRS',
-                    [f'mine={assets / "datasets/tiny"}']))
+                    [f'mine={assets / "datasets/tiny"}'], *options))
 
 
 @pytest.mark.parametrize('key, options, advice', [

@@ -71,13 +71,14 @@ def check_labels(datasets, cfg):
 def _lack_of_labels(dataset, cfg):
     """Why a dataset has no label that the losses of a config use, and what to do; '' where it has one."""
     labels, dense = getattr(dataset, 'annotations', None), getattr(dataset, 'dense', None)
-    if labels is None or uses_fits(cfg) or dense is not None and dense.points is not None:
+    if labels is None or dense is not None and dense.points is not None:
         return ''
     openpose, annotated = (bool(labels.keypoints_2d[:, part, 2].any())
                            for part in (slice(NUM_OPENPOSE), slice(NUM_OPENPOSE, None)))
     has_3d = bool(labels.has_smpl.any() or labels.has_joints_3d.any())
+    fits = cfg.SMPLIFY.USE_FITS or cfg.SMPLIFY.USE_FINAL_FIT or cfg.SMPLIFY.RUN and (openpose or annotated)
     if (openpose and cfg.LOSS.OPENPOSE_TRAIN_WEIGHT or annotated and cfg.LOSS.GT_TRAIN_WEIGHT
-            or has_3d and not cfg.DATA.IGNORE_3D):
+            or has_3d and not cfg.DATA.IGNORE_3D or fits):
         return ''
     where = annotation_file(dataset) or dataset.name
     if has_3d:

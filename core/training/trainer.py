@@ -17,7 +17,6 @@ from core.evaluation.evaluator import Evaluator
 from core.evaluation.protocols import METRIC_UNITS
 from core.loading import LoaderError, batches_of, stop_waiting, worker_options
 from core.training.adversary import build_adversary
-from core.training.checkpoint import check_resumable
 from core.training.compiling import compile_parts
 from core.training.fitting import FitsInTheLoop
 from core.training.interrupts import on_interrupt
@@ -32,22 +31,20 @@ from core.training.setup import (
     build_optimizer,
 )
 from core.training.sharding import is_sharded, prepare
+from core.training.start import find_resumed, finished_by, load_initial_weights, names_weights
 from core.training.step_watch import StepWatch
 from core.training.summary import last_stage, panel
 from core.training.supervision import AnnotatedTargets, all_losses, check_labels, uses_fits
 from core.training.training_state import TrainingState
-from core.weights import load_checkpoint
 from datasets.build import build_train_dataset, build_validation_dataset
 from datasets.sampling import EpochSampler
 from models import build_regressor
-from models.backbones.pretrained import PUBLISHED_WEIGHTS, load_pretrained_backbone
 from models.targets import Targets
 from models.weights import check_checkpoint_body
 from utils.distributed import with_shared_statistics
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.logging import get_logger
 from utils.sharded import hollow_copy, whole
-from utils.torch_io import load_torch
 
 _PROGRESS_BAR_STEPS = 10
 _ON_HOST = ('dataset_index', 'sample_index')  # the host looks up fits by these
@@ -63,14 +60,14 @@ class Trainer:
         self.batch_size = batch_size_of_each(cfg, self.accelerator.num_processes)
         self.step_samples = self.batch_size * self.accelerator.num_processes
         self.folder = RunFolder(cfg, self.is_main)
-        resumed = self._find_resumed()
+        resumed = find_resumed(cfg, self.folder.store)
         seed_everything(cfg.SEED + self.accelerator.process_index)
         self.regressor = build_regressor(cfg)
         self.regressor.check_views(cfg.DATA.N_VIEWS, 'DATA.N_VIEWS')
         self.regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
         self._announce_assets()
-        if resumed is None and self._names_weights():
-            self._load_initial_weights()
+        if resumed is None and names_weights(cfg, self.regressor):
+            load_initial_weights(cfg, self.regressor)
         self._open_data()
         self.evaluator = Evaluator(cfg, self.regressor.body)
         if self.eval_data is not None:
@@ -79,8 +76,8 @@ class Trainer:
         self.supervisor = self._build_supervisor()
         self.watch = StepWatch(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
 
-        if resumed is None and not self._names_weights():
-            self._load_initial_weights()
+        if resumed is None and not names_weights(cfg, self.regressor):
+            load_initial_weights(cfg, self.regressor)
         self._build_optimization()
         if resumed is not None:
             self._restore(*resumed)
@@ -108,33 +105,6 @@ class Trainer:
         if uses_fits(self.cfg):
             return FitsInTheLoop(self.cfg, body, self.train_data.datasets, self.accelerator.device, self.iuv_renderer)
         return AnnotatedTargets(body, self.iuv_renderer)
-
-    def _find_resumed(self):
-        """(path, content) of the checkpoint to resume from, or None for a new run."""
-        options = self.cfg.TRAIN
-        if options.CHECKPOINT:
-            return options.CHECKPOINT, load_torch(options.CHECKPOINT)
-        if options.RESUME:
-            check_resumable(self.cfg.LOG_DIR, self.cfg.NAME)
-        elif not options.RESUME_IF_EXISTS:
-            return None
-        found = self.folder.store.newest()
-        if found is None:
-            self.log.info(f'{self.folder.store.folder}: no checkpoint; starting a new run')
-        return found
-
-    def _names_weights(self):
-        """Whether the user names a file of initial weights, which is read before the data. Others may be downloaded."""
-        backbone = self.cfg.MODEL.BACKBONE.PRETRAINED if hasattr(self.regressor, 'backbone') else ''
-        return bool(self.cfg.TRAIN.PRETRAINED_CHECKPOINT or backbone not in ('', *PUBLISHED_WEIGHTS))
-
-    def _load_initial_weights(self):
-        start = self.cfg.TRAIN.PRETRAINED_CHECKPOINT
-        if start:
-            load_checkpoint(self.cfg, self.regressor, start)
-        elif hasattr(self.regressor, 'backbone'):
-            load_pretrained_backbone(self.regressor.backbone, self.cfg.MODEL.BACKBONE.PRETRAINED,
-                                     self.regressor.assets.root)
 
     def _build_optimization(self):
         options, accelerator, sharded = self.cfg.TRAIN, self.accelerator, is_sharded(self.accelerator)
@@ -169,7 +139,7 @@ class Trainer:
         if self.is_main:
             self.folder.trackers.text('command', command_line())
             self.log.info(f'{self.cfg.NAME}: {len(self.train_data)} samples per epoch, logs in {self.folder.path}')
-        finished = self._finished_by()
+        finished = finished_by(self.cfg.TRAIN, self.state.progress)
         if finished:
             self.log.info(f'{self.cfg.NAME}: nothing is left to train: {finished}')
         with on_interrupt(self._on_signal):
@@ -185,18 +155,6 @@ class Trainer:
         if self.is_main:
             self._finish(evaluation, network)
         return evaluation
-
-    def _finished_by(self):
-        """What the resumed run has reached already, and how to train on; '' for a run that goes on."""
-        options, progress = self.cfg.TRAIN, self.state.progress
-        if not progress.global_step:
-            return ''
-        if options.MAX_STEPS and progress.global_step >= options.MAX_STEPS:
-            return (f'step {progress.global_step} of TRAIN.MAX_STEPS {options.MAX_STEPS}; --misc TRAIN.MAX_STEPS N '
-                    'trains to step N, 0 to the last epoch')
-        if progress.epoch >= options.NUM_EPOCHS:
-            return f'epoch {progress.epoch} of TRAIN.NUM_EPOCHS {options.NUM_EPOCHS}; --num_epochs N trains on'
-        return ''
 
     def _validate_finished(self):
         """The Evaluation of a run that ended before its report was written; None where the report is there."""
