@@ -1,10 +1,13 @@
-"""Selects the inputs of a network from a batch."""
+"""Selects the inputs of a network from a batch, and checks its output."""
 import torch
 
+from models.output import RegressorOutput, Stage
 from utils.errors import BadConfig
 
 # Shapes, without the batch axis, of the entries that describe a person's box.
 _BOX_SHAPES = {'center': (2,), 'scale': (), 'orig_shape': (2,), 'bbox_info': (3,), 'focal_length': ()}
+
+_STAGE_SIZES = {'betas': 10, 'camera': 3}
 
 
 def flatten_views(batch):
@@ -32,6 +35,20 @@ def extra_inputs(regressor, batch, device):
         raise BadConfig(f'{type(regressor).__name__} takes {", ".join(missing)}, which the batch lacks; use inputs '
                         f'among {", ".join(sorted(batch))}')
     return [batch[name].to(device, non_blocking=True) for name in names]
+
+
+def checked_output(regressor, out):
+    """`out`, what the regressor returned. Raises BadConfig where it is no RegressorOutput of whole stages."""
+    name, wanted = f'{type(regressor).__name__}.forward', 'it must return RegressorOutput (models/output.py)'
+    if not isinstance(out, RegressorOutput):
+        raise BadConfig(f'{name} returned {type(out).__name__}; {wanted}')
+    if not out.stages or not all(isinstance(stage, Stage) for stage in out.stages):
+        raise BadConfig(f'{name} returned RegressorOutput with stages that are no list of Stage; {wanted}')
+    for key, size in _STAGE_SIZES.items():
+        shape = list(getattr(out.final, key).shape)
+        if shape[1:] != [size]:
+            raise BadConfig(f'{name} returned {key} of shape {shape} in the last stage; it must be [B,{size}]')
+    return out
 
 
 def mirrored(batch):

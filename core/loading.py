@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from core.training.interrupts import leave_interrupts_to_the_main_process
 from datasets.image_dataset import init_worker
 from utils.errors import ProjectError
+from utils.threads import usable_cores
 
 _awaited = []  # the workers of the iterator that is being waited on, for the signal handler
 _GRACE = 5.0  # seconds that a killed process may take to be gone
@@ -28,8 +29,8 @@ class _Woken(Exception):
 
 
 def worker_options(cfg, most=None):
-    """DataLoader's arguments about its processes: TRAIN.NUM_WORKERS of them, `most` at most."""
-    workers = cfg.TRAIN.NUM_WORKERS if most is None else min(cfg.TRAIN.NUM_WORKERS, most)
+    """DataLoader's arguments about its processes: TRAIN.NUM_WORKERS of them, `most` at most, and no more than cores."""
+    workers = min(cfg.TRAIN.NUM_WORKERS, usable_cores(), *(() if most is None else (most,)))
     return {'num_workers': workers, 'worker_init_fn': _init_worker,
             'timeout': cfg.TRAIN.LOADER_TIMEOUT if workers else 0}
 

@@ -51,6 +51,13 @@ _H36M_EVAL = 'h36m_valid_protocol'
 _3DHP_TRAIN = ('spin_mpi_inf_3dhp_train.npz', 'mpi_inf_3dhp_train.npz')
 # Names that start with spin_ or eft_, and those without hr- and _dataset_, are mmhuman3d's. Its conversion of SPIN's
 # file comes before its own conversion, because the static fits belong to the rows of SPIN's file.
+_GENERATE = 'python -m datasets.synthetic.generate'
+# Commands that render the free datasets: (for training and validation, for validation alone).
+_FREE_MAKERS = {
+    'free': (f'{_GENERATE} --preset quick', f'{_GENERATE} --what images --train 0'),
+    'free-studio': (f'{_GENERATE} --preset studio', f'{_GENERATE} --what studio --train 0'),
+    'free-multiview': (f'{_GENERATE} --what multiview',) * 2,
+    'free-studio-multiview': (f'{_GENERATE} --what studio-multiview',) * 2}
 CATALOG = {
     'h36m': Entry(('h36m_mosh_train.npz', 'h36m_train.npz', 'spin_h36m_train.npz'), (), 'h36m', _preprocess('h36m'),
                   'h36m'),
@@ -95,11 +102,9 @@ CATALOG = {
     'surreal': Entry(('surreal_train.npz',), ('surreal_val.npz',), 'surreal', val=('surreal_val.npz',)),
     'upi-s1h': Entry(('upi-s1h_train.npz',), ('upi-s1h_test.npz',), 'upi-s1h', _preprocess('up3d')),
     'free-multiview': Entry(('free_multiview_train.npz',), ('free_multiview_val.npz',), 'free-multiview',
-                            'python -m datasets.synthetic.generate --what multiview',
                             val=('free_multiview_val.npz',)),
     'free-studio-multiview': Entry(('free-studio-multiview_train.npz',), ('free-studio-multiview_val.npz',),
                                    'free-studio-multiview',
-                                   'python -m datasets.synthetic.generate --what studio-multiview',
                                    val=('free-studio-multiview_val.npz',)),
 }
 
@@ -108,8 +113,8 @@ def entry_of(name):
     """The Entry of a dataset in the catalog. For other names, file names follow from the name of the dataset."""
     if name in CATALOG:
         return CATALOG[name]
-    maker = 'python -m datasets.synthetic.generate' if is_free(name) else 'see docs/data.md, "Your own data"'
-    return Entry((f'{name}_train.npz',), (f'{name}_val.npz', f'{name}_test.npz'), name, maker, name,
+    return Entry((f'{name}_train.npz',), (f'{name}_val.npz', f'{name}_test.npz'), name,
+                 'see docs/data.md, "Your own data"', name,
                  val=(f'{name}_val.npz',))
 
 
@@ -133,6 +138,13 @@ def _is_one_name(text):
 def is_free(name):
     """Whether the project renders this dataset."""
     return name == 'free' or name.startswith('free-')
+
+
+def maker_of(name, split='train'):
+    """What makes a dataset's annotations: a command, or where the docs say it. '' for what is only downloaded."""
+    if name in _FREE_MAKERS:
+        return _FREE_MAKERS[name][split != 'train']
+    return entry_of(name).maker
 
 
 @dataclass(frozen=True)
@@ -159,6 +171,8 @@ def find_dataset(cfg, name, split='train'):
         if not file.exists():
             raise MissingFile(f'{file}: no such annotation file; check the name')
         return Source(stem, file, _image_folder(cfg, assets, stem, stem, own=_folder_of(file)))
+    if name == STREAM:
+        raise BadConfig(f'dataset {name!r} is rendered while training; use free for validation and evaluation')
     entry = entry_of(name)
     candidates = {'train': entry.train, 'val': entry.val, 'eval': entry.eval}[split]
     if not candidates:
@@ -174,9 +188,12 @@ def find_dataset(cfg, name, split='train'):
                 images = _image_folder(cfg, assets, name, entry.images, theirs)
                 return Source(name, file, images, entry.subjects.get(split, ()), entry.view_seed,
                               entry.poses_of_crops)
-    wanted = assets.root / ANNOTATION_FOLDERS[0] / ' or '.join(candidates)
+    if is_free(name) and name not in _FREE_MAKERS:
+        raise BadConfig(f'dataset {name!r}: the project renders no such people; use one of '
+                        f'{", ".join((*_FREE_MAKERS, STREAM))}, and another name for your own data')
+    wanted, maker = assets.root / ANNOTATION_FOLDERS[0] / ' or '.join(candidates), maker_of(name, split)
     raise MissingFile(f'{wanted}: no such annotation file for dataset {name!r}; '
-                      f'{"make it: " + entry.maker if entry.maker else "download it (see docs/data.md)"}'
+                      f'{"make it: " + maker if maker else "download it (see docs/data.md)"}'
                       + ('' if name in CATALOG or is_free(name) else '; your own code needs --plugin FILE'))
 
 

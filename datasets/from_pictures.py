@@ -9,7 +9,6 @@ python train.py --cfg_file configs/free/own_pictures.yaml
 This script only parses flags; core/own_data/ does the work.
 """
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from core.config import load_config
 from core.own_data.run import label_own_data
 from core.own_data.training_command import training_command
 from utils.errors import run_main
+from utils.threads import usable_cores
 
 
 def parse(argv=None):
@@ -28,7 +28,7 @@ def parse(argv=None):
     parser.add_argument('--fps', type=float, default=10.0, help='frames per second of a video to label; 0: all')
     parser.add_argument('--keypoints', help='keypoint estimator: blazepose, keypointrcnn, rtmpose')
     parser.add_argument('--focal_length', type=float, help='in pixels; default: from EXIF, else sqrt(w^2 + h^2)')
-    parser.add_argument('--threads', type=int, default=os.cpu_count())
+    parser.add_argument('--threads', type=int, default=usable_cores())
     parser.add_argument('--overwrite', action='store_true', help='replace an annotation file that exists')
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with their values')
     return parser.parse_args(argv)

@@ -23,6 +23,7 @@ _OF_BOX = ('center', 'scale', 'bbox_size')
 # Names of the entries of every batch.
 _RESERVED = {'img', 'keypoints', 'orig_shape', 'focal_length', 'ray_rotation', 'is_flipped', 'rot_angle', 'bbox_info',
              'dataset_index', 'sample_index', 'dataset_name', 'imgname', 'dense_points', 'dense_segments'}
+_BOX_MARGIN = 1.2  # side of the square over the longer side of `bbox`, as in SPIN's converters
 _LIKELY_TYPO = 0.85  # difflib's ratio from which an unknown label is reported as a possible typo
 
 
@@ -34,7 +35,9 @@ def register_dataset(name):
 
     - `image`: a path, or a uint8 RGB array [H,W,3].
     - `center` [2] in pixels and `scale` (side / 200), with `bbox_size` (width, height) if the box has a known shape.
-      Or `bbox` (left, top, width, height).
+      Or `bbox` (left, top, width, height) that is tight about the person. It becomes `center` and
+      `scale` = 1.2 * max(width, height) / 200, as in SPIN's converters. A square that has this margin already is
+      given as `center` and `scale`: as `bbox` it would be enlarged again.
     - Any labels of `datasets.annotations.Annotations`, without the axis N, such as `keypoints_2d` [49,3], `joints_3d`
       [24,4], `pose` [72], `betas` [10] and `gender` ('m', 'f', 'n'). Pose and betas are those of the body in use.
     - The picture's camera, if known: `cam_K` [3,3] or `focal` in pixels.
@@ -125,7 +128,7 @@ class RegisteredDataset(RowsDataset):
         if 'bbox' in given:
             left, top, width, height = self._numbers(given['bbox'], 'bbox', (4,), row)
             known.setdefault('center', np.array([left + width / 2, top + height / 2]))
-            known.setdefault('scale', np.array(1.2 * max(width, height) / 200))
+            known.setdefault('scale', np.array(_BOX_MARGIN * max(width, height) / 200))
             known.setdefault('bbox_size', np.array([width, height], np.float64))
         if 'center' not in known or 'scale' not in known:
             raise BadFile(f"{self.source_name}: row {row} has no box: give 'center' and 'scale', or 'bbox'")

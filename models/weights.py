@@ -17,6 +17,10 @@ from utils.torch_io import load_torch
 _kept = {}  # {version of a file: its content}; at most one file
 
 
+class WrongShape(BadFile):
+    """Entries of a checkpoint have other shapes than those of the network."""
+
+
 @dataclass
 class WeightsReport:
     """How a checkpoint was loaded. source: 'native', or the key of a family in FAMILIES.
@@ -202,5 +206,6 @@ def _translated(key, table):
 def _check_shapes(module, state, name):
     for key, value in module.state_dict().items():
         if key in state and state[key].shape != value.shape:
-            raise BadFile(f'{name}: {key} has shape {list(state[key].shape)}, the network needs {list(value.shape)}; '
-                          'set MODEL.BACKBONE.NAME and the other keys of the network as in its config')
+            raise WrongShape(f'{name}: {key} has shape {list(state[key].shape)}, the network needs '
+                             f'{list(value.shape)}; set MODEL.BACKBONE.NAME and the other keys of the network as in '
+                             'its config')

@@ -5,6 +5,7 @@ import pytest
 
 from core.config import config_files, default_config, get_key, load_config
 from core.config.training_options import FLAGS, build_parser, parse_training_options
+from core.loading import worker_options
 from utils.errors import BadConfig, MissingFile
 from utils.safe_io import save_json
 from utils.torch_io import save_torch
@@ -122,3 +123,18 @@ def test_published_flags_choose_the_mixture():
     assert itw == parse('--regressor hmr --no_3dhp').DATA.MIXTURE
     with pytest.raises(BadConfig, match="--train_data is 'dp'; use one of h36m_dp, h36m_coco_itw"):
         parse('--regressor danet --train_data dp')
+
+
+@pytest.mark.parametrize('key', ['MODEL.BACKBONE.PRETRAINED', 'DATA.EVAL_DATASET', 'TRAIN.CHECKPOINT'])
+@pytest.mark.parametrize('empty', ["''", '""', ''])
+def test_an_empty_text_in_quotes_is_empty(no_assets, key, empty):
+    """A shell hands on the inner quotes of --misc KEY "''"."""
+    cfg, _ = parse_training_options(['--regressor', 'hmr', '--misc', key, empty])
+    assert get_key(cfg, key) == ''
+
+
+def test_loader_processes_are_no_more_than_cores(monkeypatch):
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: {4, 5, 9}, raising=False)
+    found = [worker_options(load_config(None, ['TRAIN.NUM_WORKERS', wanted]), most)['num_workers']
+             for wanted, most in ((8, None), (2, None), (0, None), (8, 2))]
+    assert found == [3, 2, 0, 2]

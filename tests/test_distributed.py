@@ -159,6 +159,8 @@ def test_published_flags_become_a_launch():
     text = ' '.join(command)
     assert '--nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint 10.0.0.1:99 --rdzv-conf is_host=0' in text
     assert text.endswith('--max-restarts 3 train.py --regressor hmr --batch_size 8 --resume')
+    restarting = ' '.join(launch_command(options, 'train.py', [*argv[:-1], '--resume_if_exists'], 4))
+    assert restarting.endswith('--max-restarts 3 train.py --regressor hmr --batch_size 8 --resume_if_exists')
     assert '--max-restarts' not in launch_command(launch_options(), 'train.py', [], 0)
     with pytest.raises(BadConfig, match='--dist_url'):
         launch_command(launch_options(dist_url='tcp://host:port'), 'train.py', [], 0)
@@ -226,7 +228,7 @@ def test_published_flags_join_two_machines(uninterrupted, assets, tmp_path):
 @pytest.mark.slow
 def test_a_killed_process_starts_again_from_the_last_checkpoint(uninterrupted, assets, tmp_path):
     cfg = config(assets, tmp_path, 'TRAIN.BATCH_SIZE', 4, 'TRAIN.NUM_EPOCHS', 3, 'TRAIN.CHECKPOINT_STEPS', 1)
-    command = [*TORCHRUN, '--max-restarts', '1', *train_command(cfg, tmp_path, '--resume')]
+    command = [*TORCHRUN, '--max-restarts', '1', *train_command(cfg, tmp_path, '--resume_if_exists')]
     launcher = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
     folder = tmp_path / 'run' / 'checkpoints'
     wait_for(lambda: (folder / 'step_00000002.pt').exists())

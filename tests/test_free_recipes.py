@@ -1,6 +1,8 @@
 """The main commands on a machine with the free body and without published data."""
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,16 +16,18 @@ from core.config.free_recipe import free_yaml
 from core.config.training_options import parse_training_options
 from core.evaluation.coco_evaluator import run_coco
 from core.evaluation.options import parse_coco_options, parse_pose_options
-from datasets.catalog import STREAM
+from datasets.catalog import STREAM, find_dataset
 from datasets.coco_keypoints import CocoKeypoints
 from datasets.mixed import MixedDataset
 from datasets.synthetic.generate import main as generate
+from models import REGRESSORS, Regressor
 from tests.demo_data import write_checkpoint
 from tests.tiny_data import write_tiny_dataset
-from utils.errors import MissingFile
+from utils.errors import BadConfig, MissingFile
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = 3 * 120  # characters: three lines
+PAGE = ROOT / 'docs' / 'architecture.md'
 
 
 def copy_body(free_assets, folder):
@@ -159,3 +163,85 @@ def test_the_command_itself_trains(bare):
                           env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list((bare / 'logs/hmr/checkpoints').glob('*.pt'))
+
+
+def run_as_printed(command, folder):
+    """Run a command of the docs, `python3 SCRIPT ...`, in a folder -> what it printed."""
+    python, script, *words = shlex.split(command)
+    assert python == 'python3'
+    done = subprocess.run([sys.executable, ROOT / script, *words], cwd=folder, capture_output=True, text=True,
+                          env={**os.environ, 'PYTHONPATH': str(ROOT), 'CUDA_VISIBLE_DEVICES': ''})
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def test_the_regressor_of_the_page_trains_and_is_evaluated(bare):
+    """docs/architecture.md's own class and commands, with the free body and two rendered people to evaluate on."""
+    code, commands = re.search(r"```python\n([^`]*@register\('my_net'\)[^`]*)```\n```sh\n([^`]*)```",
+                               PAGE.read_text()).groups()
+    assert 15 <= len([line for line in code.splitlines() if line.strip()]) <= 25
+    (bare / 'my_net.py').write_text(code)
+    generate(['--out', 'data/free', '--train', '0', '--val', '2', '--size', '64', '--what', 'images', '--workers', '1'])
+    trained, evaluated = (run_as_printed(command, bare) for command in commands.strip().splitlines())
+    assert 'training my_net on free-stream' in trained and 'stopped by TRAIN.MAX_STEPS at step 2' in trained
+    assert 'PA-MPJPE' in evaluated and 'max number of worker' not in evaluated
+
+
+def test_the_first_command_of_the_page_trains(bare):
+    command, = re.findall(r'^python3 train.py --plugin tests/plugins/toy_net.py.*$', PAGE.read_text(), re.MULTILINE)
+    (bare / 'tests').symlink_to(ROOT / 'tests')
+    run_as_printed(command, bare)
+    assert (bare / 'logs/toy_net/checkpoints/best.pt').exists()
+
+
+@pytest.fixture
+def own_net(monkeypatch):
+    """Registers a regressor without YAML file, as a plug-in does -> its name."""
+    name = 'net_without_recipe'
+    monkeypatch.setitem(REGRESSORS._entries, name, type('NetWithoutRecipe', (Regressor,), {}))
+    return name
+
+
+def test_an_own_regressor_without_data_takes_free_people(bare, said, own_net):
+    cfg = parse(f'--regressor {own_net}')
+    assert [f'{STREAM}:1'] == cfg.DATA.MIXTURE and cfg.DATA.EVAL_DATASET == '' and cfg.DATA.EPOCH_LENGTH == 14_000
+    line, = [line for line in said if 'is here' in line]
+    assert f'training {own_net} on {STREAM}' in line and '--cfg_file' not in line
+    with pytest.raises(MissingFile, match='mine_train.npz'):
+        MixedDataset(parse(f"--regressor {own_net} --misc DATA.MIXTURE ['mine:1']"))
+
+
+def test_an_own_regressor_takes_rendered_people_first(rendered, own_net):
+    cfg = parse(f'--regressor {own_net}')
+    assert cfg.DATA.MIXTURE == ['free:1'] and cfg.DATA.EVAL_DATASET == 'free'
+
+
+def test_the_data_of_an_own_yaml_file_are_not_replaced(bare, own_net, monkeypatch):
+    path = bare / 'net.yaml'
+    path.write_text("DATA: {MIXTURE: ['mine:1']}")
+    monkeypatch.setattr('core.config.training_options.default_yaml', lambda *_, **__: path)
+    with pytest.raises(MissingFile, match='mine_train.npz'):
+        MixedDataset(parse(f'--regressor {own_net}'))
+
+
+@pytest.mark.parametrize('name, split, command', [
+    ('free', 'train', '--preset quick'), ('free', 'val', '--what images --train 0'),
+    ('free', 'eval', '--what images --train 0'), ('free-studio', 'train', '--preset studio'),
+    ('free-studio', 'eval', '--what studio --train 0'), ('free-studio-multiview', 'train', '--what studio-multiview')])
+def test_absent_people_are_made_by_the_named_command(bare, name, split, command):
+    """The command, with fewer people, makes the file."""
+    cfg = load_config()
+    with pytest.raises(MissingFile) as caught:
+        find_dataset(cfg, name, split)
+    named = str(caught.value).partition('make it: python -m datasets.synthetic.generate ')[2]
+    assert named == command
+    fewer = [] if '--train' in named else ['--train', '1']
+    generate([*named.split(), *fewer, '--out', 'data/free', '--val', '1', '--multiview', '1', '--size', '64',
+              '--workers', '1'])
+    assert find_dataset(cfg, name, split).annotations.exists()
+
+
+@pytest.mark.parametrize('name, said', [('free-stream', 'rendered while training'), ('free-video', 'use one of free,')])
+def test_people_that_the_project_does_not_render_are_said(bare, name, said):
+    with pytest.raises(BadConfig, match=said):
+        find_dataset(load_config(), name, 'eval')

@@ -48,7 +48,8 @@ def test_it_estimates_in_the_pictures_camera(tmp_path):
     """Its labels were in the picture's camera. A YAML file does not change that."""
     assert checkpoint_config(FILE).MODEL.CAMERA == 'picture'
     assert checkpoint_config(FILE, cfg_file='spin_lm.yaml').MODEL.CAMERA == 'picture'
-    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/checkpoints').mkdir(parents=True)
+    save_torch(tmp_path / 'run/checkpoints/step_00000004.pt', dense(load_torch(FILE)))
     (tmp_path / 'run' / 'config.yaml').write_text(load_torch(FILE)['config'])
     cfg, _ = parse_training_options(['--resume', '--name', 'run', '--log_dir', str(tmp_path)])
     assert cfg.MODEL.CAMERA == 'picture' and cfg.TRAIN.BATCH_PER_PROCESS and cfg.MODEL.HMR.HIDDEN == 32

@@ -1,9 +1,16 @@
 """A regressor and a dataset outside of the project: the scripts train, resume, evaluate and export them."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from core.config import load_config
+from core.training.supervision import all_losses
+from core.training.trainer import Trainer
+from models import REGRESSORS, Regressor
+from models.output import RegressorOutput, Stage
 from tests.conftest import ROOT
 from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadConfig, BadFile
@@ -130,3 +137,44 @@ def test_registering_the_same_thing_twice_is_allowed():
     assert registry.register('one')(one) is one and registry.names() == ('one',) and registry['one'] is one
     with pytest.raises(BadConfig, match="unknown thing 'two'"):
         registry['two']
+
+
+class Wrong(Regressor):
+    """Returns what `returned` makes of B images."""
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, images):
+        return self.returned(len(images))
+
+
+@pytest.mark.parametrize('returned, said', [
+    (lambda self, b: torch.zeros(b, 157), 'MyNet.forward returned Tensor; it must return RegressorOutput'),
+    (lambda self, b: [], 'MyNet.forward returned list;'),
+    (lambda self, b: RegressorOutput([]), 'stages that are no list of Stage'),
+    (lambda self, b: RegressorOutput([torch.zeros(b, 10)]), 'stages that are no list of Stage'),
+    (lambda self, b: RegressorOutput([Stage(torch.eye(3).expand(b, 24, 3, 3), torch.zeros(b, 11), torch.zeros(b, 3),
+                                            self.body)]), r'betas of shape \[2, 11\].* must be \[B,10\]')])
+def test_what_forward_returns_is_checked(standin_assets, tmp_path, monkeypatch, returned, said):
+    """In training and in evaluation."""
+    write_tiny_dataset(standin_assets, 'tiny', 'train')
+    monkeypatch.setitem(REGRESSORS._entries, 'my_net', type('MyNet', (Wrong,), {'returned': returned}))
+    cfg = load_config(None, ['MODEL.REGRESSOR', 'my_net', 'PATHS.DATA_DIR', str(standin_assets), 'DATA.MIXTURE',
+                             ['tiny:1'], 'DATA.EVAL_DATASET', '', 'LOG_DIR', str(tmp_path), 'NAME', 'run', 'DEVICE',
+                             'cpu', 'DATA.IMG_RES', 32, 'TRAIN.BATCH_SIZE', 2, 'TRAIN.NUM_WORKERS', 0,
+                             'TEST.BATCH_SIZE', 2])
+    trainer = Trainer(cfg)
+    for run in (trainer.fit, lambda: trainer.evaluator.evaluate(trainer.regressor, trainer.train_data.datasets[0],
+                                                                'tiny', 'cpu')):
+        with pytest.raises(BadConfig, match=said) as caught:
+            run()
+        assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('own', [None, torch.zeros(()), {'mine': 0.5}])
+def test_own_losses_are_a_dict_of_tensors(own):
+    regressor = type('MyNet', (), {'auxiliary_losses': lambda *_: own})()
+    with pytest.raises(BadConfig, match=r'MyNet.auxiliary_losses returned .*; it must return a dict') as caught:
+        all_losses(regressor, RegressorOutput([]), SimpleNamespace(n_views=1), load_config())
+    assert '\n' not in str(caught.value)

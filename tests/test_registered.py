@@ -77,3 +77,12 @@ def test_a_label_with_a_similar_name_is_logged(caplog):
 def test_several_views_are_refused():
     with pytest.raises(ProjectError, match='DATA.N_VIEWS'):
         dataset_of([GOOD], 'DATA.N_VIEWS', 2)
+
+
+def test_a_tight_box_is_framed_as_by_spins_converters():
+    """Box (10, 10, 20, 40): 1.2 * 40 / 200 = 0.24. A square of that side, given as `bbox`, is enlarged to 0.288."""
+    tight, framed, again = (dataset_of([{'image': GOOD['image'], **box}])[0] for box in (
+        {'bbox': (10, 10, 20, 40)}, {'center': (20, 30), 'scale': 0.24}, {'bbox': (20 - 24, 30 - 24, 48, 48)}))
+    assert tight['center'].tolist() == framed['center'].tolist() == again['center'].tolist() == [20, 30]
+    assert tight['scale'].item() == pytest.approx(0.24) and again['scale'].item() == pytest.approx(0.288)
+    assert torch.equal(tight['img'], framed['img']) and not torch.equal(tight['img'], again['img'])

@@ -1,4 +1,6 @@
 """Releasing a run's checkpoint, and the default weights of the programs."""
+import shlex
+
 import numpy as np
 import pytest
 import safetensors
@@ -8,10 +10,12 @@ from core.config import load_config, load_stored_config, to_text
 from core.config.training_options import parse_training_options
 from core.evaluation.options import parse_pose_options
 from core.export.release import main, release
-from core.pretrained import default_checkpoint
+from core.pretrained import DEFAULT_NAME, PRETRAINED, default_checkpoint
+from core.training.trainer import Trainer
+from core.weights import load_checkpoint
 from models import build_regressor
 from models.weights import checkpoint_regressor, load_weights
-from utils.errors import BadFile
+from utils.errors import BadFile, MissingFile
 from utils.torch_io import save_torch
 
 
@@ -101,3 +105,35 @@ def test_smplify_in_the_loop_on_own_pictures_starts_from_the_free_network(other,
     assert takes_it == (not other) and cfg.SMPLIFY.RUN
     assert cfg.DATA.MIXTURE == ['mine.npz:1']
     assert (cfg.MODEL.BACKBONE.NAME == 'timm/tf_efficientnet_lite0') == takes_it
+
+
+def test_a_file_of_another_width_names_the_config_that_fits(free_assets):
+    """The repository's weights with the config of `make train`. HIDDEN is 512 there and 240 in free/pymaf.yaml."""
+    own = str(PRETRAINED / f'{DEFAULT_NAME}.safetensors')
+    cfg = load_config('free/pymaf_quick.yaml', ['PATHS.DATA_DIR', str(free_assets), 'MODEL.BACKBONE.PRETRAINED', ''])
+    with pytest.raises(BadFile) as caught:
+        load_checkpoint(cfg, build_regressor(cfg), own)
+    assert str(caught.value).endswith('its MODEL.PyMAF.HIDDEN is 240, not 512; --cfg_file configs/free/pymaf.yaml has '
+                                      'its network')
+
+
+def test_keys_are_named_where_no_file_has_the_network(run_checkpoint):
+    cfg, checkpoint = run_checkpoint
+    wider = load_config('free/pymaf.yaml', ['PATHS.DATA_DIR', cfg.PATHS.DATA_DIR, 'MODEL.BACKBONE.PRETRAINED', ''])
+    with pytest.raises(BadFile) as caught:
+        load_checkpoint(wider, build_regressor(wider), checkpoint)
+    told = str(caught.value)
+    words = shlex.split(told.partition('use --misc ')[2])
+    assert 'MODEL.BACKBONE.NAME is resnet18' in told and '\n' not in told
+    again = load_config('free/pymaf.yaml', ['PATHS.DATA_DIR', cfg.PATHS.DATA_DIR, *words,
+                                            'MODEL.BACKBONE.PRETRAINED', ''])
+    load_checkpoint(again, build_regressor(again), checkpoint)  # as the error says
+
+
+@pytest.mark.parametrize('key', ['TRAIN.PRETRAINED_CHECKPOINT', 'MODEL.BACKBONE.PRETRAINED'])
+def test_weights_are_looked_for_before_data(free_assets, tmp_path, key):
+    cfg = load_config('free/pymaf_quick.yaml', [
+        'PATHS.DATA_DIR', str(free_assets), 'LOG_DIR', str(tmp_path), 'DEVICE', 'cpu', 'DATA.MIXTURE', ['absent:1'],
+        key, str(tmp_path / 'bad.pt')])
+    with pytest.raises(MissingFile, match='bad.pt'):
+        Trainer(cfg)

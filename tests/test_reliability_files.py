@@ -170,11 +170,13 @@ def test_no_reader_runs_a_command(tmp_path, what):
 
 
 @pytest.mark.filterwarnings('ignore:Detected pickle protocol')
-def test_a_run_skips_hostile_checkpoints(tmp_path, caplog):
+def test_a_run_takes_no_hostile_checkpoint(tmp_path):
     mark = tmp_path / 'mark'
     for number, content in enumerate(bombs('torch', mark)):
         (tmp_path / f'step_{number:08d}.pt').write_bytes(content)
-    assert CheckpointStore(tmp_path).newest() is None and not mark.exists()
+    with pytest.raises(BadFile, match='no checkpoint of this run can be resumed'):
+        CheckpointStore(tmp_path).newest()
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize('command', [

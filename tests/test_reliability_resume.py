@@ -115,7 +115,7 @@ def run_with_kills(server, folder, path, kinds, seed):
     """Resume the run until it ends, killing it once for each of `kinds` -> the Saboteur."""
     saboteur, kinds = Saboteur(folder, seed), list(kinds)
     while True:
-        process = server.start(['--cfg_file', path, '--resume'], folder / 'log')
+        process = server.start(['--cfg_file', path, '--resume_if_exists'], folder / 'log')
         if not kinds:
             assert process.wait(600) == 0, process.output()[-2000:]
             return saboteur
@@ -164,7 +164,7 @@ def test_signals_save_and_end_within_ten_seconds(server, assets, tmp_path):
     overrides = ('TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, 'TEST.BATCH_SIZE', 1, 'TRAIN.CHECKPOINT_STEPS', 1000)
     path = config_file(longer, tmp_path / 'stopped', *overrides, regressor='hmr')
     for number, stage in ((signal.SIGINT, 'epoch 0'), (signal.SIGTERM, 'evaluate tiny')):
-        process = server.start(['--cfg_file', path, '--resume'], tmp_path / stage.replace(' ', '_'))
+        process = server.start(['--cfg_file', path, '--resume_if_exists'], tmp_path / stage.replace(' ', '_'))
         assert stop_at(process, stage, number) < 10
         assert not (tmp_path / 'stopped/run/checkpoints/best.pt').exists()
     resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log')
@@ -197,7 +197,7 @@ def test_a_damaged_best_checkpoint_is_chosen_anew(server, assets, tmp_path):
     """The best checkpoint is of the first epoch, the newest one of the next step."""
     for overrides in (('TRAIN.NUM_EPOCHS', 1), ('TRAIN.NUM_EPOCHS', 2, 'TRAIN.TIME_TO_RUN', 1e-9)):
         path = config_file(assets, tmp_path / 'a', *overrides, regressor='hmr')
-        assert server.start(['--cfg_file', path, '--resume'], tmp_path / 'log').wait() == 0
+        assert server.start(['--cfg_file', path, '--resume_if_exists'], tmp_path / 'log').wait() == 0
     best = tmp_path / 'a/run/checkpoints/best.pt'
     content = bytearray(best.read_bytes())
     content[len(content) // 2] ^= 1

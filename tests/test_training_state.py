@@ -219,15 +219,45 @@ def test_a_run_needs_as_many_samples_as_a_batch(assets, tmp_path):
         Trainer(hmr(assets, tmp_path, 'TRAIN.BATCH_SIZE', 16))
 
 
-def test_datasets_without_usable_labels_are_logged(assets, tmp_path, caplog):
+def test_datasets_without_usable_labels_are_logged_and_a_mixture_of_them_is_an_error(assets, tmp_path, caplog):
     folder = assets / 'dataset_extras'
     labels = Annotations.load(folder / 'tiny_train.npz')
     labels.keypoints_2d[..., 2] = 0
     labels.has_smpl[:], labels.has_joints_3d[:] = False, False
     labels.save(folder / 'unlabelled_train.npz')
     images = str(assets / 'datasets' / 'tiny')
-    Trainer(hmr(assets, tmp_path, 'DATA.MIXTURE', ['unlabelled:1'], 'PATHS.IMAGE_DIRS', [f'unlabelled={images}']))
-    assert 'unlabelled: no label that this config trains with' in caplog.text
+    options = ('PATHS.IMAGE_DIRS', [f'unlabelled={images}'])
+    Trainer(hmr(assets, tmp_path, 'DATA.MIXTURE', ['unlabelled:1', 'tiny:1'], *options))
+    assert 'unlabelled_train.npz: no row has a label' in caplog.text and 'remove it from DATA.MIXTURE' in caplog.text
+    with pytest.raises(BadFile, match='unlabelled_train.npz: no row has a label') as caught:
+        Trainer(hmr(assets, tmp_path, 'DATA.MIXTURE', ['unlabelled:1'], *options))
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('part, options', [(None, ()), (np.nan, ()), (None, ('SMPLIFY.RUN', True))])
+def test_own_pictures_without_keypoints_are_an_error(assets, tmp_path, part, options):
+    """A file of a user: no `part`, or NaN in all of them."""
+    path = tmp_path / 'mine.npz'
+    names = [f'train_{row}.jpg' for row in range(12)]
+    points = {} if part is None else {'part': np.full((12, 24, 3), part)}
+    np.savez(path, imgname=names, center=np.full((12, 2), 48.), scale=np.full(12, .48), **points)
+    with pytest.raises(BadFile, match=r'mine\.npz: no row has a label'):
+        Trainer(hmr(assets, tmp_path, 'DATA.MIXTURE', [f'{path}:1'], 'PATHS.IMAGE_DIRS',
+                    [f'mine={assets / "datasets/tiny"}'], *options))
+
+
+@pytest.mark.parametrize('key, options, advice', [
+    ('openpose', (), 'LOSS.OPENPOSE_TRAIN_WEIGHT is 0'),
+    ('part', ('LOSS.GT_TRAIN_WEIGHT', 0.0), 'LOSS.GT_TRAIN_WEIGHT'),
+    ('S', ('DATA.IGNORE_3D', True), 'DATA.IGNORE_3D')])
+def test_labels_that_the_config_leaves_out_are_named(assets, tmp_path, key, options, advice):
+    label = {'openpose': np.ones((12, 25, 3)), 'part': np.ones((12, 24, 3)), 'S': np.ones((12, 24, 4))}[key]
+    path = tmp_path / 'mine.npz'
+    np.savez(path, imgname=[f'train_{row}.jpg' for row in range(12)], center=np.full((12, 2), 48.),
+             scale=np.full(12, .48), **{key: label})
+    with pytest.raises(BadFile, match=advice):
+        Trainer(hmr(assets, tmp_path, 'DATA.MIXTURE', [f'{path}:1'], 'PATHS.IMAGE_DIRS',
+                    [f'mine={assets / "datasets/tiny"}'], *options))
 
 
 @pytest.mark.parametrize('first, steps, then', [(4, 1, 2), (2, 2, 4), (4, 1, 8)])
@@ -342,8 +372,9 @@ def test_a_run_goes_on_in_another_memory_layout(assets, tmp_path):
     ways = []
     for name, layouts in (('as_begun', (False, False)), ('changed', (False, True))):
         for steps, channels_last in zip((3, 4), layouts):  # three: moments and half a step's gradients are saved
-            trainer = Trainer(hmr(assets, tmp_path / name, *options, 'MODEL.HEAD_DROPOUT', 0.0, 'TRAIN.RESUME', True,
-                                  'TRAIN.MAX_STEPS', steps, 'TRAIN.CHANNELS_LAST', channels_last))
+            trainer = Trainer(hmr(assets, tmp_path / name, *options, 'MODEL.HEAD_DROPOUT', 0.0,
+                                  'TRAIN.RESUME_IF_EXISTS', True, 'TRAIN.MAX_STEPS', steps,
+                                  'TRAIN.CHANNELS_LAST', channels_last))
             before = trainer.regressor.backbone.layer1[0].conv1.weight.detach().clone()
             trainer.fit()
         weight = trainer.regressor.backbone.layer1[0].conv1.weight.detach()

@@ -1,9 +1,16 @@
 """Thread pools: one thread is fastest with as many workers as cores, or for many small operations."""
 import contextlib
+import os
 
 import cv2
 import torch
 from threadpoolctl import threadpool_limits
+
+
+def usable_cores():
+    """Number of cores that this process may use."""
+    # macOS and Windows have no sched_getaffinity.
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def use_one_thread():

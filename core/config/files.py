@@ -18,7 +18,7 @@ _WRITTEN = ('TEST.RESULT_FILE', 'TEST.REPORT', 'TEST.OVERWRITE', 'TEST.OUTPUT_DI
             'TRAIN.OVERWRITE', 'DATA.SHARD_CACHE', 'LOG.TRACKERS')
 
 # Keys that say how a run starts. They are not stored: each start sets them anew.
-_ONE_START = ('TRAIN.RESUME', 'TRAIN.CHECKPOINT', 'TRAIN.OVERWRITE')
+_ONE_START = ('TRAIN.RESUME', 'TRAIN.RESUME_IF_EXISTS', 'TRAIN.CHECKPOINT', 'TRAIN.OVERWRITE')
 # Values for older stored configs, which do not contain these keys.
 _BEFORE = {'MODEL.CAMERA': 'picture', 'TRAIN.BATCH_PER_PROCESS': True}
 

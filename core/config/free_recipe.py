@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 
 from core.config.files import CONFIG_FOLDER, load_config
-from datasets.catalog import STREAM, find_dataset, has_validation_split
+from core.config.keys import default_config
+from datasets.catalog import STREAM, find_dataset, has_validation_split, maker_of
 from datasets.coco_keypoints import default_annotations
 from datasets.mixed import parse_mixture
 from datasets.registered import DATASETS
@@ -21,7 +22,7 @@ from utils.logging import log_once
 _NAMES_TRAINING = {'DATA.MIXTURE', 'DATA.SINGLE_NAME'}
 _NAMES_COCO = {'TEST.COCO_ANNOTATIONS', 'TEST.COCO_IMAGES', 'TEST.COCO_SUBSET', 'TEST.COCO_DETECTIONS'}
 _STREAM_EPOCH = 14_000  # pictures, as many as `make train` renders
-_GENERATE = 'python -m datasets.synthetic.generate'
+_COCO_PEOPLE = 'python -m datasets.synthetic.generate --what images,coco --train 0'
 
 
 def with_free_recipe(cfg, path, overrides):
@@ -29,7 +30,9 @@ def with_free_recipe(cfg, path, overrides):
     here; otherwise `cfg` itself.
 
     The free recipe is the regressor's file in configs/free/. It trains on the rendered pictures that the file names,
-    or, where there are none, on pictures that are rendered during training. The log says what is used.
+    or, where there are none, on pictures that are rendered during training. A regressor without such a file, which is
+    one outside of the project, keeps its own config and trains on the same pictures, unless the config names data of
+    its own. The log says what is used.
     cfg: config of the published recipe `path` (or None). overrides: [KEY, VALUE, ...] of the command line, which hold
     in both recipes.
     """
@@ -38,19 +41,30 @@ def with_free_recipe(cfg, path, overrides):
         return cfg
     file = free_yaml(cfg.MODEL.REGRESSOR)
     if file is None:
-        return cfg
-    # A run without a name takes the regressor's and never overwrites another run.
-    wanted = ['NAME', '', 'TRAIN.OVERWRITE', False, 'MODEL.REGRESSOR', cfg.MODEL.REGRESSOR, *overrides,
-              'DATA.SINGLE_DATASET', False]
+        if names != _training_sets(default_config()):
+            return cfg
+        file, wanted = path, [*_own_data(cfg), *overrides, 'DATA.SINGLE_DATASET', False]
+    else:  # A run without a name takes the regressor's and never overwrites another run.
+        wanted = ['NAME', '', 'TRAIN.OVERWRITE', False, 'MODEL.REGRESSOR', cfg.MODEL.REGRESSOR, *overrides,
+                  'DATA.SINGLE_DATASET', False]
     free = load_config(file, wanted)
     if not any(_has(free, name) for name in _training_sets(free)) and not free.DATA.N_VIEWS:
         wanted = ['DATA.EPOCH_LENGTH', _STREAM_EPOCH, *wanted, 'DATA.MIXTURE', [f'{STREAM}:1']]
-    if 'DATA.EVAL_DATASET' not in overrides[::2] and not has_validation_split(free, free.DATA.EVAL_DATASET):
+    evaluated = free.DATA.EVAL_DATASET
+    if not ('DATA.EVAL_DATASET' in overrides[::2] or evaluated in DATASETS or has_validation_split(free, evaluated)):
         wanted += ['DATA.EVAL_DATASET', '']
     free = load_config(file, wanted)
-    log_once(f'none of {", ".join(names)} is here: training {_short(file)} on {", ".join(_training_sets(free))}'
-             + (f'; --cfg_file {_short(path)} keeps the published recipe' if path else ''))
+    shown = cfg.MODEL.REGRESSOR if file == path else short_path(file)
+    log_once(f'none of {", ".join(names)} is here: training {shown} on {", ".join(_training_sets(free))}'
+             + (f'; --cfg_file {short_path(path)} keeps the published recipe' if path not in (None, file) else ''))
     return free
+
+
+def _own_data(cfg):
+    """[KEY, VALUE, ...] of the free data for a regressor without a free recipe."""
+    kind = 'free-studio-multiview' if cfg.DATA.N_VIEWS else 'free'
+    evaluated = [] if cfg.DATA.EVAL_DATASET != default_config().DATA.EVAL_DATASET else ['DATA.EVAL_DATASET', kind]
+    return ['DATA.MIXTURE', [f'{kind}:1'], *evaluated]
 
 
 def free_yaml(regressor):
@@ -84,8 +98,7 @@ def free_people(cfg, overrides):
     found = next((kind for kind in kinds if _has(cfg, kind, 'eval')), None)
     missing = f'{name} is not here' if name else 'no dataset is named (--dataset)'
     if found is None:
-        raise MissingFile(f'{missing}, and no free people are rendered; run `{_GENERATE} --what '
-                          f'{"multiview" if cfg.TEST.N_VIEWS else "images"}`')
+        raise MissingFile(f'{missing}, and no free people are rendered; run `{maker_of(kinds[0], "eval")}`')
     log_once(f'{missing}: evaluating on {found}')
     return ['DATA.EVAL_DATASET', found]
 
@@ -105,7 +118,7 @@ def free_coco(cfg, overrides):
         root = find_assets(cfg.PATHS.DATA_DIR).root
         file = root / 'annotations' / 'free_val_keypoints.json'
         if not file.exists():
-            raise MissingFile(f'{error}; or make free people in its form: `{_GENERATE} --what images,coco`') from None
+            raise MissingFile(f'{error}; or make free people in its form: `{_COCO_PEOPLE}`') from None
         log_once(f'COCO is not here: evaluating on {file}')
         return ['TEST.COCO_ANNOTATIONS', str(file), 'TEST.COCO_IMAGES', str(root / 'images')]
 
@@ -139,7 +152,7 @@ def on_free_body(data_dir):
         return False
 
 
-def _short(path):
+def short_path(path):
     """A config's path as users write it."""
     path = Path(path).resolve()
     return path.relative_to(CONFIG_FOLDER.parent) if CONFIG_FOLDER in path.parents else path

@@ -80,6 +80,11 @@ def _check_photometric(section):
             raise BadConfig(f'DATA.PHOTOMETRIC.{name} is {given}; it must be [from, to] within {least} to {most}')
 
 
+def unquoted(value):
+    """`value`, or '' where it is an empty text whose quotes were passed on, as in --misc KEY "''"."""
+    return '' if value in ("''", '""') else value
+
+
 def _converted(value, current, key, where):
     """`value` in the type of `current`; text is read as YAML where the key does not hold text."""
     kind = type(current)
@@ -94,7 +99,7 @@ def _converted(value, current, key, where):
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
             return float(value)
-    if kind is str and value is None:
+    if kind is str and (value is None or unquoted(value) == ''):
         return ''
     if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)

@@ -13,7 +13,9 @@ from core.config import default_yaml, load_config, load_run_config, load_stored_
 from core.config.flags import Parser, add_flags, add_plain, add_plugin_flag, load_plugins, overrides_of
 from core.config.flags import flag as _flag
 from core.config.free_recipe import own_pictures_yaml, with_free_recipe
+from core.config.keys import unquoted
 from core.config.published_flags import PLAIN_FLAGS, network_overrides, without_dataset
+from core.training.checkpoint import check_resumable, is_resumable
 from models import DEFAULT_REGRESSOR
 from models.weights import checkpoint_regressor
 from utils.errors import BadConfig, BadFile
@@ -25,6 +27,8 @@ FLAGS = (
     _flag('regressor', 'MODEL.REGRESSOR', 'network (see --plugin)'),
     _flag('log_dir', 'LOG_DIR', 'folder of all experiments'),
     _flag('resume', 'TRAIN.RESUME', 'continue from the newest checkpoint of the experiment', True),
+    _flag('resume_if_exists', 'TRAIN.RESUME_IF_EXISTS', 'the same, or a new run where the experiment has no checkpoint '
+          '(for jobs that restart)', True),
     _flag('checkpoint', 'TRAIN.CHECKPOINT', 'checkpoint to resume from'),
     _flag('pretrained_checkpoint', 'TRAIN.PRETRAINED_CHECKPOINT', 'weights to start from: a file or an address'),
     _flag('overwrite', 'TRAIN.OVERWRITE', 'start a new run in a folder that holds one', True),
@@ -101,7 +105,10 @@ def parse_training_options(argv=None):
     if given.get('no_3dhp'):
         cfg = build([*overrides, 'DATA.MIXTURE', without_dataset(cfg.DATA.MIXTURE, 'mpi-inf-3dhp')])
     launch = {name: given.get(name, default) for name, _, default in LAUNCH_FLAGS}
-    return _with_name(cfg, given), launch
+    cfg = _with_name(cfg, given)
+    if cfg.TRAIN.RESUME and not cfg.TRAIN.CHECKPOINT:
+        check_resumable(cfg.LOG_DIR, cfg.NAME)  # here too, before a launcher starts processes that would fail alike
+    return cfg, launch
 
 
 def _flags_from_json(path):
@@ -131,7 +138,7 @@ def _config_builder(given, overrides):
     resume, or on the regressor's YAML file."""
     if 'cfg_file' in given or 'danet_cfg_file' in given:
         return partial(load_config, given.get('cfg_file') or given['danet_cfg_file'])
-    pairs = dict(zip(overrides[::2], overrides[1::2]))
+    pairs = dict(zip(overrides[::2], map(unquoted, overrides[1::2])))
     resumed = pairs.get('TRAIN.CHECKPOINT')
     if resumed:
         _, text = checkpoint_regressor(resumed)
@@ -139,10 +146,13 @@ def _config_builder(given, overrides):
             raise BadFile(f'{resumed}: not a checkpoint of a run; use --pretrained_checkpoint to start from its '
                           'weights')
         return partial(_of_rollback, resumed, text)
-    if given.get('resume'):
+    if given.get('resume') or given.get('resume_if_exists'):
         name = pairs.get('NAME') or pairs.get('MODEL.REGRESSOR') or DEFAULT_REGRESSOR
-        stored = Path(pairs.get('LOG_DIR', 'logs')) / name / 'config.yaml'
-        if stored.exists():
+        log_dir = Path(pairs.get('LOG_DIR', 'logs'))
+        if given.get('resume'):
+            check_resumable(log_dir, name)
+        stored = log_dir / name / 'config.yaml'
+        if stored.exists() and is_resumable(log_dir, name):
             return lambda overrides: load_run_config(stored, ['TRAIN.CHECKPOINT', '', *overrides])
     start, fits = pairs.get('TRAIN.PRETRAINED_CHECKPOINT'), str(pairs.get('SMPLIFY.RUN')).lower() == 'true'
     if fits and 'DATA.MIXTURE' in pairs and not (start or pairs.get('MODEL.REGRESSOR')):

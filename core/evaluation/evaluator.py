@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from core.batches import extra_inputs, flatten_views
+from core.batches import checked_output, extra_inputs, flatten_views
 from core.evaluation import report
 from core.evaluation.motion import Motion
 from core.evaluation.protocols import METRIC_TITLES, POSE_METRICS, group_of, protocol_of
@@ -176,7 +176,7 @@ class Evaluator:
         images = batch['img'].to(device, non_blocking=True)
         images = images if transform is None else transform(images, batch)
         batch, _ = flatten_views(batch)
-        out = regressor(images, *extra_inputs(regressor, batch, device))
+        out = checked_output(regressor, regressor(images, *extra_inputs(regressor, batch, device)))
         with in_full_precision(torch.device(device).type):
             truth = self._ground_truth(batch, protocol, device)
             h36m = [stage.points(self.joints) for stage in out.stages]

@@ -10,9 +10,9 @@ from core.evaluation.protocols import protocol_of
 from core.evaluation.results import ResultWriter
 from core.evaluation.segmentation import SegmentationEvaluator
 from core.export.backend import in_backend
+from core.weights import load_checkpoint
 from datasets.build import build_eval_dataset
 from models import build_regressor
-from models.weights import load_weights, log_report
 from utils.distributed import rank, world_size
 from utils.errors import BadConfig, BadFile
 from utils.logging import get_logger
@@ -25,7 +25,7 @@ def load_regressor(cfg, checkpoint, device):
     regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
     if regressor.assets.is_free:
         get_logger().info(f'no licensed SMPL body found: using the free body in {regressor.assets.root}')
-    log_report(load_weights(regressor, checkpoint), checkpoint)
+    load_checkpoint(cfg, regressor, checkpoint)
     return in_backend(cfg, regressor.to(device).eval())
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from core.batches import extra_inputs
+from core.batches import checked_output, extra_inputs
 from core.evaluation import report
 from core.loading import batches_of, worker_options
 from datasets.augmentation import crop_transform
@@ -159,8 +159,8 @@ class SegmentationEvaluator:
         counts = []
         for batch in tqdm(batches_of(loader), total=len(loader), desc=f'evaluate {name}', disable=not progress):
             images = batch['img'].to(device)
-            out = regressor(images if transform is None else transform(images, batch),
-                            *extra_inputs(regressor, batch, device))
+            images = images if transform is None else transform(images, batch)
+            out = checked_output(regressor, regressor(images, *extra_inputs(regressor, batch, device)))
             drawn = [[value.cpu().numpy() for value in self.renderer(stage.vertices, stage.camera, stage.full_camera)]
                      for stage in out.stages]
             for i, row in enumerate(batch['sample_index'].tolist()):

@@ -11,6 +11,40 @@ from utils.torch_io import load_torch, save_torch
 FORMAT = 1
 _IS_BEST = 'is_best'
 _NAME = re.compile(r'step_(\d+)\.pt$')
+_FOLDER = 'checkpoints'
+_NAMED_RUNS = 5  # runs that an error lists
+
+
+def store_of(cfg):
+    """The CheckpointStore of a config's run, LOG_DIR/NAME."""
+    return CheckpointStore(Path(cfg.LOG_DIR) / cfg.NAME / _FOLDER, cfg.TRAIN.KEEP_CHECKPOINTS)
+
+
+def is_resumable(log_dir, name):
+    """Whether the run LOG_DIR/NAME has a checkpoint, readable or not."""
+    return bool(CheckpointStore(Path(log_dir) / name / _FOLDER).files())
+
+
+def check_resumable(log_dir, name):
+    """Raise MissingFile where the run LOG_DIR/NAME has no checkpoint. The error lists the newest runs of LOG_DIR."""
+    log_dir = Path(log_dir)
+    if is_resumable(log_dir, name):
+        return
+    runs = _runs(log_dir)
+    listed = ', '.join(runs[:_NAMED_RUNS]) + (', ...' if len(runs) > _NAMED_RUNS else '')
+    here = f'{log_dir} has {listed} (newest first)' if runs else f'{log_dir} has no run; check --log_dir'
+    raise MissingFile(f'{log_dir / name}: no checkpoint to resume from; {here}; give --name RUN, or leave out --resume '
+                      'to start a new run (a job that restarts: --resume_if_exists)')
+
+
+def _runs(log_dir):
+    """Names of the runs in a folder that have a checkpoint, the newest first. A name may have two parts, 'a/b'."""
+    newest = {}
+    for pattern in ('*', '*/*'):
+        for path in log_dir.glob(f'{pattern}/{_FOLDER}/*.pt'):
+            name = path.parent.parent.relative_to(log_dir).as_posix()
+            newest[name] = max(newest.get(name, 0.0), path.lstat().st_mtime)
+    return sorted(newest, key=newest.get, reverse=True)
 
 
 class CheckpointStore:
@@ -53,13 +87,28 @@ class CheckpointStore:
             return True
         return False
 
+    def files(self):
+        """Paths of all checkpoints in the folder."""
+        return list(self.folder.glob('*.pt'))
+
     def newest(self):
-        """(path, content) of the newest readable checkpoint, or None. Damaged ones are logged and skipped."""
-        for path in reversed(self._saved()):
+        """(path, content) of the newest readable checkpoint, or None where the folder has no checkpoint.
+
+        Damaged ones are logged and skipped. Raises BadFile, which names the newest, where none can be read."""
+        latest, failure = self.folder / 'latest.pt', None
+        for path in [*reversed(self._saved()), *([latest] if latest.exists() else [])]:
             try:
-                return path, load_torch(path)
+                found = path, load_torch(path)
             except BadFile as error:
-                get_logger().warning(f'{error}; taking the one before')
+                failure = failure or error
+                continue
+            if failure is not None:
+                get_logger().warning(f'{failure}; taking {path.name}')
+            return found
+        if self.files():
+            reason = failure or f'{self.folder}: has neither step_*.pt nor latest.pt'
+            raise BadFile(f'{reason}; no checkpoint of this run can be resumed: give another file with --checkpoint, '
+                          'another --name, or --overwrite without --resume to start anew')
         return None
 
     def best(self):

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from core.config.training_options import LAUNCH_FLAGS
 from utils.errors import BadConfig
 
-# With --resume: how often all processes are restarted from the last checkpoint after one has died.
+# With --resume and --resume_if_exists: how often all processes are restarted after one has died.
 _MAX_RESTARTS = 3
 
 
@@ -32,7 +32,7 @@ def launch_command(options, script, argv, gpus):
     command = [sys.executable, '-m', 'torch.distributed.run', '--nnodes', str(options['world_size']),
                '--nproc-per-node', str(max(gpus, 1)), '--rdzv-backend', 'c10d', '--rdzv-endpoint', f'{host}:{port}',
                '--rdzv-conf', f'is_host={int(str(options["rank"]) == "0")}']
-    if '--resume' in argv:
+    if {'--resume', '--resume_if_exists'} & set(argv):
         command += ['--max-restarts', str(_MAX_RESTARTS)]
     return [*command, script, *_without_launch_flags(argv)]
 

@@ -4,10 +4,12 @@ from pathlib import Path
 from torchvision.utils import save_image
 
 from core.config import lasting_text
-from core.training.checkpoint import CheckpointStore
+from core.training.checkpoint import store_of
 from core.training.trackers import TENSORBOARD, Trackers, check_trackers
 from utils.errors import ProjectError
 from utils.safe_io import atomic_write
+
+_REPORT = 'evaluation.md'
 
 
 class RunFolder:
@@ -20,12 +22,12 @@ class RunFolder:
 
     def __init__(self, cfg, is_main):
         self.path = Path(cfg.LOG_DIR) / cfg.NAME
-        self.store = CheckpointStore(self.path / 'checkpoints', cfg.TRAIN.KEEP_CHECKPOINTS)
+        self.store = store_of(cfg)
         self.trackers, self._text, self._is_main = None, lasting_text(cfg), is_main
         self._tracker_names = list(cfg.LOG.TRACKERS)
         check_trackers(self._tracker_names)
-        resuming = cfg.TRAIN.RESUME or cfg.TRAIN.CHECKPOINT
-        existing = list(self.store.folder.glob('*.pt'))
+        existing = self.store.files()
+        resuming = cfg.TRAIN.RESUME or cfg.TRAIN.CHECKPOINT or cfg.TRAIN.RESUME_IF_EXISTS and existing
         if existing and not (resuming or cfg.TRAIN.OVERWRITE):
             raise ProjectError(f'{self.path}: holds a run already; use --resume to go on, --overwrite to start anew, '
                                'or another --name')
@@ -62,9 +64,13 @@ class RunFolder:
         with atomic_write(self.path / 'config.yaml', 'w') as stream:
             stream.write(self._text)
 
+    def has_report(self):
+        """Whether the run has its final table."""
+        return (self.path / _REPORT).exists()
+
     def write_report(self, evaluation, picture):
         """Print and save the final table, and save a picture [3,H,W] of held-out people."""
-        with atomic_write(self.path / 'evaluation.md', 'w') as stream:
+        with atomic_write(self.path / _REPORT, 'w') as stream:
             stream.write(evaluation.table() + '\n')
         save_image(picture, self.path / 'held_out.png')
         print(f'\n{evaluation.table()}\n\ncheckpoint: {self.store.best()}\n'

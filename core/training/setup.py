@@ -6,6 +6,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 
+from core.batches import checked_output
 from core.devices import computes_in_bf16, prepared
 from core.training.sharding import shard_on_cpu, sharding_plugin
 from models import regressor_class
@@ -106,4 +107,4 @@ class Forward(nn.Module):
         self.regressor = regressor
 
     def forward(self, *inputs):
-        return self.regressor(*inputs)
+        return checked_output(self.regressor, self.regressor(*inputs))

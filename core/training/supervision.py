@@ -1,10 +1,12 @@
 """Targets of a batch and named losses of an estimate, for any architecture."""
 from dataclasses import replace
 
+import torch
+
 from datasets.fits import fits_beside
 from models import losses as L
 from models.targets import Targets
-from utils.errors import BadConfig
+from utils.errors import BadConfig, BadFile
 from utils.keypoints import NUM_OPENPOSE
 from utils.logging import get_logger
 
@@ -50,21 +52,42 @@ def annotation_file(dataset):
 
 
 def check_labels(datasets, cfg):
-    """Warn about datasets of a mixture without labels for this config's losses, and log which fits are not used."""
+    """Warn about datasets of a mixture without labels for this config's losses, and log which fits are not used.
+
+    Raises BadFile where no dataset has such labels. Datasets that are functions, streams and shards are not looked at.
+    """
+    lacking = [why for why in (_lack_of_labels(dataset, cfg) for dataset in datasets) if why]
+    if len(lacking) == len(datasets):
+        raise BadFile(f'{lacking[0]}; without labels nothing is learned (docs/data.md, "Your own data")')
+    for why in lacking:
+        get_logger().warning(f'{why}, or remove it from DATA.MIXTURE')
     for dataset in datasets:
-        labels = getattr(dataset, 'annotations', None)
-        if labels is None:
-            continue
-        openpose, annotated = labels.keypoints_2d[:, :NUM_OPENPOSE, 2], labels.keypoints_2d[:, NUM_OPENPOSE:, 2]
-        has_2d = bool(cfg.LOSS.OPENPOSE_TRAIN_WEIGHT and openpose.any() or cfg.LOSS.GT_TRAIN_WEIGHT and annotated.any())
-        has_3d = not cfg.DATA.IGNORE_3D and bool(labels.has_smpl.any() or labels.has_joints_3d.any())
-        if not (has_2d or has_3d or uses_fits(cfg)):
-            get_logger().warning(f'{dataset.name}: no label that this config trains with (keypoints, S, pose); remove '
-                                 'it from DATA.MIXTURE or change the weights in LOSS')
         file = annotation_file(dataset)
         if file is not None and fits_beside(file).exists() and not uses_fits(cfg):
             get_logger().info(f'{fits_beside(file)}: these fits are not used; SMPLIFY.USE_FITS True supervises with '
                               'them')
+
+
+def _lack_of_labels(dataset, cfg):
+    """Why a dataset has no label that the losses of a config use, and what to do; '' where it has one."""
+    labels, dense = getattr(dataset, 'annotations', None), getattr(dataset, 'dense', None)
+    if labels is None or dense is not None and dense.points is not None:
+        return ''
+    openpose, annotated = (bool(labels.keypoints_2d[:, part, 2].any())
+                           for part in (slice(NUM_OPENPOSE), slice(NUM_OPENPOSE, None)))
+    has_3d = bool(labels.has_smpl.any() or labels.has_joints_3d.any())
+    fits = cfg.SMPLIFY.USE_FITS or cfg.SMPLIFY.USE_FINAL_FIT or cfg.SMPLIFY.RUN and (openpose or annotated)
+    if (openpose and cfg.LOSS.OPENPOSE_TRAIN_WEIGHT or annotated and cfg.LOSS.GT_TRAIN_WEIGHT
+            or has_3d and not cfg.DATA.IGNORE_3D or fits):
+        return ''
+    where = annotation_file(dataset) or dataset.name
+    if has_3d:
+        return f'{where}: has 3D labels alone, and DATA.IGNORE_3D leaves them out; set it to False'
+    for found, key, weight in ((openpose, 'openpose', 'OPENPOSE_TRAIN_WEIGHT'), (annotated, 'part', 'GT_TRAIN_WEIGHT')):
+        if found:
+            return f'{where}: has keypoints under {key!r} alone, and LOSS.{weight} is 0; set it to 1'
+    return (f'{where}: no row has a label (2D keypoints in part or openpose with a confidence above 0, 3D joints in S, '
+            'or pose and shape with has_smpl); add some')
 
 
 def stage_losses(stage, targets, cfg):
@@ -103,6 +126,9 @@ def all_losses(regressor, out, targets, cfg):
 def _own_losses(regressor, out, targets, taken):
     """The regressor's own losses. Raises BadConfig for one that is not a scalar or has the name of a common loss."""
     own = regressor.auxiliary_losses(out, targets)
+    if not isinstance(own, dict) or not all(isinstance(value, torch.Tensor) for value in own.values()):
+        raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses returned {own!r:.80}; it must return a dict '
+                        '{name: scalar tensor}, {} for none')
     for name, value in own.items():
         if name in taken:
             raise BadConfig(f'{type(regressor).__name__}.auxiliary_losses returns {name!r}, the name of a loss of all '

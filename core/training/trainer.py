@@ -31,6 +31,7 @@ from core.training.setup import (
     build_optimizer,
 )
 from core.training.sharding import is_sharded, prepare
+from core.training.start import find_resumed, finished_by, load_initial_weights, names_weights
 from core.training.step_watch import StepWatch
 from core.training.summary import last_stage, panel
 from core.training.supervision import AnnotatedTargets, all_losses, check_labels, uses_fits
@@ -38,14 +39,12 @@ from core.training.training_state import TrainingState
 from datasets.build import build_train_dataset, build_validation_dataset
 from datasets.sampling import EpochSampler
 from models import build_regressor
-from models.backbones.pretrained import load_pretrained_backbone
 from models.targets import Targets
-from models.weights import check_checkpoint_body, load_weights, log_report
+from models.weights import check_checkpoint_body
 from utils.distributed import with_shared_statistics
 from utils.errors import BadConfig, BadFile, MissingFile
 from utils.logging import get_logger
 from utils.sharded import hollow_copy, whole
-from utils.torch_io import load_torch
 
 _PROGRESS_BAR_STEPS = 10
 _ON_HOST = ('dataset_index', 'sample_index')  # the host looks up fits by these
@@ -60,13 +59,16 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         self.batch_size = batch_size_of_each(cfg, self.accelerator.num_processes)
         self.step_samples = self.batch_size * self.accelerator.num_processes
+        self.folder = RunFolder(cfg, self.is_main)
+        resumed = find_resumed(cfg, self.folder.store)
         seed_everything(cfg.SEED + self.accelerator.process_index)
         self.regressor = build_regressor(cfg)
         self.regressor.check_views(cfg.DATA.N_VIEWS, 'DATA.N_VIEWS')
         self.regressor.check_views(cfg.TEST.N_VIEWS, 'TEST.N_VIEWS')
         self._announce_assets()
+        if resumed is None and names_weights(cfg, self.regressor):
+            load_initial_weights(cfg, self.regressor)
         self._open_data()
-        self.folder = RunFolder(cfg, self.is_main)
         self.evaluator = Evaluator(cfg, self.regressor.body)
         if self.eval_data is not None:
             self.evaluator.read_bodies(self.eval_data)
@@ -74,9 +76,8 @@ class Trainer:
         self.supervisor = self._build_supervisor()
         self.watch = StepWatch(self.accelerator, cfg.TRAIN.MAX_BAD_STEPS, self.folder.path)
 
-        resumed = self._find_resumed()
-        if resumed is None:
-            self._load_initial_weights()
+        if resumed is None and not names_weights(cfg, self.regressor):
+            load_initial_weights(cfg, self.regressor)
         self._build_optimization()
         if resumed is not None:
             self._restore(*resumed)
@@ -105,25 +106,6 @@ class Trainer:
             return FitsInTheLoop(self.cfg, body, self.train_data.datasets, self.accelerator.device, self.iuv_renderer)
         return AnnotatedTargets(body, self.iuv_renderer)
 
-    def _find_resumed(self):
-        """(path, content) of the checkpoint to resume from, or None for a new run."""
-        options = self.cfg.TRAIN
-        if options.CHECKPOINT:
-            return options.CHECKPOINT, load_torch(options.CHECKPOINT)
-        found = self.folder.store.newest() if options.RESUME else None
-        if options.RESUME and found is None:
-            self.log.info(f'{self.folder.store.folder}: no checkpoint to resume from; starting a new run')
-        return found
-
-    def _load_initial_weights(self):
-        options = self.cfg.TRAIN
-        if options.PRETRAINED_CHECKPOINT:
-            report = load_weights(self.regressor, options.PRETRAINED_CHECKPOINT)
-            log_report(report, options.PRETRAINED_CHECKPOINT)
-        elif hasattr(self.regressor, 'backbone'):
-            load_pretrained_backbone(self.regressor.backbone, self.cfg.MODEL.BACKBONE.PRETRAINED,
-                                     self.regressor.assets.root)
-
     def _build_optimization(self):
         options, accelerator, sharded = self.cfg.TRAIN, self.accelerator, is_sharded(self.accelerator)
         if options.CHANNELS_LAST and not sharded:  # FSDP takes parameters in torch's layout alone
@@ -145,7 +127,7 @@ class Trainer:
         self.supervisor.load_state_dict(content.get('fits', {}))
         if self.is_main and not self.cfg.TRAIN.CHECKPOINT:
             self.folder.store.settle(path, content)
-        if self.cfg.TRAIN.RESUME and self.folder.store.has_damaged_best():
+        if not self.cfg.TRAIN.CHECKPOINT and self.folder.store.has_damaged_best():
             self.state.progress.best = float('inf')
         self.log.info(f'resumed from {path}: epoch {self.state.progress.epoch}, '
                       f'step {self.state.progress.global_step}')
@@ -157,9 +139,12 @@ class Trainer:
         if self.is_main:
             self.folder.trackers.text('command', command_line())
             self.log.info(f'{self.cfg.NAME}: {len(self.train_data)} samples per epoch, logs in {self.folder.path}')
+        finished = finished_by(self.cfg.TRAIN, self.state.progress)
+        if finished:
+            self.log.info(f'{self.cfg.NAME}: nothing is left to train: {finished}')
         with on_interrupt(self._on_signal):
             try:
-                evaluation = self._train_epochs()
+                evaluation = self._validate_finished() if finished else self._train_epochs()
             except (LoaderError, BadFile, MissingFile) as error:
                 self._save_before_leaving()
                 # The signal that asks this process to stop also kills a worker process that is still starting.
@@ -169,6 +154,15 @@ class Trainer:
         network = None if evaluation is None else self.state.validated()
         if self.is_main:
             self._finish(evaluation, network)
+        return evaluation
+
+    def _validate_finished(self):
+        """The Evaluation of a run that ended before its report was written; None where the report is there."""
+        if self.folder.has_report():
+            return None
+        evaluation = self._validate()
+        if evaluation is not None:
+            self._save(evaluation)
         return evaluation
 
     def _train_epochs(self):
@@ -305,7 +299,7 @@ class Trainer:
         if not self.is_main or self.state.progress.global_step % self.cfg.TRAIN.VIS_INTERVAL:
             return None
         return panel(images, out, targets, self.regressor.body.faces,
-                     extra=self.regressor.extra_pictures(out).values())
+                     extra=self.regressor.extra_pictures(out))
 
     def _after_step(self, bar, total, losses, picture, rate):
         """Update the progress bar and trackers. Save, validate and stop if this step requires it."""
@@ -377,8 +371,9 @@ class Trainer:
 
     def _finish(self, evaluation, network):
         if self.stop_reason:
+            further = ' --misc TRAIN.MAX_STEPS N' if self.stop_reason == 'TRAIN.MAX_STEPS' else ''
             self.log.info(f'stopped by {self.stop_reason} at step {self.state.progress.global_step}; '
-                          '--resume continues from here')
+                          f'--resume{further} continues from here')
         if evaluation is not None:
             self.folder.write_report(evaluation, self._held_out_picture(network.eval()))
         else:
@@ -394,4 +389,4 @@ class Trainer:
         targets = Targets.of_batch(batch, self.regressor.body, self.iuv_renderer, n_views,
                                    full_camera=out.final.full_camera)
         return panel(batch['img'], out, targets, self.regressor.body.faces, rows,
-                     network.extra_pictures(out).values())
+                     network.extra_pictures(out))

@@ -10,6 +10,7 @@ from utils.errors import BadConfig, BadFile, MissingFile
 from utils.logging import get_logger
 from utils.torch_io import load_torch
 
+PUBLISHED_WEIGHTS = ('imagenet', 'coco')
 _OFF = 'set MODEL.BACKBONE.PRETRAINED to \'\' to start from random weights'
 # Published names of ImageNet weights in data/pretrained_model. The first existing file is used.
 _IMAGENET_FILES = {'resnet50': ('resnet50-19c8e357.pth', 'resnet50-0676ba61.pth'),

@@ -5,7 +5,6 @@ the catalog, a user's own, or the path of an annotation file. Fits are saved in 
 where training with SMPLIFY.RUN or SMPLIFY.USE_FITS finds them. An interrupted run continues where it stopped.
 """
 import argparse
-import os
 import shutil
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from models.smplify import build_smplify
 from utils.assets import find_assets
 from utils.errors import BadConfig, ProjectError, run_main
 from utils.logging import get_logger
+from utils.threads import usable_cores
 
 
 def parse(argv=None):
@@ -29,7 +29,7 @@ def parse(argv=None):
     parser.add_argument('--split', default='train', choices=('train', 'eval'))
     parser.add_argument('--out', type=Path, help='folder of the result; default: static_fits/ of the asset folder')
     parser.add_argument('--batch_size', type=int, default=64)
-    parser.add_argument('--threads', type=int, default=os.cpu_count())
+    parser.add_argument('--threads', type=int, default=usable_cores())
     parser.add_argument('--overwrite', action='store_true', help='replace existing fits')
     parser.add_argument('--misc', nargs='*', default=[], metavar='KEY VALUE', help='any config keys with their values')
     return parser.parse_args(argv)
