@@ -1,11 +1,12 @@
 """Measures the error of estimates on real people with annotations.
 
-python -m benchmarks.real_people PEOPLE.npz --images FOLDER [--checkpoint FILE ...] [--data data] [--model [heavy full]]
+python -m benchmarks.real_people PEOPLE.npz --images FOLDER [--checkpoint FILE ...] [--plugin FILE] [--data data]
+    [--model [heavy full]]
 
 PEOPLE.npz has SPIN's format (docs/data.md), with 2D limb joints. Every estimate gets the annotated box:
 
 - mean pose: the mean body, upright, under the mean camera, without the picture;
-- network: a checkpoint's regressor, a row for each checkpoint;
+- network: a checkpoint's regressor, a row for each checkpoint; without --checkpoint, that of demo.py;
 - keypoints: BlazePose with its own 3D joints, a row for each model whose file exists;
 - fit: the body that demo.py fits to these keypoints, from the estimate of the last checkpoint, if there is one.
 
@@ -26,12 +27,14 @@ import numpy as np
 import torch
 
 from core.config import load_config
+from core.config.flags import add_plugin_flag, load_plugins
 from core.demo.boxes import PersonBox
 from core.demo.estimate import Estimator
 from core.demo.fitting import FittingEstimator
 from core.evaluation.options import checkpoint_config
 from core.evaluation.run import load_regressor
 from core.metrics import pa_mpjpe
+from core.pretrained import default_checkpoint
 from datasets.annotations import Annotations
 from datasets.fits import mean_parameters
 from datasets.image_io import read_picture
@@ -202,18 +205,23 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('people', type=Path, help='annotation file, .npz')
     parser.add_argument('--images', type=Path, required=True, help='folder of its pictures')
-    parser.add_argument('--checkpoint', type=Path, nargs='*', default=[], help='regressors')
+    parser.add_argument('--checkpoint', nargs='*', help='regressors; without a name: none')
     parser.add_argument('--data', default=load_config().PATHS.DATA_DIR, help='asset folder')
     parser.add_argument('--model', nargs='*', choices=('heavy', 'full'), default=('heavy', 'full'))
+    add_plugin_flag(parser)
     options = parser.parse_args(argv)
+    load_plugins(vars(options))
     use_one_thread()
+    checkpoints = options.checkpoint
+    if checkpoints is None:
+        checkpoints = [path for path in [default_checkpoint(options.data)] if path]
     people, pictures = read_people(options.people, options.images)
     print(f'{len(people.imgname)} people, {int(people.has_joints_3d.sum())} with 3D joints\n\n{HEADER}')
     print(score('mean pose', people, mean_pose(people, options.data)), flush=True)
-    for checkpoint in options.checkpoint:
-        seen = network(people, pictures, str(checkpoint), options.data)
-        print(score(f'network {checkpoint.name}', people, seen), flush=True)
-    checkpoint = str(options.checkpoint[-1]) if options.checkpoint else None
+    for checkpoint in checkpoints:
+        seen = network(people, pictures, checkpoint, options.data)
+        print(score(f'network {Path(checkpoint).name}', people, seen), flush=True)
+    checkpoint = checkpoints[-1] if checkpoints else None
     for model in options.model:
         if has_weights(f'pose_landmark_{model}.tflite'):
             print(score(f'keypoints, BlazePose {model}', people, keypoints(people, pictures, model)), flush=True)

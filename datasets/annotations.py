@@ -10,7 +10,7 @@ import numpy as np
 from datasets import bedlam_annotations, hmr2_annotations
 from utils.errors import BadFile, WrongBody
 from utils.keypoints import NUM_COMMON, NUM_JOINTS, NUM_OPENPOSE, has_root
-from utils.logging import log_once
+from utils.logging import get_logger, log_once
 from utils.pixels import COUNTED_FROM_0, COUNTED_FROM_1, OPENPOSE_FIRST_PIXEL, PIXEL_CENTER, to_continuous
 from utils.safe_io import load_npz, save_npz
 
@@ -22,6 +22,8 @@ _NEEDED = ('imgname', 'center', 'scale', 'openpose', 'part', 'S', 'has_joints_3d
            'keypoints3d', 'keypoints3d_mask', 'config')
 # Largest distance in pixels between the centre of a box of whole pixels and the written centre.
 _SAME_CENTER = 1.0
+# Rows whose boxes are compared with their keypoints, and the ratio of the sides beyond which the log warns.
+_CHECKED, _FAR_LARGER = 1000, 20
 _GENDER_LETTERS = np.array(['m', 'f', 'n'])  # indexed by code, -1 last
 # Published files contain the pixel numbers of the original datasets. LSP and MPII count from 1, the others from 0.
 _COUNTED_FROM_1 = {
@@ -111,6 +113,7 @@ class Annotations:
             first_pixel = COUNTED_FROM_1 if counted_from_1 else COUNTED_FROM_0 if counted_from_0 else PIXEL_CENTER
             annotations = cls.from_spin(_as_spin(raw, path), path, first_pixel)
         annotations._say_rootless(path)
+        annotations._say_large_boxes(path)
         return annotations
 
     def _say_rootless(self, path):
@@ -118,6 +121,17 @@ class Annotations:
         if rootless.any():
             log_once(f'{path}: {rootless.sum()} of {len(self)} rows have 3D joints but neither pelvis nor hips; '
                      'without a root they count neither in the 3D keypoint loss nor in MPJPE')
+
+    def _say_large_boxes(self, path):
+        """Warn of boxes that are far larger than the keypoints in them: their `scale` is probably in pixels."""
+        points, boxes = self.keypoints_2d[:_CHECKED], 200 * self.scale[:_CHECKED]
+        seen = (points[..., 2] > 0)[..., None]
+        low, high = (np.where(seen, points[..., :2], sign * np.inf) for sign in (1, -1))
+        extent = (high.max(1) - low.min(1)).max(-1)
+        several = (seen[..., 0].sum(1) >= 6) & (extent > 0)
+        if several.any() and (times := np.median(boxes[several] / extent[several])) > _FAR_LARGER:
+            get_logger().warning(f'{path}: the boxes are {times:.0f} times as large as the keypoints in them; `scale` '
+                                 'is the side of a box in pixels, over 200')
 
     @classmethod
     def from_spin(cls, raw, path, first_pixel=PIXEL_CENTER):

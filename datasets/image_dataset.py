@@ -126,7 +126,7 @@ class SkipCounter:
     def add(self, error):
         """Count and log an unreadable picture. Raises `error` if DATA.ON_BAD_IMAGE is not 'skip'."""
         if self._cfg.DATA.ON_BAD_IMAGE != 'skip':
-            raise error
+            raise type(error)(f'{error}; DATA.ON_BAD_IMAGE skip goes on without it') from error
         with self._count.get_lock():
             self._count.value += 1
         log_once(f'skipped: {error}')

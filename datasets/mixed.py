@@ -12,6 +12,9 @@ from datasets.stream_dataset import StreamDataset
 from utils.errors import BadConfig, MissingFile
 from utils.logging import log_once
 
+# What a user names by its path is meant to be there. Names of datasets may be those of a recipe.
+_FILES = ('.npz', '.json')
+
 
 def parse_mixture(items):
     """['a:0.3', 'b+c:0.7'] -> [(('a',), 0.3), (('b', 'c'), 0.7)]. Raises BadConfig."""
@@ -60,11 +63,12 @@ class MixedDataset(Dataset):
     """SPIN's mixture (arXiv 1909.12828): sample i comes from a dataset drawn by share, row i modulo its size.
 
     `groups` is [(names, share)], by default `cfg.DATA.MIXTURE`; a group's datasets divide its share by their sizes. A
-    dataset that is not on disk is left out and the others' shares grow; the log says so once. An epoch has as many
-    samples as the longest dataset, or `cfg.DATA.EPOCH_LENGTH`.
+    dataset of a name that is not on disk is left out and the others' shares grow. The log says so, and what is trained
+    on. An epoch has as many samples as the longest dataset, or `cfg.DATA.EPOCH_LENGTH`.
 
     datasets: those that are present, in the order of `groups`; `dataset_index` of a sample points into it.
-    shares: [len(datasets)], summing to 1. Raises MissingFile where no dataset is present.
+    shares: [len(datasets)], summing to 1. Raises MissingFile where no dataset is present, and for the path of a file
+    that is absent or whose pictures are.
     """
 
     def __init__(self, cfg, seed=None, groups=None):
@@ -77,6 +81,8 @@ class MixedDataset(Dataset):
                 try:
                     members.append(open_train_dataset(cfg, name, self.seed, len(self.datasets) + len(members)))
                 except MissingFile as error:
+                    if name.endswith(_FILES):
+                        raise
                     absent.append((name, str(error)))
             total = sum(len(member) for member in members)
             weights += [share * len(member) / total for member in members]
@@ -89,10 +95,10 @@ class MixedDataset(Dataset):
                         for label, zeros in getattr(dataset, 'labels', {}).items()}
         self._bounds = np.cumsum(self.shares)[:-1]
         self.length = cfg.DATA.EPOCH_LENGTH or max(len(dataset) for dataset in self.datasets)
-        if absent:
-            shares = ', '.join(f'{d.name} {s:.0%}' for d, s in zip(self.datasets, self.shares))
-            log_once(f'not on disk, left out of the mixture: {", ".join(name for name, _ in absent)}; '
-                     f'training on {shares}')
+        left_out = f'not on disk, left out of the mixture: {", ".join(name for name, _ in absent)}; ' if absent else ''
+        shares = ', '.join(f'{dataset.name} {share:.0%} ({len(dataset)} people)'
+                           for dataset, share in zip(self.datasets, self.shares))
+        log_once(f'{left_out}training on {shares}')
 
     def __len__(self):
         return self.length

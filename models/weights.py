@@ -166,7 +166,7 @@ def _check_architecture(module, content, source, name):
         fits, made_by = content.get('regressor_class', type(module).__name__), content.get('regressor')
         if fits != type(module).__name__:
             raise BadFile(f'{name}: a checkpoint of {made_by}, not of {type(module).__name__}; '
-                          f'use --regressor {made_by}')
+                          f'use --regressor {made_by}, or give a checkpoint of {type(module).__name__}')
         return
     family, own = FAMILIES[source], FAMILIES.get(module.published_source)
     if own is None or family.regressor != own.regressor:

@@ -1,4 +1,6 @@
 """Reading and writing annotation files: every optional key, and files that are wrong."""
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,9 @@ from hypothesis import strategies as st
 
 from datasets.annotations import Annotations
 from datasets.humandata import write_humandata
+from tests.conftest import ROOT
 from utils.errors import BadFile, MissingFile, ProjectError, WrongBody
+from utils.keypoints import COMMON_JOINTS
 from utils.safe_io import load_npz, save_npz
 
 N = 4
@@ -141,6 +145,25 @@ def test_unusable_numbers_become_absent_and_are_said(tmp_path, monkeypatch):
     assert np.isfinite(a.keypoints_2d).all() and np.isfinite(a.pose).all()
     assert a.has_smpl.tolist() == [True, False, False, True]
     assert len(said) == 2 and '3 of 96 points' in said[0] and '1 of 4 rows' in said[1]
+
+
+def test_a_scale_in_pixels_is_said(tmp_path, caplog):
+    """SPIN's scale is the side of the box over 200. Points of 0 to 100 px are in boxes of 200 to 400."""
+    load(tmp_path)
+    assert 'scale' not in caplog.text
+    load(tmp_path, scale=200 * spin_arrays()['scale'])
+    assert '`scale` is the side of a box in pixels, over 200' in caplog.text
+
+
+def test_the_page_names_the_joints():
+    """docs/data.md, "The 24 joints": this project's numbers and COCO's, which are those of COCO's annotation files."""
+    text = (ROOT / 'docs/data.md').read_text(encoding='utf-8')
+    found = re.findall(r'\| (\d+) \| `(\w+)` \| (\d+|-)(?= \|)', text.split('### The 24 joints')[1].split('\n#')[0])
+    assert [name for _, name, _ in sorted(found, key=lambda row: int(row[0]))] == list(COMMON_JOINTS)
+    parts = ('eye', 'ear', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+    coco = ['nose', *(f'{side}_{part}' for part in parts for side in ('left', 'right'))]
+    assert all((coco[int(number)] == name) if number != '-' else name not in coco for _, name, number in found)
+    assert sum(number != '-' for *_, number in found) == 17
 
 
 def test_files_that_are_no_annotations(tmp_path):

@@ -247,6 +247,22 @@ def test_absent_datasets(cfg, root, caplog):
         ImageDataset(cfg, 'coco')
 
 
+def test_a_users_own_file_is_never_left_out(cfg, root, monkeypatch):
+    """Names may be those of a recipe whose data is not here. A path is what the user asks for."""
+    said = []
+    monkeypatch.setattr('datasets.mixed.log_once', said.append)
+    folder, file = add_dataset(root, 'elsewhere', 2), root / 'own/people.npz'
+    make_annotations(2).save(file)
+    for path, folders, message in ((root / 'own/poeple.npz', f'people={folder}', r'poeple\.npz: no such annotation'),
+                                   (file, f'people={root / "nowhere"}', 'PATHS.IMAGE_DIRS')):
+        cfg.DATA.MIXTURE, cfg.PATHS.IMAGE_DIRS = ['elsewhere:0.5', f'{path}:0.5'], [folders]
+        with pytest.raises(MissingFile, match=message):
+            MixedDataset(cfg)
+    cfg.PATHS.IMAGE_DIRS = [f'people={folder}', f'elsewhere={folder}']
+    MixedDataset(cfg)
+    assert said == ['training on elsewhere 50% (2 people), people 50% (2 people)']
+
+
 def test_finding_files(cfg, root):
     folder = add_dataset(root, 'elsewhere', 2)
     make_annotations(2).save(root / 'own/people.npz')

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from core.config import load_config
+from core.config.flags import load_plugins
 from core.training.supervision import all_losses
 from core.training.trainer import Trainer
 from models import REGRESSORS, Regressor
@@ -119,6 +120,13 @@ def test_unusable_plugin_files_are_named(tmp_path, text, said):
     with pytest.raises((BadFile, BadConfig), match=said) as raised:
         load_plugin(path)
     assert '\n' not in str(raised.value)
+
+
+def test_a_plugin_that_registers_nothing_is_named(tmp_path):
+    path = tmp_path / 'my_undecorated_net.py'
+    path.write_text('from models import Regressor\nclass MyNet(Regressor): pass')
+    with pytest.raises(BadFile, match=r'my_undecorated_net\.py: registers nothing; put @register'):
+        load_plugins({'plugin': [str(path)]})
 
 
 def test_a_file_named_as_another_module(tmp_path):

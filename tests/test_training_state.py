@@ -386,7 +386,7 @@ def test_a_run_goes_on_in_another_memory_layout(assets, tmp_path):
 
 def test_a_resumed_run_that_stops_at_once_keeps_half_a_step(assets, tmp_path):
     """The gradients of an incomplete step are in its checkpoint, and in one that is saved before the next batch."""
-    options = ('SOLVER.ACCUMULATE', 2, 'TRAIN.RESUME', True, 'TRAIN.MAX_STEPS', 3)
+    options = ('SOLVER.ACCUMULATE', 2, 'TRAIN.RESUME_IF_EXISTS', True, 'TRAIN.MAX_STEPS', 3)
     Trainer(hmr(assets, tmp_path, *options)).fit()
     saved = load_torch(tmp_path / 'run/checkpoints/latest.pt')['pending']
     trainer = Trainer(hmr(assets, tmp_path, *options))

@@ -1,9 +1,12 @@
 """Command-line flags that are aliases of config keys, and a parser with one-line errors."""
 import argparse
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+from datasets.registered import DATASETS
 from models import regressor_names
-from utils.errors import BadConfig
+from utils.errors import BadConfig, BadFile
 from utils.plugins import load_plugin
 
 
@@ -59,7 +62,11 @@ def add_plugin_flag(parser):
 def load_plugins(given):
     """Import the files of --plugin in {flag name: value}. Raises MissingFile, BadFile, BadConfig."""
     for path in given.get('plugin') or ():
+        known, is_new = (regressor_names(), DATASETS.names()), Path(path).stem not in sys.modules
         load_plugin(path)
+        if is_new and known == (regressor_names(), DATASETS.names()):
+            raise BadFile(f'{path}: registers nothing; put @register(NAME) before the class of a regressor, or '
+                          '@register_dataset(NAME) before the function of a dataset')
 
 
 def overrides_of(given, flags):

@@ -76,7 +76,7 @@ def keep_named(dataset, part):
 def _run_pose(cfg, regressor, dataset, device, title):
     if not dataset.has_3d_truth():
         raise BadFile(f'{dataset.source_name}: no 3D ground truth (neither pose and shape nor S); use a dataset '
-                      'that has it')
+                      'that has it, or `python -m benchmarks.real_people FILE.npz --images FOLDER` for 2D keypoints')
     evaluator = Evaluator(cfg, regressor.body)
     evaluator.read_bodies(dataset)
     name, observers, writer = dataset.name, [], None
