@@ -144,8 +144,8 @@ def _shows_picture(matrix, res, size):
         if abs(along) * res < 1e-9:
             last[(at_row_start < 0) | (at_row_start >= length)] = 0
             continue
-        ends = np.sort([-at_row_start / along, (length - at_row_start) / along], axis=0)
-        first, last = np.maximum(first, ends[0]), np.minimum(last, ends[1])
+        one, other = -at_row_start / along, (length - at_row_start) / along
+        first, last = np.maximum(first, np.minimum(one, other)), np.minimum(last, np.maximum(one, other))
     return (centres >= first[:, None]) & (centres < last[:, None])
 
 

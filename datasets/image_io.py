@@ -13,7 +13,7 @@ from utils.errors import BadFile, MissingFile
 
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
             8: cv2.IMREAD_REDUCED_COLOR_8}
-_JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
+_JPEG_START, _JPEG_END, _JPEG_SCAN = b'\xff\xd8', b'\xff\xd9', 0xda
 _EXIF_ORIENTATION = 0x0112
 # First bytes of EXIF tags in JPEG, PNG and WebP, and their largest offset. Files without them are not parsed.
 _EXIF_START, _EXIF_WITHIN = (b'Exif\x00\x00', b'eXIf', b'EXIF'), 1 << 17
@@ -33,9 +33,22 @@ class Picture:
     @cached_property
     def focal_length(self):
         """Focal length in pixels from the EXIF tags, or None. Read on first use."""
-        if not any(start in self.content[:_EXIF_WITHIN] for start in _EXIF_START):
+        head = _head(self.content)
+        if not any(start in head for start in _EXIF_START):
             return None
         return exif_focal_length(io.BytesIO(self.content), self.width, self.height)
+
+
+def _head(content):
+    """The part of a file that may hold EXIF tags: of a JPEG the segments before its compressed data."""
+    end = min(len(content), _EXIF_WITHIN)
+    if content.startswith(_JPEG_START):
+        place = 2
+        while place + 4 <= end and content[place] == 0xff and content[place + 1] != _JPEG_SCAN:
+            place += 2 + int.from_bytes(content[place + 2:place + 4], 'big')
+        if content[place:place + 2] == bytes((0xff, _JPEG_SCAN)):
+            end = place
+    return content[:end]
 
 
 def read_picture(path, shrink=1.0):

@@ -2,7 +2,6 @@
 through a crop's middle."""
 import math
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -42,6 +41,11 @@ def bbox_info(offset, side, focal_length):
     square box; focal_length [...]. All are in pixels, as arrays or tensors. Returns a float32 tensor [...,3]:
     offset / f * 2.8 and (side - 0.24 f) / (0.06 f). `FullCamera.of_bbox_info` is the inverse.
     """
+    if not any(torch.is_tensor(value) for value in (offset, side, focal_length)):  # far faster for one sample
+        offset, side, focal = (np.asarray(value, np.float64) for value in (offset, side, focal_length))
+        box = (side - BOX_MEAN * focal) / (BOX_SCALE * focal)
+        return torch.from_numpy(np.concatenate([offset / focal[..., None] * OFFSET_SCALE, box[..., None]], -1,
+                                               dtype=np.float32, casting='same_kind'))
     offset, side, focal = (torch.as_tensor(value, dtype=torch.float64) for value in (offset, side, focal_length))
     box = (side - BOX_MEAN * focal) / (BOX_SCALE * focal)
     return torch.cat([offset / focal[..., None] * OFFSET_SCALE, box[..., None]], -1).float()
@@ -65,13 +69,12 @@ def look_at(point, intrinsics):
     A crop is treated as the picture of a camera that looks at its middle (weak perspective). The rotation maps
     directions in the picture's camera to that camera.
     """
-    ray = np.linalg.solve(intrinsics, np.append(point, 1.0))
-    ray /= np.linalg.norm(ray)
-    axis = np.cross(ray, (0, 0, 1))
-    sine = np.linalg.norm(axis)
-    if sine == 0:
-        return np.eye(3)
-    return cv2.Rodrigues(axis / sine * np.arctan2(sine, ray[2]))[0]
+    x, y, z = np.linalg.solve(intrinsics, (*point, 1.0)).tolist()
+    length = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x / length, y / length, z / length
+    # Rodrigues' formula about the cross product of (x, y, z) and the optical axis, (y, -x, 0), without angles.
+    across = -x * y / (1 + z)
+    return np.array([[z + y * y / (1 + z), across, -x], [across, z + x * x / (1 + z), -y], [x, y, z]])
 
 
 def focal_length_of(width, height, given=None, exif=None):
