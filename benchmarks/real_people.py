@@ -44,7 +44,7 @@ from models.keypoints import build_pose_estimator
 from models.keypoints.files import has_weights
 from utils.assets import find_assets
 from utils.camera import default_focal_length
-from utils.errors import BadFile, run_main
+from utils.errors import BadFile, MissingFile, run_main
 from utils.geometry import project
 from utils.keypoints import JOINT_NAMES
 from utils.threads import use_one_thread
@@ -197,6 +197,8 @@ def read_people(file, images):
     people = Annotations.load(file)
     if not len(people.imgname):
         raise BadFile(f'{file}: no people in this file')
+    if not Path(images).is_dir():
+        raise MissingFile(f'--images {images}: no such folder; give the one that the names in {file} are relative to')
     pictures = [read_picture(Path(images) / name).pixels for name in people.imgname]
     return people, [np.ascontiguousarray(pixels[..., ::-1]) for pixels in pictures]
 

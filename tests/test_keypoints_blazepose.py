@@ -7,6 +7,7 @@ import pytest
 import skimage
 
 from benchmarks import real_people
+from datasets.annotations import Annotations
 from models.keypoints import build_pose_estimator
 from models.keypoints.blazepose.detector import anchor_centers, tiles_of
 from models.keypoints.blazepose.landmarks import Landmarks
@@ -118,6 +119,12 @@ def test_a_rotated_picture_gives_rotated_joints(full, astronaut):
             x, y = upright.joints_3d[seen, :2].T
             assert np.abs(turned.joints_3d[seen, :2] - np.stack([-sign * y, sign * x], 1)).max() < 0.12
     assert found
+
+
+def test_a_folder_of_real_people_that_is_not_there_is_named(tmp_path):
+    Annotations.blank(['a.jpg'], np.full((1, 2), 50), np.ones(1)).save(tmp_path / 'people.npz')
+    with pytest.raises(MissingFile, match='--images .*nowhere: no such folder'):
+        real_people.read_people(tmp_path / 'people.npz', tmp_path / 'nowhere')
 
 
 @there
