@@ -4,6 +4,9 @@ The scripts at the root print such an error without a traceback and exit with st
 """
 import sys
 
+# The project's own packages: a module that is absent from them is a fault of the project, not of the environment.
+_OWN = ('benchmarks', 'core', 'datasets', 'models', 'tests', 'utils')
+
 
 class ProjectError(Exception):
     """An error that the user can fix. The message is one line."""
@@ -36,9 +39,16 @@ class WrongBody(ProjectError):
 
 
 def run_main(main):
-    """Run `main()`. A ProjectError ends the process with one line on stderr and status 2."""
+    """Run `main()`. A ProjectError, or a package that is not installed, ends the process with one line on stderr and
+    status 2."""
     try:
         sys.exit(main())
+    except ModuleNotFoundError as error:
+        if (error.name or '').partition('.')[0] in _OWN:
+            raise
+        print(f'error: {sys.executable} has no package {error.name!r}; activate the environment (`source '
+              '.venv/bin/activate`), which `make assets` makes', file=sys.stderr)
+        sys.exit(2)
     except ProjectError as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
