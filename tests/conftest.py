@@ -11,6 +11,7 @@ import models.body
 from datasets.synthetic.check_assets import check_assets
 from tests.no_skips import pytest_addoption, pytest_configure  # noqa: F401  hooks of --no_skips
 from tests.reference.standin import write_assets
+from tests.tiny_data import write_tiny_dataset
 from utils import logging as project_logging
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,14 @@ def standin_assets(tmp_path_factory, unchanging_folders):
     write_assets(folder)
     unchanging_folders.append(folder)
     return folder
+
+
+@pytest.fixture(scope='module')
+def tiny_assets(standin_assets):
+    """`standin_assets` with the dataset `tiny`, for training and for validation (six people)."""
+    write_tiny_dataset(standin_assets, 'tiny', 'train')
+    write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
+    return standin_assets
 
 
 @pytest.fixture(scope='session')

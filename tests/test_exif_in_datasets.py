@@ -53,6 +53,17 @@ def test_label_then_exif_then_the_diagonal(folder, standin_assets, res):
     assert seen[0] / seen[2] == pytest.approx((100 - 80) / LENS, rel=1e-4) and abs(seen[1]) < 1e-6
 
 
+def test_tags_behind_a_segment_that_looks_like_the_scan(tmp_path):
+    """A JPEG is FFD8 and segments: marker, length of two bytes, content. APP2 (FFE2), a colour profile, may hold any
+    bytes, such as those of the scan's marker FFDA. The length counts itself."""
+    plain = save_photo(tmp_path / 'a.jpg', lens=28)
+    content, profile = (tmp_path / 'a.jpg').read_bytes(), 20 * b'\xff\xda'
+    segment = b'\xff\xe2' + (2 + len(profile)).to_bytes(2, 'big') + profile
+    (tmp_path / 'b.jpg').write_bytes(content[:2] + segment + content[2:])
+    for path in (plain, str(tmp_path / 'b.jpg')):
+        assert read_picture(path).focal_length == pytest.approx(LENS, abs=.01)
+
+
 def test_focal_length_of_a_registered_dataset(folder):
     DATASETS._entries.pop('photos', None)
     box = {'bbox': (80, 40, 40, 40)}

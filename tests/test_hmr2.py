@@ -21,7 +21,6 @@ from models.weights import load_weights
 from tests.reference.compare import relative_error
 from tests.reference.standin import mean_parameters, seeded_weights, smooth_image
 from tests.test_training import tiny_config
-from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadConfig
 from utils.safe_io import load_npz
 from utils.torch_io import load_torch
@@ -31,16 +30,9 @@ SMALL = ['MODEL.HMR2.DIM', 32, 'MODEL.HMR2.DEPTH', 2, 'MODEL.HMR2.HEADS', 2, 'MO
          'MODEL.HMR2.MLP_DIM', 64]
 
 
-@pytest.fixture(scope='module')
-def assets(standin_assets):
-    write_tiny_dataset(standin_assets, 'tiny', 'train')
-    write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
-    return standin_assets
-
-
-def small(assets, folder, *overrides, backbone='vit_t'):
+def small(tiny_assets, folder, *overrides, backbone='vit_t'):
     """A small network that reads crops of 64 pixels."""
-    return tiny_config(assets, folder, *SMALL, 'MODEL.BACKBONE.NAME', backbone, 'LOSS.OPENPOSE_TRAIN_WEIGHT', 1.0,
+    return tiny_config(tiny_assets, folder, *SMALL, 'MODEL.BACKBONE.NAME', backbone, 'LOSS.OPENPOSE_TRAIN_WEIGHT', 1.0,
                        'SOLVER.NAME', 'adamw', *overrides, regressor='hmr2')
 
 
@@ -113,9 +105,9 @@ def test_decoder_is_torchs():
         assert relative_error(ours(features), theirs(token, features)[:, 0].numpy()) < 1e-5
 
 
-def test_middle_columns_alone_are_read_and_everything_learns(assets, tmp_path):
+def test_middle_columns_alone_are_read_and_everything_learns(tiny_assets, tmp_path):
     torch.manual_seed(0)
-    network = build_regressor(small(assets, tmp_path))
+    network = build_regressor(small(tiny_assets, tmp_path))
     images = torch.randn(2, 3, 64, 64)
     out = network.eval()(images)
     assert out.final.rotmat.shape == (2, 24, 3, 3) and out.final.keypoints_2d.shape == (2, 49, 2)
@@ -134,25 +126,25 @@ def test_middle_columns_alone_are_read_and_everything_learns(assets, tmp_path):
 
 
 @pytest.mark.parametrize('backbone', ['vit_t', 'resnet18'])
-def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(assets, tmp_path, backbone, request):
+def test_a_resumed_run_ends_bit_for_bit_like_an_uncut_one(tiny_assets, tmp_path, backbone, request):
     more = ['ADVERSARY.WEIGHT', 1e-3, 'ADVERSARY.SAMPLES', str(tmp_path / 'bodies.npz'), 'DATA.SHIFT_FACTOR', 0.02,
             'DATA.EXTREME_CROP', 0.5, 'DATA.BOX_ASPECT', 4 / 3, 'ADVERSARY.REAL_PER_ESTIMATE', 2]
     rng = np.random.default_rng(0)
     np.savez(tmp_path / 'bodies.npz', body_pose=rng.normal(0, .3, (30, 72)), betas=rng.normal(0, 1, (30, 10)))
-    Trainer(small(assets, tmp_path / 'whole', *more, backbone=backbone)).fit()
+    Trainer(small(tiny_assets, tmp_path / 'whole', *more, backbone=backbone)).fit()
     request.getfixturevalue('without_panels')
-    Trainer(small(assets, tmp_path / 'cut', *more, 'TRAIN.MAX_STEPS', 2, backbone=backbone)).fit()
-    Trainer(small(assets, tmp_path / 'cut', *more, 'TRAIN.RESUME', True, backbone=backbone)).fit()
+    Trainer(small(tiny_assets, tmp_path / 'cut', *more, 'TRAIN.MAX_STEPS', 2, backbone=backbone)).fit()
+    Trainer(small(tiny_assets, tmp_path / 'cut', *more, 'TRAIN.RESUME', True, backbone=backbone)).fit()
     whole, resumed = (load_torch(tmp_path / name / 'run/checkpoints/latest.pt')['model'] for name in ('whole', 'cut'))
     assert len(whole) > 50 and all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
-def test_axes_lie_one_after_the_other(assets, tmp_path):
+def test_axes_lie_one_after_the_other(tiny_assets, tmp_path):
     """A quarter turn about z maps x to y and y to -x. These are the columns of its matrix."""
     pose = torch.tensor([[0., 1, 0, -1, 0, 0]]).repeat(1, 24)
     wanted = torch.tensor([[0., -1, 0], [1, 0, 0], [0, 0, 1]])
     assert torch.allclose(axes_to_rotmat(pose), wanted.expand(1, 24, 3, 3))
-    network = build_regressor(small(assets, tmp_path))
+    network = build_regressor(small(tiny_assets, tmp_path))
     columns = mean_parameters()['pose'].reshape(24, 3, 2)  # as smpl_mean_params.npz has them
     assert np.array_equal(network.mean.pose.reshape(24, 2, 3)[5, 1], columns[5, :, 1])
     first = network.mean.stage(1, network.body).rotmat[0, :, :, 0]
@@ -192,7 +184,7 @@ def published_state(width=192, depth=12, dim=32, inner=32, hidden=64, layers=2):
                    'discriminator.D_conv1.weight': torch.zeros(32, 9, 1, 1)}
 
 
-def test_published_file_with_a_config_and_a_bomb_inside(assets, tmp_path):
+def test_published_file_with_a_config_and_a_bomb_inside(tiny_assets, tmp_path):
     """Lightning's layout. The hyper-parameters are a yacs CfgNode, which is neither imported nor called."""
     from yacs.config import CfgNode as CN
 
@@ -205,7 +197,7 @@ def test_published_file_with_a_config_and_a_bomb_inside(assets, tmp_path):
     torch.save({'epoch': 35, 'global_step': 1_000_000, 'pytorch-lightning_version': '1.8.1',
                 'state_dict': {**state, **beside}, 'hyper_parameters': {'cfg': CN({'MODEL': {'IMAGE_SIZE': 256}})},
                 'callbacks': Bomb()}, tmp_path / 'epoch=35-step=1000000.ckpt')
-    network = build_regressor(small(assets, tmp_path)).eval()
+    network = build_regressor(small(tiny_assets, tmp_path)).eval()
     report = load_weights(network, tmp_path / 'epoch=35-step=1000000.ckpt')
     assert report.source == 'hmr2' and not report.missing and not report.unexpected
     assert sorted(report.ignored) == sorted(beside) and not (tmp_path / 'mark').exists()
@@ -217,11 +209,11 @@ def test_published_file_with_a_config_and_a_bomb_inside(assets, tmp_path):
         assert torch.equal(part.weight, state[f'{layer}.{name}.weight']), name
 
 
-def test_vitpose_weights_start_the_backbone(assets, tmp_path):
+def test_vitpose_weights_start_the_backbone(tiny_assets, tmp_path):
     state, _ = published_state()
     torch.save({'state_dict': {name.removeprefix('backbone.'): value for name, value in state.items()
                                if name.startswith('backbone.')}}, tmp_path / 'vitpose_backbone.pth')
-    trainer = Trainer(small(assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', str(tmp_path / 'vitpose_backbone.pth')))
+    trainer = Trainer(small(tiny_assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', str(tmp_path / 'vitpose_backbone.pth')))
     assert torch.equal(trainer.regressor.backbone.pos_embed.cpu(), state['backbone.pos_embed'])
 
 
@@ -245,17 +237,17 @@ def test_losses_are_sums():
     assert betas_sum(betas, labels, torch.tensor([True, False])) == 10 * 1 + 10 * 4  # without a label, to the mean
 
 
-def test_published_camera_has_5000_pixels_where_the_crop_has_256(assets, tmp_path):
+def test_published_camera_has_5000_pixels_where_the_crop_has_256(tiny_assets, tmp_path):
     """A point one metre off the axis and half a metre behind the body, projected by arithmetic."""
-    stage = build_regressor(small(assets, tmp_path))(torch.zeros(1, 3, 64, 64)).final
+    stage = build_regressor(small(tiny_assets, tmp_path))(torch.zeros(1, 3, 64, 64)).final
     stage.camera = torch.tensor([[0.5, 0.1, 0.0]])
     stage.__dict__['joints'] = torch.tensor([[[1.0, 0.0, 0.5]]])
     depth = 2 * 5000 / (256 * 0.5)
     assert stage.keypoints_2d[0, 0, 0] == pytest.approx(2 * (5000 / 256) * 1.1 / (0.5 + depth), rel=1e-6)
 
 
-def test_learning_rates_decay_from_block_to_block(assets, tmp_path):
-    cfg = small(assets, tmp_path, 'MODEL.HMR2.LAYER_DECAY', 0.5, 'SOLVER.BASE_LR', 1e-3)
+def test_learning_rates_decay_from_block_to_block(tiny_assets, tmp_path):
+    cfg = small(tiny_assets, tmp_path, 'MODEL.HMR2.LAYER_DECAY', 0.5, 'SOLVER.BASE_LR', 1e-3)
     network = build_regressor(cfg)
     groups = network.param_groups(cfg)
     rates = {id(parameter): group.get('lr', 1e-3) for group in groups for parameter in group['params']}
@@ -264,9 +256,9 @@ def test_learning_rates_decay_from_block_to_block(assets, tmp_path):
     assert rates[id(network.backbone.blocks[11].attn.qkv.weight)] == pytest.approx(1e-3 / 2)
     assert rates[id(network.backbone.blocks[0].mlp.fc1.bias)] == pytest.approx(1e-3 / 2 ** 12)
     assert rates[id(network.backbone.pos_embed)] == pytest.approx(1e-3 / 2 ** 13)
-    assert len(network.param_groups(small(assets, tmp_path))) == 1
+    assert len(network.param_groups(small(tiny_assets, tmp_path))) == 1
     with pytest.raises(BadConfig, match='resnet18 is not a ViT'):
-        cfg = small(assets, tmp_path, 'MODEL.HMR2.LAYER_DECAY', 0.5, backbone='resnet18')
+        cfg = small(tiny_assets, tmp_path, 'MODEL.HMR2.LAYER_DECAY', 0.5, backbone='resnet18')
         build_regressor(cfg).param_groups(cfg)
 
 
@@ -290,7 +282,7 @@ def test_share_of_rows_that_skip_a_block():
     assert ViTBackbone('vit_t', 0.55).blocks[-1].drop_path.p == pytest.approx(0.55)
 
 
-def test_sizes_that_are_no_multiple_of_the_patches_are_named(assets, tmp_path):
+def test_sizes_that_are_no_multiple_of_the_patches_are_named(tiny_assets, tmp_path):
     with pytest.raises(BadConfig, match='DATA.IMG_RES is 96.*multiple of 64'):
-        build_regressor(small(assets, tmp_path, 'DATA.IMG_RES', 96))
+        build_regressor(small(tiny_assets, tmp_path, 'DATA.IMG_RES', 96))
     assert build_backbone('vit_t')(torch.zeros(1, 3, 96, 96)).shape == (1, 192, 6, 6)  # other regressors may use it

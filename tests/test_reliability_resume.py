@@ -21,22 +21,15 @@ OFTEN = ('TRAIN.CHECKPOINT_STEPS', 1, 'TRAIN.KEEP_CHECKPOINTS', 2, 'TRAIN.VIS_IN
 
 
 @pytest.fixture(scope='module')
-def assets(standin_assets):
-    write_tiny_dataset(standin_assets, 'tiny', 'train')
-    write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
-    return standin_assets
-
-
-@pytest.fixture(scope='module')
 def server():
     with TrainingServer() as server:
         yield server
 
 
-def config_file(assets, folder, *overrides, **options):
+def config_file(tiny_assets, folder, *overrides, **options):
     folder.mkdir(exist_ok=True)
     path = folder / 'config.yaml'
-    path.write_text(to_text(tiny_config(assets, folder, *OFTEN, *overrides, **options)))
+    path.write_text(to_text(tiny_config(tiny_assets, folder, *OFTEN, *overrides, **options)))
     return path
 
 
@@ -123,9 +116,10 @@ def run_with_kills(server, folder, path, kinds, seed):
             return saboteur
 
 
-def compare_with_kills(server, assets, tmp_path, epochs, kinds, *overrides, seed=0, **options):
+def compare_with_kills(server, tiny_assets, tmp_path, epochs, kinds, *overrides, seed=0, **options):
     for name in ('whole', 'killed'):
-        config_file(assets, tmp_path / name, 'TRAIN.NUM_EPOCHS', epochs, 'TRAIN.NUM_WORKERS', 1, *overrides, **options)
+        config_file(tiny_assets, tmp_path / name, 'TRAIN.NUM_EPOCHS', epochs, 'TRAIN.NUM_WORKERS', 1, *overrides,
+                    **options)
     whole = server.start(['--cfg_file', tmp_path / 'whole/config.yaml'], tmp_path / 'whole/log')
     assert whole.wait(600) == 0, whole.output()[-2000:]
     saboteur = run_with_kills(server, tmp_path / 'killed', tmp_path / 'killed/config.yaml', kinds, seed)
@@ -136,15 +130,15 @@ def compare_with_kills(server, assets, tmp_path, epochs, kinds, *overrides, seed
     assert not list((tmp_path / 'killed').rglob('.*.tmp'))
 
 
-def test_two_kills(server, assets, tmp_path):
-    compare_with_kills(server, assets, tmp_path, 2, ['checkpoints', 'fits'], *FITTED, regressor='hmr')
+def test_two_kills(server, tiny_assets, tmp_path):
+    compare_with_kills(server, tiny_assets, tmp_path, 2, ['checkpoints', 'fits'], *FITTED, regressor='hmr')
 
 
 @pytest.mark.slow
-def test_twenty_kills(server, assets, tmp_path):
+def test_twenty_kills(server, tiny_assets, tmp_path):
     kinds = ['moment', 'checkpoints', 'fits', 'worker', 'step'] * 4
     random.Random(1).shuffle(kinds)
-    compare_with_kills(server, assets, tmp_path, 12, kinds, *FITTED)
+    compare_with_kills(server, tiny_assets, tmp_path, 12, kinds, *FITTED)
 
 
 def stop_at(process, stage, number):
@@ -157,9 +151,9 @@ def stop_at(process, stage, number):
     return time.monotonic() - asked
 
 
-def test_signals_save_and_end_within_ten_seconds(server, assets, tmp_path):
+def test_signals_save_and_end_within_ten_seconds(server, tiny_assets, tmp_path):
     """Ctrl-C in a step and SIGTERM in a validation of 60 batches. The resumed run equals an uninterrupted one."""
-    longer = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
+    longer = shutil.copytree(tiny_assets, tmp_path / 'assets', symlinks=True)
     write_tiny_dataset(longer, 'tiny', 'val', count=60, seed=1)
     overrides = ('TRAIN.NUM_EPOCHS', 1, 'TRAIN.NUM_WORKERS', 1, 'TEST.BATCH_SIZE', 1, 'TRAIN.CHECKPOINT_STEPS', 1000)
     path = config_file(longer, tmp_path / 'stopped', *overrides, regressor='hmr')
@@ -175,9 +169,9 @@ def test_signals_save_and_end_within_ten_seconds(server, assets, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_picture_that_cannot_be_read_costs_no_step(server, assets, tmp_path):
+def test_a_picture_that_cannot_be_read_costs_no_step(server, tiny_assets, tmp_path):
     """The run saves and stops. With the picture repaired, the resumed run equals an uninterrupted one."""
-    broken = shutil.copytree(assets, tmp_path / 'assets', symlinks=True)
+    broken = shutil.copytree(tiny_assets, tmp_path / 'assets', symlinks=True)
     picture = broken / 'datasets/tiny/train_7.jpg'
     content = picture.read_bytes()
     overrides = ('TRAIN.CHECKPOINT_STEPS', 1000, 'TRAIN.NUM_WORKERS', 1)
@@ -193,17 +187,17 @@ def test_a_picture_that_cannot_be_read_costs_no_step(server, assets, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_damaged_best_checkpoint_is_chosen_anew(server, assets, tmp_path):
+def test_a_damaged_best_checkpoint_is_chosen_anew(server, tiny_assets, tmp_path):
     """The best checkpoint is of the first epoch, the newest one of the next step."""
     for overrides in (('TRAIN.NUM_EPOCHS', 1), ('TRAIN.NUM_EPOCHS', 2, 'TRAIN.TIME_TO_RUN', 1e-9)):
-        path = config_file(assets, tmp_path / 'a', *overrides, regressor='hmr')
+        path = config_file(tiny_assets, tmp_path / 'a', *overrides, regressor='hmr')
         assert server.start(['--cfg_file', path, '--resume_if_exists'], tmp_path / 'log').wait() == 0
     best = tmp_path / 'a/run/checkpoints/best.pt'
     content = bytearray(best.read_bytes())
     content[len(content) // 2] ^= 1
     best.unlink()  # a link
     best.write_bytes(content)
-    path = config_file(assets, tmp_path / 'a', 'TRAIN.NUM_EPOCHS', 2, regressor='hmr')
+    path = config_file(tiny_assets, tmp_path / 'a', 'TRAIN.NUM_EPOCHS', 2, regressor='hmr')
     resumed = server.start(['--cfg_file', path, '--resume'], tmp_path / 'log2')
     assert resumed.wait() == 0 and 'chooses the best anew' in resumed.output(), resumed.output()
     assert load_torch(best)['global_step'] == 6

@@ -13,23 +13,15 @@ from core.training.trainer import Trainer
 from models import build_regressor
 from models.output import Stage
 from models.weights import load_weights
-from tests.tiny_data import write_tiny_dataset
 from utils.errors import BadFile, MissingFile, ProjectError, WrongBody
 from utils.torch_io import load_torch, save_torch
 
 pytestmark = pytest.mark.usefixtures('without_panels')  # `finished_run` draws them, as a module's fixture comes first
 
 
-@pytest.fixture(scope='module')
-def assets(standin_assets):
-    write_tiny_dataset(standin_assets, 'tiny', 'train')
-    write_tiny_dataset(standin_assets, 'tiny', 'val', count=6, seed=1)
-    return standin_assets
-
-
-def tiny_config(assets, folder, *overrides, regressor='pymaf_net'):
+def tiny_config(tiny_assets, folder, *overrides, regressor='pymaf_net'):
     return load_config(None, [
-        'PATHS.DATA_DIR', str(assets), 'LOG_DIR', str(folder), 'NAME', 'run', 'DEVICE', 'cpu',
+        'PATHS.DATA_DIR', str(tiny_assets), 'LOG_DIR', str(folder), 'NAME', 'run', 'DEVICE', 'cpu',
         'MODEL.REGRESSOR', regressor, 'MODEL.BACKBONE.NAME', 'resnet18', 'MODEL.BACKBONE.PRETRAINED', '',
         'MODEL.PyMAF.DECONV_FILTERS', [16, 16, 16], 'MODEL.PyMAF.MLP_DIM', [16, 8, 8, 5], 'MODEL.PyMAF.HIDDEN', 32,
         'MODEL.HMR.HIDDEN', 32, 'IUV.SIZE', 16, 'DATA.IMG_RES', 64, 'DATA.MIXTURE', ['tiny:1'],
@@ -38,9 +30,9 @@ def tiny_config(assets, folder, *overrides, regressor='pymaf_net'):
 
 
 @pytest.fixture(scope='module')
-def finished_run(assets, tmp_path_factory):
+def finished_run(tiny_assets, tmp_path_factory):
     """(config, run folder, Evaluation) of a whole run of two epochs."""
-    cfg = tiny_config(assets, tmp_path_factory.mktemp('run'))
+    cfg = tiny_config(tiny_assets, tmp_path_factory.mktemp('run'))
     trainer = Trainer(cfg)
     evaluation = trainer.fit()
     return cfg, trainer.folder.path, evaluation
@@ -56,8 +48,8 @@ def test_a_run_writes_its_files(finished_run):
     assert load_config(folder / 'config.yaml').DATA.IMG_RES == 64
 
 
-def test_hmr_trains_by_the_same_loop(assets, tmp_path):
-    evaluation = Trainer(tiny_config(assets, tmp_path, 'TRAIN.NUM_EPOCHS', 1, regressor='hmr')).fit()
+def test_hmr_trains_by_the_same_loop(tiny_assets, tmp_path):
+    evaluation = Trainer(tiny_config(tiny_assets, tmp_path, 'TRAIN.NUM_EPOCHS', 1, regressor='hmr')).fit()
     assert torch.isfinite(evaluation.errors['mpjpe']).all()
 
 
@@ -76,10 +68,10 @@ def test_checkpoint_gives_the_same_output_bit_for_bit(finished_run):
     assert all(torch.equal(value, saved[name]) for name, value in regressor.state_dict().items())
 
 
-def test_resuming_in_mid_epoch_equals_an_uninterrupted_run(finished_run, assets, tmp_path):
+def test_resuming_in_mid_epoch_equals_an_uninterrupted_run(finished_run, tiny_assets, tmp_path):
     cfg, folder, _ = finished_run
-    Trainer(tiny_config(assets, tmp_path, 'TRAIN.MAX_STEPS', 2)).fit()
-    Trainer(tiny_config(assets, tmp_path, 'TRAIN.RESUME', True)).fit()
+    Trainer(tiny_config(tiny_assets, tmp_path, 'TRAIN.MAX_STEPS', 2)).fit()
+    Trainer(tiny_config(tiny_assets, tmp_path, 'TRAIN.RESUME', True)).fit()
     whole, resumed = (load_torch(path / 'checkpoints' / 'latest.pt') for path in (folder, tmp_path / 'run'))
     for name, value in whole['model'].items():
         assert torch.equal(value, resumed['model'][name]), name
@@ -108,7 +100,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
     assert load_torch(store.best())['model']['w'] == 1
 
 
-def test_nan_losses_are_skipped_then_stop_the_run(assets, tmp_path, monkeypatch):
+def test_nan_losses_are_skipped_then_stop_the_run(tiny_assets, tmp_path, monkeypatch):
     import core.training.trainer as module
     real, calls = module.all_losses, []
 
@@ -119,13 +111,13 @@ def test_nan_losses_are_skipped_then_stop_the_run(assets, tmp_path, monkeypatch)
 
     monkeypatch.setattr(module, 'all_losses', sometimes_nan)
     bad = {2}
-    trainer = Trainer(tiny_config(assets, tmp_path / 'a'))
+    trainer = Trainer(tiny_config(tiny_assets, tmp_path / 'a'))
     trainer.fit()
     assert trainer.state.progress.skipped_steps == 1 and trainer.state.progress.global_step == 6
     assert all(torch.isfinite(p).all() for p in trainer.regressor.parameters())
     bad, calls[:] = set(range(99)), []
     with pytest.raises(ProjectError, match='bad_batch.json'):
-        Trainer(tiny_config(assets, tmp_path / 'b', 'TRAIN.MAX_BAD_STEPS', 3)).fit()
+        Trainer(tiny_config(tiny_assets, tmp_path / 'b', 'TRAIN.MAX_BAD_STEPS', 3)).fit()
 
 
 def test_a_folder_with_a_run_is_not_overwritten(finished_run):
@@ -133,16 +125,16 @@ def test_a_folder_with_a_run_is_not_overwritten(finished_run):
         Trainer(finished_run[0])
 
 
-def test_checkpoint_of_another_architecture(finished_run, assets, tmp_path):
+def test_checkpoint_of_another_architecture(finished_run, tiny_assets, tmp_path):
     _, folder, _ = finished_run
-    hmr = build_regressor(tiny_config(assets, tmp_path, regressor='hmr'))
+    hmr = build_regressor(tiny_config(tiny_assets, tmp_path, regressor='hmr'))
     with pytest.raises(BadFile, match='a checkpoint of pymaf_net, not of HMR'):
         load_weights(hmr, folder / 'checkpoints' / 'latest.pt')
     with pytest.raises(BadFile, match='a checkpoint of DaNet.*use --regressor danet'):
         load_weights(hmr, {'model': {'img2iuv.x': torch.zeros(1)}})
 
 
-def test_checkpoint_of_another_body(finished_run, assets, tmp_path):
+def test_checkpoint_of_another_body(finished_run, tiny_assets, tmp_path):
     cfg, folder, _ = finished_run
     content = load_torch(folder / 'checkpoints' / 'latest.pt')
     save_torch(tmp_path / 'other.pt', {**content, 'body_digest': '0' * 16})
@@ -150,15 +142,15 @@ def test_checkpoint_of_another_body(finished_run, assets, tmp_path):
         load_weights(build_regressor(cfg), tmp_path / 'other.pt')
 
 
-def test_checkpoint_of_another_width(finished_run, assets, tmp_path):
+def test_checkpoint_of_another_width(finished_run, tiny_assets, tmp_path):
     _, folder, _ = finished_run
-    wider = build_regressor(tiny_config(assets, tmp_path, 'MODEL.PyMAF.HIDDEN', 48))
+    wider = build_regressor(tiny_config(tiny_assets, tmp_path, 'MODEL.PyMAF.HIDDEN', 48))
     with pytest.raises(BadFile, match='has shape'):
         load_weights(wider, folder / 'checkpoints' / 'latest.pt')
 
 
-def test_ema_and_accumulation(assets, tmp_path):
-    trainer = Trainer(tiny_config(assets, tmp_path, 'TRAIN.EMA', 0.5, 'SOLVER.ACCUMULATE', 2,
+def test_ema_and_accumulation(tiny_assets, tmp_path):
+    trainer = Trainer(tiny_config(tiny_assets, tmp_path, 'TRAIN.EMA', 0.5, 'SOLVER.ACCUMULATE', 2,
                                   'SOLVER.GRAD_CLIP', 1.0, 'TRAIN.MIXED_PRECISION', 'bf16', 'TRAIN.NUM_EPOCHS', 1))
     trainer.fit()
     content = load_torch(trainer.folder.store.best())
@@ -166,19 +158,19 @@ def test_ema_and_accumulation(assets, tmp_path):
     assert content['model'].keys() == content['training_model'].keys()
 
 
-def test_missing_pretrained_file_names_file_and_key(assets, tmp_path, monkeypatch):
+def test_missing_pretrained_file_names_file_and_key(tiny_assets, tmp_path, monkeypatch):
     monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
     monkeypatch.setenv('https_proxy', 'http://127.0.0.1:9')
-    cfg = tiny_config(assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', 'imagenet')
+    cfg = tiny_config(tiny_assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', 'imagenet')
     with pytest.raises(MissingFile, match=r'resnet18.*MODEL\.BACKBONE\.PRETRAINED'):
         Trainer(cfg)
 
 
-def test_pretrained_backbone_is_loaded_from_the_asset_folder(assets, tmp_path):
-    cfg = tiny_config(assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', 'imagenet')
+def test_pretrained_backbone_is_loaded_from_the_asset_folder(tiny_assets, tmp_path):
+    cfg = tiny_config(tiny_assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', 'imagenet')
     state = build_regressor(cfg).backbone.state_dict()
     filled = {name: torch.full_like(value, 0.25) for name, value in state.items()}
-    folder = assets / 'pretrained_model'
+    folder = tiny_assets / 'pretrained_model'
     folder.mkdir(exist_ok=True)
     try:
         torch.save({**filled, 'fc.weight': torch.zeros(1000, 512)}, folder / 'resnet18-5c106cde.pth')
@@ -188,17 +180,17 @@ def test_pretrained_backbone_is_loaded_from_the_asset_folder(assets, tmp_path):
         shutil.rmtree(folder)
 
 
-def test_backbone_of_another_run_is_a_start(finished_run, assets, tmp_path):
+def test_backbone_of_another_run_is_a_start(finished_run, tiny_assets, tmp_path):
     best = next((finished_run[1] / 'checkpoints').glob('best.pt'))
-    trainer = Trainer(tiny_config(assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', str(best), regressor='hmr'))
+    trainer = Trainer(tiny_config(tiny_assets, tmp_path, 'MODEL.BACKBONE.PRETRAINED', str(best), regressor='hmr'))
     wanted = load_torch(best)['model']['backbone.conv1.weight']
     assert torch.equal(trainer.regressor.backbone.conv1.weight, wanted)
 
 
 @pytest.mark.parametrize('fits', [False, True])
 @pytest.mark.parametrize('regressor', ['hmr', 'pymaf_net', 'danet'])
-def test_losses_of_every_supervised_stage_reach_its_pose_and_shape(assets, tmp_path, regressor, fits):
-    cfg = tiny_config(assets, tmp_path, 'SMPLIFY.RUN', fits, 'SMPLIFY.NUM_ITERS', 2, 'DATA.IGNORE_3D', fits,
+def test_losses_of_every_supervised_stage_reach_its_pose_and_shape(tiny_assets, tmp_path, regressor, fits):
+    cfg = tiny_config(tiny_assets, tmp_path, 'SMPLIFY.RUN', fits, 'SMPLIFY.NUM_ITERS', 2, 'DATA.IGNORE_3D', fits,
                       'MODEL.DANET.DECONV_FILTERS', [16, 16, 16], 'MODEL.DANET.CROP_SIZE', 8, regressor=regressor)
     trainer = Trainer(cfg)
     batch = next(iter(DataLoader(trainer.train_data, 4)))
@@ -235,12 +227,12 @@ def test_mean_pose_stage_is_computed_for_one_row(finished_run):
     assert torch.equal(mean.select(slice(1, 3)).joints, mean.joints[1:3])
 
 
-def test_smplify_in_the_loop_supervises_rows_without_ground_truth(assets, tmp_path):
-    cfg = tiny_config(assets, tmp_path, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 5,
+def test_smplify_in_the_loop_supervises_rows_without_ground_truth(tiny_assets, tmp_path):
+    cfg = tiny_config(tiny_assets, tmp_path, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 5,
                       'SMPLIFY.THRESHOLD', 1e6, regressor='hmr')
     trainer = Trainer(cfg)
     trainer.fit()
     fits = np.load(trainer.folder.path / 'fits' / 'tiny_fits.npy')
     assert fits.shape == (12, 82) and np.isfinite(fits).all()
-    Trainer(tiny_config(assets, tmp_path, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 5,
+    Trainer(tiny_config(tiny_assets, tmp_path, 'SMPLIFY.RUN', True, 'DATA.IGNORE_3D', True, 'SMPLIFY.NUM_ITERS', 5,
                         'TRAIN.RESUME', True, 'TRAIN.NUM_EPOCHS', 3, regressor='hmr')).fit()

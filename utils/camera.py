@@ -41,14 +41,13 @@ def bbox_info(offset, side, focal_length):
     square box; focal_length [...]. All are in pixels, as arrays or tensors. Returns a float32 tensor [...,3]:
     offset / f * 2.8 and (side - 0.24 f) / (0.06 f). `FullCamera.of_bbox_info` is the inverse.
     """
-    if not any(torch.is_tensor(value) for value in (offset, side, focal_length)):  # far faster for one sample
-        offset, side, focal = (np.asarray(value, np.float64) for value in (offset, side, focal_length))
-        box = (side - BOX_MEAN * focal) / (BOX_SCALE * focal)
-        return torch.from_numpy(np.concatenate([offset / focal[..., None] * OFFSET_SCALE, box[..., None]], -1,
-                                               dtype=np.float32, casting='same_kind'))
-    offset, side, focal = (torch.as_tensor(value, dtype=torch.float64) for value in (offset, side, focal_length))
+    given = offset, side, focal_length
+    in_torch = any(torch.is_tensor(value) for value in given)  # numpy is far faster for one sample
+    offset, side, focal = (torch.as_tensor(value, dtype=torch.float64) if in_torch else np.asarray(value, np.float64)
+                           for value in given)
     box = (side - BOX_MEAN * focal) / (BOX_SCALE * focal)
-    return torch.cat([offset / focal[..., None] * OFFSET_SCALE, box[..., None]], -1).float()
+    parts = offset / focal[..., None] * OFFSET_SCALE, box[..., None]
+    return torch.cat(parts, -1).float() if in_torch else torch.from_numpy(np.concatenate(parts, -1)).float()
 
 
 def resized_bbox_info(bbox_info, factor):

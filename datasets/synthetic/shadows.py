@@ -127,8 +127,8 @@ def lamp(towards):
 
 
 def shadow_maps(places, scene, faces, face_scene, two_sided, lamps):
-    """Shadow maps of some scenes: ShadowMaps as a warp array [B], and depth keys [B,S,S] int64, which
-    are not read where nothing casts a shadow.
+    """Shadow maps of some scenes: ShadowMaps as a warp array [B], and depth keys [B,S,S] int64. The keys are not read
+    where nothing casts a shadow.
 
     places [N,3] float32: metres in the camera frame; scene [N] int32; faces [F,3] int32; face_scene [F] int32;
     two_sided [F] bool: tensors on one device; lamps: one of `lamp` each.
