@@ -3,9 +3,9 @@
 Columns are the milliseconds an image of a part and of its floor, their ratio, and the process's peak memory during the
 measurement. Networks that take turns share one peak; what an earlier row left loaded counts. A network and its floor
 run in turns and are timed in processor seconds. Rows of the loader, and rows marked (wall), are timed in wall seconds;
-the machine should be idle. Floors are the convolutions of a network alone (forward; forward, backward and Adam) and
-decoding a JPEG alone. The floor of growth rows is their smallest case. A row that cannot be measured gives the reason.
-The other rows are still measured, and the exit status is 1.
+the machine should be idle. Floors are the convolutions of a network alone (forward; forward, backward and Adam), of a
+transformer its matrix products, and decoding a JPEG alone. The floor of growth rows is their smallest case. A row that
+cannot be measured gives the reason. The other rows are still measured, and the exit status is 1.
 
 A run takes half an hour. `--quick` measures only batch 8, batch 1, PyMAF and HMR, and no growth. `--device cuda`
 measures the parts that a GPU runs, in seconds until the GPU is done. Figures that need a training have their own
@@ -73,7 +73,7 @@ def _inference_rows(options, name, batch):
     seconds = inference.measure(name, batch, options.data_dir, formats, device=options.device)
     for kind in formats:
         yield Row(f'{name} forward, batch {batch}, {kind}', 1e3 * seconds[kind] / batch,
-                  'its convolutions: forward', 1e3 * seconds['convolutions'] / batch)
+                  inference.floor_name(name), 1e3 * seconds['floor'] / batch)
 
 
 def loader_rows(options):

@@ -5,23 +5,16 @@ floor is forward and backward of the network's linear layers, convolutions and a
 the size of its input, and AdamW's step of the whole network, without other operations.
 """
 import argparse
-import copy
 import tempfile
-from contextlib import ExitStack
-from unittest import mock
 
 import torch
-import torch.nn.functional as F
 from accelerate.state import AcceleratorState
-from torch import nn
 
-from benchmarks.floors import in_turns
+from benchmarks.floors import ProductsAlone, in_turns
 from benchmarks.training_step import step_of
 from core.config import load_config
 from core.training.trainer import Trainer
 from utils.errors import run_main
-
-_KINDS = (nn.Linear, nn.Conv2d)
 
 
 def trainer_of(backbone, batch_size, data_dir, precision='no', device='cpu', overrides=()):
@@ -32,53 +25,6 @@ def trainer_of(backbone, batch_size, data_dir, precision='no', device='cpu', ove
         'DATA.EVAL_DATASET', '', 'MODEL.BACKBONE.NAME', backbone, 'MODEL.BACKBONE.PRETRAINED', '',
         'MODEL.HMR2.DROP_PATH', 0.0, 'ADVERSARY.SAMPLES', '', 'TRAIN.BATCH_SIZE', batch_size, 'TRAIN.NUM_WORKERS', 0,
         'TRAIN.MIXED_PRECISION', precision, *overrides]))
-
-
-class ProductsAlone:
-    """The matrix products of a network, each on tensors of the sizes of its inputs.
-
-    `train_step()` runs the forward and backward pass of each, and an AdamW step of all parameters.
-    """
-
-    def __init__(self, network, images):
-        self.layers, self.attentions = [], []
-        attend = F.scaled_dot_product_attention
-
-        def note_layer(layer, given, _):
-            self.layers.append((layer, torch.randn_like(given[0])))
-
-        def note_attention(*given):
-            self.attentions.append([torch.randn_like(value) for value in given])
-            return attend(*given)
-
-        with ExitStack() as stack:
-            for layer in network.modules():
-                if isinstance(layer, _KINDS):
-                    stack.callback(layer.register_forward_hook(note_layer).remove)
-            stack.enter_context(mock.patch.object(F, 'scaled_dot_product_attention', note_attention))
-            stack.enter_context(torch.no_grad())
-            network(images)
-        copies = {layer: copy.deepcopy(layer) for layer, _ in self.layers}
-        for layer in copies.values():
-            layer._forward_hooks.clear()
-        self.layers = [(copies[layer], value) for layer, value in self.layers]
-        parameters = [nn.Parameter(torch.randn_like(parameter)) for parameter in network.parameters()]
-        for parameter in parameters:
-            parameter.grad = torch.randn_like(parameter)
-        self.optimizer = torch.optim.AdamW(parameters, fused=True)
-
-    def train_step(self):
-        for number, (layer, value) in enumerate(self.layers):
-            value.requires_grad_(number > 0)
-            value.grad = None
-            out = layer(value)
-            out.backward(torch.ones_like(out))
-            layer.zero_grad()
-        for given in self.attentions:
-            given = [value.detach().requires_grad_() for value in given]
-            out = F.scaled_dot_product_attention(*given)
-            out.backward(torch.ones_like(out))
-        self.optimizer.step()
 
 
 def measure(backbone, batch_size, data_dir, rounds=3, device='cpu'):

@@ -35,7 +35,7 @@ from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.poses import sample_poses
 from datasets.synthetic.realism import DEFAULT_REALISM, REALISM
 from datasets.synthetic.render import compose, draw, label
-from datasets.synthetic.scene import Camera, sample_scene
+from datasets.synthetic.scene import Camera, sample_scene, sample_scenes
 from datasets.synthetic.sets import Recipe, write_set
 from datasets.synthetic.shadows import lamp, shadow_maps
 from datasets.synthetic.stage import Piece
@@ -429,6 +429,23 @@ def test_pictures_of_a_batch_are_those_of_one_by_one(free_assets, photo_folder):
         alone, labels = stream.sample(*key)
         assert alone.shape == image.shape and np.abs(alone.astype(int) - image).max() <= 1
         assert labels.keys() == row.keys() and all(np.array_equal(labels[name], row[name]) for name in row)
+
+
+def test_scenes_of_a_batch_are_those_of_one_by_one(free_assets):
+    """People of all bodies are posed together; each keeps their own body, clothes and place."""
+    cast = Cast(Assets(Path(free_assets), is_free=True), gendered=.7)
+    generators = [[np.random.default_rng([23, number]) for number in range(12)] for _ in range(2)]
+    together = sample_scenes(generators[0], cast, 96, realism=frozenset(REALISM))
+    alone = [sample_scene(rng, cast, 96, realism=frozenset(REALISM)) for rng in generators[1]]
+    assert {scene.person.gender for scene in together} == {'n', 'm', 'f'} and any(scene.others for scene in together)
+    for one, other in zip(together, alone):
+        people = [(scene.person, *scene.others) for scene in (one, other)]
+        assert len(people[0]) == len(people[1]) and len(one.things) == len(other.things)
+        for first, second in zip(*people):
+            assert first.gender == second.gender and first.body is second.body
+            assert np.abs(first.vertices - second.vertices).max() < 1e-5
+            assert np.array_equal(first.look.first, second.look.first)
+    assert all(a.random() == b.random() for a, b in zip(*generators)), 'equally many numbers are drawn'
 
 
 def test_the_loader_draws_batches(free_assets):

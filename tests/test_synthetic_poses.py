@@ -4,7 +4,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
-from datasets.synthetic.activities import walking_angles
+from datasets.synthetic.activities import PLAIN, walking_angles
 from datasets.synthetic.anatomy import (
     ANGLE_HIGH,
     ANGLE_INDEX,
@@ -14,7 +14,13 @@ from datasets.synthetic.anatomy import (
     angles_to_rotmat,
 )
 from datasets.synthetic.collision import _REST, _segment_distance, forward_kinematics, penetration
-from datasets.synthetic.poses import WORLD_TO_CAMERA, sample_body_rotations, sample_pose, sample_poses
+from datasets.synthetic.poses import (
+    WORLD_TO_CAMERA,
+    sample_body_rotations,
+    sample_pose,
+    sample_poses,
+    sample_rotations_of_each,
+)
 from datasets.synthetic.prior import fit_pose_prior, mean_pose
 from utils.keypoints import SMPL_FLIP
 
@@ -119,6 +125,17 @@ def test_limbs_through_the_body_are_found(angles, hits):
 
 def test_sampled_poses_have_no_limb_through_the_body():
     assert penetration(sample_body_rotations(np.random.default_rng(7), 500)).max() < .0121
+
+
+def test_people_who_are_sampled_together_have_the_poses_of_their_own_generators():
+    """Some first candidates are rejected, so the people need different numbers of trials."""
+    girths = np.linspace(.8, 1.3, 24)
+    together = sample_rotations_of_each([np.random.default_rng([9, n]) for n in range(24)], girths, [PLAIN] * 24,
+                                        ['walk'] * 12 + [None] * 12)
+    alone = [sample_body_rotations(np.random.default_rng([9, n]), 1, girth, PLAIN, 'walk' if n < 12 else None)[0]
+             for n, girth in enumerate(girths)]
+    assert np.abs(together - alone).max() < 1e-12
+    assert penetration(together, girths).max() < .0121
 
 
 def test_walking_repeats_and_swaps_sides_after_half_a_stride():

@@ -85,8 +85,15 @@ class Look:
     outfit: tuple = ()
 
     def offsets(self, body, normals):
-        """Offsets [V,3] in metres of clothes and hair from the template's vertices along the given unit normals."""
-        return cloth_offsets(body.template, normals, self.cut, self.thickness)
+        """`offsets_of` this Look: [V,3]."""
+        return offsets_of([self], body, normals)[0]
+
+
+def offsets_of(looks, body, normals):
+    """Offsets [L,V,3] in metres of clothes and hair of some Looks, from the vertices of a body's template along the
+    given unit normals [V,3]."""
+    return cloth_offsets(body.template, normals, [look.cut for look in looks],
+                         np.stack([look.thickness for look in looks]))
 
 
 def sample_look(rng, marks, photos=None):

@@ -2,10 +2,9 @@
 import numpy as np
 
 from datasets.synthetic.activities import PLAIN
-from datasets.synthetic.anatomy import rotation_about, rotmat_to_pose
 from datasets.synthetic.more_activities import MORE
-from datasets.synthetic.people import dress, place
-from datasets.synthetic.poses import sample_body_rotations, sample_heading
+from datasets.synthetic.people import dress_each, place
+from datasets.synthetic.poses import sample_heading, sample_rotations_of_each, turned_poses
 
 _CROWDED = 0.45  # share of the pictures with other people
 _MOST = 3
@@ -21,50 +20,69 @@ _EMBRACE = 0.31
 _HIDES, _FREE = 0.11, 0.5
 
 
-def sample_others(rng, cast, person, camera, view, photos, realism):
-    """Sample other people -> tuple of Persons on the same floor, often empty. view [3,3]: world to camera.
+def sample_crowds(rngs, cast, people, views, photos, realism):
+    """Sample other people around each of several Persons -> one list of Persons on the same floor each, often empty.
 
-    Those who would hide half of the person or stand in the camera are rejected.
+    rngs: one numpy Generator a picture; views: world to camera, [3,3] each. Those who would hide half of the person or
+    stand in the camera are rejected.
     """
-    if rng.random() >= _CROWDED:
-        return ()
-    others = []
-    for _ in range(rng.choice([1, 2, _MOST], p=[.6, .28, .12])):
-        kind = rng.choice(list(_PLACES), p=[row[0] for row in _PLACES.values()])
-        other = _companion(rng, cast, person, view, photos, realism) if kind == 'embrace' and not others else \
-            _bystander(rng, cast, person, view, photos, realism, kind if kind != 'embrace' else 'beside')
-        if other.smpl_joints[0, 2] > _NEAREST and _leaves_free(person, other):
-            others.append(other)
-    return tuple(others)
+    crowds = [[] for _ in rngs]
+    sizes = [rng.choice([1, 2, _MOST], p=[.6, .28, .12]) if rng.random() < _CROWDED else 0 for rng in rngs]
+    for turn in range(max(sizes, default=0)):
+        growing = [number for number, size in enumerate(sizes) if size > turn]
+        near = [(rngs[number], people[number], views[number], bool(crowds[number])) for number in growing]
+        for number, other in zip(growing, _neighbours(near, cast, photos, realism)):
+            if other.smpl_joints[0, 2] > _NEAREST and _leaves_free(people[number], other):
+                crowds[number].append(other)
+    return crowds
 
 
-def _bystander(rng, cast, person, view, photos, realism, kind):
+def _neighbours(near, cast, photos, realism):
+    """Sample one more person for each (rng, Person, view, whether others are there) -> [Person], placed."""
+    rngs = [rng for rng, *_ in near]
+    kinds = [_sample_place(rng, crowded) for rng, _, _, crowded in near]
+    headings = [_heading(rng, person, view, kind) for (rng, person, view, _), kind in zip(near, kinds)]
+    drawn = [cast.draw(rng, wide='poses' in realism) for rng in rngs]
+    rotmat = sample_rotations_of_each(
+        rngs, [cast.bodies[gender].girth(betas) for gender, betas in drawn],
+        [MORE if 'poses' in realism or kind == 'embrace' else PLAIN for kind in kinds],
+        ['embrace' if kind == 'embrace' else None for kind in kinds])
+    poses = turned_poses(rotmat, [view for _, _, view, _ in near], headings)
+    others = dress_each(rngs, cast, drawn, poses, photos, realism)
+    return [_on_the_same_floor(person, other, _offset(rng, person, other, view, kind), view)
+            for (rng, person, view, _), other, kind in zip(near, others, kinds)]
+
+
+def _sample_place(rng, crowded):
+    """A key of _PLACES. Only the first other person may embrace."""
+    kind = rng.choice(list(_PLACES), p=[row[0] for row in _PLACES.values()])
+    return 'beside' if kind == 'embrace' and crowded else kind
+
+
+def _heading(rng, person, view, kind):
+    """Radians by which the other is turned about the world's vertical; one who embraces faces the person."""
+    if kind != 'embrace':
+        return sample_heading(rng, 1)[0]
+    level = _front(person, view)
+    return np.arctan2(-level[0], -level[2]) + rng.normal(0, .2)
+
+
+def _offset(rng, person, other, view, kind):
+    """From the person's pelvis to the other's, [3] in the camera frame, before both are on one floor."""
+    if kind == 'embrace':
+        level = _front(person, view)
+        stout = (person.body.girth(person.betas) + other.body.girth(other.betas)) / 2
+        across = np.array([level[2], 0, -level[0]]) * rng.normal(0, .08)
+        return view @ (level * _EMBRACE * stout + across)
     _, (side, side_spread), (away, away_spread) = _PLACES[kind]
-    other = _somebody(rng, cast, view, photos, realism, None, sample_heading(rng, 1)[0])
-    sideways = (rng.normal(side, side_spread)) * (1 if rng.random() < .5 else -1)
-    offset = view @ np.array([sideways, 0, -rng.normal(away, away_spread)])
-    return _on_the_same_floor(person, other, offset, view)
+    sideways = rng.normal(side, side_spread) * (1 if rng.random() < .5 else -1)
+    return view @ np.array([sideways, 0, -rng.normal(away, away_spread)])
 
 
-def _companion(rng, cast, person, view, photos, realism):
-    """A person who faces the given one at arm's length, with the arms around."""
-    front = person.posed.rotations[0] @ (0, 0, 1)
-    level = view.T @ front * (1, 0, 1)
-    level /= max(np.linalg.norm(level), 1e-6)
-    heading = np.arctan2(-level[0], -level[2]) + rng.normal(0, .2)
-    other = _somebody(rng, cast, view, photos, realism, 'embrace', heading)
-    stout = (person.body.girth(person.betas) + other.body.girth(other.betas)) / 2
-    across = np.array([level[2], 0, -level[0]]) * rng.normal(0, .08)
-    return _on_the_same_floor(person, other, view @ (level * _EMBRACE * stout + across), view)
-
-
-def _somebody(rng, cast, view, photos, realism, activity, heading):
-    """Sample a person at the origin, turned by `heading` radians about the world's vertical."""
-    gender, betas = cast.draw(rng, wide='poses' in realism)
-    table = MORE if 'poses' in realism or activity else PLAIN
-    rotmat = sample_body_rotations(rng, 1, cast.bodies[gender].girth(betas), table, activity)
-    rotmat[:, 0] = view @ rotation_about(1, heading) @ rotmat[:, 0]
-    return dress(rng, cast, gender, betas, rotmat_to_pose(rotmat)[0], photos, realism)
+def _front(person, view):
+    """The horizontal direction [3] in the world that the person's pelvis faces."""
+    level = view.T @ (person.posed.rotations[0] @ (0, 0, 1)) * (1, 0, 1)
+    return level / max(np.linalg.norm(level), 1e-6)
 
 
 def _on_the_same_floor(person, other, offset, view):

@@ -105,8 +105,23 @@ class FreeBody:
 
         offsets: [V,3] metres, added to the rest vertices for clothes. They do not move the joints.
         """
+        return self.pose_each([betas], [pose], [offsets])[0]
+
+    def pose_each(self, betas, poses, offsets):
+        """`pose` several people: sequences of its arguments, one entry a person -> [PosedBody]."""
+        rotations = Rotation.from_rotvec(np.reshape(poses, (-1, 3))).as_matrix().reshape(-1, 24, 3, 3)
+        rest_joints = np.stack([self.joint_template + self._joint_shapedirs @ shape for shape in betas])
+        with torch.inference_mode():
+            joints, transforms = self._tree.rest_to_posed(torch.from_numpy(rotations), torch.from_numpy(rest_joints))
+            transforms = transforms.float()
+            # One after the other: a person's points and the weights fit into a core's cache.
+            points = [skin(torch.from_numpy(self._rest(*person))[None], self._weights, moved[None])[0].numpy()
+                      for *person, moved in zip(betas, rotations, offsets, transforms)]
+        return [self._posed(*person) for person in zip(points, joints.numpy(), rotations, transforms.numpy())]
+
+    def _rest(self, betas, rotations, offsets):
+        """Vertices and landmarks in the rest pose, with blend shapes and clothes."""
         count = len(self.template)
-        rotations = Rotation.from_rotvec(np.reshape(pose, (24, 3))).as_matrix()
         rest = self._shapedirs @ np.asarray(betas, np.float32)
         if self._posedirs is not None:
             rest += self._posedirs @ (rotations[1:] - np.eye(3)).reshape(207).astype(np.float32)
@@ -114,15 +129,12 @@ class FreeBody:
         rest = np.concatenate([rest, rest[self._landmark_rows]])
         if offsets is not None:
             rest[:count] += offsets
-        rest_joints = self.joint_template + self._joint_shapedirs @ betas
-        with torch.inference_mode():
-            joints, transforms = self._tree.rest_to_posed(torch.from_numpy(rotations)[None],
-                                                          torch.from_numpy(rest_joints))
-            transforms = transforms.float()
-            points = skin(torch.from_numpy(rest)[None], self._weights, transforms)[0].numpy()
-        joints = joints[0].numpy()
+        return rest
+
+    def _posed(self, points, joints, rotations, transforms):
+        count = len(self.template)
         joints49 = np.concatenate([joints, self._landmarks @ points[count:]])[BODY54_TO_J49]
-        return PosedBody(points[:count], joints, joints49, rotations, transforms[0].numpy())
+        return PosedBody(points[:count], joints, joints49, rotations, transforms)
 
     @cached_property
     def dominant_joints(self):

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from datasets.synthetic.appearance import BodyMarks, sample_look
+from datasets.synthetic.appearance import BodyMarks, offsets_of, sample_look
 from datasets.synthetic.free_body import FreeBody
 from datasets.synthetic.garments import Wardrobe, sample_outfit
 from datasets.synthetic.stage import Piece
@@ -87,16 +87,40 @@ def sample_betas(rng, wide=False):
 
 def dress(rng, cast, gender, betas, pose, photos=None, realism=frozenset()):
     """Sample clothes for a pose [72] -> Person at the origin."""
-    body = cast.bodies[gender]
+    return dress_each([rng], cast, [(gender, betas)], [pose], photos, realism)[0]
+
+
+def dress_each(rngs, cast, drawn, poses, photos=None, realism=frozenset()):
+    """`dress` several people, each from its own generator -> [Person]. They are posed together.
+
+    drawn: of `Cast.draw`, one pair a person; poses [N,72].
+    """
+    looks = [_sample_clothes(rng, cast, gender, photos, realism) for rng, (gender, _) in zip(rngs, drawn)]
+    people = [None] * len(rngs)
+    for gender, body in cast.bodies.items():
+        chosen = [number for number, (each, _) in enumerate(drawn) if each == gender]
+        if not chosen:
+            continue
+        betas, pose, look = ([values[number] for number in chosen] for values in ([b for _, b in drawn], poses, looks))
+        posed = body.pose_each(betas, pose, offsets_of(look, body, cast.normals[gender]))
+        for number, *person in zip(chosen, betas, pose, look, posed):
+            people[number] = _at_origin(body, gender, *person)
+    return people
+
+
+def _sample_clothes(rng, cast, gender, photos, realism):
     look = sample_look(rng, cast.marks[gender], photos)
     if 'garments' in realism and gender == 'n':  # garments are fitted to the neutral body only
         look = sample_outfit(rng, cast.wardrobe, cast.marks[gender], look)
-    return repose(body, gender, betas, pose, look, look.offsets(body, cast.normals[gender]))
+    return look
 
 
 def repose(body, gender, betas, pose, look, offsets):
     """A Person at the origin with given shape, pose and look. offsets [V,3]: from `Look.offsets`."""
-    posed = body.pose(betas, pose, offsets)
+    return _at_origin(body, gender, betas, pose, look, body.pose(betas, pose, offsets))
+
+
+def _at_origin(body, gender, betas, pose, look, posed):
     garments = tuple(garment.posed(betas, posed.transforms) for garment in look.outfit)
     return Person(body, gender, betas, pose, look, posed, np.zeros(3), garments)
 

@@ -24,12 +24,33 @@ def sample_body_rotations(rng, count, girth=1.0, table=PLAIN, activity=None):
     """
     kept, missing = [], count
     while missing > 0:
-        angles = sample_angles(rng, max(_CANDIDATES, int(1.5 * missing)), table, activity)
-        rotmat = angles_to_rotmat(np.clip(angles, ANGLE_LOW, ANGLE_HIGH))
-        accepted = rotmat[penetration(rotmat, girth) < _TOUCH][:missing]
+        rotmat, natural = _clipped(sample_angles(rng, max(_CANDIDATES, int(1.5 * missing)), table, activity), girth)
+        accepted = rotmat[natural][:missing]
         kept.append(accepted)
         missing -= len(accepted)
     return np.concatenate(kept)
+
+
+def sample_rotations_of_each(rngs, girths, tables, activities):
+    """`sample_body_rotations` of one person from each generator -> [N, 24, 3, 3]. Their poses are tested together.
+
+    All arguments are sequences with an entry a person.
+    """
+    rotations, waiting = np.empty((len(rngs), 24, 3, 3)), np.arange(len(rngs))
+    while len(waiting):
+        angles = [sample_angles(rngs[n], _CANDIDATES, tables[n], activities[n]) for n in waiting]
+        rotmat, natural = _clipped(np.concatenate(angles), np.repeat([girths[n] for n in waiting], _CANDIDATES))
+        natural = natural.reshape(-1, _CANDIDATES)
+        found, first = natural.any(1), natural.argmax(1)
+        rotations[waiting[found]] = rotmat.reshape(-1, _CANDIDATES, 24, 3, 3)[found, first[found]]
+        waiting = waiting[~found]
+    return rotations
+
+
+def _clipped(angles, girth):
+    """Rotations of angles [N, A] clipped to the ranges of motion, and whether [N] no limb penetrates the body."""
+    rotmat = angles_to_rotmat(np.clip(angles, ANGLE_LOW, ANGLE_HIGH))
+    return rotmat, penetration(rotmat, girth) < _TOUCH
 
 
 def sample_heading(rng, count, facing=False):
@@ -66,9 +87,23 @@ def sample_people(rng, count, girth=1.0, facing=False, more=False, all_round=Fal
     more: use all activities of `more_activities`; all_round: as in `sample_view`.
     """
     rotmat = sample_body_rotations(rng, count, girth, MORE if more else PLAIN)
-    view = sample_view(rng, count, all_round)
-    rotmat[:, 0] = view @ rotation_about(1, sample_heading(rng, count, facing)) @ rotmat[:, 0]
-    return rotmat_to_pose(rotmat), view
+    view, heading = sample_view(rng, count, all_round), sample_heading(rng, count, facing)
+    return turned_poses(rotmat, view, heading), view
+
+
+def sample_person_of_each(rngs, girths, facing=False, more=False, all_round=False):
+    """`sample_people` of one person from each generator -> poses [N, 72] and views [N, 3, 3]. girths [N]."""
+    rotmat = sample_rotations_of_each(rngs, girths, [MORE if more else PLAIN] * len(rngs), [None] * len(rngs))
+    turns = [(sample_view(rng, 1, all_round)[0], sample_heading(rng, 1, facing)[0]) for rng in rngs]
+    view, heading = (np.array(each) for each in zip(*turns))
+    return turned_poses(rotmat, view, heading), view
+
+
+def turned_poses(rotmat, view, heading):
+    """Poses [N, 72] in the camera frame of rotations [N, 24, 3, 3] in the world. People are first turned about the
+    vertical by `heading` [N] in radians; view [N, 3, 3]: world to camera. Changes `rotmat`."""
+    rotmat[:, 0] = view @ rotation_about(1, heading) @ rotmat[:, 0]
+    return rotmat_to_pose(rotmat)
 
 
 def sample_poses(rng, count, girth=1.0):

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from datasets.synthetic.crowd import sample_others
+from datasets.synthetic.crowd import sample_crowds
 from datasets.synthetic.extents import extent
 from datasets.synthetic.lighting import Lighting, sample_lighting
-from datasets.synthetic.people import Person, dress, place
-from datasets.synthetic.poses import sample_people
+from datasets.synthetic.people import Person, dress_each, place
+from datasets.synthetic.poses import sample_person_of_each
 from datasets.synthetic.things import sample_things
 from utils.keypoints import SMPL_JOINTS
 
@@ -89,18 +89,26 @@ def sample_scene(rng, cast, size, studio=False, photos=None, realism=frozenset()
     studio: a square picture with the whole person, who roughly faces the camera; photos: PhotoFolder, or None; realism:
     names of `realism.REALISM`.
     """
-    gender, betas = cast.draw(rng, wide='poses' in realism)
-    poses, views = sample_people(rng, 1, cast.bodies[gender].girth(betas), facing=studio, more='poses' in realism,
-                                 all_round='framing' in realism)
-    person = dress(rng, cast, gender, betas, poses[0], photos, realism)
-    camera = sample_camera(rng, size, free='framing' in realism)
+    return sample_scenes([rng], cast, size, studio, photos, realism)[0]
+
+
+def sample_scenes(rngs, cast, size, studio=False, photos=None, realism=frozenset()):
+    """`sample_scene` for several pictures, each from its own generator -> [Scene]. People are posed together."""
+    drawn = [cast.draw(rng, wide='poses' in realism) for rng in rngs]
+    poses, views = sample_person_of_each(rngs, [cast.bodies[gender].girth(betas) for gender, betas in drawn],
+                                         facing=studio, more='poses' in realism, all_round='framing' in realism)
+    people = dress_each(rngs, cast, drawn, poses, photos, realism)
+    cameras = [sample_camera(rng, size, free='framing' in realism) for rng in rngs]
     framing = (_STUDIO_FRAMING, _STUDIO_OFF_MIDDLE) if studio else \
         (_BOLD_FRAMINGS if 'framing' in realism else _FRAMINGS, _OFF_MIDDLE)
-    person = place(person, _frame(rng, person, camera, *framing))
-    lighting, surroundings = sample_surroundings(rng, photos)
-    others = sample_others(rng, cast, person, camera, views[0], photos, realism) if 'people' in realism else ()
-    things = sample_things(rng, (person, *others), views[0]) if 'things' in realism else ()
-    return Scene(person, camera, views[0], lighting, surroundings, others, things, realism)
+    people = [place(person, _frame(rng, person, camera, *framing)) for rng, person, camera in
+              zip(rngs, people, cameras)]
+    lights = [sample_surroundings(rng, photos) for rng in rngs]
+    crowds = sample_crowds(rngs, cast, people, views, photos, realism) if 'people' in realism else [()] * len(rngs)
+    things = [sample_things(rng, (person, *others), view) if 'things' in realism else () for rng, person, others, view
+              in zip(rngs, people, crowds, views)]
+    return [Scene(person, camera, view, *light, tuple(others), used, realism)
+            for person, camera, view, light, others, used in zip(people, cameras, views, lights, crowds, things)]
 
 
 def sample_surroundings(rng, photos=None):

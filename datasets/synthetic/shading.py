@@ -183,10 +183,10 @@ def _lit(n: wp.vec3, light: Light, gloss: float, lamp: float, surroundings: floa
 
 
 @wp.kernel
-def _thicken(points: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3), cut: wp.array(dtype=Cut),
-             thickness: wp.array(dtype=wp.float32), offsets: wp.array(dtype=wp.vec3)):
-    i = wp.tid()
-    offsets[i] = thickness[_region(points[i], cut[0])] * normals[i]
+def _thicken(points: wp.array(dtype=wp.vec3), normals: wp.array(dtype=wp.vec3), cuts: wp.array(dtype=Cut),
+             thickness: wp.array2d(dtype=wp.float32), offsets: wp.array2d(dtype=wp.vec3)):
+    look, i = wp.tid()
+    offsets[look, i] = thickness[look, _region(points[i], cuts[look])] * normals[i]
 
 
 @wp.func
@@ -336,13 +336,13 @@ def blank_cut():
     return SimpleNamespace(**_BLANK_CUT)
 
 
-def cloth_offsets(points, normals, cut, thickness):
-    """Offsets [N,3] in metres along unit normals [N,3] of points [N,3] of the template, by the thickness [R] of their
-    regions. cut: attributes of a Cut; arrays: float32."""
+def cloth_offsets(points, normals, cuts, thickness):
+    """Offsets [L,N,3] in metres along unit normals [N,3] of points [N,3] of the template, by the thickness [L,R] of the
+    regions of each look. cuts: attributes of a Cut, one object a look; arrays: float32."""
     start_warp()
-    offsets = torch.empty(len(points), 3)
-    launch(_thicken, len(points), offsets.device, torch.from_numpy(points), torch.from_numpy(normals),
-           to_warp(as_rows(Cut, [cut]), Cut, offsets.device), torch.from_numpy(thickness), offsets)
+    offsets = torch.empty(len(cuts), len(points), 3)
+    launch(_thicken, offsets.shape[:2], offsets.device, torch.from_numpy(points), torch.from_numpy(normals),
+           to_warp(as_rows(Cut, cuts), Cut, offsets.device), torch.from_numpy(thickness), offsets)
     return offsets.numpy()
 
 

@@ -6,7 +6,7 @@ from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
 from datasets.synthetic.realism import DEFAULT_REALISM, read_realism
 from datasets.synthetic.render import draw_batch, label
-from datasets.synthetic.scene import sample_scene
+from datasets.synthetic.scene import sample_scenes
 from utils.assets import Assets, find_assets
 from utils.errors import BadConfig, MissingFile
 
@@ -24,7 +24,7 @@ def render_people(rngs, cast, size, photos=None, studio=False, realism=frozenset
     rngs: one numpy Generator a picture; photos: PhotoFolder, or None; studio: easy pictures of the whole person, facing
     the camera, on a plain backdrop; realism: names of `realism.REALISM`; device: of torch, on which people are drawn.
     """
-    scenes = [sample_scene(rng, cast, size, studio, photos, realism) for rng in rngs]
+    scenes = sample_scenes(rngs, cast, size, studio, photos, realism)
     drawings = draw_batch(rngs, scenes, photos, studio, device)
     return [(drawing.image, label(scene, drawing)) for scene, drawing in zip(scenes, drawings)]
 
