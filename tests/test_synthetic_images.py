@@ -26,6 +26,7 @@ from datasets.mixed import MixedDataset
 from datasets.sampling import EpochSampler
 from datasets.synthetic import generate, photographs, sets, shading, things
 from datasets.synthetic.appearance import Look
+from datasets.synthetic.backgrounds import tinted
 from datasets.synthetic.drawing import draw_people
 from datasets.synthetic.free_body import FreeBody
 from datasets.synthetic.lighting import Lighting
@@ -429,6 +430,12 @@ def test_pictures_of_a_batch_are_those_of_one_by_one(free_assets, photo_folder):
         alone, labels = stream.sample(*key)
         assert alone.shape == image.shape and np.abs(alone.astype(int) - image).max() <= 1
         assert labels.keys() == row.keys() and all(np.array_equal(labels[name], row[name]) for name in row)
+
+
+def test_grey_is_tinted_as_by_broadcasting():
+    rng = np.random.default_rng(0)
+    grey, gain, base = rng.random((5, 7, 1), np.float32), rng.random(3, np.float32), rng.random(3, np.float32)
+    assert np.array_equal(tinted(grey, gain, base), base + grey * gain)
 
 
 def test_scenes_of_a_batch_are_those_of_one_by_one(free_assets):

@@ -25,6 +25,14 @@ def noise_octaves(rng, size, first=3, octaves=5, roughness=0.55, channels=1):
     return total
 
 
+def tinted(grey, gain, base):
+    """Grey [H,W,1] in three colours: base [3] + gain [3] * grey -> [H,W,3].
+
+    numpy's broadcasting over a last dimension of three takes ten times as long.
+    """
+    return cv2.merge([base[colour] + grey[..., 0] * gain[colour] for colour in range(3)])
+
+
 def procedural(rng, size, horizon):
     """Draw a background [size, size, 3] float32 in [0, 1]. horizon: its row in pixels; may be outside of the picture.
     """
@@ -54,8 +62,8 @@ def backdrop(rng, size):
 def _surface(rng, size, contrast):
     """A textured plane: one colour with coloured noise, sometimes with stripes or bricks."""
     picture = _tone(rng).astype(np.float32) * .8 + .1
-    picture = picture + contrast * noise_octaves(rng, size, rng.integers(1, 6), 6, rng.uniform(.4, .9)) \
-        * (1 + .5 * rng.standard_normal(3).astype(np.float32))
+    noise = contrast * noise_octaves(rng, size, rng.integers(1, 6), 6, rng.uniform(.4, .9))
+    picture = tinted(noise, 1 + .5 * rng.standard_normal(3).astype(np.float32), picture)
     kind = rng.random()
     if kind < .15:
         axis, period = rng.integers(2), rng.uniform(6, 50) * size / 256
@@ -126,16 +134,17 @@ def _landscape(rng, size, horizon):
     blue = np.array([.55, .7, .92])
     top, low = (np.clip(blue * rng.uniform(.6, 1.1) + rng.normal(0, .06, 3), 0, 1) for _ in range(2))
     blend = np.linspace(0, 1, size, dtype=np.float32)[:, None, None]
-    picture = (top * (1 - blend) + low * blend).astype(np.float32) * np.ones((1, size, 1), np.float32)
-    picture += rng.uniform(0, .12) * np.maximum(noise_octaves(rng, size, 2, 5), 0)
+    picture = np.repeat((top * (1 - blend) + low * blend).astype(np.float32), size, axis=1)
+    clouds = rng.uniform(0, .12) * np.maximum(noise_octaves(rng, size, 2, 5), 0)
+    picture += cv2.merge([clouds] * 3)
     line = float(np.clip(horizon, -.2 * size, 1.2 * size))
     for _ in range(rng.integers(1, 5)):
         _draw_ridge(rng, picture, line)
     ground = int(np.clip(line + rng.uniform(0, .1) * size, 0, size))
     if ground < size:
         tint = np.array([.35, .42, .22]) if rng.random() < .5 else _tone(rng) * .7 + .1
-        field = tint + rng.uniform(.01, .07) * noise_octaves(rng, size, 6, 6, .85)
-        picture[ground:] = field[ground:]
+        grass = rng.uniform(.01, .07) * noise_octaves(rng, size, 6, 6, .85)
+        picture[ground:] = tinted(grass[ground:], (1, 1, 1), tint)
     return picture
 
 
@@ -156,7 +165,8 @@ def _abstract(rng, size):
     """Coloured noise and large blobs."""
     grey = noise_octaves(rng, size, rng.integers(1, 8), 6, rng.uniform(.4, .9))
     coloured = noise_octaves(rng, size, rng.integers(1, 5), 4, rng.uniform(.4, .8), 3)
-    picture = _tone(rng) + rng.uniform(.03, .2) * grey + rng.uniform(0, .12) * coloured
+    tone = _tone(rng)
+    picture = tinted(rng.uniform(.03, .2) * grey, (1, 1, 1), tone) + rng.uniform(0, .12) * coloured
     return picture.astype(np.float32)
 
 

@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 
 from datasets.synthetic.appearance import sample_accent
-from datasets.synthetic.backgrounds import noise_octaves, thing_outline
+from datasets.synthetic.backgrounds import noise_octaves, thing_outline, tinted
 
 # Largest share of the person's pixels that objects in front may cover.
 _MOST_COVERED = 0.45
@@ -44,8 +44,10 @@ def _drawn(rng, canvas, centre, radius):
 
 
 def _texture(rng, canvas):
-    texture = sample_accent(rng) + rng.uniform(0, .15) * noise_octaves(rng, max(canvas.shape[:2]), 4, 4, .8)
-    return texture[:canvas.shape[0], :canvas.shape[1]].astype(np.float32)
+    height, width = canvas.shape[:2]
+    accent = sample_accent(rng)
+    noise = rng.uniform(0, .15) * noise_octaves(rng, max(height, width), 4, 4, .8)
+    return tinted(noise[:height, :width], (1, 1, 1), accent).astype(np.float32)
 
 
 def _photographed(rng, canvas, photos, centre, radius):

