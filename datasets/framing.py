@@ -58,7 +58,7 @@ def framed(person, augmentation, aspect, by_keypoints=False, margin=1.0):
     only in training, because in evaluation keypoints are ground truth.
     """
     size = person.bbox_size
-    if size is None and by_keypoints:
+    if size is None and by_keypoints and aspect > 1:
         size = _extent(person.keypoints_2d)
     center, side = person.center, 200 * person.scale * margin * (1.0 if size is None else widening(*size, aspect))
     if augmentation.part is not None:

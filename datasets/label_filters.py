@@ -19,5 +19,7 @@ def trusted(person, data):
 
 def has_enough_keypoints(person, data):
     """Whether at least MIN_KEYPOINTS of the first 44 joints are visible."""
+    if not data.MIN_KEYPOINTS:
+        return True
     seen = person.keypoints_2d[:_COUNTED, 2] >= max(data.MIN_CONFIDENCE, np.finfo(np.float32).tiny)
     return seen.sum() >= data.MIN_KEYPOINTS

@@ -65,6 +65,15 @@ def shown_off_axis(people):
             yield picture, person, row, angle
 
 
+def test_look_at_turns_the_ray_of_a_pixel_to_the_optical_axis():
+    intrinsics = np.array([[900.0, 4, 500], [0, 1100, 420], [0, 0, 1]])  # with skew
+    for pixel in ((820.0, 240.0), (500.0, 420.0), (-300.0, 2000.0)):
+        ray = np.linalg.solve(intrinsics, (*pixel, 1.0))
+        turn = look_at(np.array(pixel), intrinsics)
+        np.testing.assert_allclose(turn @ ray, (0, 0, np.linalg.norm(ray)), atol=1e-12)
+        np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+
+
 def test_the_rays_turn_is_the_least_that_brings_the_box_to_the_middle():
     """A point 500 px right of the middle at a focal length of 1000 px is atan(1/2) = 26.565 degrees off the axis."""
     turn = look_at(np.array([820.0, 240.0]), camera_matrix(640, 480, 1000.0))

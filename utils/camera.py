@@ -65,12 +65,16 @@ def principal_point(center, bbox_info, focal_length):
 def look_at(point, intrinsics):
     """The smallest rotation [3,3] that turns a camera with `intrinsics` [3,3] to look at a pixel [2].
 
+    intrinsics: upper triangular, with last row (0, 0, 1).
+
     A crop is treated as the picture of a camera that looks at its middle (weak perspective). The rotation maps
     directions in the picture's camera to that camera.
     """
-    x, y, z = np.linalg.solve(intrinsics, (*point, 1.0)).tolist()
-    length = math.sqrt(x * x + y * y + z * z)
-    x, y, z = x / length, y / length, z / length
+    (focal_x, skew, middle_x), (_, focal_y, middle_y), _ = np.asarray(intrinsics, float).tolist()
+    y = (float(point[1]) - middle_y) / focal_y
+    x = (float(point[0]) - middle_x - skew * y) / focal_x
+    length = math.sqrt(x * x + y * y + 1)
+    x, y, z = x / length, y / length, 1 / length
     # Rodrigues' formula about the cross product of (x, y, z) and the optical axis, (y, -x, 0), without angles.
     across = -x * y / (1 + z)
     return np.array([[z + y * y / (1 + z), across, -x], [across, z + x * x / (1 + z), -y], [x, y, z]])
