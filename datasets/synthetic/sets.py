@@ -38,6 +38,7 @@ _JPEG_QUALITY = 92
 # Upper bounds: bytes per pixel of a JPEG file on average, and bytes per row of labels.
 _BYTES_PER_PIXEL, _BYTES_PER_ROW, _SPARE_BYTES = 0.45, 3000, 64 << 20
 _FILES_PER_FOLDER = 1000
+_AT_ONCE = 16  # people drawn together
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,15 @@ class Painter:
         self.cast = Cast(Assets(Path(root), is_free=True), recipe.gendered)
         self.photos = PhotoFolder(recipe.backgrounds, quiet=True) if recipe.backgrounds else None
 
-    def rows(self, index):
-        """[(image [H,W,3] uint8 RGB, row)] of person `index`, one per view."""
+    def rows(self, people):
+        """[(image [H,W,3] uint8 RGB, row)] of the people with these numbers, one per view. They are drawn together."""
         recipe = self.recipe
-        rng = np.random.default_rng([recipe.seed, SPLITS[recipe.split], index])
-        realism = frozenset(recipe.realism)
+        rngs = [np.random.default_rng([recipe.seed, SPLITS[recipe.split], person]) for person in people]
+        settings = (self.cast, recipe.size, self.photos, recipe.studio, frozenset(recipe.realism))
         if recipe.views == 1:
-            return render_people([rng], self.cast, recipe.size, self.photos, recipe.studio, realism)
-        return [(image, row | {'group': index}) for image, row in
-                render_views(rng, self.cast, recipe.size, self.photos, recipe.studio, realism)]
+            return render_people(rngs, *settings)
+        return [(image, row | {'group': person}) for person, rng in zip(people, rngs)
+                for image, row in render_views(rng, *settings)]
 
 
 def image_name(recipe, number):
@@ -251,10 +252,11 @@ def _work(sender, root, recipe, aside, share, shares):
 
 
 def _paint_share(root, recipe, aside, share, shares):
-    painter = Painter(root, recipe)
-    for index in range(share, recipe.count, shares):
-        for view, (image, row) in enumerate(painter.rows(index)):
-            number = index * recipe.views + view
+    painter, people = Painter(root, recipe), range(share, recipe.count, shares)
+    for first in range(0, len(people), _AT_ONCE):
+        some = people[first:first + _AT_ONCE]
+        numbers = [person * recipe.views + view for person in some for view in range(recipe.views)]
+        for number, (image, row) in zip(numbers, painter.rows(some)):
             _write_jpeg(aside / image_name(recipe, number).split('/', 1)[1], image)
             yield number, row
 
