@@ -98,13 +98,13 @@ def dress_each(rngs, cast, drawn, poses, photos=None, realism=frozenset()):
     looks = [_sample_clothes(rng, cast, gender, photos, realism) for rng, (gender, _) in zip(rngs, drawn)]
     people = [None] * len(rngs)
     for gender, body in cast.bodies.items():
-        chosen = [number for number, (each, _) in enumerate(drawn) if each == gender]
+        chosen = [number for number, (own, _) in enumerate(drawn) if own == gender]
         if not chosen:
             continue
-        betas, pose, look = ([values[number] for number in chosen] for values in ([b for _, b in drawn], poses, looks))
-        posed = body.pose_each(betas, pose, offsets_of(look, body, cast.normals[gender]))
-        for number, *person in zip(chosen, betas, pose, look, posed):
-            people[number] = _at_origin(body, gender, *person)
+        offsets = offsets_of([looks[number] for number in chosen], body, cast.normals[gender])
+        posed = body.pose_each([drawn[number][1] for number in chosen], [poses[number] for number in chosen], offsets)
+        for number, each in zip(chosen, posed):
+            people[number] = _at_origin(body, gender, drawn[number][1], poses[number], looks[number], each)
     return people
 
 
