@@ -5,9 +5,6 @@ from datasets.annotations import Annotations
 from datasets.image_dataset import PersonDataset
 from datasets.image_io import Picture
 
-# Pictures that are asked for together. More are hardly faster on a CPU, and take memory.
-_AT_ONCE = 16
-
 
 class StreamDataset(PersonDataset):
     """Wraps a source with `samples([(epoch, index), ...]) -> [(image [H,W,3] uint8 RGB, row), ...]` and `__len__`.
@@ -23,14 +20,9 @@ class StreamDataset(PersonDataset):
         return len(self.source)
 
     def samples(self, keys, rngs):
-        """`sample` for several (epoch, index), each with its own generator. Their pictures are drawn together."""
-        samples = []
-        for first in range(0, len(keys), _AT_ONCE):
-            some = slice(first, first + _AT_ONCE)
-            for key, rng, drawn in zip(keys[some], rngs[some], self.source.samples(keys[some])):
-                augmentation = self.draw_augmentation(rng)
-                samples.append(self._pack(*self._person(key, *drawn), augmentation))
-        return samples
+        """`sample` for several (epoch, index), each with its own generator. The source gives all pictures at once."""
+        return [self._pack(*self._person(key, *drawn), self.draw_augmentation(rng))
+                for key, rng, drawn in zip(keys, rngs, self.source.samples(keys))]
 
     def _read(self, epoch, index, box_factor):
         return self._person((epoch, index), *self.source.samples([(epoch, index)])[0])

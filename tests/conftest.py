@@ -13,6 +13,7 @@ from tests.no_skips import pytest_addoption, pytest_configure  # noqa: F401  hoo
 from tests.reference.standin import write_assets
 from tests.tiny_data import write_tiny_dataset
 from utils import logging as project_logging
+from utils.assets import Assets
 
 ROOT = Path(__file__).resolve().parent.parent
 # `make test` sets OMP_NUM_THREADS to 1 in each of its processes.
@@ -80,6 +81,13 @@ def free_assets():
     folder = ROOT / 'data' / 'free'
     check_assets(folder)
     return folder
+
+
+@pytest.fixture(scope='session')
+def cast(free_assets):
+    """The people that pictures are rendered of."""
+    from datasets.synthetic.people import Cast  # with warp, which other tests need not load
+    return Cast(Assets(Path(free_assets), is_free=True))
 
 
 @pytest.fixture(scope='module')

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from datasets.synthetic.multiview import render_views
 from datasets.synthetic.people import Cast
 from datasets.synthetic.photographs import PhotoFolder
-from datasets.synthetic.stream import SPLITS, render_people
+from datasets.synthetic.stream import AT_ONCE, SPLITS, render_people
 from utils.assets import MANIFEST, Assets, check_free_folder
 from utils.errors import BadFile, MissingFile, ProjectError
 from utils.logging import get_logger
@@ -38,7 +38,6 @@ _JPEG_QUALITY = 92
 # Upper bounds: bytes per pixel of a JPEG file on average, and bytes per row of labels.
 _BYTES_PER_PIXEL, _BYTES_PER_ROW, _SPARE_BYTES = 0.45, 3000, 64 << 20
 _FILES_PER_FOLDER = 1000
-_AT_ONCE = 16  # people drawn together
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,8 @@ class Painter:
         self.photos = PhotoFolder(recipe.backgrounds, quiet=True) if recipe.backgrounds else None
 
     def rows(self, people):
-        """[(image [H,W,3] uint8 RGB, row)] of the people with these numbers, one per view. They are drawn together."""
+        """[(image [H,W,3] uint8 RGB, row)] of the people with these numbers, one per view. Single views are drawn
+        together."""
         recipe = self.recipe
         rngs = [np.random.default_rng([recipe.seed, SPLITS[recipe.split], person]) for person in people]
         settings = (self.cast, recipe.size, self.photos, recipe.studio, frozenset(recipe.realism))
@@ -253,8 +253,8 @@ def _work(sender, root, recipe, aside, share, shares):
 
 def _paint_share(root, recipe, aside, share, shares):
     painter, people = Painter(root, recipe), range(share, recipe.count, shares)
-    for first in range(0, len(people), _AT_ONCE):
-        some = people[first:first + _AT_ONCE]
+    for first in range(0, len(people), AT_ONCE):
+        some = people[first:first + AT_ONCE]
         numbers = [person * recipe.views + view for person in some for view in range(recipe.views)]
         for number, (image, row) in zip(numbers, painter.rows(some)):
             _write_jpeg(aside / image_name(recipe, number).split('/', 1)[1], image)
